@@ -1,0 +1,1 @@
+"""Replication: the sans-IO Raft core, the driver, the durable log and the streams between nodes."""

@@ -1,0 +1,1 @@
+"""The wire contract: messages, services, and how a namespace maps to a slot."""

@@ -1,0 +1,1 @@
+"""Package `memraft.v1`: generated from the .proto files beside it with `make proto`."""
