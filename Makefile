@@ -1,0 +1,64 @@
+# Every target makes the environment it needs in .venv; a fresh machine needs Python 3.11 or newer with venv
+# and headers, and a C++ compiler (hnswlib is built from source).
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+BUF    := @bufbuild/buf@1.75.0
+
+SOURCES := $(shell find client server cluster proto -type f -not -path '*/__pycache__/*' 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test unit wheel lint format proto bench clean
+
+help:  ## Show the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
+
+venv: $(STAMP)  ## Make .venv with everything that development needs
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) scripts/check_machine.py
+	@test -x $(BIN)/python || { echo "== making $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "== installing into $(VENV) (the first time a minute or two: hnswlib is compiled)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[server,dev]'
+	@touch $@
+
+demo: $(STAMP)  ## Three nodes, three agents, one memory that survives the leader
+	@$(BIN)/memraft demo
+
+test: unit wheel  ## The whole suite, then the built wheel in a fresh environment
+
+unit: $(STAMP)  ## The whole suite against the sources
+	$(BIN)/python -m pytest
+
+wheel: $(STAMP) build/wheel-checked  ## Build the wheel and try it in a fresh environment
+
+build/wheel-checked: pyproject.toml scripts/check_wheel.py README.md $(SOURCES)
+	@mkdir -p build
+	$(BIN)/python scripts/check_wheel.py
+	@touch $@
+
+lint: $(STAMP)  ## Generated code, style, types, import contracts, the wire contract's style
+	$(BIN)/python scripts/generate_proto.py --check
+	$(BIN)/python scripts/generate_sync.py --check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy --config-file pyproject.toml tests/typing scripts
+	$(BIN)/lint-imports
+	@scripts/lint_proto.sh $(BUF)
+
+format: $(STAMP)  ## Put the sources into the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+proto: $(STAMP)  ## Regenerate the Python stubs from the .proto files
+	$(BIN)/python scripts/generate_proto.py
+
+bench: $(STAMP)  ## Speed and memory, as JSON
+	@$(BIN)/memraft bench kv --json
+	@$(BIN)/memraft bench vector --json
+
+clean:  ## Remove the environment, caches and build artefacts
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
