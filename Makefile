@@ -46,7 +46,7 @@ lint: $(STAMP)  ## Generated code, style, types, import contracts, the wire cont
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy --config-file pyproject.toml tests/typing scripts
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 	@scripts/lint_proto.sh $(BUF)
 
 format: $(STAMP)  ## Put the sources into the project's format
