@@ -42,14 +42,6 @@ def generate(target: Path) -> None:
     status = protoc.main(arguments)
     if status != 0:
         raise SystemExit(f"protoc failed with status {status}")
-    for path in sources():
-        _drop_empty_service_stub(target, path)
-
-
-def _drop_empty_service_stub(target: Path, source: Path) -> None:
-    """A file without a service gets a *_pb2_grpc.py that only imports grpc; nobody needs it."""
-    if not any(line.startswith("service ") for line in (PROTO_ROOT / source).read_text().splitlines()):
-        (target / source.with_name(source.stem + "_pb2_grpc.py")).unlink()
 
 
 def contents(root: Path) -> dict[str, bytes]:
