@@ -1,5 +1,3 @@
 """What a user writes against the public API, type-checked by `make lint` and never run."""
 
-import memraft
-
-memraft
+import memraft as memraft
