@@ -1,0 +1,60 @@
+"""The pure consensus core: Raft without IO, clock, threads or randomness of its own.
+
+`Core` is what a driver owns; `Ready` says what it has to do, `LogStorage` what it must provide. The method
+is Diego Ongaro's (Consensus: Bridging Theory and Practice, 2014, "the thesis" in this package), the shape
+that of etcd's `rawnode`. Implemented: elections with pre-vote and check-quorum, pipelined replication with
+flow control, commit of the current term only, ReadIndex, leadership transfer. Snapshots, learners and changes
+of membership have their place marked in `messages`, `progress`, `state` and `replication`.
+"""
+
+from memraft_cluster.raft.config import Config
+from memraft_cluster.raft.core import Core
+from memraft_cluster.raft.errors import (
+    BadMessage,
+    BrokenInvariant,
+    ConfigError,
+    EntriesUnavailable,
+    EntryTooLarge,
+    LeadershipMoving,
+    NotLeader,
+    Overloaded,
+    RaftError,
+)
+from memraft_cluster.raft.log import LogStorage
+from memraft_cluster.raft.messages import (
+    Entry,
+    HardState,
+    Message,
+    MessageType,
+    PeerStatus,
+    ReadState,
+    Ready,
+    Role,
+    Status,
+)
+from memraft_cluster.raft.progress import Progress
+
+__all__ = [
+    "BadMessage",
+    "BrokenInvariant",
+    "Config",
+    "ConfigError",
+    "Core",
+    "EntriesUnavailable",
+    "Entry",
+    "EntryTooLarge",
+    "HardState",
+    "LeadershipMoving",
+    "LogStorage",
+    "Message",
+    "MessageType",
+    "NotLeader",
+    "Overloaded",
+    "PeerStatus",
+    "Progress",
+    "RaftError",
+    "ReadState",
+    "Ready",
+    "Role",
+    "Status",
+]

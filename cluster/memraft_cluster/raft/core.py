@@ -1,0 +1,291 @@
+"""The consensus core: messages and ticks in, Ready out.
+
+It does no IO and reads no clock, in the manner of etcd's `rawnode`. The driver owns it from one task::
+
+    core.tick()                     every so many milliseconds
+    core.step(message)              for each message that arrives
+    core.propose(data)              for each entry
+    if core.has_ready():
+        ready = core.ready()        see `Ready` for what to do with it, and in which order
+        ...
+        core.advance(ready)
+
+While a Ready is being worked on, ticks, messages and proposals may go on; they show in the next one.
+"""
+
+from __future__ import annotations
+
+from memraft_cluster.raft.config import Config
+from memraft_cluster.raft.elections import Elections
+from memraft_cluster.raft.errors import (
+    BadMessage,
+    BrokenInvariant,
+    EntryTooLarge,
+    LeadershipMoving,
+    NotLeader,
+    Overloaded,
+)
+from memraft_cluster.raft.log import ENTRY_OVERHEAD_BYTES, LogStorage
+from memraft_cluster.raft.messages import (
+    HardState,
+    Message,
+    MessageType,
+    PeerStatus,
+    Ready,
+    Role,
+    Status,
+)
+
+_FROM_LEADER = frozenset(
+    {MessageType.APPEND, MessageType.HEARTBEAT, MessageType.COMMIT, MessageType.TIMEOUT_NOW}
+)
+
+
+class Core(Elections):
+    """One member of one Raft group."""
+
+    def __init__(
+        self, config: Config, storage: LogStorage, hard_state: HardState | None, applied: int = 0
+    ) -> None:
+        """Starts as a follower.
+
+        `storage` is the durable log, `hard_state` the last one written (None at the first start), `applied`
+        the index up to which the machine's own durable state already reaches; entries after it are handed
+        out again. Raises `BrokenInvariant` when the log is shorter than what was committed or applied.
+        """
+        super().__init__(config, storage, hard_state, applied)
+        self._saved = hard_state or HardState(0, 0, 0)
+        self._told = (Role.FOLLOWER, 0, self.term)
+        self._outstanding: Ready | None = None
+
+    # In.
+
+    def tick(self) -> None:
+        """One unit of time passes."""
+        if self.role is Role.LEADER:
+            self._tick_leader()
+        else:
+            self._tick_follower()
+
+    def step(self, message: Message) -> None:
+        """Takes a message from a peer. Raises `BadMessage`, having changed nothing, for what no correct peer
+        sends, and `BrokenInvariant` when going on could lose writes."""
+        self._check(message)
+        if not self._accepts_term(message):
+            return
+        kind = message.type
+        if kind in _FROM_LEADER:
+            self._follow_sender(message)
+            if kind is MessageType.APPEND:
+                self._on_append(message)
+            elif kind is MessageType.HEARTBEAT:
+                self._on_heartbeat(message)
+            elif kind is MessageType.COMMIT:
+                self._on_commit(message)
+            else:
+                self._on_timeout_now()
+        elif kind is MessageType.APPEND_REPLY:
+            if self.role is Role.LEADER:
+                self._on_append_reply(message)
+        elif kind is MessageType.HEARTBEAT_REPLY:
+            if self.role is Role.LEADER:
+                self._on_heartbeat_reply(message)
+        else:
+            self._step_election(message)
+
+    def _step_election(self, message: Message) -> None:
+        kind = message.type
+        if kind is MessageType.PRE_VOTE:
+            self._on_pre_vote(message)
+        elif kind is MessageType.PRE_VOTE_REPLY:
+            self._on_pre_vote_reply(message)
+        elif kind is MessageType.VOTE:
+            self._on_vote(message)
+        else:
+            self._on_vote_reply(message, Role.CANDIDATE)
+
+    def _check(self, message: Message) -> None:
+        if message.to != self.id:
+            raise BadMessage(f"a message for node {message.to} came to node {self.id}")
+        if message.sender not in self.others:
+            raise BadMessage(f"a message from node {message.sender}, which is no peer of node {self.id}")
+        entries = message.entries
+        if entries and (
+            entries[0].index != message.index + 1
+            or entries[-1].index != message.index + len(entries)
+            or entries[-1].term > message.term
+        ):
+            raise BadMessage(
+                f"node {message.sender} sent {len(entries)} entries {entries[0].index}..{entries[-1].index} "
+                f"to follow entry {message.index}: they do not"
+            )
+
+    def propose(self, data: bytes) -> int:
+        """Appends an entry to the leader's log and returns its index; it is committed when it comes back in
+        `Ready.committed` with the same term, and lost when another entry comes back at its index.
+
+        Raises `NotLeader`, `LeadershipMoving`, `EntryTooLarge`, `Overloaded`; the log is unchanged then.
+        """
+        if self.role is not Role.LEADER:
+            raise NotLeader(self.leader)
+        if self._transfer_to:
+            raise LeadershipMoving(self._transfer_to)
+        size_bytes = len(data)
+        if size_bytes > self.config.entry_bytes_max:
+            raise EntryTooLarge(size_bytes, self.config.entry_bytes_max)
+        log = self.log
+        if log.last_index > log.committed:
+            limit_bytes = self.config.proposals_bytes_max
+            waiting_bytes = log.bytes_between(log.committed + 1, log.last_index + 1)
+            if waiting_bytes + size_bytes + ENTRY_OVERHEAD_BYTES > limit_bytes:
+                raise Overloaded(
+                    "proposals_bytes_max", limit_bytes, f"{waiting_bytes} bytes wait to be committed"
+                )
+        self._must_replicate = True
+        return log.append_own(self.term, data)
+
+    def read_index(self, request_id: int) -> None:
+        """Asks for an index at which a read is linearizable (thesis §6.4).
+
+        `request_id` comes back in `Ready.read_states` with the index, or in `Ready.dropped_reads` when
+        leadership is lost before. A leader that has not committed in its term yet lets the read wait.
+        Raises `NotLeader`, `Overloaded`.
+        """
+        if self.role is not Role.LEADER:
+            raise NotLeader(self.leader)
+        if len(self._reads) >= self.config.reads_waiting_max:
+            raise Overloaded(
+                "reads_waiting_max", self.config.reads_waiting_max, f"{len(self._reads)} reads wait"
+            )
+        self._reads.add(request_id)
+        if not self._reads.is_under_way:
+            self._must_replicate = True
+
+    def campaign(self) -> None:
+        """Asks for an election now, as if the election timeout had passed; a leader does nothing."""
+        if self.role is not Role.LEADER:
+            self._start_election(Role.PRE_CANDIDATE)
+
+    def transfer_leader(self, to: int) -> None:
+        """Hands leadership to node `to` as soon as it has the whole log; proposals are refused meanwhile.
+
+        After an election timeout without success this node goes on leading (thesis §3.10). A second call
+        with another node replaces the first. Raises `NotLeader`, and `BadMessage` when `to` is no peer.
+        """
+        if self.role is not Role.LEADER:
+            raise NotLeader(self.leader)
+        if to == self.id or to == self._transfer_to:
+            return
+        if to not in self._peers:
+            raise BadMessage(f"leadership cannot move to node {to}, which is no peer of node {self.id}")
+        self._transfer_to = to
+        self._election_elapsed = 0
+        self._finish_transfer_if_caught_up()
+
+    def report_unreachable(self, peer: int) -> None:
+        """The connection to `peer` broke: what was under way to it may be lost."""
+        progress = self._peers.get(peer)
+        if progress is not None:
+            progress.probe(progress.match + 1)
+            progress.probe_sent = True  # The next answer to a heartbeat shows that it is back.
+
+    # Out.
+
+    def has_ready(self) -> bool:
+        """Whether `ready()` has something to say; never while a Ready is outstanding. Costs no scan."""
+        if self._outstanding is not None:
+            return False
+        log = self.log
+        return bool(
+            self._must_replicate
+            or self._early
+            or self._late
+            or log.durable != log.last_index
+            or log.handed != log.committed
+            or self._read_states
+            or self._dropped_reads
+            or self._saved.term != self.term
+            or self._saved.vote != self.vote
+            or self._saved.commit != log.committed
+            or self._told != (self.role, self.leader, self.term)
+        )
+
+    def ready(self) -> Ready:
+        """Takes what there is to do. Raises `BrokenInvariant` when the last one was not advanced."""
+        if self._outstanding is not None:
+            raise BrokenInvariant("ready() was called again before advance()")
+        if self._must_replicate:
+            self._replicate()
+        log = self.log
+        saved = self._saved
+        is_vote_new = saved.term != self.term or saved.vote != self.vote
+        hard_state = None
+        if is_vote_new or saved.commit != log.committed:
+            hard_state = HardState(self.term, self.vote, log.committed)
+        early, late = self._early, self._late
+        if is_vote_new and early:
+            # Every message reveals the term it was sent in, so none may leave before it is durable.
+            early, late = [], early + late
+        entries = log.unstable()
+        ready = Ready(
+            hard_state=hard_state,
+            entries=entries,
+            messages_before_sync=early,
+            messages=late,
+            committed=log.take_committed(self.config.committed_bytes_max),
+            read_states=self._read_states,
+            dropped_reads=self._dropped_reads,
+            role=self.role,
+            leader=self.leader,
+            term=self.term,
+            must_sync=is_vote_new or bool(entries),
+        )
+        self._early, self._late, self._read_states, self._dropped_reads = [], [], [], []
+        self._told = (self.role, self.leader, self.term)
+        self._outstanding = ready
+        return ready
+
+    def advance(self, ready: Ready) -> None:
+        """`ready` was worked off: its hard state and entries are durable, its committed entries applied."""
+        if ready is not self._outstanding:
+            raise BrokenInvariant("advance() was called with a Ready that is not outstanding")
+        self._outstanding = None
+        if ready.hard_state is not None:
+            self._saved = ready.hard_state
+        if ready.entries:
+            self.log.synced(ready.entries[-1])
+            if self.role is Role.LEADER:
+                self._update_commit()
+        if ready.committed:
+            self.log.applied_to(ready.committed[-1].index)
+
+    # Information.
+
+    def status(self) -> Status:
+        """How this member stands."""
+        log = self.log
+        return Status(
+            id=self.id,
+            role=self.role,
+            term=self.term,
+            vote=self.vote,
+            leader=self.leader,
+            commit=log.committed,
+            applied=log.applied,
+            first_index=log.first_index,
+            last_index=log.last_index,
+            durable_index=log.durable,
+            uncommitted_bytes=log.bytes_between(log.committed + 1, log.last_index + 1),
+            transfer_to=self._transfer_to,
+            peers={
+                peer: PeerStatus(
+                    match=progress.match,
+                    next=progress.next,
+                    state=progress.state.value,
+                    active=progress.active,
+                    inflight_messages=progress.inflight_messages,
+                    inflight_bytes=progress.inflight_bytes,
+                )
+                for peer, progress in self._peers.items()
+            },
+        )

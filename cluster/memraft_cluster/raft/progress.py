@@ -1,0 +1,126 @@
+"""What a leader knows of each follower, and how much it may send there.
+
+Two states, as in etcd's raft: `PROBE`, when the leader does not know where the logs meet, sends one append
+and waits; `REPLICATE` sends optimistically, up to a window counted in messages and in bytes. A third,
+`SNAPSHOT`, comes with snapshots: a follower whose next entry is no longer in the log.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+
+
+class ProgressState(Enum):
+    """How a leader treats a follower."""
+
+    PROBE = "probe"
+    REPLICATE = "replicate"
+
+
+class Progress:
+    """One follower in the eyes of the leader of this term.
+
+    `match` is the last index known to be durable there, `next` the first not yet sent, `commit_sent` the
+    commit index it was told, `active` whether it was heard since the last check of the quorum.
+    """
+
+    __slots__ = (
+        "_inflight",
+        "_match_at_heartbeat",
+        "_messages_max",
+        "_bytes_max",
+        "active",
+        "commit_sent",
+        "inflight_bytes",
+        "match",
+        "next",
+        "probe_sent",
+        "state",
+    )
+
+    def __init__(self, next_index: int, messages_max: int, bytes_max: int) -> None:
+        self.match = 0
+        self.next = next_index
+        self.state = ProgressState.PROBE
+        self.probe_sent = False
+        self.active = False
+        self.commit_sent = 0
+        self.inflight_bytes = 0
+        self._inflight: deque[tuple[int, int]] = deque()
+        self._match_at_heartbeat = -1
+        self._messages_max = messages_max
+        self._bytes_max = bytes_max
+
+    @property
+    def inflight_messages(self) -> int:
+        """Appends with entries that were not answered yet."""
+        return len(self._inflight)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the window allows no further append."""
+        return len(self._inflight) >= self._messages_max or self.inflight_bytes >= self._bytes_max
+
+    def sent(self, last_index: int, size_bytes: int) -> None:
+        """Entries up to `last_index` are on their way."""
+        self.next = last_index + 1
+        self._inflight.append((last_index, size_bytes))
+        self.inflight_bytes += size_bytes
+
+    def acknowledged(self, index: int) -> bool:
+        """The follower has everything up to `index`; says whether that, or its state, is news."""
+        inflight = self._inflight
+        while inflight and inflight[0][0] <= index:
+            self.inflight_bytes -= inflight.popleft()[1]
+        if self.state is ProgressState.PROBE:
+            if index < self.match:
+                return False
+            self.state = ProgressState.REPLICATE
+            self.probe_sent = False
+            self.match = index
+            self.next = index + 1
+            return True
+        if index <= self.match:
+            return False
+        self.match = index
+        if self.next <= index:
+            self.next = index + 1
+        return True
+
+    def rejected(self, index: int, meeting_index: int) -> bool:
+        """The follower does not have (index, its term); the logs can meet at `meeting_index` at most.
+
+        Says whether that is news: answers to what was sent before the last step back are stale.
+        """
+        if index <= self.match:
+            return False
+        if self.state is ProgressState.REPLICATE:
+            self.probe(self.match + 1)
+            return True
+        if index != self.next - 1:
+            return False
+        self.next = max(min(index, meeting_index + 1), self.match + 1)
+        self.probe_sent = False
+        return True
+
+    def probe(self, next_index: int) -> None:
+        """Gives up the window: what is under way may be lost."""
+        self.state = ProgressState.PROBE
+        self.next = next_index
+        self.probe_sent = False
+        self._inflight.clear()
+        self.inflight_bytes = 0
+
+    def heard_heartbeat(self) -> bool:
+        """A heartbeat was answered; says whether an append should ask anew where the follower is.
+
+        A lost probe, or a lost last append of a window, has no successor that would uncover the gap. A
+        window without progress from one heartbeat to the next is suspect.
+        """
+        if self.state is ProgressState.PROBE:
+            self.probe_sent = False
+            return True
+        stalled = bool(self._inflight) and self.match == self._match_at_heartbeat
+        self._match_at_heartbeat = self.match
+        return stalled

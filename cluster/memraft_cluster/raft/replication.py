@@ -1,0 +1,215 @@
+"""Log replication, heartbeats, commit and reads (thesis §3.5, §3.6.2, §6.4, §10.2.1).
+
+A leader makes appends only when a Ready is taken: everything that was proposed since the last one goes out in
+one message a follower. The leader's own copy counts only up to what `advance` has told to be durable.
+
+A follower whose next entry is no longer in the log needs a snapshot, which comes with the issue that also
+cuts the log; until then no log is cut, and asking for such an entry raises `EntriesUnavailable`.
+"""
+
+from __future__ import annotations
+
+from memraft_cluster.raft.errors import BadMessage
+from memraft_cluster.raft.messages import Message, MessageType
+from memraft_cluster.raft.progress import Progress, ProgressState
+from memraft_cluster.raft.state import State
+
+
+class Replication(State):
+    """The rules by which logs become equal and entries committed."""
+
+    # Leader: sending.
+
+    def _replicate(self) -> None:
+        """Sends what can be sent to every follower. Called once a Ready."""
+        self._must_replicate = False
+        if self._reads.can_begin and self.log.committed >= self._term_start:
+            self._begin_read_round()
+        for peer, progress in self._peers.items():
+            if progress.state is ProgressState.PROBE:
+                if not progress.probe_sent:
+                    self._send_append(peer, progress)
+                    progress.probe_sent = True
+                continue
+            while progress.next <= self.log.last_index and not progress.is_full:
+                self._send_append(peer, progress)
+            if self.config.commit_notices:
+                self._send_commit(peer, progress)
+
+    def _send_append(self, peer: int, progress: Progress) -> None:
+        log = self.log
+        previous = progress.next - 1
+        entries = log.entries(progress.next, self.config.entry_batch_bytes_max)
+        last = previous + len(entries)
+        if entries and progress.state is ProgressState.REPLICATE:
+            progress.sent(last, log.bytes_between(previous + 1, last + 1))
+        progress.commit_sent = max(progress.commit_sent, min(log.committed, last))
+        self._send_early(
+            Message(
+                MessageType.APPEND,
+                self.id,
+                peer,
+                self.term,
+                log_term=log.term(previous),
+                index=previous,
+                commit=log.committed,
+                entries=entries,
+            )
+        )
+
+    def _send_commit(self, peer: int, progress: Progress) -> None:
+        """Tells the commit index where no append did. Only up to `match`: what lies there is this log."""
+        commit = min(self.log.committed, progress.match)
+        if commit > progress.commit_sent:
+            progress.commit_sent = commit
+            self._send_early(Message(MessageType.COMMIT, self.id, peer, self.term, commit=commit))
+
+    def _send_heartbeats(self) -> None:
+        """A heartbeat to everyone, which carries the round of reads under way, so that a lost one of its
+        messages delays the round, but does not end it."""
+        self._heartbeat_elapsed = 0
+        context = self._reads.round if self._reads.is_under_way else 0
+        for peer, progress in self._peers.items():
+            commit = min(self.log.committed, progress.match)
+            self._send_early(
+                Message(MessageType.HEARTBEAT, self.id, peer, self.term, commit=commit, context=context)
+            )
+
+    def _begin_read_round(self) -> None:
+        self._reads.begin(self.log.committed)
+        if self.quorum == 1:
+            self._read_states += self._reads.finish_if(True)
+        else:
+            self._send_heartbeats()
+
+    # Leader: answers.
+
+    def _on_append_reply(self, message: Message) -> None:
+        progress = self._peers[message.sender]
+        progress.active = True
+        if message.reject:
+            # Where the follower's hint says its log has a lower term, ours cannot meet it in a higher one.
+            meeting = message.hint_index
+            if message.hint_term > 0:
+                meeting = self.log.last_index_at_or_below_term(message.hint_index, message.hint_term)
+            if progress.rejected(message.index, meeting):
+                self._must_replicate = True
+            return
+        if message.index > self.log.last_index:
+            raise BadMessage(
+                f"node {message.sender} acknowledges entry {message.index} in term {message.term}, "
+                f"whose leader's log ends at {self.log.last_index}"
+            )
+        was_full = progress.is_full
+        if not progress.acknowledged(message.index):
+            return
+        self._update_commit()
+        if was_full or progress.next <= self.log.last_index:
+            self._must_replicate = True
+        if message.sender == self._transfer_to:
+            self._finish_transfer_if_caught_up()
+
+    def _on_heartbeat_reply(self, message: Message) -> None:
+        progress = self._peers[message.sender]
+        progress.active = True
+        if message.context:
+            self._read_states += self._reads.acknowledge(message.sender, message.context, self.quorum)
+            if self._reads.can_begin:
+                self._must_replicate = True
+        if progress.heard_heartbeat():
+            if progress.state is ProgressState.PROBE:
+                self._must_replicate = True
+            else:
+                self._ask_position(message.sender, progress)
+
+    def _ask_position(self, peer: int, progress: Progress) -> None:
+        """An append without entries behind all that was sent: refused if any of it was lost."""
+        previous = progress.next - 1
+        self._send_early(
+            Message(
+                MessageType.APPEND,
+                self.id,
+                peer,
+                self.term,
+                log_term=self.log.term(previous),
+                index=previous,
+                commit=self.log.committed,
+            )
+        )
+
+    def _update_commit(self) -> None:
+        """Commits what a quorum has durably, if it is of this term (thesis §3.6.2 and figure 3.7).
+
+        The no-op at `_term_start` begins the entries of this term, so that comparing indices will do.
+        """
+        matches = [progress.match for progress in self._peers.values()]
+        matches.append(self.log.durable)
+        matches.sort(reverse=True)
+        index = matches[self.quorum - 1]
+        if index >= self._term_start and self.log.commit_to(index):
+            self._must_replicate = True
+
+    def _finish_transfer_if_caught_up(self) -> None:
+        """The new leader must have the whole log, or it could not win (thesis §3.10)."""
+        if self._peers[self._transfer_to].match == self.log.last_index:
+            self._send_early(Message(MessageType.TIMEOUT_NOW, self.id, self._transfer_to, self.term))
+
+    # Follower.
+
+    def _on_append(self, message: Message) -> None:
+        self._hear_leader(message.sender)
+        log = self.log
+        previous = message.index
+        entries = message.entries
+        if previous < log.committed:
+            # An old message: what is committed here is the leader's log, only the rest can be news.
+            entries = entries[log.committed - previous :]
+            previous = log.committed
+        elif not log.matches(previous, message.log_term):
+            self._refuse_append(message)
+            return
+        last = previous + len(entries)
+        if entries:
+            log.append(entries)
+        # Not beyond this message: later entries here may be another leader's (thesis §3.5, figure 3.1).
+        log.commit_to(min(message.commit, last))
+        self._reply(MessageType.APPEND_REPLY, message.sender, last)
+
+    def _refuse_append(self, message: Message) -> None:
+        """Hints where the logs may meet: the last entry here whose term is not above that of the leader's."""
+        hint = self.log.last_index_at_or_below_term(message.index, message.log_term)
+        self._late.append(
+            Message(
+                MessageType.APPEND_REPLY,
+                self.id,
+                message.sender,
+                self.term,
+                index=message.index,
+                reject=True,
+                hint_index=hint,
+                hint_term=self.log.term(hint),
+            )
+        )
+
+    def _on_heartbeat(self, message: Message) -> None:
+        self._hear_leader(message.sender)
+        self.log.commit_to(message.commit)
+        # Not a promise about the log, only about the term: needs no sync of entries.
+        self._send_early(
+            Message(
+                MessageType.HEARTBEAT_REPLY,
+                self.id,
+                message.sender,
+                self.term,
+                commit=message.commit,
+                context=message.context,
+            )
+        )
+
+    def _on_commit(self, message: Message) -> None:
+        self._hear_leader(message.sender)
+        self.log.commit_to(message.commit)
+
+    def _hear_leader(self, leader: int) -> None:
+        self._election_elapsed = 0
+        self.leader = leader
