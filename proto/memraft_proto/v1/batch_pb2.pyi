@@ -1,0 +1,109 @@
+from memraft_proto.v1 import common_pb2 as _common_pb2
+from memraft_proto.v1 import kv_pb2 as _kv_pb2
+from memraft_proto.v1 import memory_pb2 as _memory_pb2
+from memraft_proto.v1 import run_pb2 as _run_pb2
+from memraft_proto.v1 import state_pb2 as _state_pb2
+from memraft_proto.v1 import stream_pb2 as _stream_pb2
+from memraft_proto.v1 import vector_pb2 as _vector_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Operation(_message.Message):
+    __slots__ = ("put", "delete", "multi_put", "append", "append_many", "compare_and_swap", "create_collection", "upsert_vector", "upsert_many", "delete_vector", "remember", "forget", "begin_run", "end_run")
+    PUT_FIELD_NUMBER: _ClassVar[int]
+    DELETE_FIELD_NUMBER: _ClassVar[int]
+    MULTI_PUT_FIELD_NUMBER: _ClassVar[int]
+    APPEND_FIELD_NUMBER: _ClassVar[int]
+    APPEND_MANY_FIELD_NUMBER: _ClassVar[int]
+    COMPARE_AND_SWAP_FIELD_NUMBER: _ClassVar[int]
+    CREATE_COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    UPSERT_VECTOR_FIELD_NUMBER: _ClassVar[int]
+    UPSERT_MANY_FIELD_NUMBER: _ClassVar[int]
+    DELETE_VECTOR_FIELD_NUMBER: _ClassVar[int]
+    REMEMBER_FIELD_NUMBER: _ClassVar[int]
+    FORGET_FIELD_NUMBER: _ClassVar[int]
+    BEGIN_RUN_FIELD_NUMBER: _ClassVar[int]
+    END_RUN_FIELD_NUMBER: _ClassVar[int]
+    put: _kv_pb2.PutRequest
+    delete: _kv_pb2.DeleteRequest
+    multi_put: _kv_pb2.MultiPutRequest
+    append: _stream_pb2.AppendRequest
+    append_many: _stream_pb2.AppendManyRequest
+    compare_and_swap: _state_pb2.CompareAndSwapRequest
+    create_collection: _vector_pb2.CreateCollectionRequest
+    upsert_vector: _vector_pb2.UpsertVectorRequest
+    upsert_many: _vector_pb2.UpsertManyRequest
+    delete_vector: _vector_pb2.DeleteVectorRequest
+    remember: _memory_pb2.RememberRequest
+    forget: _memory_pb2.ForgetRequest
+    begin_run: _run_pb2.BeginRunRequest
+    end_run: _run_pb2.EndRunRequest
+    def __init__(self, put: _Optional[_Union[_kv_pb2.PutRequest, _Mapping]] = ..., delete: _Optional[_Union[_kv_pb2.DeleteRequest, _Mapping]] = ..., multi_put: _Optional[_Union[_kv_pb2.MultiPutRequest, _Mapping]] = ..., append: _Optional[_Union[_stream_pb2.AppendRequest, _Mapping]] = ..., append_many: _Optional[_Union[_stream_pb2.AppendManyRequest, _Mapping]] = ..., compare_and_swap: _Optional[_Union[_state_pb2.CompareAndSwapRequest, _Mapping]] = ..., create_collection: _Optional[_Union[_vector_pb2.CreateCollectionRequest, _Mapping]] = ..., upsert_vector: _Optional[_Union[_vector_pb2.UpsertVectorRequest, _Mapping]] = ..., upsert_many: _Optional[_Union[_vector_pb2.UpsertManyRequest, _Mapping]] = ..., delete_vector: _Optional[_Union[_vector_pb2.DeleteVectorRequest, _Mapping]] = ..., remember: _Optional[_Union[_memory_pb2.RememberRequest, _Mapping]] = ..., forget: _Optional[_Union[_memory_pb2.ForgetRequest, _Mapping]] = ..., begin_run: _Optional[_Union[_run_pb2.BeginRunRequest, _Mapping]] = ..., end_run: _Optional[_Union[_run_pb2.EndRunRequest, _Mapping]] = ...) -> None: ...
+
+class OperationError(_message.Message):
+    __slots__ = ("code", "reason", "message")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    code: int
+    reason: str
+    message: str
+    def __init__(self, code: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+
+class OperationResult(_message.Message):
+    __slots__ = ("put", "delete", "multi_put", "append", "append_many", "compare_and_swap", "create_collection", "upsert_vector", "upsert_many", "delete_vector", "remember", "forget", "begin_run", "end_run", "error")
+    PUT_FIELD_NUMBER: _ClassVar[int]
+    DELETE_FIELD_NUMBER: _ClassVar[int]
+    MULTI_PUT_FIELD_NUMBER: _ClassVar[int]
+    APPEND_FIELD_NUMBER: _ClassVar[int]
+    APPEND_MANY_FIELD_NUMBER: _ClassVar[int]
+    COMPARE_AND_SWAP_FIELD_NUMBER: _ClassVar[int]
+    CREATE_COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    UPSERT_VECTOR_FIELD_NUMBER: _ClassVar[int]
+    UPSERT_MANY_FIELD_NUMBER: _ClassVar[int]
+    DELETE_VECTOR_FIELD_NUMBER: _ClassVar[int]
+    REMEMBER_FIELD_NUMBER: _ClassVar[int]
+    FORGET_FIELD_NUMBER: _ClassVar[int]
+    BEGIN_RUN_FIELD_NUMBER: _ClassVar[int]
+    END_RUN_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    put: _kv_pb2.PutResponse
+    delete: _kv_pb2.DeleteResponse
+    multi_put: _kv_pb2.MultiPutResponse
+    append: _stream_pb2.AppendResponse
+    append_many: _stream_pb2.AppendManyResponse
+    compare_and_swap: _state_pb2.CompareAndSwapResponse
+    create_collection: _vector_pb2.CreateCollectionResponse
+    upsert_vector: _vector_pb2.UpsertVectorResponse
+    upsert_many: _vector_pb2.UpsertManyResponse
+    delete_vector: _vector_pb2.DeleteVectorResponse
+    remember: _memory_pb2.RememberResponse
+    forget: _memory_pb2.ForgetResponse
+    begin_run: _run_pb2.BeginRunResponse
+    end_run: _run_pb2.EndRunResponse
+    error: OperationError
+    def __init__(self, put: _Optional[_Union[_kv_pb2.PutResponse, _Mapping]] = ..., delete: _Optional[_Union[_kv_pb2.DeleteResponse, _Mapping]] = ..., multi_put: _Optional[_Union[_kv_pb2.MultiPutResponse, _Mapping]] = ..., append: _Optional[_Union[_stream_pb2.AppendResponse, _Mapping]] = ..., append_many: _Optional[_Union[_stream_pb2.AppendManyResponse, _Mapping]] = ..., compare_and_swap: _Optional[_Union[_state_pb2.CompareAndSwapResponse, _Mapping]] = ..., create_collection: _Optional[_Union[_vector_pb2.CreateCollectionResponse, _Mapping]] = ..., upsert_vector: _Optional[_Union[_vector_pb2.UpsertVectorResponse, _Mapping]] = ..., upsert_many: _Optional[_Union[_vector_pb2.UpsertManyResponse, _Mapping]] = ..., delete_vector: _Optional[_Union[_vector_pb2.DeleteVectorResponse, _Mapping]] = ..., remember: _Optional[_Union[_memory_pb2.RememberResponse, _Mapping]] = ..., forget: _Optional[_Union[_memory_pb2.ForgetResponse, _Mapping]] = ..., begin_run: _Optional[_Union[_run_pb2.BeginRunResponse, _Mapping]] = ..., end_run: _Optional[_Union[_run_pb2.EndRunResponse, _Mapping]] = ..., error: _Optional[_Union[OperationError, _Mapping]] = ...) -> None: ...
+
+class BatchRequest(_message.Message):
+    __slots__ = ("namespace", "context", "operations")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    OPERATIONS_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    context: _common_pb2.WriteContext
+    operations: _containers.RepeatedCompositeFieldContainer[Operation]
+    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.WriteContext, _Mapping]] = ..., operations: _Optional[_Iterable[_Union[Operation, _Mapping]]] = ...) -> None: ...
+
+class BatchResponse(_message.Message):
+    __slots__ = ("results", "log_index", "time_us")
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    LOG_INDEX_FIELD_NUMBER: _ClassVar[int]
+    TIME_US_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[OperationResult]
+    log_index: int
+    time_us: int
+    def __init__(self, results: _Optional[_Iterable[_Union[OperationResult, _Mapping]]] = ..., log_index: _Optional[int] = ..., time_us: _Optional[int] = ...) -> None: ...
