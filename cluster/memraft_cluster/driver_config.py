@@ -1,0 +1,131 @@
+"""The settings of the driver, and what it reports about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from .group import GroupLimits
+from .raft import Role
+
+
+@dataclass(frozen=True, slots=True)
+class DriverConfig:
+    """How the groups of one node are driven; every field says why.
+
+    Raises:
+        ValueError: a value out of range, or ``node_id`` not among ``peers``.
+    """
+
+    node_id: int
+    """This node; one of ``peers``."""
+    peers: tuple[int, ...]
+    """Node ids of all voters, this node included. Every group has the same ones."""
+    tick_ms: int = 50
+    """Length of the core's tick: heartbeats and timeouts count in it."""
+    election_ticks: int = 10
+    """A follower campaigns after 1 to 2 times this many ticks without a leader: 0.5 to 1 s."""
+    heartbeat_ticks: int = 1
+    """A leader is heard at least this often."""
+    entry_bytes_target: int = 20 << 10
+    """Commands are gathered into entries of about this size; larger ones gained nothing when measured."""
+    entry_commands_max: int = 4096
+    """Commands in one entry: bounds the time that applying it holds the loop. Under 2**20, the width of a
+    command's position in a version."""
+    entries_inflight_target: int = 4
+    """While this many entries of a group are not committed, only a full one is added: commands gather into
+    fewer entries, so fewer syncs and messages, exactly when there is no hurry."""
+    command_bytes_max: int = 8 << 20
+    """Largest single command."""
+    queued_commands_max: int = 20_000
+    """Commands of one group that wait to become an entry; further ones are refused as overload."""
+    queued_bytes_max: int = 32 << 20
+    """The same in bytes."""
+    waiters_max: int = 20_000
+    """Reads of one group that wait for a round or an index; further ones are refused as overload."""
+    mailbox_bytes_max: int = 64 << 20
+    """Messages from other nodes that wait for a turn; further ones are dropped: raft tolerates loss."""
+    committed_bytes_max: int = 256 << 10
+    """Committed entries applied in one turn: bounds how long a follower that catches up holds the loop."""
+    proposals_bytes_max: int = 32 << 20
+    """Proposed and not committed, of one group; beyond it commands wait in the queue, then are refused."""
+    outcome_wait_ms: int = 1_000
+    """After leadership is lost, how long callers wait to learn from the new leader what became of entries
+    proposed before, until they are told that the outcome is unknown."""
+    sync_in_thread: bool = False
+    """Sync in a thread of its own instead of on the event loop. See the driver's docstring for figures."""
+    commit_notices: bool = True
+    """Tell followers of commits at once rather than with the next append or heartbeat, so that session reads
+    on followers wait less."""
+    rebalance: bool = True
+    """Give leadership back to preferred leaders once they are fit again."""
+    rebalance_after_ms: int = 3_000
+    """How long they must be fit for that."""
+    stop_transfer_ms: int = 1_500
+    """How long a graceful stop waits for other nodes to take over leadership."""
+    seed: int = 0
+    """Seeds the jitter of election timeouts; 0 draws one from the operating system."""
+
+    def __post_init__(self) -> None:
+        if self.node_id not in self.peers:
+            raise ValueError(f"node_id = {self.node_id} is not one of peers = {self.peers}")
+        if self.entry_commands_max >= 1 << 20:
+            raise ValueError(f"entry_commands_max = {self.entry_commands_max} is not under {1 << 20}")
+        for name in ("tick_ms", "entry_bytes_target", "entry_commands_max", "entries_inflight_target",
+                     "command_bytes_max", "queued_commands_max", "queued_bytes_max", "waiters_max",
+                     "mailbox_bytes_max"):  # fmt: skip
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} = {getattr(self, name)} is not at least 1")
+
+    def group_limits(self) -> GroupLimits:
+        return GroupLimits(
+            entry_bytes_target=self.entry_bytes_target,
+            entry_commands_max=self.entry_commands_max,
+            entries_inflight_target=self.entries_inflight_target,
+            command_bytes_max=self.command_bytes_max,
+            queued_commands_max=self.queued_commands_max,
+            queued_bytes_max=self.queued_bytes_max,
+            waiters_max=self.waiters_max,
+            outcome_wait_ms=self.outcome_wait_ms,
+        )
+
+
+class PeerProgress(msgspec.Struct, frozen=True):
+    """A follower as its leader sees it: last entry durable there, and whether it was heard lately."""
+
+    match: int
+    active: bool
+
+
+class GroupStatus(msgspec.Struct, frozen=True):
+    """A group on this node. ``peers`` is empty unless this node leads; ``leader`` 0 means unknown."""
+
+    group: int
+    role: Role
+    term: int
+    leader: int
+    preferred_leader: int
+    commit: int
+    applied: int
+    last_index: int
+    peers: Mapping[int, PeerProgress]
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the driver has done since it started; all only grow, but ``sync_seconds_max``."""
+
+    turns_total: int = 0
+    syncs_total: int = 0
+    sync_seconds_total: float = 0.0
+    sync_seconds_max: float = field(default=0.0)
+    messages_received_total: int = 0
+    messages_dropped_total: int = 0
+    messages_bad_total: int = 0
+    entries_applied_total: int = 0
+    entries_proposed_total: int = 0
+    commands_applied_total: int = 0
+    leader_changes_total: int = 0
+    transfers_total: int = 0

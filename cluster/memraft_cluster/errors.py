@@ -1,0 +1,182 @@
+"""Every exception of the cluster package, defined once.
+
+::
+
+    ClusterError                      retryable = False
+    ├── NotLeader                     retryable: ask the leader it names, or any node when it names none
+    ├── OutcomeUnknown                retryable with the same request number only
+    ├── Overloaded                    retryable after a pause: a bounded queue is full
+    ├── CommandTooLarge
+    ├── Stopped                       retryable on another node
+    ├── DataDirectoryError            the data directory cannot be used as it is
+    │   ├── WrongDirectory            it belongs to another node or cluster
+    │   ├── DirectoryLocked           another process has it open
+    │   ├── FormatUnsupported         written by another version of this software
+    │   └── LogCorrupted              what was stored is not what is read back
+    ├── DiskError                     a write or a sync failed: fatal for the process, never retried
+    ├── ListenError                   the address for other nodes cannot be listened on
+    ├── CertificateError              this node's own certificate, key or authority cannot be used
+    └── PeerError                     a connection between nodes
+        ├── PeerRefused               identity, role or cluster of the other side is wrong
+        └── MalformedFrame            bytes that are not a frame of ours
+
+``retryable`` says whether the same call may succeed later, here or elsewhere, without being changed.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ClusterError(Exception):
+    """Root of the tree."""
+
+    retryable: ClassVar[bool] = False
+
+
+class NotLeader(ClusterError):
+    """This node does not lead the group; the command was not and will not be applied through this call.
+
+    Args:
+        group: the group asked.
+        leader: node id of the leader as far as known here, 0 when unknown.
+    """
+
+    retryable = True
+
+    def __init__(self, group: int, leader: int) -> None:
+        self.group = group
+        self.leader = leader
+        hint = f"node {leader} leads it" if leader else "its leader is not known here"
+        super().__init__(f"this node does not lead group {group}: {hint}")
+
+
+class OutcomeUnknown(ClusterError):
+    """The command was proposed and leadership was lost before its fate was seen: it may yet be applied."""
+
+    retryable = True
+
+    def __init__(self, group: int, index: int) -> None:
+        self.group = group
+        self.index = index
+        super().__init__(
+            f"group {group} lost its leader before the entry at index {index} was known to be committed; "
+            "retry with the same request number"
+        )
+
+
+class Overloaded(ClusterError):
+    """A bounded queue is full. Nothing was queued.
+
+    Args:
+        group: the group asked.
+        limit: name of the limit that was reached.
+        value: its value, in the unit that the name ends with.
+    """
+
+    retryable = True
+
+    def __init__(self, group: int, limit: str, value: int) -> None:
+        self.group = group
+        self.limit = limit
+        self.value = value
+        super().__init__(f"group {group} is overloaded: {limit} = {value} is reached; retry after a pause")
+
+
+class CommandTooLarge(ClusterError):
+    """A command that no entry may carry."""
+
+    def __init__(self, size_bytes: int, command_bytes_max: int) -> None:
+        self.size_bytes = size_bytes
+        self.command_bytes_max = command_bytes_max
+        super().__init__(f"a command of {size_bytes} bytes is over command_bytes_max = {command_bytes_max}")
+
+
+class Stopped(ClusterError):
+    """The node is stopping and takes no more work."""
+
+    retryable = True
+
+
+class DataDirectoryError(ClusterError):
+    """The data directory cannot be used as it is."""
+
+
+class WrongDirectory(DataDirectoryError):
+    """The directory belongs to another node or another cluster."""
+
+    def __init__(self, path: str, owner: str, wanted: str) -> None:
+        self.path = path
+        self.owner = owner
+        self.wanted = wanted
+        super().__init__(f"data directory {path} belongs to {owner}; this is {wanted}: refusing to open it")
+
+
+class DirectoryLocked(DataDirectoryError):
+    """Another process (or another object of this one) has the directory open."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(f"data directory {path} is in use by another process (its LOCK file is held)")
+
+
+class FormatUnsupported(DataDirectoryError):
+    """The directory was written in a format this version does not read."""
+
+    def __init__(self, path: str, found: int, supported: int) -> None:
+        self.path = path
+        super().__init__(f"data directory {path} has format {found}; this version reads format {supported}")
+
+
+class LogCorrupted(DataDirectoryError):
+    """The durable log is damaged. The replica must not vote with it.
+
+    Args:
+        path: the directory of the log.
+        detail: what is wrong, with file, group and index where they are known.
+    """
+
+    def __init__(self, path: str, detail: str, group: int | None = None, index: int | None = None) -> None:
+        self.path = path
+        self.group = group
+        self.index = index
+        super().__init__(f"the log in {path} is damaged: {detail}")
+
+
+class DiskError(ClusterError):
+    """Writing or syncing failed. What reached the disk is unknown, so the process must end."""
+
+    def __init__(self, path: str, detail: str) -> None:
+        self.path = path
+        super().__init__(f"writing to {path} failed: {detail}")
+
+
+class ListenError(ClusterError):
+    """The address for other nodes cannot be listened on, because it is in use for example."""
+
+    def __init__(self, host: str, port: int, detail: str) -> None:
+        super().__init__(f"cannot listen for other nodes on {host}:{port}: {detail}")
+
+
+class CertificateError(ClusterError):
+    """This node's own certificate, key or authority cannot be used."""
+
+    def __init__(self, path: str, detail: str) -> None:
+        self.path = path
+        super().__init__(f"certificate file {path}: {detail}")
+
+
+class PeerError(ClusterError):
+    """Something about a connection between nodes."""
+
+    retryable = True
+
+
+class PeerRefused(PeerError):
+    """The other side is not who it should be."""
+
+    retryable = False
+
+
+class MalformedFrame(PeerError):
+    """The other side sent bytes that are not a frame, or a frame over its limit."""
