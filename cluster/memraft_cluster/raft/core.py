@@ -186,8 +186,7 @@ class Core(Elections):
         """The connection to `peer` broke: what was under way to it may be lost."""
         progress = self._peers.get(peer)
         if progress is not None:
-            progress.probe(progress.match + 1)
-            progress.probe_sent = True  # The next answer to a heartbeat shows that it is back.
+            progress.lost_connection()
 
     # Out.
 

@@ -112,6 +112,12 @@ class Progress:
         self._inflight.clear()
         self.inflight_bytes = 0
 
+    def lost_connection(self) -> None:
+        """What is under way may be lost; nothing is sent until an answer to a heartbeat comes."""
+        if self.state is ProgressState.REPLICATE:
+            self.probe(self.match + 1)
+        self.probe_sent = True
+
     def heard_heartbeat(self) -> bool:
         """A heartbeat was answered; says whether an append should ask anew where the follower is.
 

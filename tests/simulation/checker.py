@@ -1,0 +1,134 @@
+"""What must hold at every step of a run, whatever goes wrong (thesis figure 3.2, §3.6.3, §6.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from memraft_cluster.raft import Core, Entry, HardState, Message, MessageType, Role
+
+from tests.simulation.disk import SimDisk
+
+_BYTES_UNLIMITED = 1 << 40
+
+
+class Violation(AssertionError):
+    """A guarantee of Raft did not hold."""
+
+
+def check(holds: bool, what: str) -> None:
+    if not holds:
+        raise Violation(what)
+
+
+class Checker:
+    """Sees all nodes at once, as no node can, and remembers what was ever true."""
+
+    def __init__(self, disks: Mapping[int, SimDisk]) -> None:
+        self._disks = disks
+        for disk in disks.values():
+            disk.on_sync = partial(self._synced, disk)
+        self._quorum = len(disks) // 2 + 1
+        self._leaders: dict[int, int] = {}
+        self._votes: dict[tuple[int, int], int] = {}
+        self._entries: dict[tuple[int, int], tuple[bytes, int]] = {}
+        self.committed: list[Entry] = []
+        """Every entry that was ever known to be committed; index i at position i - 1."""
+        self.acknowledged: dict[int, bytes] = {}
+
+    def commit_index(self) -> int:
+        """The highest commit index that any node has ever known."""
+        return len(self.committed)
+
+    def leads(self, node: int, core: Core) -> None:
+        """Election safety and leader completeness."""
+        term = core.term
+        other = self._leaders.setdefault(term, node)
+        check(other == node, f"two leaders in term {term}: nodes {other} and {node}")
+        for entry in self.committed:
+            has = entry.index <= core.log.last_index and core.log.term(entry.index) == entry.term
+            check(has, f"node {node} leads in term {term} without committed entry {entry.index}")
+
+    def _synced(self, disk: SimDisk, entries: Sequence[Entry]) -> None:
+        """Log matching: an index and a term name one entry and all that precede it.
+
+        Only durable entries count: what nobody was told before a crash may be said anew.
+        """
+        previous_term = disk.term(entries[0].index - 1)
+        for entry in entries:
+            known = self._entries.setdefault((entry.index, entry.term), (entry.data, previous_term))
+            check(known == (entry.data, previous_term), f"two histories of entry {entry.index}@{entry.term}")
+            check(previous_term <= entry.term, f"terms fall at entry {entry.index}")
+            previous_term = entry.term
+
+    def commits(self, node: int, core: Core) -> None:
+        """No committed entry is lost or replaced, and none is committed before a quorum has it on disk."""
+        lo = self.commit_index() + 1
+        if core.log.committed < lo:
+            return
+        if core.role is Role.LEADER:
+            last_term = core.log.term(core.log.committed)
+            check(
+                last_term == core.term, f"a leader of term {core.term} commits entries of {last_term} alone"
+            )
+        for entry in core.log.entries(lo, _BYTES_UNLIMITED)[: core.log.committed - lo + 1]:
+            holders = [other for other, disk in self._disks.items() if disk.has(entry)]
+            check(
+                len(holders) >= self._quorum,
+                f"node {node} committed entry {entry.index}@{entry.term}, durable only on {holders}",
+            )
+            self.committed.append(entry)
+
+    def applies(self, node: int, expected_index: int, entries: Sequence[Entry]) -> None:
+        """State machine safety: all nodes apply the same entries in the same order, each once."""
+        for entry in entries:
+            check(
+                entry.index == expected_index,
+                f"node {node} applies {entry.index} where {expected_index} is next",
+            )
+            check(
+                entry == self.committed[entry.index - 1],
+                f"node {node} applies another entry at {entry.index} than was committed",
+            )
+            expected_index += 1
+
+    def sends(self, message: Message, disk: SimDisk) -> None:
+        """What a message reveals is durable before it leaves, and a node votes once a term."""
+        saved = disk.hard_state or HardState(0, 0, 0)
+        kind = message.type
+        if kind is not MessageType.PRE_VOTE and kind is not MessageType.PRE_VOTE_REPLY:
+            check(message.term <= saved.term, f"a term that is not durable left: {message}")
+        if kind is MessageType.VOTE or (kind is MessageType.VOTE_REPLY and not message.reject):
+            voted_for = message.sender if kind is MessageType.VOTE else message.to
+            other = self._votes.setdefault((message.sender, message.term), voted_for)
+            check(
+                other == voted_for,
+                f"node {message.sender} voted for {other} and {voted_for} in term {message.term}",
+            )
+            check(
+                saved.term > message.term or saved.vote == voted_for,
+                f"a vote that is not durable left: {message}",
+            )
+        if kind is MessageType.APPEND_REPLY and not message.reject and saved.term == message.term:
+            check(
+                disk.last_index() >= message.index,
+                f"acknowledged before it was durable: {message}",
+            )
+
+    def serves_read(self, node: int, index: int, index_min: int) -> None:
+        """A linearizable read sees everything that was committed when it was asked for."""
+        check(
+            index >= index_min,
+            f"node {node} serves a read at {index}, though {index_min} was committed before",
+        )
+
+    def acknowledges(self, index: int, data: bytes) -> None:
+        """A client was told that its write is in."""
+        self.acknowledged[index] = data
+
+    def finish(self) -> None:
+        """Every acknowledged write is there, and no write is there twice."""
+        for index, data in self.acknowledged.items():
+            check(self.committed[index - 1].data == data, f"acknowledged entry {index} is lost")
+        written = [entry.data for entry in self.committed if entry.data]
+        check(len(written) == len(set(written)), "a write is in the log twice")
