@@ -1,0 +1,304 @@
+"""The driver with real disks and streams: elect, commit, survive, refuse."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from memraft_cluster.driver import DriverConfig
+from memraft_cluster.errors import CommandTooLarge, NotLeader, OutcomeUnknown, Overloaded, Stopped
+from memraft_cluster.raft import Role
+from tests.unit.cluster.harness import NODES, Cluster, run_cluster, until
+
+
+def test_a_command_is_applied_on_every_node_and_answered_once(tmp_path: Path) -> None:
+    async def script(cluster: Cluster) -> None:
+        leader = await cluster.wait_leader()
+        local = object()
+        applied = await leader.propose(0, b"hello", local)
+        assert applied.reply == b"reply to hello"
+        assert applied.position == 0
+        assert await cluster.wait_equal(count=1) == [b"hello"]
+        for node in NODES:
+            machine = cluster.machines[node][0]
+            assert machine.indexes == [applied.index]
+            assert machine.locals == [local if node == leader.config.node_id else None]
+
+    run_cluster(Cluster(tmp_path), script)
+
+
+def test_commands_that_wait_share_entries(tmp_path: Path) -> None:
+    async def script(cluster: Cluster) -> None:
+        leader = await cluster.wait_leader()
+        commands = [f"command {number}".encode() for number in range(500)]
+        results = await asyncio.gather(*(leader.propose(0, command, None) for command in commands))
+        assert [each.reply for each in results] == [b"reply to " + command for command in commands]
+        assert len({(each.index, each.position) for each in results}) == len(commands)
+        assert len({each.index for each in results}) < 10
+        assert await cluster.wait_equal() == commands
+
+    run_cluster(Cluster(tmp_path), script)
+
+
+def test_an_entry_stays_near_its_target_size(tmp_path: Path) -> None:
+    async def script(cluster: Cluster) -> None:
+        leader = await cluster.wait_leader()
+        results = await asyncio.gather(*(leader.propose(0, b"x" * 400, None) for _ in range(40)))
+        per_entry = {each.index: 0 for each in results}
+        for each in results:
+            per_entry[each.index] += 400
+        assert max(per_entry.values()) <= 1000
+
+    run_cluster(Cluster(tmp_path, settings={"entry_bytes_target": 1000}), script)
+
+
+def test_leaders_of_many_groups_spread_over_the_nodes(tmp_path: Path) -> None:
+    async def script(cluster: Cluster) -> None:
+        for group in range(6):
+            await cluster.wait_leader(group)
+        for group in range(6):
+            await cluster.write(b"in group %d" % group, group)
+        for group in range(6):
+            assert await cluster.wait_equal(group, count=1) == [b"in group %d" % group]
+        # Which node won is up to timing; that each group has the preferences dealt in turn is not.
+        preferred = [status.preferred_leader for status in cluster.nodes[1].status()]
+        assert preferred == [1, 2, 3, 1, 2, 3]
+
+    run_cluster(Cluster(tmp_path, groups=6), script)
+
+
+def test_a_killed_leader_loses_nothing_and_comes_back_from_disk(tmp_path: Path) -> None:
+    async def script(cluster: Cluster) -> None:
+        written = [f"before {number}".encode() for number in range(20)]
+        for command in written:
+            await cluster.write(command)
+        victim = (await cluster.wait_leader()).config.node_id
+        await cluster.kill(victim)
+        for number in range(20):
+            written.append(f"after {number}".encode())
+            await cluster.write(written[-1])
+        assert await cluster.wait_equal() == written
+        await cluster.start([victim])
+        assert await cluster.wait_equal(count=len(written)) == written
+
+    run_cluster(Cluster(tmp_path), script)
+
+
+def test_a_follower_that_was_away_catches_up_from_the_leaders_disk(tmp_path: Path) -> None:
+    async def script(cluster: Cluster) -> None:
+        leader = await cluster.wait_leader()
+        away = next(node for node in NODES if node != leader.config.node_id)
+        await cluster.kill(away)
+        big = b"x" * 300_000
+        # More than the core keeps in memory, so that the oldest entries are read back from RocksDB.
+        for number in range(80):
+            await cluster.write(b"%d " % number + big)
+        await cluster.start([away])
+        commands = await cluster.wait_equal()
+        assert [int(command.split()[0]) for command in commands] == list(range(80))
+
+    run_cluster(Cluster(tmp_path), script)
+
+
+def test_all_nodes_killed_at_once_keep_what_was_acknowledged(tmp_path: Path) -> None:
+    async def script(cluster: Cluster) -> None:
+        written = [f"{number}".encode() for number in range(50)]
+        leader = await cluster.wait_leader()
+        await asyncio.gather(*(leader.propose(0, command, None) for command in written))
+        for node in NODES:
+            await cluster.kill(node)
+        await cluster.start()
+        assert await cluster.wait_equal(count=len(written)) == written
+
+    run_cluster(Cluster(tmp_path), script)
+
+
+def test_a_follower_refuses_commands_and_names_the_leader(tmp_path: Path) -> None:
+    async def script(cluster: Cluster) -> None:
+        leader = (await cluster.wait_leader()).config.node_id
+        follower = next(cluster.nodes[node] for node in NODES if node != leader)
+        with pytest.raises(NotLeader) as refused:
+            follower.propose(0, b"misdirected", None)
+        assert (refused.value.group, refused.value.leader, refused.value.retryable) == (0, leader, True)
+        with pytest.raises(NotLeader):
+            follower.read_barrier(0)
+
+    run_cluster(Cluster(tmp_path), script)
+
+
+def test_a_read_barrier_waits_for_everything_acknowledged_before(tmp_path: Path) -> None:
+    async def script(cluster: Cluster) -> None:
+        leader = await cluster.wait_leader()
+        index = await cluster.write(b"seen by every later read")
+        barriers = [leader.read_barrier(0) for _ in range(100)]
+        assert min(await asyncio.gather(*barriers)) >= index
+
+    run_cluster(Cluster(tmp_path), script)
+
+
+def test_a_follower_can_be_waited_on_for_an_index(tmp_path: Path) -> None:
+    async def script(cluster: Cluster) -> None:
+        leader = await cluster.wait_leader()
+        follower = next(node for node in cluster.nodes.values() if node is not leader)
+        ahead = follower.wait_applied(0, leader.applied(0) + 1)
+        assert ahead is not None
+        index = await cluster.write(b"awaited elsewhere")
+        assert await ahead >= index
+        assert follower.wait_applied(0, index) is None
+
+    run_cluster(Cluster(tmp_path), script)
+
+
+def test_full_queues_refuse_at_once_and_name_their_limit(tmp_path: Path) -> None:
+    async def script(cluster: Cluster) -> None:
+        leader = await cluster.wait_leader()
+        accepted = [leader.propose(0, b"x", None) for _ in range(10)]
+        with pytest.raises(Overloaded, match="queued_commands_max = 10"):
+            leader.propose(0, b"one more", None)
+        await asyncio.gather(*accepted)
+        with pytest.raises(Overloaded, match="queued_bytes_max = 3000"):
+            for _ in range(4):
+                accepted.append(leader.propose(0, b"x" * 900, None))
+        with pytest.raises(CommandTooLarge, match="command_bytes_max = 1000"):
+            leader.propose(0, b"x" * 1001, None)
+        await asyncio.gather(*accepted)
+        assert (await leader.propose(0, b"room again", None)).index > 0
+
+    settings: dict[str, object] = {
+        "queued_commands_max": 10,
+        "queued_bytes_max": 3000,
+        "command_bytes_max": 1000,
+    }
+    run_cluster(Cluster(tmp_path, settings=settings), script)
+
+
+def test_commands_of_a_leader_without_followers_end_with_an_unknown_outcome(tmp_path: Path) -> None:
+    async def script(cluster: Cluster) -> None:
+        leader = await cluster.wait_leader()
+        for node in NODES:
+            if node != leader.config.node_id:
+                await cluster.kill(node)
+        future = leader.propose(0, b"seen by nobody else", None)
+        with pytest.raises(OutcomeUnknown):
+            await future
+        assert not leader.is_leader(0)
+        with pytest.raises(NotLeader):
+            leader.propose(0, b"no longer", None)
+
+    run_cluster(Cluster(tmp_path), script)
+
+
+def test_commands_in_flight_survive_a_transfer_of_leadership(tmp_path: Path) -> None:
+    async def script(cluster: Cluster) -> None:
+        leader = await cluster.wait_leader()
+        other = next(node for node in NODES if node != leader.config.node_id)
+        futures = [leader.propose(0, b"before %d" % number, None) for number in range(50)]
+        leader.transfer_leadership(0, other)
+        outcomes = await asyncio.gather(*futures, return_exceptions=True)
+        await until(lambda: cluster.nodes[other].is_leader(0), "the transfer")
+        acknowledged = sum(not isinstance(outcome, BaseException) for outcome in outcomes)
+        refused = [each for each in outcomes if isinstance(each, BaseException)]
+        assert all(isinstance(each, NotLeader) for each in refused)
+        assert len(await cluster.wait_equal()) == acknowledged
+
+    run_cluster(Cluster(tmp_path), script)
+
+
+def test_leadership_goes_back_to_a_preferred_leader_that_returns(tmp_path: Path) -> None:
+    async def script(cluster: Cluster) -> None:
+        await cluster.wait_leader()
+        await until(lambda: cluster.nodes[1].is_leader(0), "node 1 leads, as group 0 prefers")
+        await cluster.kill(1)
+        await cluster.wait_leader()
+        await cluster.start([1])
+        await until(lambda: cluster.nodes[1].is_leader(0), "node 1 leads again")
+
+    run_cluster(Cluster(tmp_path, settings={"rebalance": True, "rebalance_after_ms": 700}), script)
+
+
+def test_a_graceful_stop_hands_leadership_over(tmp_path: Path) -> None:
+    async def script(cluster: Cluster) -> None:
+        leader = await cluster.wait_leader()
+        term = leader.status()[0].term
+        await cluster.write(b"before the stop")
+        await cluster.nodes.pop(leader.config.node_id).stop()
+        with pytest.raises(Stopped):
+            leader.propose(0, b"after the stop", None)
+        successor = await cluster.wait_leader()
+        # One term up: the heir was told to campaign, nobody waited for a timeout or split the vote.
+        assert successor.status()[0].term == term + 1
+
+    run_cluster(Cluster(tmp_path), script)
+
+
+def test_status_tells_role_lag_and_peers(tmp_path: Path) -> None:
+    async def script(cluster: Cluster) -> None:
+        leader = await cluster.wait_leader()
+        index = await cluster.write(b"counted")
+        await cluster.wait_equal()
+        status = leader.status()[0]
+        assert (status.role, status.leader) == (Role.LEADER, leader.config.node_id)
+        assert status.commit == status.applied == status.last_index == index
+        assert set(status.peers) == set(NODES) - {leader.config.node_id}
+        await until(
+            lambda: all(peer.match == index for peer in leader.status()[0].peers.values()), "full match"
+        )
+
+    run_cluster(Cluster(tmp_path), script)
+
+
+def test_a_failed_write_is_fatal_and_never_acknowledged(tmp_path: Path) -> None:
+    async def script(cluster: Cluster) -> None:
+        leader = await cluster.wait_leader()
+        await cluster.write(b"fine")
+        # The database goes away under the driver, as a disk would.
+        leader._log._db.close()
+        future = leader.propose(0, b"cannot be written here", None)
+        await until(lambda: bool(cluster.failures), "the fatal callback")
+        assert type(cluster.failures.pop()).__name__ == "DiskError"
+        assert leader.failure is not None
+        with pytest.raises(Stopped):
+            leader.propose(0, b"after the failure", None)
+        await cluster.nodes.pop(leader.config.node_id).stop()
+        with pytest.raises(OutcomeUnknown):
+            await future
+
+    run_cluster(Cluster(tmp_path), script)
+
+
+def test_sync_in_a_thread_keeps_the_same_promises(tmp_path: Path) -> None:
+    async def script(cluster: Cluster) -> None:
+        leader = await cluster.wait_leader()
+        await asyncio.gather(*(leader.propose(0, b"%d" % number, None) for number in range(200)))
+        for node in NODES:
+            await cluster.kill(node)
+        await cluster.start()
+        assert len(await cluster.wait_equal(count=200)) == 200
+
+    run_cluster(Cluster(tmp_path, settings={"sync_in_thread": True}), script)
+
+
+def test_replay_reports_its_progress(tmp_path: Path) -> None:
+    async def script(cluster: Cluster) -> None:
+        for number in range(20):
+            await cluster.write(b"%d" % number)
+        await cluster.nodes.pop(1).stop()
+        seen: list[tuple[int, int, int]] = []
+        node = cluster.make(1)
+        node._progress = lambda group, done, total: seen.append((group, done, total))
+        await node.start()
+        group, done, total = seen[-1]
+        assert group == 0 and done == total >= 20
+        assert len(cluster.machines[1][0].commands) == 20
+
+    run_cluster(Cluster(tmp_path), script)
+
+
+@pytest.mark.parametrize(
+    "bad", [{"node_id": 4}, {"tick_ms": 0}, {"entry_commands_max": 1 << 20}], ids=lambda bad: next(iter(bad))
+)
+def test_a_config_that_cannot_work_names_the_setting(bad: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        DriverConfig(**{"node_id": 1, "peers": NODES, **bad})  # type: ignore[arg-type]

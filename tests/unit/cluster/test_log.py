@@ -1,0 +1,285 @@
+"""The durable log: what was written is what is read, or it says what is wrong."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from memraft_cluster.errors import DirectoryLocked, DiskError, LogCorrupted, WrongDirectory
+from memraft_cluster.log import Durability, DurableLog, GroupUpdate
+from memraft_cluster.raft import Entry, HardState
+
+
+def open_log(path: Path, **options: object) -> DurableLog:
+    return DurableLog(path, **{"cluster": "c1", "node": "n1", **options})  # type: ignore[arg-type]
+
+
+def entries(first: int, last: int, term: int = 1, data: bytes = b"data") -> list[Entry]:
+    return [Entry(term, index, data + b" %d" % index) for index in range(first, last + 1)]
+
+
+def crash_image(source: Path, target: Path) -> Path:
+    """What a crash would leave: the files of a log that is open, as they are on disk now."""
+    shutil.copytree(source, target)
+    return target
+
+
+def write_ahead_log(path: Path) -> Path:
+    return max(path.glob("*.log"), key=lambda file: file.stat().st_size)
+
+
+def test_entries_and_hard_state_come_back_after_a_restart(tmp_path: Path) -> None:
+    log = open_log(tmp_path / "log")
+    log.append(0, entries(1, 3), HardState(1, 2, 0))
+    log.append(0, entries(4, 5, term=3), HardState(3, 1, 4))
+    log.append(7, entries(1, 1), HardState(9, 0, 1))
+    log.close()
+    log = open_log(tmp_path / "log")
+    assert log.groups() == [0, 7]
+    assert log.hard_state(0) == HardState(3, 1, 4)
+    assert list(log.replay(0)) == entries(1, 3) + entries(4, 5, term=3)
+    assert [log.group(0).term(index) for index in range(6)] == [0, 1, 1, 1, 3, 3]
+    assert list(log.replay(7)) == entries(1, 1)
+    assert log.hard_state(8) is None and log.group(8).last_index() == 0
+    log.close()
+
+
+def test_one_batch_carries_many_groups(tmp_path: Path) -> None:
+    log = open_log(tmp_path / "log")
+    updates = [GroupUpdate(group, HardState(1, 1, 0), entries(1, 2)) for group in range(16)]
+    log.persist(updates)
+    assert log.group(3).last_index() == 0, "nothing shows before it is accepted"
+    log.accept(updates)
+    image = crash_image(tmp_path / "log", tmp_path / "image")
+    log.close()
+    again = open_log(image)
+    assert all(list(again.replay(group)) == entries(1, 2) for group in range(16))
+    again.close()
+
+
+@pytest.mark.parametrize("count", [5, 500], ids=["few", "many"])
+def test_conflicting_entries_are_replaced_and_what_followed_them_is_gone(tmp_path: Path, count: int) -> None:
+    log = open_log(tmp_path / "log")
+    log.append(0, entries(1, count))
+    log.append(1, entries(1, 3))
+    log.append(0, entries(3, 3, term=2))
+    expected = entries(1, 2) + entries(3, 3, term=2)
+    assert log.group(0).last_index() == 3
+    assert list(log.replay(0)) == expected
+    log.append(0, entries(4, 4, term=2))
+    log.close()
+    log = open_log(tmp_path / "log")
+    assert list(log.replay(0)) == expected + entries(4, 4, term=2)
+    assert list(log.replay(1)) == entries(1, 3), "the neighbouring group is untouched"
+    log.close()
+
+
+def test_reading_a_range_is_bounded_by_bytes_but_gives_at_least_one(tmp_path: Path) -> None:
+    log = open_log(tmp_path / "log")
+    log.append(0, entries(1, 10, data=b"x" * 100))
+    group = log.group(0)
+    assert [each.index for each in group.entries(3, 8, 10_000)] == [3, 4, 5, 6, 7]
+    assert [each.index for each in group.entries(3, 8, 210)] == [3, 4]
+    assert [each.index for each in group.entries(3, 8, 1)] == [3]
+    with pytest.raises(IndexError, match=r"1\.\.10"):
+        group.entries(3, 12, 1)
+    with pytest.raises(IndexError, match=r"1\.\.10"):
+        group.term(11)
+    log.close()
+
+
+def test_a_gap_is_refused_before_it_is_written(tmp_path: Path) -> None:
+    log = open_log(tmp_path / "log")
+    log.append(0, entries(1, 2))
+    with pytest.raises(ValueError, match=r"4\.\.4 do not continue 1\.\.2"):
+        log.append(0, entries(4, 4))
+    log.close()
+
+
+def test_the_directory_of_another_node_is_refused_naming_both(tmp_path: Path) -> None:
+    open_log(tmp_path / "log").close()
+    with pytest.raises(WrongDirectory, match=r"node 'n1' of cluster 'c1'.*node 'n2' of cluster 'c1'"):
+        open_log(tmp_path / "log", node="n2")
+    with pytest.raises(WrongDirectory, match=r"node 'n1' of cluster 'c1'.*node 'n1' of cluster 'c2'"):
+        open_log(tmp_path / "log", cluster="c2")
+
+
+def test_a_directory_in_use_is_refused(tmp_path: Path) -> None:
+    log = open_log(tmp_path / "log")
+    with pytest.raises(DirectoryLocked, match="in use by another process"):
+        open_log(tmp_path / "log")
+    log.close()
+    open_log(tmp_path / "log").close()
+
+
+def test_a_torn_last_record_is_dropped_wherever_it_was_cut(tmp_path: Path) -> None:
+    log = open_log(tmp_path / "log")
+    for index in range(1, 30):
+        log.append(0, entries(index, index, data=b"x" * 1500))
+    image = crash_image(tmp_path / "log", tmp_path / "image")
+    log.close()
+    size = write_ahead_log(image).stat().st_size
+    for cut in (1, 2, 700, 1400, 1530):
+        torn = crash_image(image, tmp_path / f"torn{cut}")
+        with write_ahead_log(torn).open("r+b") as file:
+            file.truncate(size - cut)
+        again = open_log(torn)
+        assert list(again.replay(0)) == entries(1, 28, data=b"x" * 1500)
+        again.append(0, entries(29, 29, term=2))
+        again.close()
+
+
+def test_a_flipped_bit_anywhere_in_the_write_ahead_log_is_refused(tmp_path: Path) -> None:
+    log = open_log(tmp_path / "log")
+    noise = random.Random(1)
+    for index in range(1, 50):
+        log.append(0, [Entry(1, index, noise.randbytes(noise.choice([10, 200, 3000])))], HardState(1, 1, 0))
+    image = crash_image(tmp_path / "log", tmp_path / "image")
+    log.close()
+    whole = write_ahead_log(image).read_bytes()
+    headers = list(record_offsets(whole))
+    # Lengths of records in the last block are what RocksDB itself would not notice.
+    offsets = [headers[n] + part for n in range(-8, 0) for part in (4, 5)]
+    offsets += [noise.randrange(len(whole)) for _ in range(15)]
+    for offset in offsets:
+        damaged = bytearray(whole)
+        damaged[offset] ^= 1 << noise.randrange(8)
+        write_ahead_log(image).write_bytes(damaged)
+        with pytest.raises(LogCorrupted, match=str(image)):
+            open_log(image)
+
+
+def record_offsets(log: bytes) -> list[int]:
+    offsets, position = [], 0
+    while position + 7 <= len(log):
+        if 32768 - position % 32768 < 7:
+            position += 32768 - position % 32768
+            continue
+        offsets.append(position)
+        position += 7 + int.from_bytes(log[position + 4 : position + 6], "little")
+    return offsets
+
+
+@pytest.mark.parametrize("suffix", [".sst", ".blob"])
+def test_a_flipped_bit_in_a_settled_file_is_refused(tmp_path: Path, suffix: str) -> None:
+    log = open_log(tmp_path / "log")
+    noise = random.Random(2)
+    size = 5000 if suffix == ".blob" else 500
+    log.append(0, [Entry(1, index, noise.randbytes(size)) for index in range(1, 40)], HardState(1, 1, 0))
+    log._db.flush()
+    log.close()
+    file = max((tmp_path / "log").glob(f"*{suffix}"), key=lambda each: each.stat().st_size)
+    whole = file.read_bytes()
+    for offset in (len(whole) // 4, len(whole) // 2):
+        damaged = bytearray(whole)
+        damaged[offset] ^= 4
+        file.write_bytes(damaged)
+        with pytest.raises(LogCorrupted):
+            open_log(tmp_path / "log")
+
+
+def test_a_record_in_anothers_place_is_refused_with_group_and_index(tmp_path: Path) -> None:
+    log = open_log(tmp_path / "log")
+    log.append(3, entries(1, 9))
+    log._db[b"e" + (3).to_bytes(4, "big") + (5).to_bytes(8, "big")] = log._db[
+        b"e" + (3).to_bytes(4, "big") + (6).to_bytes(8, "big")
+    ]
+    log.close()
+    with pytest.raises(LogCorrupted, match="group 3, index 5: checksum mismatch") as refused:
+        open_log(tmp_path / "log")
+    assert (refused.value.group, refused.value.index) == (3, 5)
+
+
+def test_a_missing_entry_is_refused(tmp_path: Path) -> None:
+    log = open_log(tmp_path / "log")
+    log.append(3, entries(1, 9))
+    del log._db[b"e" + (3).to_bytes(4, "big") + (5).to_bytes(8, "big")]
+    log.close()
+    with pytest.raises(LogCorrupted, match="group 3: entry 5 is missing"):
+        open_log(tmp_path / "log")
+
+
+def test_a_log_shorter_than_its_commit_index_is_refused(tmp_path: Path) -> None:
+    log = open_log(tmp_path / "log")
+    log.append(3, entries(1, 9), HardState(1, 1, 12))
+    log.close()
+    with pytest.raises(LogCorrupted, match="committed up to 12, but the last entry is 9"):
+        open_log(tmp_path / "log")
+
+
+def test_a_lost_current_file_is_refused_instead_of_starting_empty(tmp_path: Path) -> None:
+    log = open_log(tmp_path / "log")
+    log.append(0, entries(1, 9))
+    log.close()
+    (tmp_path / "log" / "CURRENT").unlink()
+    with pytest.raises(LogCorrupted, match="CURRENT"):
+        open_log(tmp_path / "log")
+
+
+def test_a_directory_that_cannot_be_made_is_a_disk_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DiskError, match="file"):
+        open_log(tmp_path / "file" / "log")
+
+
+FILL = """
+import resource, signal, sys
+from memraft_cluster.errors import DiskError
+from memraft_cluster.log import DurableLog
+from memraft_cluster.raft import Entry
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+log = DurableLog(sys.argv[1], cluster="c1", node="n1")
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+acknowledged = 0
+try:
+    for index in range(1, 1000):
+        log.append(0, [Entry(1, index, bytes(10_000))])
+        acknowledged = index
+except DiskError as error:
+    assert sys.argv[1] in str(error), error
+    try:
+        log.append(0, [Entry(1, acknowledged + 1, b"again")])
+    except DiskError:
+        print(acknowledged)
+"""
+
+
+def test_a_write_that_the_disk_refuses_is_an_error_for_good_and_loses_nothing_before(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", FILL, str(tmp_path / "log")],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": ":".join(sys.path)},
+    )
+    acknowledged = int(run.stdout)
+    assert 50 < acknowledged < 200
+    log = open_log(tmp_path / "log")
+    assert log.group(0).last_index() >= acknowledged
+    assert len(list(log.replay(0))) == log.group(0).last_index()
+    log.close()
+
+
+def test_relaxed_durability_is_synced_on_close_and_says_what_it_is(tmp_path: Path) -> None:
+    log = open_log(tmp_path / "log", durability=Durability.RELAXED)
+    log.append(0, entries(1, 100))
+    log.close()
+    log.close()
+    log = open_log(tmp_path / "log")
+    assert log.durability is Durability.COMMIT
+    assert list(log.replay(0)) == entries(1, 100)
+    log.close()
+
+
+def test_opening_reports_progress(tmp_path: Path) -> None:
+    log = open_log(tmp_path / "log")
+    log.append(0, entries(1, 3000))
+    log.close()
+    seen: list[int] = []
+    open_log(tmp_path / "log", progress=seen.append).close()
+    assert seen == [1024, 2048, 3000]
