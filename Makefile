@@ -46,7 +46,7 @@ lint: $(STAMP)  ## Generated code, style, types, import contracts, the wire cont
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy --config-file pyproject.toml tests/typing scripts
-	$(BIN)/lint-imports --no-logo
+	$(BIN)/lint-imports --no-logo --no-cache
 	@scripts/lint_proto.sh $(BUF)
 
 format: $(STAMP)  ## Put the sources into the project's format

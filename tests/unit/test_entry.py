@@ -3,27 +3,39 @@
 import subprocess
 import sys
 
-import pytest
-
 # None in sys.modules makes an import fail as for a package that is not installed.
 HIDE_AND_RUN = """
 import sys
-sys.modules["{package}"] = None
+sys.modules.update(dict.fromkeys({hidden!r}))
 from memraft._entry import main
-sys.argv = ["memraft", "--help"]
+sys.argv = {command!r}
 sys.exit(main())
 """
 
+SERVER_PACKAGES = ["cryptography", "grpc_health", "grpc_reflection", "grpc_status", "hnswlib"]
+SERVER_PACKAGES += ["prometheus_client", "rocksdict", "sortedcontainers"]
 
-@pytest.mark.parametrize("package", ["memraft_server.cli"])
-def test_a_broken_install_is_not_explained_away(package: str) -> None:
+
+def run_without(hidden: list[str], *command: str) -> subprocess.CompletedProcess[str]:
+    code = HIDE_AND_RUN.format(hidden=hidden, command=["memraft", *command])
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_the_command_line_explains_itself_without_the_extra() -> None:
+    done = run_without(SERVER_PACKAGES, "--help")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_command_that_needs_the_extra_says_what_to_install() -> None:
+    done = run_without(SERVER_PACKAGES, "demo")
+    assert done.returncode == 1
+    assert "memraft[server]" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_broken_install_is_not_explained_away() -> None:
     """Our own module missing is a bug of ours: it must show its traceback, not advice about extras."""
-    done = subprocess.run(
-        [sys.executable, "-c", HIDE_AND_RUN.format(package=package)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_without(["memraft_server.cli"], "--help")
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert "memraft[server]" not in done.stderr
