@@ -1,0 +1,20 @@
+"""One command of an entry, parsed."""
+
+from __future__ import annotations
+
+import msgspec
+from google.protobuf.message import Message
+
+
+class Command(msgspec.Struct, gc=False):
+    """What one caller asked for.
+
+    Attributes:
+        kind: The number of its operation (`memraft_proto.methods`).
+        agent: Who writes, as the server established it.
+        request: The parsed request, of the class `COMMANDS[kind]`.
+    """
+
+    kind: int
+    agent: str
+    request: Message

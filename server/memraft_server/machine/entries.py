@@ -1,0 +1,49 @@
+"""What the machine remembers of every entry: when it was committed, and the seed of its ids."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+
+from memraft_server.machine.ids import entry_parts, make_id
+from memraft_server.machine.limits import POSITION_BITS, POSITIONS_MAX
+
+
+class EntryTable:
+    """Log index -> commit time and seed, in two packed columns of 8 bytes an entry.
+
+    Records need not keep their commit time, and events not their id: both follow from the version.
+    """
+
+    __slots__ = ("_first", "_seeds", "_times_us")
+
+    def __init__(self) -> None:
+        self._first = 1
+        self._times_us = array("q")
+        self._seeds = array("Q")
+
+    def add(self, index: int, time_us: int, seed: int) -> None:
+        """Adds the entry at `index`, which follows all others. Skipped indices (no-ops) take the time before."""
+        times_us = self._times_us
+        if not times_us:
+            self._first = index
+        missing = index - self._first - len(times_us)
+        if missing:
+            times_us.extend([times_us[-1]] * missing)
+            self._seeds.extend([0] * missing)
+        times_us.append(time_us)
+        self._seeds.append(seed)
+
+    def time_us(self, version: int) -> int:
+        """Returns the commit time of `version` in microseconds since the epoch."""
+        return self._times_us[(version >> POSITION_BITS) - self._first]
+
+    def id_of(self, version: int) -> str:
+        """Returns the id that belongs to `version`."""
+        place = (version >> POSITION_BITS) - self._first
+        parts = entry_parts(self._times_us[place], self._seeds[place])
+        return make_id(parts, version & (POSITIONS_MAX - 1))
+
+    def index_at(self, time_us: int) -> int:
+        """Returns the last log index committed at or before `time_us`; below the first one if there is none."""
+        return self._first + bisect_right(self._times_us, time_us) - 1

@@ -1,0 +1,49 @@
+"""Limits of arguments and replies, checked before a command reaches the log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ITEMS_MAX = 10_000
+"""Most items (documents, events, vectors, operations) of one command. Part of the contract, not a setting: it is
+also what keeps the positions of an entry below `POSITIONS_MAX`."""
+
+POSITION_BITS = 20
+POSITIONS_MAX = 1 << POSITION_BITS
+"""A version is `log_index << POSITION_BITS | position of the item in the entry`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one call may carry. They bind calls, not the log: replicas may differ in them and still agree."""
+
+    namespace_bytes_max: int = 255
+    namespace_segments_max: int = 8
+    key_bytes_max: int = 512
+    """Of keys, stream names, state names and ids of vectors, memories and runs."""
+    value_bytes_max: int = 1 << 20
+    """Of documents, events, state values, inputs and outputs of runs."""
+    text_bytes_max: int = 64 << 10
+    """Of the text of a memory."""
+    metadata_bytes_max: int = 16 << 10
+    name_bytes_max: int = 128
+    """Of collection names, event types and kinds of memories."""
+    label_bytes_max: int = 255
+    """Of agents, runs and tools in a WriteContext."""
+    fingerprint_bytes_max: int = 255
+    ttl_ms_max: int = 100 * 365 * 86_400_000
+    """A hundred years: further than that is never."""
+    dimension_max: int = 4096
+    items_max: int = ITEMS_MAX
+    """Of a Batch and of the columnar calls."""
+    k_max: int = 1000
+    filter_bytes_max: int = 16 << 10
+    filter_depth_max: int = 16
+    filter_nodes_max: int = 256
+    page_items_max: int = 10_000
+    page_bytes_max: int = 3 << 20
+    """A page ends before it grows beyond this, so that it fits gRPC's default message of 4 MiB."""
+    reply_bytes_max: int = 32 << 20
+    """Of a reply that cannot be paged (MultiGet)."""
+    scan_keys_max: int = 100_000
+    """Keys that one page looks at, deleted ones included; a page may end early and be continued."""

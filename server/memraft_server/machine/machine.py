@@ -1,0 +1,259 @@
+"""The machine: applies committed entries and answers reads. See the package's docstring."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from heapq import heappop, heappush
+from struct import Struct
+from typing import Any
+
+from google.protobuf.message import Message
+
+from memraft_proto.methods import KIND_BATCH, KIND_EXPIRE
+from memraft_proto.sharding import tenant_of
+from memraft_proto.v1.log_pb2 import ExpireCommand
+from memraft_server.machine.commands import Command
+from memraft_server.machine.entries import EntryTable
+from memraft_server.machine.handlers_batch import batch
+from memraft_server.machine.limits import ITEMS_MAX, POSITION_BITS, POSITIONS_MAX, Limits
+from memraft_server.machine.namespaces import Namespace, Tenant
+from memraft_server.machine.refused import Refused, invalid
+from memraft_server.machine.registry import HANDLERS, QUERIES
+from memraft_server.machine.turn import IndexJob, Turn, View
+from memraft_server.projections.usage import Usage
+from memraft_server.projections.versions import NOW, Author, Record
+
+_AUTHORS_MAX = 65_536
+_NAMESPACE_BYTES = 2_000
+_HEADER = Struct("<QqQ").pack
+_KIND_BYTE = [bytes((kind,)) for kind in range(256)]
+_NOBODY = Author("", "", "")
+# A command begins only where even a Batch whose last operation is the largest there is stays within the entry.
+_LAST_FIRST_POSITION = POSITIONS_MAX - 2 * ITEMS_MAX
+
+
+class BrokenInvariant(Exception):
+    """What cannot be: the log or this program is damaged. The replica must stop."""
+
+
+class Machine:
+    """The state of one shard. Not thread-safe: one task applies and reads.
+
+    Args:
+        shard: The shard's number, for messages.
+        limits: Limits of reads. Nothing that is applied depends on them.
+    """
+
+    def __init__(self, shard: int, limits: Limits = Limits()) -> None:  # noqa: B008  (frozen)
+        self.shard = shard
+        self.limits = limits
+        self.applied_index = 0
+        """The log index of the last entry that was applied."""
+        self.last_time_us = 0
+        """Its commit time in microseconds since the epoch."""
+        self.applied_hash = bytes(16)
+        """Running hash of everything applied and replied: equal on all replicas at equal `applied_index`."""
+        self._entries = EntryTable()
+        self._turn = Turn()
+        self._view_now = View(NOW, self._entries, limits)
+        self._spaces: dict[str, Namespace] = {}
+        self._tenants: dict[str, Tenant] = {}
+        self._authors: dict[tuple[str, str, str], Author] = {}
+        self._unknown = Namespace("", Tenant())
+
+    def apply(
+        self, index: int, time_us: int, seed: int, commands: Sequence[Command]
+    ) -> list[Message | Refused]:
+        """Applies one committed entry, once.
+
+        Args:
+            index: Its log index, above all before.
+            time_us: The leader's stamp in microseconds since the epoch. The entry's commit time is this, or
+                one microsecond after the entry before where that is later.
+            seed: 64 random bits of the leader, for ids.
+            commands: The entry's commands.
+
+        Returns:
+            One reply a command: the response message, or why it was refused.
+
+        Raises:
+            BrokenInvariant: The entry cannot be one of this log.
+        """
+        if index <= self.applied_index:
+            raise BrokenInvariant(f"shard {self.shard}: entry {index} after entry {self.applied_index}")
+        time_us = max(time_us, self.last_time_us + 1)
+        turn = self._turn
+        turn.begin_entry(index, time_us, seed)
+        self._entries.add(index, time_us, seed)
+        replies: list[Message | Refused] = []
+        hashed = [self.applied_hash, _HEADER(index, time_us, seed & (1 << 64) - 1)]
+        for command in commands:
+            turn.items = 1
+            hashed.append(_KIND_BYTE[command.kind])
+            try:
+                reply: Message | Refused = self._apply_command(turn, command)
+                hashed.append(reply.SerializeToString())  # type: ignore[union-attr]
+            except Refused as refused:
+                turn.items = 1
+                reply = refused.with_traceback(None)
+                hashed.append(refused.reason.encode())
+            replies.append(reply)
+            turn.version += turn.items
+        self.applied_hash = blake2b(b"".join(hashed), digest_size=16).digest()
+        self.applied_index = index
+        self.last_time_us = time_us
+        return replies
+
+    def query(self, name: str, request: Any) -> Message:
+        """Answers the read `name` (as in `METHODS`) from what is applied now.
+
+        Raises:
+            Refused: `AT_IN_FUTURE` where `at_index` is above the applied index, or what the query refuses.
+        """
+        context = request.context
+        at = context.WhichOneof("at")
+        view = self._view_now if at is None else View(self._ceiling(context, at), self._entries, self.limits)
+        space = self._spaces.get(request.namespace, self._unknown)
+        response: Any = QUERIES[name](view, space, request)
+        stamp = response.stamp
+        stamp.applied_index = self.applied_index
+        stamp.applied_time_us = self.last_time_us
+        done: Message = response
+        return done
+
+    def kv_head(self, namespace: str, key: str) -> Record | None:
+        """Returns the document that stands at `key` now: the shortest way to it, without messages."""
+        space = self._spaces.get(namespace)
+        if space is None:
+            return None
+        record = space.kv.records.heads.get(key)
+        return record if record is not None and record.value is not None else None
+
+    def time_us(self, version: int) -> int:
+        """Returns the commit time of an existing version in microseconds since the epoch."""
+        return self._entries.time_us(version)
+
+    def usage(self, tenant: str) -> Usage:
+        """Returns what `tenant` takes on this shard: live totals, only to be read."""
+        found = self._tenants.get(tenant)
+        return found.usage if found is not None else Usage()
+
+    def due(self, now_us: int, keys_max: int) -> list[Command]:
+        """Returns commands that delete up to `keys_max` documents whose time to live is over at `now_us`.
+
+        They are due until they have been applied; proposing one twice does no harm.
+        """
+        expiries = self._turn.expiries
+        found = []
+        while len(found) < keys_max and (next_us := self.next_due_us()) is not None and next_us <= now_us:
+            found.append(heappop(expiries))
+        by_namespace: dict[str, ExpireCommand] = {}
+        for item in found:
+            heappush(expiries, item)
+            _, version, namespace, key = item
+            command = by_namespace.get(namespace)
+            if command is None:
+                command = by_namespace[namespace] = ExpireCommand(namespace=namespace)
+            if len(command.keys) < ITEMS_MAX:
+                command.keys.append(key)
+                command.versions.append(version)
+        return [Command(KIND_EXPIRE, "", command) for command in by_namespace.values()]
+
+    def next_due_us(self) -> int | None:
+        """Returns when the next document expires, in microseconds since the epoch; None: none will."""
+        expiries = self._turn.expiries
+        while expiries:
+            expires_at_us, version, namespace, key = expiries[0]
+            head = self._spaces[namespace].kv.records.head(key)
+            if head is not None and head.version == version:
+                return expires_at_us
+            heappop(expiries)  # The document was replaced or deleted since.
+        return None
+
+    def index_jobs(self) -> list[IndexJob]:
+        """Returns the indexes to build since the last call. `job.run()` may happen in a thread."""
+        waiting, self._turn.index_due = self._turn.index_due, []
+        jobs = (indexed.index_job() for indexed in waiting)
+        return [job for job in jobs if job is not None]
+
+    def install(self, job: IndexJob) -> None:
+        """Puts the index that `job.run()` has built into service."""
+        job.install()
+
+    def _apply_command(self, turn: Turn, command: Command) -> Message:
+        kind, request = command.kind, command.request
+        namespace: str = request.namespace  # type: ignore[attr-defined]
+        space = self._spaces.get(namespace)
+        if space is None:
+            space = self._make_space(namespace)
+        if turn.version & (POSITIONS_MAX - 1) > _LAST_FIRST_POSITION:
+            raise Refused(
+                "OVERLOADED", f"items of one entry: at most {_LAST_FIRST_POSITION} before a command"
+            )
+        if kind == KIND_EXPIRE:
+            turn.author = _NOBODY
+            return self._handle(turn, space, kind, request)
+        context = request.context  # type: ignore[attr-defined]
+        turn.author = self._author(command.agent, context.run, context.tool)
+        client_id = context.client_id
+        if not client_id:
+            return self._handle(turn, space, kind, request)
+        number = context.request_number
+        sessions = space.tenant.sessions
+        session = sessions.begin(client_id, number, context.first_unanswered, turn.time_us)
+        reply = session.replies.get(number)
+        if reply is None:
+            try:
+                reply = self._handle(turn, space, kind, request)
+            except Refused as refused:
+                reply = refused.with_traceback(None)
+            sessions.end(session, number, reply)
+        if isinstance(reply, Refused):
+            raise reply
+        return reply
+
+    def _handle(self, turn: Turn, space: Namespace, kind: int, request: Message) -> Message:
+        if kind == KIND_BATCH:
+            return batch(turn, space, request, HANDLERS)  # type: ignore[arg-type]
+        handler = HANDLERS.get(kind)
+        if handler is None:
+            raise BrokenInvariant(f"shard {self.shard}: entry {turn.version >> POSITION_BITS}: kind {kind}")
+        return handler(turn, space, request)
+
+    def _author(self, agent: str, run: str, tool: str) -> Author:
+        authors = self._authors
+        author = authors.get((agent, run, tool))
+        if author is None:
+            if len(authors) >= _AUTHORS_MAX:
+                authors.clear()  # Records keep theirs; only the sharing begins anew.
+            author = authors[(agent, run, tool)] = Author(agent, run, tool)
+        return author
+
+    def _make_space(self, namespace: str) -> Namespace:
+        name = tenant_of(namespace)
+        tenant = self._tenants.get(name)
+        if tenant is None:
+            tenant = self._tenants[name] = Tenant()
+        tenant.usage.bytes += _NAMESPACE_BYTES
+        space = self._spaces[namespace] = Namespace(namespace, tenant)
+        return space
+
+    def _ceiling(self, context: Any, at: str) -> int:
+        """Returns the highest version that a read of the past may see."""
+        if at == "at_index":
+            index: int = context.at_index
+            if index > self.applied_index:
+                raise Refused(
+                    "AT_IN_FUTURE",
+                    f"context.at_index: {index} is above the applied index {self.applied_index} of this replica",
+                    {"limit": str(self.applied_index)},
+                )
+        else:
+            time_us: int = context.at_time_us
+            if time_us < 0:
+                raise invalid("context.at_time_us: microseconds since the Unix epoch, not negative")
+            if time_us >= self.last_time_us:
+                return NOW
+            index = max(0, self._entries.index_at(time_us))
+        return index << POSITION_BITS | (POSITIONS_MAX - 1)

@@ -1,0 +1,103 @@
+"""Answers reads of documents."""
+
+from __future__ import annotations
+
+from memraft_proto.v1 import kv_pb2
+from memraft_server.machine import cursors
+from memraft_server.machine.namespaces import Namespace
+from memraft_server.machine.refused import invalid
+from memraft_server.machine.turn import Query, View
+
+_RECORD_WIRE_BYTES = 24
+
+
+def get(view: View, space: Namespace, request: kv_pb2.GetRequest) -> kv_pb2.GetResponse:
+    """Reads a document."""
+    record = space.kv.records.at(request.key, view.ceiling)
+    if record is None or record.value is None:
+        return kv_pb2.GetResponse()
+    return kv_pb2.GetResponse(
+        found=True,
+        value=record.value,
+        provenance=view.provenance(record.version, record.author),
+        expires_at_us=record.expires_at_us,
+    )
+
+
+def list_(view: View, space: Namespace, request: kv_pb2.ListRequest) -> kv_pb2.ListResponse:
+    """Lists documents in key order. A page ends at the first of: items, bytes, keys looked at."""
+    limits = view.limits
+    items_max = min(request.limit or 1000, limits.page_items_max)
+    start = request.start
+    if request.cursor:
+        start = max(start, cursors.decode("kv", request.cursor))
+    response = kv_pb2.ListResponse()
+    keys, values, versions = response.keys, response.values, response.versions
+    keys_only = request.keys_only
+    size = 0
+    for looked, (key, record) in enumerate(space.kv.scan(start, request.end, request.prefix, view.ceiling)):
+        if len(keys) >= items_max or size >= limits.page_bytes_max or looked >= limits.scan_keys_max:
+            response.next_cursor = cursors.encode("kv", key)
+            break
+        if record is None or record.value is None:
+            continue
+        value = b"" if keys_only else record.value
+        cost = len(key) + len(value) + _RECORD_WIRE_BYTES
+        if size and size + cost > limits.page_bytes_max:
+            response.next_cursor = cursors.encode("kv", key)
+            break
+        size += cost
+        keys.append(key)
+        values.append(value)
+        versions.append(record.version)
+    response.times_us.extend(map(view.time_us, versions))
+    return response
+
+
+def history(view: View, space: Namespace, request: kv_pb2.HistoryRequest) -> kv_pb2.HistoryResponse:
+    """Lists the versions of one key, newest first, as many as fit a page."""
+    limits = view.limits
+    response = kv_pb2.HistoryResponse()
+    size = 0
+    count_max = min(request.limit or 100, limits.page_items_max)
+    for record in space.kv.records.versions(request.key, view.ceiling, count_max):
+        size += len(record.value or b"") + 4 * _RECORD_WIRE_BYTES
+        if size > limits.page_bytes_max and response.versions:
+            break
+        response.versions.add(
+            provenance=view.provenance(record.version, record.author),
+            value=record.value or b"",
+            deleted=record.value is None,
+        )
+    return response
+
+
+def multi_get(view: View, space: Namespace, request: kv_pb2.MultiGetRequest) -> kv_pb2.MultiGetResponse:
+    """Reads many documents of one moment."""
+    at, ceiling = space.kv.records.at, view.ceiling
+    kinds = bytearray()
+    values: list[bytes] = []
+    versions: list[int] = []
+    size = 0
+    for key in request.keys:
+        record = at(key, ceiling)
+        if record is None or record.value is None:
+            kinds.append(0)
+            values.append(b"")
+            versions.append(0)
+            continue
+        kinds.append(1)
+        values.append(record.value)
+        versions.append(record.version)
+        size += len(record.value)
+    if size > view.limits.reply_bytes_max:
+        raise invalid(
+            f"keys: their documents have {size} bytes, a reply at most {view.limits.reply_bytes_max}: "
+            "ask for fewer at once",
+            field="keys",
+            limit=str(view.limits.reply_bytes_max),
+        )
+    return kv_pb2.MultiGetResponse(kinds=bytes(kinds), values=values, versions=versions)
+
+
+QUERIES: dict[str, Query] = {"Get": get, "List": list_, "History": history, "MultiGet": multi_get}

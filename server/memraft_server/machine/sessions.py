@@ -1,0 +1,136 @@
+"""Client sessions: a write that is sent twice is applied once (Ongaro's thesis, section 6.3).
+
+A client numbers its writes to a shard and says with each which is its lowest unanswered one. The shard keeps the
+replies from there on. A number that was applied gets its old reply again; one below the lowest unanswered cannot
+be told from a late copy and is refused, as is one of a client whose session is gone. Everything here follows from
+entries and their commit times alone, so all replicas keep and drop the same.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from google.protobuf.message import Message
+
+from memraft_server.machine.refused import Refused
+from memraft_server.projections.usage import Usage
+
+# Part of the contract between replicas, therefore not settings: replicas that differed here would diverge.
+SESSIONS_MAX = 65_536
+"""Most sessions of one tenant on one shard."""
+SESSION_IDLE_US_MAX = 3_600_000_000
+"""A session without a write for this long is dropped."""
+SESSION_IDLE_US_MIN = 300_000_000
+"""With `SESSIONS_MAX` sessions, one that has been idle for this long gives way to a new one."""
+REPLIES_MAX = 4_096
+"""Most replies kept for one session: most writes that one client may have unanswered at a shard."""
+
+SESSION_BYTES = 400
+REPLY_BYTES = 200
+RESULT_BYTES = 100
+
+
+class Session(msgspec.Struct):
+    """One client's kept replies: those of requests from `floor` on."""
+
+    floor: int
+    used_at_us: int
+    replies: dict[int, Message | Refused]
+    bytes: int
+
+
+def reply_bytes(reply: Message | Refused) -> int:
+    """Returns about what a kept reply takes in memory."""
+    results = getattr(reply, "results", None)
+    return REPLY_BYTES if results is None else REPLY_BYTES + RESULT_BYTES * len(results)
+
+
+class Sessions:
+    """The sessions of one tenant, least recently used first."""
+
+    __slots__ = ("_sessions", "_usage")
+
+    def __init__(self, usage: Usage) -> None:
+        self._sessions: dict[bytes, Session] = {}
+        self._usage = usage
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def begin(self, client_id: bytes, number: int, first_unanswered: int, time_us: int) -> Session:
+        """Returns the session in which request `number` of `client_id` is to be applied or was applied.
+
+        Raises:
+            Refused: `SESSION_EXPIRED`, `TOO_MANY_SESSIONS`, `OVERLOADED` (too many unanswered writes), or
+                `INVALID_ARGUMENT` for numbers that make no sense. The request must not be applied then.
+        """
+        if number < 1 or first_unanswered > number:
+            raise Refused(
+                "INVALID_ARGUMENT" if number < 1 else "SESSION_EXPIRED",
+                "context.request_number: a write with a client_id has a number from 1"
+                if number < 1
+                else f"request {number} was acknowledged by its client, which has answers up to {first_unanswered - 1}",
+            )
+        self._drop_idle(time_us)
+        session = self._sessions.pop(client_id, None)
+        if session is None:
+            session = self._open(first_unanswered, time_us)
+        elif first_unanswered > session.floor:
+            self._forget_answered(session, first_unanswered)
+        self._sessions[client_id] = session  # Last: the most recently used.
+        session.used_at_us = time_us
+        if number < session.floor:
+            raise Refused(
+                "SESSION_EXPIRED", f"request {number} was answered; replies are kept from {session.floor} on"
+            )
+        if len(session.replies) >= REPLIES_MAX and number not in session.replies:
+            raise Refused(
+                "OVERLOADED",
+                f"context.first_unanswered: {len(session.replies)} writes of this client are unanswered, "
+                f"at most {REPLIES_MAX}",
+                {"limit": "unanswered writes", "maximum": str(REPLIES_MAX)},
+            )
+        return session
+
+    def end(self, session: Session, number: int, reply: Message | Refused) -> None:
+        """Keeps the reply to request `number`."""
+        session.replies[number] = reply
+        size = reply_bytes(reply)
+        session.bytes += size
+        self._usage.bytes += size
+
+    def _open(self, first_unanswered: int, time_us: int) -> Session:
+        if first_unanswered > 1:
+            raise Refused(
+                "SESSION_EXPIRED",
+                f"the session of this client is not kept: idle for over {SESSION_IDLE_US_MAX // 60_000_000} min",
+            )
+        if len(self._sessions) >= SESSIONS_MAX:
+            oldest = next(iter(self._sessions))
+            if self._sessions[oldest].used_at_us > time_us - SESSION_IDLE_US_MIN:
+                raise Refused(
+                    "TOO_MANY_SESSIONS",
+                    f"client sessions of this tenant on this shard: {SESSIONS_MAX}, at most {SESSIONS_MAX}",
+                    {"limit": "sessions", "maximum": str(SESSIONS_MAX)},
+                )
+            self._drop(oldest)
+        self._usage.bytes += SESSION_BYTES
+        return Session(1, time_us, {}, SESSION_BYTES)
+
+    def _drop_idle(self, time_us: int) -> None:
+        idle_since_us = time_us - SESSION_IDLE_US_MAX
+        while self._sessions:
+            oldest = next(iter(self._sessions))
+            if self._sessions[oldest].used_at_us >= idle_since_us:
+                return
+            self._drop(oldest)
+
+    def _drop(self, client_id: bytes) -> None:
+        self._usage.bytes -= self._sessions.pop(client_id).bytes
+
+    def _forget_answered(self, session: Session, first_unanswered: int) -> None:
+        freed = 0
+        for number in [number for number in session.replies if number < first_unanswered]:
+            freed += reply_bytes(session.replies.pop(number))
+        session.floor = first_unanswered
+        session.bytes -= freed
+        self._usage.bytes -= freed

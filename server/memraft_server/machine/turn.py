@@ -1,0 +1,109 @@
+"""What a handler is given beside namespace and request: the turn of a write, the view of a read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from google.protobuf.message import Message
+
+from memraft_proto.v1.common_pb2 import Provenance
+from memraft_server.machine.entries import EntryTable
+from memraft_server.machine.ids import entry_parts, make_id
+from memraft_server.machine.limits import POSITION_BITS, POSITIONS_MAX, Limits
+from memraft_server.machine.namespaces import Namespace
+from memraft_server.projections.versions import NOW, Author
+
+_ITEM = POSITIONS_MAX - 1
+
+Handler = Callable[["Turn", Namespace, Any], Message]
+"""Applies one command. Raises Refused before it has changed anything, or returns the response."""
+
+Check = Callable[[Any, Limits], None]
+"""Checks the arguments of one call; raises Refused."""
+
+Query = Callable[["View", Namespace, Any], Message]
+"""Answers one read; the machine adds the stamp."""
+
+
+class IndexJob(Protocol):
+    """The building of an index over data that no longer changes."""
+
+    def run(self) -> None:
+        """Builds it. May be called in a thread while the machine goes on."""
+
+    def install(self) -> None:
+        """Puts it into service; called where the machine is."""
+
+
+class Indexed(Protocol):
+    """What may want an index built."""
+
+    def index_job(self) -> IndexJob | None:
+        """Returns the job to do, if there still is one."""
+
+
+class Turn:
+    """One command's turn to be applied. One object serves all commands, one after the other."""
+
+    __slots__ = ("_id_parts", "author", "expiries", "index_due", "items", "seed", "time_us", "version")
+
+    def __init__(self) -> None:
+        self.version = 0
+        """The version of the command's first item."""
+        self.items = 1
+        """How many versions the command takes; a handler of many items sets it."""
+        self.time_us = 0
+        """Commit time in microseconds since the epoch."""
+        self.seed = 0
+        self.author = Author("", "", "")
+        self.index_due: list[Indexed] = []
+        """What wants an index built; a handler adds to it."""
+        self.expiries: list[tuple[int, int, str, str]] = []
+        """Heap of (expires_at_us, version, namespace, key)."""
+        self._id_parts: tuple[str, str] | None = None
+
+    def begin_entry(self, index: int, time_us: int, seed: int) -> None:
+        """Starts the entry at `index`."""
+        self.version = index << POSITION_BITS
+        self.time_us = time_us
+        self.seed = seed
+        self._id_parts = None
+
+    def new_id(self, item: int = 0) -> str:
+        """Returns a new id for the command's item number `item`, from 0."""
+        parts = self._id_parts
+        if parts is None:
+            parts = self._id_parts = entry_parts(self.time_us, self.seed)
+        return make_id(parts, (self.version + item) & _ITEM)
+
+
+class View:
+    """The moment that a read sees."""
+
+    __slots__ = ("ceiling", "entries", "limits")
+
+    def __init__(self, ceiling: int, entries: EntryTable, limits: Limits) -> None:
+        self.ceiling = ceiling
+        """The highest version to see; `NOW` when the read is of now."""
+        self.entries = entries
+        self.limits = limits
+
+    @property
+    def is_now(self) -> bool:
+        """Whether the read is of now."""
+        return self.ceiling == NOW
+
+    def time_us(self, version: int) -> int:
+        """Returns the commit time of `version` in microseconds since the epoch."""
+        return self.entries.time_us(version)
+
+    def provenance(self, version: int, author: Author) -> Provenance:
+        """Returns who wrote `version` and when."""
+        return Provenance(
+            version=version,
+            time_us=self.entries.time_us(version),
+            agent=author.agent,
+            run=author.run,
+            tool=author.tool,
+        )

@@ -1,0 +1,73 @@
+"""Checks a call before it reaches the log or the machine: malformed work is refused where it arrives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from memraft_proto.methods import KIND_BATCH, KIND_EXPIRE
+from memraft_proto.v1 import batch_pb2
+from memraft_server.machine import validate_kv
+from memraft_server.machine.handlers_batch import KIND_OF_FIELD
+from memraft_server.machine.limits import Limits
+from memraft_server.machine.refused import Refused, invalid
+from memraft_server.machine.turn import Check
+from memraft_server.machine.validate_common import check_count, check_namespace, check_write_context
+
+__all__ = ["check_namespace", "check_read", "check_write"]
+
+WRITE_CHECKS: dict[int, Check] = {
+    **validate_kv.WRITE_CHECKS,
+}
+
+READ_CHECKS: dict[str, Check] = {
+    **validate_kv.READ_CHECKS,
+}
+
+_ITEMS_COLUMN = {"multi_put": "keys", "append_many": "payloads", "upsert_many": "ids"}
+
+
+def check_write(kind: int, request: Any, limits: Limits) -> None:
+    """Refuses a write that is malformed or over a limit; of a Batch, every operation is checked.
+
+    Raises:
+        Refused: `INVALID_ARGUMENT`; the message names the thing and the limit.
+    """
+    if kind == KIND_EXPIRE:
+        return  # Made by the leader itself.
+    check_namespace(request.namespace, limits)
+    check_write_context(request.context, limits)
+    if kind == KIND_BATCH:
+        _check_batch(request, limits)
+        return
+    WRITE_CHECKS[kind](request, limits)
+
+
+def check_read(name: str, request: Any, limits: Limits) -> None:
+    """Refuses a read that is malformed or over a limit; raises as `check_write` does."""
+    check_namespace(request.namespace, limits)
+    READ_CHECKS[name](request, limits)
+
+
+def _check_batch(request: batch_pb2.BatchRequest, limits: Limits) -> None:
+    operations = request.operations
+    check_count("operations", len(operations), limits.items_max, least=1)
+    items = len(operations)
+    for i, operation in enumerate(operations):
+        field = operation.WhichOneof("operation")
+        if field is None:
+            raise invalid(f"operations[{i}]: no operation in it", field=f"operations[{i}]")
+        inner = getattr(operation, field)
+        if inner.namespace or inner.HasField("context"):
+            raise invalid(
+                f"operations[{i}].{field}: namespace and context are the batch's own; leave them out",
+                field=f"operations[{i}].{field}",
+            )
+        try:
+            WRITE_CHECKS[KIND_OF_FIELD[field]](inner, limits)
+        except Refused as refused:
+            message = f"operations[{i}].{field}.{refused.message}"
+            raise Refused(refused.reason, message, refused.metadata) from None
+        column = _ITEMS_COLUMN.get(field)
+        if column is not None:
+            items += len(getattr(inner, column)) - 1
+            check_count("operations: items in all", items, limits.items_max)

@@ -1,0 +1,132 @@
+"""Checks that several primitives share. Every message names the thing and the limit."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+import msgspec
+
+from memraft_proto.v1.common_pb2 import WriteContext
+from memraft_server.machine.limits import Limits
+from memraft_server.machine.refused import invalid
+
+_SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_SHOWN_CHARACTERS = 60
+_CLIENT_ID_BYTES = 16
+_parse = msgspec.json.Decoder(msgspec.Raw).decode  # Checks the syntax and builds nothing.
+_parse_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+def shown(text: str) -> str:
+    """Returns `text` quoted, cut to what a message can bear."""
+    return repr(text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…")
+
+
+@lru_cache(maxsize=16_384)
+def _namespace_fault(namespace: str, bytes_max: int, segments_max: int) -> str:
+    if not namespace:
+        return "namespace: missing; such as 'acme/support'"
+    size = len(namespace.encode())
+    if size > bytes_max:
+        return f"namespace: {size} bytes, at most {bytes_max}"
+    segments = namespace.split("/")
+    if len(segments) > segments_max:
+        return f"namespace: {len(segments)} segments, at most {segments_max}"
+    for segment in segments:
+        if not _SEGMENT.fullmatch(segment):
+            return (
+                f"namespace: segment {shown(segment)} of {shown(namespace)}: 1 to 63 letters, digits, "
+                "'.', '_' or '-', the first a letter or digit"
+            )
+    return ""
+
+
+def check_namespace(namespace: str, limits: Limits) -> None:
+    """Refuses what is not a namespace."""
+    fault = _namespace_fault(namespace, limits.namespace_bytes_max, limits.namespace_segments_max)
+    if fault:
+        raise invalid(fault, field="namespace")
+
+
+def check_text(field: str, text: str, bytes_max: int, *, empty: bool = False) -> None:
+    """Refuses text that is over `bytes_max` bytes, has control characters, or is empty where it may not be."""
+    if not text:
+        if empty:
+            return
+        raise invalid(f"{field}: missing; 1 to {bytes_max} bytes", field=field, limit=str(bytes_max))
+    if 4 * len(text) > bytes_max and (size := len(text.encode())) > bytes_max:
+        raise invalid(f"{field}: {size} bytes, at most {bytes_max}", field=field, limit=str(bytes_max))
+    if not text.isprintable() and _CONTROL.search(text):
+        raise invalid(f"{field}: {shown(text)} has a control character", field=field)
+
+
+def check_size(field: str, size: int, bytes_max: int) -> None:
+    """Refuses `size` bytes over `bytes_max`."""
+    if size > bytes_max:
+        raise invalid(f"{field}: {size} bytes, at most {bytes_max}", field=field, limit=str(bytes_max))
+
+
+def check_json(field: str, value: bytes, bytes_max: int, *, empty: bool = False) -> None:
+    """Refuses a value that is too long or is not one JSON text in UTF-8."""
+    if len(value) > bytes_max:
+        check_size(field, len(value), bytes_max)
+    if not value and empty:
+        return
+    try:
+        _parse(value)
+        if not value.isascii():
+            value.decode()
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise invalid(f"{field}: not JSON in UTF-8: {error}", field=field) from None
+    except RecursionError:
+        raise invalid(f"{field}: JSON nested too deeply", field=field) from None
+
+
+def check_json_object(field: str, value: bytes, bytes_max: int) -> None:
+    """Refuses a value that is neither empty nor one JSON object."""
+    check_json(field, value, bytes_max, empty=True)
+    if value:
+        try:
+            _parse_object(value)
+        except msgspec.DecodeError:
+            raise invalid(f"{field}: a JSON object, or nothing", field=field) from None
+
+
+def check_count(field: str, count: int, count_max: int, *, least: int = 0) -> None:
+    """Refuses a count outside `least` to `count_max`."""
+    if not least <= count <= count_max:
+        raise invalid(
+            f"{field}: {count}, {f'from {least} to' if least else 'at most'} {count_max}",
+            field=field,
+            limit=str(count_max),
+        )
+
+
+def check_columns(field: str, count: int, **columns: int) -> None:
+    """Refuses columns whose length is not `count`, the length of the column `field`."""
+    for name, length in columns.items():
+        if length != count:
+            raise invalid(f"{name}: {length} elements, but {field} has {count}", field=name)
+
+
+def check_write_context(context: WriteContext, limits: Limits) -> None:
+    """Refuses a malformed WriteContext."""
+    client_id = context.client_id
+    if client_id:
+        if len(client_id) != _CLIENT_ID_BYTES:
+            raise invalid(
+                f"context.client_id: {len(client_id)} bytes, exactly {_CLIENT_ID_BYTES} or none",
+                field="context.client_id",
+            )
+        if not 1 <= context.first_unanswered <= context.request_number:
+            raise invalid(
+                f"context.first_unanswered: {context.first_unanswered}, from 1 to request_number "
+                f"{context.request_number}",
+                field="context.first_unanswered",
+            )
+    for field in ("agent", "run", "tool"):
+        text = getattr(context, field)
+        if text:
+            check_text(f"context.{field}", text, limits.label_bytes_max)

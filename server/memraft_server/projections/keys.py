@@ -1,0 +1,91 @@
+"""Names in order, cheap to add to: what makes prefix and range reads possible."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+
+_BLOCK_KEYS_MAX = 2_000
+_SETTLE_KEYS_MIN = 4_096
+_FEW_KEYS = 64
+
+
+class KeyIndex:
+    """A sorted set of strings in blocks.
+
+    New names gather unsorted and are merged in by and by, when a sixteenth of all names wait or someone reads:
+    each block then takes its share at once and is sorted again, which is a merge (Timsort) and far cheaper a
+    name than inserting one by one. Names that come in ascending order are appended as they are.
+    """
+
+    __slots__ = ("_blocks", "_count", "_fresh", "_lasts")
+
+    def __init__(self) -> None:
+        self._blocks: list[list[str]] = []
+        self._lasts: list[str] = []
+        self._fresh: list[str] = []
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count + len(self._fresh)
+
+    def add(self, name: str) -> None:
+        """Adds `name`, which must not be in the index."""
+        fresh = self._fresh
+        fresh.append(name)
+        if len(fresh) >= _SETTLE_KEYS_MIN and len(fresh) * 16 >= self._count:
+            self._settle()
+
+    def from_name(self, start: str) -> Iterator[str]:
+        """Yields the names at or after `start` in order of code points. The index must not change meanwhile."""
+        if self._fresh:
+            self._settle()
+        number = bisect_left(self._lasts, start)
+        if number == len(self._lasts):
+            return
+        first = self._blocks[number]
+        yield from first[bisect_left(first, start) :]
+        for block in self._blocks[number + 1 :]:
+            yield from block
+
+    def _settle(self) -> None:
+        fresh = self._fresh
+        self._fresh = []
+        self._count += len(fresh)
+        if len(fresh) <= _FEW_KEYS and self._blocks:
+            for name in fresh:
+                number = min(bisect_left(self._lasts, name), len(self._lasts) - 1)
+                insort(self._blocks[number], name)
+                self._close(number)
+            return
+        fresh.sort()
+        self._merge(fresh)
+
+    def _merge(self, fresh: list[str]) -> None:
+        """Gives every block its share of the sorted `fresh`; what lies after the last block extends it."""
+        blocks, lasts = self._blocks, self._lasts
+        if not blocks:
+            blocks.append([])
+            lasts.append(fresh[-1])
+        end = len(fresh)
+        for number in range(len(blocks) - 1, -1, -1):
+            start = bisect_left(fresh, lasts[number - 1], 0, end) if number else 0
+            if start < end:
+                block = blocks[number]
+                block += fresh[start:end]
+                block.sort()
+                self._close(number)
+                end = start
+            if end == 0:
+                return
+
+    def _close(self, number: int) -> None:
+        """Notes the last name of a block that has grown, splitting it where it grew too long."""
+        block = self._blocks[number]
+        if len(block) <= _BLOCK_KEYS_MAX:
+            self._lasts[number] = block[-1]
+            return
+        half = _BLOCK_KEYS_MAX // 2
+        parts = [block[at : at + half] for at in range(0, len(block), half)]
+        self._blocks[number : number + 1] = parts
+        self._lasts[number : number + 1] = [part[-1] for part in parts]

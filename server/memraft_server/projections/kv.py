@@ -1,0 +1,39 @@
+"""Documents under keys: versions, key order and the queue of expiries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from memraft_server.projections.keys import KeyIndex
+from memraft_server.projections.usage import Usage
+from memraft_server.projections.versions import Author, Record, VersionedRecords
+
+
+class KvProjection:
+    """The documents of one namespace."""
+
+    __slots__ = ("keys", "records")
+
+    def __init__(self, usage: Usage) -> None:
+        self.records = VersionedRecords(usage)
+        self.keys = KeyIndex()
+
+    def put(self, key: str, value: bytes, version: int, author: Author, expires_at_us: int) -> None:
+        """Stores a document. `expires_at_us`: microseconds since the epoch, 0 for never."""
+        if self.records.store(key, value, version, author, expires_at_us):
+            self.keys.add(key)
+
+    def scan(self, start: str, end: str, prefix: str, ceiling: int) -> Iterator[tuple[str, Record | None]]:
+        """Yields (key, record as of `ceiling` or None) for every key that ever was in the range, in order.
+
+        Args:
+            start: The first key, included.
+            end: The key to stop before; empty: none.
+            prefix: Only keys that begin with it.
+            ceiling: The highest version to see.
+        """
+        at = self.records.at
+        for key in self.keys.from_name(max(start, prefix)):
+            if (end and key >= end) or not key.startswith(prefix):
+                return
+            yield key, at(key, ceiling)

@@ -1,0 +1,118 @@
+"""Records under names, every version kept: the base of documents (kv) and of named state."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+import msgspec
+
+from memraft_server.projections.usage import Usage
+
+NOW = 1 << 62
+"""The ceiling of a read of now: above every version."""
+
+VERSION_BYTES = 120
+"""What a version takes beside its value, and a name beside its characters: measured at one million, rounded up."""
+
+
+class Author(msgspec.Struct, frozen=True, gc=False):
+    """Who wrote: one object shared by all records that the same agent wrote in the same run with the same tool."""
+
+    agent: str
+    run: str
+    tool: str
+
+
+class Record(msgspec.Struct, gc=False):
+    """One version. `value` is None where the version is a deletion or an expiry."""
+
+    value: bytes | None
+    version: int
+    author: Author
+    expires_at_us: int
+
+
+def version_of(record: Record) -> int:
+    """Returns the record's version; the key of binary searches."""
+    return record.version
+
+
+class VersionedRecords:
+    """Names with their records. The head of a name is one dictionary look-up away; its past is a sorted list.
+
+    The past of a name is a list and not a chain of records: freeing a long chain would recurse in C once a
+    version, and a read of the past searches in it instead of walking.
+    """
+
+    __slots__ = ("heads", "past", "usage")
+
+    def __init__(self, usage: Usage) -> None:
+        self.heads: dict[str, Record] = {}
+        """The latest version of every name that ever was, deletions included."""
+        self.past: dict[str, list[Record]] = {}
+        """Older versions, oldest first, of names that have any."""
+        self.usage = usage
+
+    def head(self, name: str) -> Record | None:
+        """Returns the latest version of `name` if it has a value."""
+        record = self.heads.get(name)
+        return record if record is not None and record.value is not None else None
+
+    def at(self, name: str, ceiling: int) -> Record | None:
+        """Returns the version of `name` as of `ceiling` (included) if it had a value then."""
+        record = self.heads.get(name)
+        if record is None:
+            return None
+        if record.version > ceiling:
+            past = self.past.get(name)
+            position = bisect_right(past, ceiling, key=version_of) if past else 0
+            if past is None or position == 0:
+                return None
+            record = past[position - 1]
+        return record if record.value is not None else None
+
+    def versions(self, name: str, ceiling: int, count_max: int) -> list[Record]:
+        """Returns up to `count_max` versions of `name`, newest first, none above `ceiling`."""
+        head = self.heads.get(name)
+        if head is None:
+            return []
+        found = [head] if head.version <= ceiling else []
+        past = self.past.get(name, [])
+        end = bisect_right(past, ceiling, key=version_of)
+        start = max(0, end - (count_max - len(found)))
+        found.extend(reversed(past[start:end]))
+        return found
+
+    def store(self, name: str, value: bytes, version: int, author: Author, expires_at_us: int) -> bool:
+        """Makes `value` the latest version of `name`; returns whether the name is new to the index."""
+        heads = self.heads
+        usage = self.usage
+        old = heads.get(name)
+        heads[name] = Record(value, version, author, expires_at_us)
+        usage.bytes += len(value) + VERSION_BYTES
+        if old is None:
+            usage.records += 1
+            usage.bytes += len(name) + VERSION_BYTES
+            return True
+        if old.value is None:
+            usage.records += 1
+        self._keep(name, old)
+        return False
+
+    def remove(self, name: str, version: int, author: Author) -> bool:
+        """Makes a deletion the latest version of `name`; returns whether there was a value to delete."""
+        old = self.heads.get(name)
+        if old is None or old.value is None:
+            return False
+        self.heads[name] = Record(None, version, author, 0)
+        self.usage.records -= 1
+        self.usage.bytes += VERSION_BYTES
+        self._keep(name, old)
+        return True
+
+    def _keep(self, name: str, old: Record) -> None:
+        past = self.past.get(name)
+        if past is None:
+            self.past[name] = [old]
+        else:
+            past.append(old)
