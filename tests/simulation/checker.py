@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from memraft_cluster.raft import Core, Entry, HardState, Message, MessageType, Role
-
 from tests.simulation.disk import SimDisk
 
 _BYTES_UNLIMITED = 1 << 40
@@ -19,6 +18,14 @@ class Violation(AssertionError):
 def check(holds: bool, what: str) -> None:
     if not holds:
         raise Violation(what)
+
+
+def read_log(core: Core, lo: int = 1) -> list[Entry]:
+    """All entries of a core from `lo` on, whether on disk or in memory."""
+    found: list[Entry] = []
+    while entries := core.log.entries(lo + len(found), _BYTES_UNLIMITED):
+        found += entries
+    return found
 
 
 class Checker:
@@ -71,7 +78,7 @@ class Checker:
             check(
                 last_term == core.term, f"a leader of term {core.term} commits entries of {last_term} alone"
             )
-        for entry in core.log.entries(lo, _BYTES_UNLIMITED)[: core.log.committed - lo + 1]:
+        for entry in read_log(core, lo)[: core.log.committed - lo + 1]:
             holders = [other for other, disk in self._disks.items() if disk.has(entry)]
             check(
                 len(holders) >= self._quorum,

@@ -1,4 +1,4 @@
-"""A simulated network: it loses, delays, duplicates, reorders and cuts, all from the world's one generator."""
+"""A simulated network: it loses, delays, duplicates, reorders and cuts, all from one generator."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from random import Random
 
 import msgspec
+
 from memraft_cluster.raft import Message
 
 

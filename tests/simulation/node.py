@@ -16,7 +16,6 @@ from memraft_cluster.raft import (
     Ready,
     Role,
 )
-
 from tests.simulation.checker import Checker
 from tests.simulation.disk import SimDisk
 from tests.simulation.network import SimNetwork

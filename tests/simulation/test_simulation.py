@@ -51,7 +51,7 @@ def test_the_world_is_bad_enough() -> None:
         total += run(seed).counts
     for happening in (
         "elections", "truncations", "crashes", "power failures", "pauses", "leaders cut off", "rejections",
-        "messages lost", "messages duplicated", "reads served", "reads dropped", "TIMEOUT_NOW", "acknowledged",
-        "refused as overload", "bad messages refused",
+        "messages lost", "messages duplicated", "reads served", "reads dropped", "TIMEOUT_NOW",
+        "acknowledged", "refused as overload", "bad messages refused",
     ):  # fmt: skip
         assert total[happening] > 0, f"no {happening} in {dict(total)}"

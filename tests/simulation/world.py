@@ -13,7 +13,6 @@ from collections.abc import Callable
 from random import Random
 
 from memraft_cluster.raft import Config, Message, MessageType
-
 from tests.simulation.checker import Checker, check
 from tests.simulation.disk import SimDisk
 from tests.simulation.network import SimNetwork

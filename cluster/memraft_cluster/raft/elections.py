@@ -61,7 +61,7 @@ class Elections(Replication):
         self._votes = {}
         self._peers = {}
         self._transfer_to = 0
-        self._must_replicate = False
+        self._must_replicate = self._must_heartbeat = False
         self._dropped_reads += self._reads.drop()
 
     # Ticks.
@@ -81,7 +81,7 @@ class Elections(Replication):
                 self._become_follower(self.term, 0)
                 return
         if self._heartbeat_elapsed >= self.config.heartbeat_ticks:
-            self._send_heartbeats()
+            self._must_replicate = self._must_heartbeat = True
 
     def _has_active_quorum(self) -> bool:
         active = 1

@@ -21,10 +21,12 @@ class Replication(State):
     # Leader: sending.
 
     def _replicate(self) -> None:
-        """Sends what can be sent to every follower. Called once a Ready."""
+        """Makes a leader's messages to all followers. Called once a Ready."""
         self._must_replicate = False
         if self._reads.can_begin and self.log.committed >= self._term_start:
             self._begin_read_round()
+        if self._must_heartbeat:
+            self._send_heartbeats()
         for peer, progress in self._peers.items():
             if progress.state is ProgressState.PROBE:
                 if not progress.probe_sent:
@@ -67,6 +69,7 @@ class Replication(State):
     def _send_heartbeats(self) -> None:
         """A heartbeat to everyone, which carries the round of reads under way, so that a lost one of its
         messages delays the round, but does not end it."""
+        self._must_heartbeat = False
         self._heartbeat_elapsed = 0
         context = self._reads.round if self._reads.is_under_way else 0
         for peer, progress in self._peers.items():
@@ -80,7 +83,7 @@ class Replication(State):
         if self.quorum == 1:
             self._read_states += self._reads.finish_if(True)
         else:
-            self._send_heartbeats()
+            self._must_heartbeat = True
 
     # Leader: answers.
 
@@ -104,7 +107,8 @@ class Replication(State):
         if not progress.acknowledged(message.index):
             return
         self._update_commit()
-        if was_full or progress.next <= self.log.last_index:
+        is_uninformed = self.config.commit_notices and progress.commit_sent < self.log.committed
+        if was_full or is_uninformed or progress.next <= self.log.last_index:
             self._must_replicate = True
         if message.sender == self._transfer_to:
             self._finish_transfer_if_caught_up()

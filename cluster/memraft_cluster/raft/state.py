@@ -51,9 +51,10 @@ class State:
         self._election_timeout = 0
         self._reset_election_timer()
 
-        # What the next Ready will carry. Appends are made only there, so that everything proposed or
-        # acknowledged since the last Ready shares its messages.
+        # What the next Ready will carry. A leader's messages are made only there, so that everything that
+        # was proposed, acknowledged or asked since the last one shares them.
         self._must_replicate = False
+        self._must_heartbeat = False
         self._early: list[Message] = []
         self._late: list[Message] = []
         self._read_states: list[ReadState] = []
