@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections import deque
+import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -79,7 +79,6 @@ class _InFlight(msgspec.Struct, gc=False):
 
     index: int
     term: int
-    size_bytes: int
     locals: list[object]
     futures: list[asyncio.Future[Applied]]
 
@@ -102,7 +101,9 @@ class Group:
         self.log = log
         self.role = raft.Role.FOLLOWER
         self.leader = 0
+        self.term = core.term
         self.applied = core.status().applied
+        self.heard_at = time.monotonic()
         self.is_dirty = False
         self.unsaved_commit: raft.HardState | None = None
         self.commands_applied_total = 0
@@ -114,7 +115,7 @@ class Group:
         self._queued_futures: list[asyncio.Future[Applied]] = []
         self._queued_bytes = 0
         self._is_refused = False
-        self._inflight: deque[_InFlight] = deque()
+        self._inflight: dict[int, _InFlight] = {}
         self._lost_lead_at: float | None = None
         self._readers: list[asyncio.Future[int]] = []
         self._rounds: dict[int, list[asyncio.Future[int]]] = {}
@@ -231,7 +232,11 @@ class Group:
             _fail(self._drop_queued(count)[1], lambda: CommandTooLarge(size, limit))
             return True
         locals_, futures = self._drop_queued(count)
-        self._inflight.append(_InFlight(index, self.core.term, len(data), locals_, futures))
+        if index in self._inflight:
+            # Leadership was lost and won again meanwhile, and the log was cut: that entry is gone.
+            stale = self._inflight.pop(index)
+            _fail(stale.futures, lambda: NotLeader(self.id, self.leader))
+        self._inflight[index] = _InFlight(index, self.core.term, locals_, futures)
         self.entries_proposed_total += 1
         return True
 
@@ -258,8 +263,8 @@ class Group:
 
     def finish(self, ready: raft.Ready, now: float) -> None:
         """After the Ready is durable: apply, answer, and tell the core so."""
-        if ready.role is not self.role:
-            self._change_role(ready.role, now)
+        if ready.role is not self.role or ready.term != self.term:
+            self._change_role(ready, now)
         self.leader = ready.leader
         for entry in ready.committed:
             self._apply(entry)
@@ -284,14 +289,11 @@ class Group:
         self.applied = entry.index
 
     def _take_inflight(self, entry: raft.Entry) -> _InFlight | None:
-        first = self._inflight[0]
-        if first.index > entry.index:
-            return None
-        self._inflight.popleft()
-        if first.term == entry.term:
-            return first
+        mine = self._inflight.pop(entry.index, None)
+        if mine is None or mine.term == entry.term:
+            return mine
         # Another leader's entry took the place of ours, so ours can never be applied.
-        _fail(first.futures, lambda: NotLeader(self.id, self.leader))
+        _fail(mine.futures, lambda: NotLeader(self.id, self.leader))
         return None
 
     def _wake_waiters(self) -> None:
@@ -301,12 +303,10 @@ class Group:
             if not future.done():
                 future.set_result(self.applied)
 
-    def _change_role(self, role: raft.Role, now: float) -> None:
-        if role is raft.Role.LEADER:
-            self._lost_lead_at = None
-        elif self.role is raft.Role.LEADER:
+    def _change_role(self, ready: raft.Ready, now: float) -> None:
+        if self.role is raft.Role.LEADER:
             self._lost_lead_at = now
-        self.role = role
+        self.role, self.term = ready.role, ready.term
 
     def transfer(self, to: int) -> None:
         """Hand leadership to node ``to``; raises NotLeader when it is not here."""
@@ -320,8 +320,9 @@ class Group:
         if self._lost_lead_at is None or now - self._lost_lead_at < self._limits.outcome_wait_ms / 1000:
             return
         self._lost_lead_at = None
-        while self._inflight:
-            self._give_up(self._inflight.popleft())
+        for index, entry in list(self._inflight.items()):
+            if self.role is not raft.Role.LEADER or entry.term != self.term:
+                self._give_up(self._inflight.pop(index))
 
     def is_idle(self) -> bool:
         """Whether nobody waits for an outcome."""
@@ -334,8 +335,9 @@ class Group:
             return Stopped(f"the node stopped before group {self.id} answered")
 
         _fail(self._drop_queued(len(self._queued))[1], stopped)
-        while self._inflight:
-            self._give_up(self._inflight.popleft())
+        for entry in self._inflight.values():
+            self._give_up(entry)
+        self._inflight.clear()
         for readers in (self._readers, *self._rounds.values(), [each[2] for each in self._waiters]):
             _fail(readers, stopped)
         self._readers, self._waiters = [], []

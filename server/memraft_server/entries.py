@@ -1,0 +1,99 @@
+"""What a log entry looks like inside: a stamped header, and each command with the bytes its caller sent.
+
+An entry is a header, then one MessagePack array of commands; a command is ``[kind, agent, request]``, where
+``request`` is the protobuf message as it came over the wire, never encoded again. The header has a fixed form
+because the leader, which kept the parsed commands, reads nothing else of its own entries.
+
+Everything that is not deterministic enters here, once, before the entry is proposed: the commit time and the
+seed of generated ids.
+"""
+
+from __future__ import annotations
+
+import secrets
+import struct
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+from google.protobuf.message import Message
+
+from memraft_proto.methods import COMMANDS
+from memraft_server.machine import Command
+
+FORMAT = 1
+HEADER = struct.Struct(">BqQB")
+"""Format, commit time in microseconds, seed, and the code of what follows."""
+ARRAY32 = 0xDD
+"""MessagePack: an array whose length follows in four bytes, big-endian."""
+LENGTH = struct.Struct(">I")
+
+RawCommand = tuple[int, str, bytes]
+"""Kind, agent, encoded request."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_commands = msgspec.msgpack.Decoder(list[RawCommand]).decode
+_PARSERS: dict[int, Callable[[bytes], Message]] = {
+    kind: message.FromString for kind, message in COMMANDS.items()
+}
+
+
+class EntryMalformed(Exception):
+    """An entry that this version cannot read. Nothing may be skipped in a log, so it ends the process."""
+
+
+def wall_time_us() -> int:
+    """Microseconds since the Unix epoch."""
+    return time.time_ns() // 1000
+
+
+def encode_command(kind: int, agent: str, request: bytes) -> bytes:
+    """One command as it stands in an entry.
+
+    Args:
+        kind: as in ``memraft_proto.methods.COMMANDS``.
+        agent: who writes, as admission found it.
+        request: the encoded request.
+    """
+    return _encode((kind, agent, request))
+
+
+class EntryBuilder:
+    """Makes entries on the leader: stamps the commit time and the seed of generated ids.
+
+    Args:
+        clock_us: microseconds since the Unix epoch; need not be monotonic, the machine sees to that.
+        seed: 64 random bits for each entry.
+    """
+
+    def __init__(
+        self,
+        clock_us: Callable[[], int] = wall_time_us,
+        seed: Callable[[], int] = lambda: secrets.randbits(64),
+    ) -> None:
+        self._clock_us = clock_us
+        self._seed = seed
+
+    def build(self, commands: Sequence[bytes]) -> bytes:
+        """The data of one entry; ``commands`` as :func:`encode_command` made them."""
+        header = HEADER.pack(FORMAT, self._clock_us(), self._seed(), ARRAY32)
+        return b"".join((header, LENGTH.pack(len(commands)), *commands))
+
+
+def decode_header(data: bytes) -> tuple[int, int]:
+    """Commit time in microseconds and seed of an entry. Raises EntryMalformed."""
+    if len(data) < HEADER.size + LENGTH.size or data[0] != FORMAT:
+        found = data[0] if data else "none"
+        raise EntryMalformed(f"an entry of {len(data)} bytes and format {found}; this version reads {FORMAT}")
+    _, time_us, seed, _ = HEADER.unpack_from(data)
+    return time_us, seed
+
+
+def decode_entry(data: bytes) -> tuple[int, int, list[Command]]:
+    """Commit time in microseconds, seed and commands of an entry. Raises EntryMalformed."""
+    time_us, seed = decode_header(data)
+    try:
+        commands = _decode_commands(memoryview(data)[HEADER.size - 1 :])
+        return time_us, seed, [Command(kind, agent, _PARSERS[kind](raw)) for kind, agent, raw in commands]
+    except (msgspec.DecodeError, KeyError, ValueError) as error:
+        raise EntryMalformed(f"an entry of {len(data)} bytes cannot be read: {error!r}") from error

@@ -1,0 +1,136 @@
+"""Every call of the contract as one plain function of caller and request.
+
+Nothing here knows how calls arrive: `rpc/` adapts gRPC to it, the embedded memory calls it directly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from google.protobuf.message import DecodeError, Message
+
+from memraft_proto.methods import Access, Method
+from memraft_server.admission.identity import Caller, Role, check_namespace
+from memraft_server.admission.quotas import Quotas
+from memraft_server.entries import wall_time_us
+from memraft_server.machine import Limits, Refused
+from memraft_server.machine.validate import check_read, check_write
+from memraft_server.reads import Reader
+from memraft_server.shard import Outcome, Shard
+from memraft_server.writes import write
+
+ROUTES_MAX = 65_536
+"""Namespaces whose shard is remembered; when there are more, all are forgotten and looked up again."""
+
+
+class Directory(Protocol):
+    """What the cluster calls need to know: where things are, and how this node stands."""
+
+    def shard_map(self) -> Message:
+        """A GetShardMapResponse."""
+
+    def node_status(self) -> Message:
+        """A GetNodeStatusResponse."""
+
+
+class Service:
+    """All calls on the shards of one process.
+
+    Args:
+        shards: by number.
+        shard_of: namespace -> number of its shard.
+        directory: answers the cluster calls.
+        limits: what requests are checked against.
+        quotas: None: nothing is limited, as in an embedded memory.
+        clock_us: microseconds since the Unix epoch.
+        lag_wait_ms: how long a session's read waits for a replica that lags behind.
+        request_bytes_max: largest encoded request.
+    """
+
+    def __init__(
+        self,
+        shards: Sequence[Shard],
+        shard_of: Callable[[str], int],
+        directory: Directory,
+        *,
+        limits: Limits,
+        quotas: Quotas | None = None,
+        clock_us: Callable[[], int] = wall_time_us,
+        lag_wait_ms: int = 1_000,
+        request_bytes_max: int = 8 << 20,
+    ) -> None:
+        self.limits = limits
+        self._shards = tuple(shards)
+        self._shard_of = shard_of
+        self._directory = directory
+        self._quotas = quotas
+        self._reader = Reader(clock_us, lag_wait_ms)
+        self._request_bytes_max = request_bytes_max
+        self._routes: dict[str, Shard] = {}
+
+    def call_bytes(self, caller: Caller, method: Method, raw: bytes) -> Outcome:
+        """As :meth:`call`, with the request as it came over the wire."""
+        if len(raw) > self._request_bytes_max:
+            raise Refused(
+                "INVALID_ARGUMENT",
+                f"the request has {len(raw)} bytes, over request_bytes_max = {self._request_bytes_max}",
+                {"limit": "request_bytes_max", "value": str(self._request_bytes_max)},
+            )
+        try:
+            request = method.request.FromString(raw)
+        except DecodeError as error:
+            raise Refused(
+                "INVALID_ARGUMENT", f"the request is no {method.request.DESCRIPTOR.name}: {error}"
+            ) from None
+        return self.call(caller, method, request, raw)
+
+    def call(self, caller: Caller, method: Method, request: Any, raw: bytes | None = None) -> Outcome:
+        """Does one call.
+
+        Args:
+            caller: who calls.
+            method: which call.
+            request: its request. It is kept where it is a write, and may be changed where it is a read.
+            raw: the encoded request, where there is one already.
+
+        Returns:
+            The response, or an awaitable of it. Awaiting may raise whatever the call itself may.
+
+        Raises:
+            Refused: the caller, the request or the state of the data do not allow the call.
+            memraft_cluster.errors.ClusterError: the shard cannot do it here or now.
+        """
+        access = method.access
+        if access is Access.CLUSTER:
+            return self._cluster(caller, method.name)
+        if access is Access.WRITE:
+            check_write(method.kind, request, self.limits)
+            check_namespace(caller, request.namespace)
+            return write(self.shard(request.namespace), self._quotas, caller, method.kind, request, raw)
+        check_read(method.name, request, self.limits)
+        check_namespace(caller, request.namespace)
+        if self._quotas is not None:
+            operations = len(request.keys) if method.name == "MultiGet" else 1
+            self._quotas.of(caller.tenant).take_operations(operations)
+        return self._reader.read(self.shard(request.namespace), method.name, request)
+
+    def shard(self, namespace: str) -> Shard:
+        """The shard that holds a namespace."""
+        found = self._routes.get(namespace)
+        if found is None:
+            if len(self._routes) >= ROUTES_MAX:
+                self._routes.clear()
+            found = self._routes[namespace] = self._shards[self._shard_of(namespace)]
+        return found
+
+    def _cluster(self, caller: Caller, name: str) -> Message:
+        if name == "GetShardMap":
+            return self._directory.shard_map()
+        if caller.role is Role.AGENT:
+            raise Refused(
+                "WRONG_ROLE",
+                f"agent {caller.name!r} may not ask how nodes stand; that takes an operator's certificate",
+                {"role": caller.role.value},
+            )
+        return self._directory.node_status()

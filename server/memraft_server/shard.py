@@ -1,0 +1,47 @@
+"""What writes and reads need of a shard: on a node one that replicates, in an embedded memory a local one."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Protocol
+
+from google.protobuf.message import Message
+
+from memraft_server.machine import Command, Machine
+
+Outcome = Message | Awaitable[Message]
+"""A reply, or the promise of one, which fails with what a call raises. A local shard answers at once."""
+
+
+class Shard(Protocol):
+    """One shard, on this node."""
+
+    @property
+    def number(self) -> int:
+        """Its number, from 0."""
+
+    @property
+    def machine(self) -> Machine:
+        """What its log has been applied to so far."""
+
+    def propose(self, command: Command, request: bytes | None) -> Outcome:
+        """Have a command applied, durably where the shard is durable.
+
+        Args:
+            command: admitted and checked.
+            request: the encoded ``command.request`` where the caller sent bytes, else None: a shard without a
+                log never needs them.
+
+        Raises:
+            Refused: the machine refused the command.
+            memraft_cluster.errors.ClusterError: it was not proposed, or its outcome is unknown.
+        """
+
+    def read_barrier(self) -> Awaitable[int] | None:
+        """After this, a read of the machine is linearizable. None: it is so already. Raises ClusterError."""
+
+    def wait_applied(self, index: int) -> Awaitable[int] | None:
+        """Until the machine has applied log index ``index``. None: it has already. Raises ClusterError."""
+
+    def age_us(self) -> int:
+        """Microseconds since the machine was last known to be up to date: 0 on the leader."""

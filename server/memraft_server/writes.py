@@ -1,0 +1,100 @@
+"""One write: admitted, weighed, and proposed to its shard. What is refused here never reaches the log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf.message import Message
+
+from memraft_cluster.errors import CommandTooLarge, NotLeader, Overloaded, Stopped
+from memraft_proto.methods import KIND_BATCH
+from memraft_proto.v1 import batch_pb2
+from memraft_server.admission.identity import Caller, writing_agent
+from memraft_server.admission.quotas import Cost, Quotas, TenantQuota
+from memraft_server.machine import Command
+from memraft_server.shard import Outcome, Shard
+
+_FIELDS = batch_pb2.Operation.DESCRIPTOR.fields_by_name
+MULTI_PUT = _FIELDS["multi_put"].number
+APPEND_MANY = _FIELDS["append_many"].number
+UPSERT_VECTOR = _FIELDS["upsert_vector"].number
+UPSERT_MANY = _FIELDS["upsert_many"].number
+REMEMBER = _FIELDS["remember"].number
+FREEING = frozenset(_FIELDS[name].number for name in ("delete", "delete_vector", "forget", "end_run"))
+"""Kinds that a tenant over its quota of bytes may still use: to tidy up and to finish."""
+
+
+def write(
+    shard: Shard, quotas: Quotas | None, caller: Caller, kind: int, request: Any, raw: bytes | None
+) -> Outcome:
+    """Proposes a write whose request has been checked and whose namespace the caller may touch.
+
+    Args:
+        shard: of the request's namespace.
+        quotas: None: nothing is limited.
+        caller: who writes.
+        kind: as in ``memraft_proto.methods.COMMANDS``.
+        request: the parsed request; kept until it is applied, so the caller must not change it.
+        raw: its bytes as they came, or None where there were none.
+
+    Raises:
+        Refused: WRONG_AGENT, RATE_LIMITED, QUOTA_EXCEEDED; from a local shard also what the machine refuses.
+        ClusterError: at once where the shard cannot take the command.
+    """
+    command = Command(kind, writing_agent(caller, request.context.agent), request)
+    if quotas is None:
+        return shard.propose(command, raw)
+    quota = quotas.of(caller.tenant)
+    cost = cost_of(kind, request, len(raw) if raw is not None else request.ByteSize())
+    quota.take(cost)
+    return _propose(shard, command, raw, quota, cost)
+
+
+def _propose(shard: Shard, command: Command, raw: bytes | None, quota: TenantQuota, cost: Cost) -> Outcome:
+    try:
+        return shard.propose(command, raw)
+    except (NotLeader, Overloaded, CommandTooLarge, Stopped):
+        quota.give_back(cost)
+        raise
+
+
+def cost_of(kind: int, request: Any, size_bytes: int) -> Cost:
+    """What a write counts against its tenant's quotas.
+
+    Args:
+        kind: as in ``memraft_proto.methods.COMMANDS``.
+        request: the parsed request.
+        size_bytes: of the encoded request, which bounds what it stores.
+    """
+    if kind != KIND_BATCH:
+        return Cost(_operations(kind, request), 0 if kind in FREEING else size_bytes, _vectors(kind, request))
+    operations = vectors = 0
+    is_freeing = True
+    for operation in request.operations:
+        name = operation.WhichOneof("operation")
+        if name is None:
+            continue
+        inner_kind = _FIELDS[name].number
+        inner: Message = getattr(operation, name)
+        operations += _operations(inner_kind, inner)
+        vectors += _vectors(inner_kind, inner)
+        is_freeing = is_freeing and inner_kind in FREEING
+    return Cost(operations, 0 if is_freeing else size_bytes, vectors)
+
+
+def _operations(kind: int, request: Any) -> int:
+    if kind == MULTI_PUT:
+        return len(request.keys)
+    if kind == APPEND_MANY:
+        return len(request.payloads)
+    if kind == UPSERT_MANY:
+        return len(request.ids)
+    return 1
+
+
+def _vectors(kind: int, request: Any) -> int:
+    if kind == UPSERT_MANY:
+        return len(request.ids)
+    if kind == UPSERT_VECTOR or (kind == REMEMBER and request.embedding):
+        return 1
+    return 0
