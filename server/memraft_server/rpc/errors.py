@@ -3,6 +3,7 @@
 Every failure has a reason (`ErrorReason` of the contract), every reason one status code (`STATUS_CODES`).
 Details are those that gRPC users know: ErrorInfo always, RetryInfo where waiting helps, QuotaFailure where a
 quota refuses.
+"""
 
 from __future__ import annotations
 
