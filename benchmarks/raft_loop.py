@@ -139,8 +139,14 @@ async def run_node(
         await measure(node, 64, argparse.Namespace(**{**vars(args), "seconds": 0.5}))
         for inflight in args.inflight:
             control.send(await measure(node, inflight, args))
-        control.send(None)
-    await asyncio.get_running_loop().run_in_executor(None, control.recv)
+    loop = asyncio.get_running_loop()
+    if number != 1:
+        await loop.run_in_executor(None, control.recv)
+    # From here on nobody proposes anything.
+    began = time.process_time()
+    await asyncio.sleep(args.idle_seconds)
+    control.send((time.process_time() - began) / args.idle_seconds * 100 if args.idle_seconds else 0.0)
+    await loop.run_in_executor(None, control.recv)
     await node.stop()
 
 
@@ -164,6 +170,7 @@ def main() -> None:
     parser.add_argument("--inflight", type=int, nargs="+", default=[1, 64, 256])
     parser.add_argument("--bytes", type=int, default=200)
     parser.add_argument("--shards", type=int, default=1)
+    parser.add_argument("--idle-seconds", type=float, default=0.0)
     parser.add_argument("--inflight-entries", type=int)
     parser.add_argument("--sync-in-thread", action="store_true")
     parser.add_argument("--no-notices", action="store_true")
@@ -179,16 +186,17 @@ def main() -> None:
         ]
         for process in processes:
             process.start()
-        results = []
-        while (result := pipes[0][0].recv()) is not None:
-            results.append(result)
+        results = [pipes[0][0].recv() for _ in args.inflight]
+        for pipe in pipes[1:]:
+            pipe[0].send(None)
+        idle_cpu_percent = sum(pipe[0].recv() for pipe in pipes)
         for pipe in pipes:
             pipe[0].send(None)
         for process in processes:
             process.join(10)
-    print(
-        json.dumps({"benchmark": "raft_loop", "nodes": 3, **vars(args), "inflight": None, "results": results})
-    )
+    settings = {name: value for name, value in vars(args).items() if name != "inflight"}
+    idle = {"idle_cpu_percent_all_nodes": round(idle_cpu_percent, 1)} if args.idle_seconds else {}
+    print(json.dumps({"benchmark": "raft_loop", "nodes": 3, **settings, "results": results, **idle}))
 
 
 if __name__ == "__main__":

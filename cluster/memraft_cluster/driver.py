@@ -32,18 +32,19 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from . import raft
 from .balance import Balance
-from .driver_config import Counters, DriverConfig, GroupStatus, PeerProgress
-from .errors import LogCorrupted, Stopped
+from .driver_config import Counters, DriverConfig
+from .errors import Stopped
 from .fatal import Fatal, end_process
 from .framing import GroupMessage
-from .group import Applied, EntryBuilder, Group, GroupSpec, StateMachine
+from .group import Applied, EntryBuilder, Group, GroupSpec, GroupStatus, PeerProgress, StateMachine
 from .log import DurableLog, GroupUpdate
+from .startup import Progress, make_core, replay
 from .transport import Disconnected, Receive
 
 __all__ = [
@@ -61,14 +62,9 @@ __all__ = [
 
 logger = logging.getLogger("memraft.driver")
 
-REPLAY_SLICE_S = 0.01
-"""How long replay holds the loop before it lets others run."""
 COMMIT_SAVE_TICKS = 20
 """How often a commit index that moved alone is written down."""
 STOP_POLL_S = 0.01
-
-Progress = Callable[[int, int, int], None]
-"""(group, entries applied so far, entries to apply); during replay."""
 
 
 class Peers(Protocol):
@@ -204,7 +200,7 @@ class MultiRaft:
 
     def status(self) -> list[GroupStatus]:
         """How every group stands on this node."""
-        return [_status_of(group) for group in self._groups.values()]
+        return [group.status() for group in self._groups.values()]
 
     # -- life ------------------------------------------------------------------------------------------
 
@@ -218,8 +214,9 @@ class MultiRaft:
         loop = asyncio.get_running_loop()
         seed = self.config.seed or secrets.randbits(62) + 1
         for group, spec in self._specs.items():
-            await self._replay(group, spec)
-            self._groups[group] = self._make_group(group, spec, seed, loop)
+            await replay(self._log, group, spec, self._progress)
+            core = make_core(self.config, self._log, group, spec, seed)
+            self._groups[group] = Group(group, spec, core, self.config.group_limits(), loop)
         await self._transport.start()
         if self.config.sync_in_thread:
             self._executor = ThreadPoolExecutor(1, "memraft-sync")
@@ -277,44 +274,6 @@ class MultiRaft:
         fit = [peer for peer in peers if peer in self._transport.connected() and peers[peer].active]
         preferred = group.spec.preferred_leader
         return max(fit, key=lambda peer: (peers[peer].match, peer == preferred), default=0)
-
-    async def _replay(self, group: int, spec: GroupSpec) -> None:
-        """Rebuild the machine from the committed log. State on disk of its own comes with snapshots."""
-        log = self._log.group(group)
-        state = log.hard_state
-        if state is None:
-            if log.last_index():
-                raise LogCorrupted(self._log.path, f"group {group} has entries but no term and vote", group)
-            return
-        slice_end = time.monotonic() + REPLAY_SLICE_S
-        for entry in self._log.replay(group, 1, state.commit + 1):
-            if entry.data:
-                spec.machine.apply(entry.index, entry.data, None)
-            if time.monotonic() > slice_end:
-                if self._progress is not None:
-                    self._progress(group, entry.index, state.commit)
-                await asyncio.sleep(0)
-                slice_end = time.monotonic() + REPLAY_SLICE_S
-        if self._progress is not None:
-            self._progress(group, state.commit, state.commit)
-
-    def _make_group(self, group: int, spec: GroupSpec, seed: int, loop: asyncio.AbstractEventLoop) -> Group:
-        config, log = self.config, self._log.group(group)
-        core_config = raft.Config(
-            id=config.node_id,
-            peers=config.peers,
-            election_ticks=config.election_ticks,
-            heartbeat_ticks=config.heartbeat_ticks,
-            entry_bytes_max=config.command_bytes_max + config.entry_bytes_target + (1 << 20),
-            proposals_bytes_max=config.proposals_bytes_max,
-            committed_bytes_max=config.committed_bytes_max,
-            commit_notices=config.commit_notices,
-            seed=seed + group,
-            preferred=spec.preferred_leader == config.node_id,
-        )
-        applied = log.hard_state.commit if log.hard_state is not None else 0
-        core = raft.Core(core_config, log, log.hard_state, applied)
-        return Group(group, spec, core, log, config.group_limits(), loop)
 
     # -- what wakes the task ---------------------------------------------------------------------------
 
@@ -518,19 +477,3 @@ class MultiRaft:
         if updates:
             self._log.persist(updates, sync)
             self._log.accept(updates)
-
-
-def _status_of(group: Group) -> GroupStatus:
-    status = group.core.status()
-    peers = {peer: PeerProgress(each.match, each.active) for peer, each in status.peers.items()}
-    return GroupStatus(
-        group=group.id,
-        role=status.role,
-        term=status.term,
-        leader=status.leader,
-        preferred_leader=group.spec.preferred_leader,
-        commit=status.commit,
-        applied=group.applied,
-        last_index=status.last_index,
-        peers=peers,
-    )

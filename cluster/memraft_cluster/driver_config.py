@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import msgspec
-
 from .group import GroupLimits
-from .raft import Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,27 +86,6 @@ class DriverConfig:
             waiters_max=self.waiters_max,
             outcome_wait_ms=self.outcome_wait_ms,
         )
-
-
-class PeerProgress(msgspec.Struct, frozen=True):
-    """A follower as its leader sees it: last entry durable there, and whether it was heard lately."""
-
-    match: int
-    active: bool
-
-
-class GroupStatus(msgspec.Struct, frozen=True):
-    """A group on this node. ``peers`` is empty unless this node leads; ``leader`` 0 means unknown."""
-
-    group: int
-    role: Role
-    term: int
-    leader: int
-    preferred_leader: int
-    commit: int
-    applied: int
-    last_index: int
-    peers: Mapping[int, PeerProgress]
 
 
 @dataclass(slots=True)

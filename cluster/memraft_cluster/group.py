@@ -10,14 +10,13 @@ from __future__ import annotations
 import asyncio
 import heapq
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
 from . import raft
 from .errors import CommandTooLarge, NotLeader, OutcomeUnknown, Overloaded, Stopped
-from .log_group import GroupLog
 
 
 class StateMachine(Protocol):
@@ -61,6 +60,27 @@ class GroupSpec(msgspec.Struct, frozen=True):
     preferred_leader: int = 0
 
 
+class PeerProgress(msgspec.Struct, frozen=True):
+    """A follower as its leader sees it: last entry durable there, and whether it was heard lately."""
+
+    match: int
+    active: bool
+
+
+class GroupStatus(msgspec.Struct, frozen=True):
+    """A group on this node. ``peers`` is empty unless this node leads; ``leader`` 0 means unknown."""
+
+    group: int
+    role: raft.Role
+    term: int
+    leader: int
+    preferred_leader: int
+    commit: int
+    applied: int
+    last_index: int
+    peers: Mapping[int, PeerProgress]
+
+
 class GroupLimits(msgspec.Struct, frozen=True):
     """See ``DriverConfig``, where these are set and explained."""
 
@@ -91,14 +111,12 @@ class Group:
         group: int,
         spec: GroupSpec,
         core: raft.Core,
-        log: GroupLog,
         limits: GroupLimits,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.id = group
         self.spec = spec
         self.core = core
-        self.log = log
         self.role = raft.Role.FOLLOWER
         self.leader = 0
         self.term = core.term
@@ -323,6 +341,20 @@ class Group:
         for index, entry in list(self._inflight.items()):
             if self.role is not raft.Role.LEADER or entry.term != self.term:
                 self._give_up(self._inflight.pop(index))
+
+    def status(self) -> GroupStatus:
+        status = self.core.status()
+        return GroupStatus(
+            group=self.id,
+            role=status.role,
+            term=status.term,
+            leader=status.leader,
+            preferred_leader=self.spec.preferred_leader,
+            commit=status.commit,
+            applied=self.applied,
+            last_index=status.last_index,
+            peers={peer: PeerProgress(each.match, each.active) for peer, each in status.peers.items()},
+        )
 
     def is_idle(self) -> bool:
         """Whether nobody waits for an outcome."""

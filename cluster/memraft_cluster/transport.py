@@ -16,7 +16,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .connections import Inbound, Link
+from .connections import CLOSE_TIMEOUT_S, Inbound, Link
 from .errors import ListenError, PeerRefused
 from .framing import PROTOCOL_VERSION, GroupMessage, Hello
 from .identity import node_name
@@ -165,7 +165,8 @@ class Transport:
         closing += [connection.close_and_wait() for connection in list(self._inbound)]
         await asyncio.gather(*closing)
         if self._server is not None:
-            await self._server.wait_closed()
+            # Newer Pythons wait for connections still in their handshake, too: not longer than this.
+            await asyncio.wait([asyncio.ensure_future(self._server.wait_closed())], timeout=CLOSE_TIMEOUT_S)
             self._server = None
 
     @property

@@ -124,7 +124,6 @@ class Cluster:
         self,
         folder: Path,
         groups: int = 1,
-        insecure: bool = False,
         settings: Mapping[str, object] | None = None,
     ) -> None:
         self.folder = folder
@@ -133,10 +132,8 @@ class Cluster:
         self.nodes: dict[int, MultiRaft] = {}
         self.machines: dict[int, list[Recorder]] = {}
         self.failures: list[BaseException] = []
-        self.tls: dict[int, TlsFiles | None] = dict.fromkeys(NODES)
-        if not insecure:
-            authority = Authority(folder)
-            self.tls = {node: authority.issue_node(f"n{node}") for node in NODES}
+        authority = Authority(folder)
+        self.tls = {node: authority.issue_node(f"n{node}") for node in NODES}
         ports = free_ports(len(NODES))
         self.peers = tuple(Peer(node, f"n{node}", "127.0.0.1", ports[node - 1]) for node in NODES)
 
@@ -145,8 +142,7 @@ class Cluster:
 
     def make(self, node: int) -> MultiRaft:
         """Open the node's log and wire a driver that is not started."""
-        tls = self.tls[node]
-        transport = Transport(TransportConfig("test", node, self.peers, tls, insecure=tls is None))
+        transport = Transport(TransportConfig("test", node, self.peers, self.tls[node]))
         log = DurableLog(self.data_path(node), cluster="test", node=f"n{node}")
         machines = [Recorder() for _ in range(self.groups)]
         specs = {

@@ -261,9 +261,9 @@ def test_a_failed_write_is_fatal_and_never_acknowledged(tmp_path: Path) -> None:
         assert leader.failure is not None
         with pytest.raises(Stopped):
             leader.propose(0, b"after the failure", None)
-        await cluster.nodes.pop(leader.config.node_id).stop()
         with pytest.raises(OutcomeUnknown):
             await future
+        await cluster.nodes.pop(leader.config.node_id).stop()
 
     run_cluster(Cluster(tmp_path), script)
 
