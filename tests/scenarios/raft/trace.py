@@ -20,9 +20,8 @@ def describe_message(message: Message) -> str:
     kind = message.type.name
     parts = [f"{message.sender}->{message.to} {kind} term {message.term}"]
     if kind == "APPEND":
-        parts.append(
-            f"after {message.index}@{message.log_term} {describe_entries(message.entries)} commit {message.commit}"
-        )
+        place, entries = f"{message.index}@{message.log_term}", describe_entries(message.entries)
+        parts.append(f"after {place} {entries} commit {message.commit}")
     elif kind in ("VOTE", "PRE_VOTE"):
         parts.append(f"last {message.index}@{message.log_term}")
     elif kind == "APPEND_REPLY":

@@ -1,0 +1,170 @@
+"""The core's contract with its driver. What it does in a group is told in tests/scenarios/raft."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from memraft_cluster.raft import (
+    BrokenInvariant,
+    Config,
+    ConfigError,
+    Core,
+    Entry,
+    HardState,
+    Message,
+    MessageType,
+    NotLeader,
+    Overloaded,
+    Ready,
+    Role,
+)
+from memraft_cluster.raft.jitter import Jitter
+from tests.simulation.disk import SimDisk
+
+
+def finish(core: Core, disk: SimDisk, ready: Ready) -> None:
+    disk.write(ready.hard_state, ready.entries)
+    disk.sync()
+    core.advance(ready)
+
+
+def run_alone(core: Core, disk: SimDisk) -> list[Entry]:
+    applied: list[Entry] = []
+    while core.has_ready():
+        ready = core.ready()
+        applied += ready.committed
+        finish(core, disk, ready)
+    return applied
+
+
+def alone() -> tuple[Core, SimDisk]:
+    disk = SimDisk()
+    core = Core(Config(id=1, peers=(1,)), disk, None)
+    core.tick()
+    run_alone(core, disk)
+    return core, disk
+
+
+def test_nothing_is_ready_when_nothing_happened() -> None:
+    core = Core(Config(id=1, peers=(1, 2, 3)), SimDisk(), None)
+    assert not core.has_ready()
+    core.tick()
+    assert not core.has_ready()
+
+
+def test_one_ready_at_a_time() -> None:
+    core, disk = alone()
+    core.propose(b"a")
+    ready = core.ready()
+    core.propose(b"b")
+    assert not core.has_ready(), "the first one is outstanding"
+    with pytest.raises(BrokenInvariant, match="before advance"):
+        core.ready()
+    finish(core, disk, ready)
+    with pytest.raises(BrokenInvariant, match="not outstanding"):
+        core.advance(ready)
+    assert [entry.data for entry in run_alone(core, disk)] == [b"a", b"b"]
+
+
+def test_a_new_commit_index_alone_needs_no_sync() -> None:
+    core, disk = alone()
+    core.propose(b"a")
+    first = core.ready()
+    assert first.must_sync
+    finish(core, disk, first)
+    second = core.ready()
+    assert second.hard_state == HardState(term=1, vote=1, commit=2)
+    assert not second.must_sync
+
+
+def test_a_restart_hands_out_what_the_machine_does_not_have() -> None:
+    core, disk = alone()
+    for data in (b"a", b"b", b"c"):
+        core.propose(data)
+    run_alone(core, disk)
+    again = Core(Config(id=1, peers=(1,)), disk, disk.hard_state, applied=2)
+    assert [entry.data for entry in again.ready().committed] == [b"b", b"c"]
+    again = Core(Config(id=1, peers=(1,)), disk, HardState(1, 1, 0), applied=4)
+    assert again.status().commit == 4, "a commit index that was not written is known from what was applied"
+    assert again.ready().committed == []
+
+
+def test_a_leader_sends_all_proposals_in_one_message() -> None:
+    core = Core(Config(id=1, peers=(1, 2)), SimDisk(), None)
+    core.campaign()
+    core.step(Message(MessageType.PRE_VOTE_REPLY, 2, 1, term=1))
+    core.step(Message(MessageType.VOTE_REPLY, 2, 1, term=1))
+    assert core.status().role is Role.LEADER
+    for _ in range(1000):
+        core.propose(b"x")
+    ready = core.ready()
+    assert ready.messages_before_sync == [], "its term is not durable yet, so nothing may reveal it"
+    appends = [message for message in ready.messages if message.type is MessageType.APPEND]
+    assert [len(message.entries) for message in appends] == [1001]
+
+
+def test_refusals_leave_the_log_as_it_was() -> None:
+    core = Core(Config(id=1, peers=(1, 2), proposals_bytes_max=10), SimDisk(), None)
+    with pytest.raises(NotLeader) as refused:
+        core.propose(b"x")
+    assert refused.value.leader == 0
+    assert refused.value.retryable
+    core.campaign()
+    core.step(Message(MessageType.PRE_VOTE_REPLY, 2, 1, term=1))
+    core.step(Message(MessageType.VOTE_REPLY, 2, 1, term=1))
+    with pytest.raises(Overloaded, match="proposals_bytes_max = 10") as overloaded:
+        core.propose(b"x")
+    assert (overloaded.value.limit, overloaded.value.limit_value) == ("proposals_bytes_max", 10)
+    assert core.status().last_index == 1
+
+
+def test_heartbeats_do_not_pile_up_while_a_sync_takes_long() -> None:
+    core = Core(Config(id=1, peers=(1, 2)), SimDisk(), None)
+    core.campaign()
+    core.step(Message(MessageType.PRE_VOTE_REPLY, 2, 1, term=1))
+    core.step(Message(MessageType.VOTE_REPLY, 2, 1, term=1))
+    core.ready()
+    for _ in range(5):
+        core.tick()
+    assert core.status().role is Role.LEADER
+    assert len(core._early) == 0
+
+
+def test_the_wire_form_stays_as_it_is() -> None:
+    """Nodes of two versions talk to each other during a rolling restart."""
+    message = Message(MessageType.APPEND, 1, 2, 3, 4, 5, 6, (Entry(7, 8, b"9"),), True, 10, 11, 12)
+    frame = msgspec.msgpack.encode(message)
+    assert frame == bytes.fromhex("9c04010203040506919307 08c40139c30a0b0c".replace(" ", ""))
+    assert msgspec.msgpack.decode(frame, type=Message) == message
+    assert msgspec.msgpack.encode(HardState(1, 2, 3)) == bytes.fromhex("93010203")
+    assert [kind.value for kind in MessageType] == list(range(10))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"id": 0}, "id = 0"),
+        ({"id": 4}, "must contain this node, id = 4"),
+        ({"peers": (1, 1, 2)}, "ids must be distinct"),
+        ({"peers": (0, 1)}, "at least 1"),
+        ({"election_ticks": 1}, "must exceed heartbeat_ticks = 1"),
+        ({"heartbeat_ticks": 0}, "heartbeat_ticks = 0"),
+        ({"inflight_messages_max": 0}, "inflight_messages_max = 0"),
+        ({"cache_bytes_max": -1}, "cache_bytes_max = -1"),
+    ],
+)
+def test_a_config_that_cannot_work_is_refused_by_name(change: dict[str, object], words: str) -> None:
+    settings: dict[str, object] = {"id": 1, "peers": (1, 2, 3), **change}
+    with pytest.raises(ConfigError, match=words):
+        Config(**settings)  # type: ignore[arg-type]
+
+
+def test_jitter_is_the_same_for_a_seed_and_differs_between_nodes() -> None:
+    def draw(seed: int, stream: int) -> list[int]:
+        jitter = Jitter(seed, stream)
+        return [jitter.below(10) for _ in range(200)]
+
+    assert draw(1, 1) == draw(1, 1)
+    assert draw(1, 1) != draw(1, 2) != draw(2, 2)
+    assert set(draw(1, 1)) == set(range(10))

@@ -1,0 +1,88 @@
+"""What the leader concludes from a follower's answers, and how much it lets be under way."""
+
+from __future__ import annotations
+
+from memraft_cluster.raft.progress import Progress, ProgressState
+
+
+def replicating(messages_max: int = 2, bytes_max: int = 100) -> Progress:
+    progress = Progress(5, messages_max, bytes_max)
+    progress.acknowledged(4)
+    return progress
+
+
+def test_it_asks_first_and_replicates_after_an_answer() -> None:
+    progress = Progress(5, 2, 100)
+    assert progress.state is ProgressState.PROBE
+    assert progress.acknowledged(4)
+    assert (progress.state, progress.match, progress.next) == (ProgressState.REPLICATE, 4, 5)
+
+
+def test_the_window_is_full_by_messages_or_by_bytes() -> None:
+    progress = replicating()
+    progress.sent(5, 10)
+    assert not progress.is_full
+    progress.sent(6, 10)
+    assert progress.is_full
+    progress = replicating()
+    progress.sent(5, 100)
+    assert progress.is_full
+
+
+def test_an_answer_frees_all_that_it_covers() -> None:
+    progress = replicating()
+    progress.sent(5, 10)
+    progress.sent(6, 20)
+    assert progress.acknowledged(6)
+    assert (progress.inflight_messages, progress.inflight_bytes) == (0, 0)
+    assert not progress.acknowledged(5), "an older answer is no news"
+    assert progress.match == 6
+
+
+def test_a_refusal_while_replicating_goes_back_to_what_is_known() -> None:
+    progress = replicating()
+    progress.sent(5, 10)
+    assert progress.rejected(5, 3)
+    assert (progress.state, progress.next, progress.inflight_bytes) == (ProgressState.PROBE, 5, 0)
+
+
+def test_stale_refusals_change_nothing() -> None:
+    progress = replicating()
+    assert not progress.rejected(4, 0), "what is known to match cannot be refused"
+    progress.probe(5)
+    assert not progress.rejected(9, 3), "not what was asked last"
+
+
+def test_a_probe_steps_back_to_the_hint_but_not_behind_what_matches() -> None:
+    progress = Progress(100, 2, 100)
+    assert progress.rejected(99, 42)
+    assert progress.next == 43
+    assert progress.rejected(42, 42)
+    assert progress.next == 42, "each refusal steps back at least one"
+    progress = replicating()
+    progress.probe(6)
+    progress.rejected(5, 0)
+    assert progress.next == 5
+
+
+def test_a_lost_connection_waits_for_a_sign_of_life() -> None:
+    progress = replicating()
+    progress.sent(5, 10)
+    progress.lost_connection()
+    assert (progress.state, progress.next, progress.probe_sent) == (ProgressState.PROBE, 5, True)
+    assert progress.heard_heartbeat()
+    assert not progress.probe_sent
+    fresh = Progress(50, 2, 100)
+    fresh.lost_connection()
+    assert fresh.next == 50, "a follower that never answered is not asked from the beginning of the log"
+
+
+def test_a_window_that_stands_still_between_heartbeats_is_suspect() -> None:
+    progress = replicating(messages_max=9)
+    assert not progress.heard_heartbeat(), "nothing is under way"
+    progress.sent(5, 10)
+    assert progress.heard_heartbeat()
+    progress.acknowledged(5)
+    progress.sent(6, 10)
+    assert not progress.heard_heartbeat(), "it moved"
+    assert progress.heard_heartbeat()
