@@ -23,7 +23,7 @@ class EntryTable:
         self._seeds = array("Q")
 
     def add(self, index: int, time_us: int, seed: int) -> None:
-        """Adds the entry at `index`, which follows all others. Skipped indices (no-ops) take the time before."""
+        """Adds the entry at `index`, above all others. Skipped indices (no-ops) take the time before."""
         times_us = self._times_us
         if not times_us:
             self._first = index
@@ -45,5 +45,5 @@ class EntryTable:
         return make_id(parts, version & (POSITIONS_MAX - 1))
 
     def index_at(self, time_us: int) -> int:
-        """Returns the last log index committed at or before `time_us`; below the first one if there is none."""
+        """Returns the last log index committed at or before `time_us`; below the first if none was."""
         return self._first + bisect_right(self._times_us, time_us) - 1

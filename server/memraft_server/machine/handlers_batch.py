@@ -19,7 +19,7 @@ KIND_OF_FIELD = {name: kind for kind, name in OPERATION_FIELD.items()}
 def batch(
     turn: Turn, space: Namespace, request: batch_pb2.BatchRequest, handlers: Mapping[int, Handler]
 ) -> batch_pb2.BatchResponse:
-    """Applies every operation of `request` with the handler of its kind; a refused one does not stop the rest."""
+    """Applies every operation of `request` with its kind's handler; a refused one does not stop the rest."""
     first = turn.version
     response = batch_pb2.BatchResponse(log_index=first >> 20, time_us=turn.time_us)
     add = response.results.add

@@ -1,8 +1,8 @@
 """Ids made from an entry: unique, sorting by commit, the same on every replica.
 
-A ULID (26 characters of Crockford's base 32): 48 bits of milliseconds, then instead of 80 random bits 10 bits of
-the microsecond within it, 20 bits of the position in the entry and 50 bits of the entry's seed. Commit times are
-strictly monotonic within a shard, so ids of a shard sort as the log does; the seed tells shards apart.
+A ULID (26 characters of Crockford's base 32): 48 bits of milliseconds, then instead of 80 random bits 10 bits
+of the microsecond within it, 20 bits of the position in the entry and 50 bits of the entry's seed. Commit
+times are strictly monotonic within a shard, so its ids sort as its log does; the seed tells shards apart.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 ITEMS_MAX = 10_000
-"""Most items (documents, events, vectors, operations) of one command. Part of the contract, not a setting: it is
-also what keeps the positions of an entry below `POSITIONS_MAX`."""
+"""Most items (documents, events, vectors, operations) of one command. Part of the contract, not a setting: it
+also keeps the positions of an entry below `POSITIONS_MAX`."""
 
 POSITION_BITS = 20
 POSITIONS_MAX = 1 << POSITION_BITS
@@ -20,7 +20,7 @@ class Limits:
     namespace_bytes_max: int = 255
     namespace_segments_max: int = 8
     key_bytes_max: int = 512
-    """Of keys, stream names, state names and ids of vectors, memories and runs."""
+    """Of keys, names of streams and records, ids of vectors and memories."""
     value_bytes_max: int = 1 << 20
     """Of documents, events, state values, inputs and outputs of runs."""
     text_bytes_max: int = 64 << 10
@@ -29,7 +29,7 @@ class Limits:
     name_bytes_max: int = 128
     """Of collection names, event types and kinds of memories."""
     label_bytes_max: int = 255
-    """Of agents, runs and tools in a WriteContext."""
+    """Of agents, runs and tools in a WriteContext, and of ids of runs."""
     fingerprint_bytes_max: int = 255
     ttl_ms_max: int = 100 * 365 * 86_400_000
     """A hundred years: further than that is never."""

@@ -29,7 +29,7 @@ _NAMESPACE_BYTES = 2_000
 _HEADER = Struct("<QqQ").pack
 _KIND_BYTE = [bytes((kind,)) for kind in range(256)]
 _NOBODY = Author("", "", "")
-# A command begins only where even a Batch whose last operation is the largest there is stays within the entry.
+# A command begins only where even a Batch whose last operation is the largest there is still fits the entry.
 _LAST_FIRST_POSITION = POSITIONS_MAX - 2 * ITEMS_MAX
 
 
@@ -145,7 +145,7 @@ class Machine:
         They are due until they have been applied; proposing one twice does no harm.
         """
         expiries = self._turn.expiries
-        found = []
+        found: list[tuple[int, int, str, str]] = []
         while len(found) < keys_max and (next_us := self.next_due_us()) is not None and next_us <= now_us:
             found.append(heappop(expiries))
         by_namespace: dict[str, ExpireCommand] = {}
@@ -246,7 +246,7 @@ class Machine:
             if index > self.applied_index:
                 raise Refused(
                     "AT_IN_FUTURE",
-                    f"context.at_index: {index} is above the applied index {self.applied_index} of this replica",
+                    f"context.at_index: {index} is above this replica's applied index {self.applied_index}",
                     {"limit": str(self.applied_index)},
                 )
         else:

@@ -17,7 +17,7 @@ P = TypeVar("P", bound=_MadeFor)
 
 
 class Tenant:
-    """What the namespaces of one tenant share on one shard: the count of what they take, and client sessions."""
+    """What the namespaces of one tenant share on one shard: usage totals and client sessions."""
 
     __slots__ = ("sessions", "usage")
 
@@ -27,7 +27,7 @@ class Tenant:
 
 
 class Namespace:
-    """One namespace. Documents are nearly always used; the other projections are made when first asked for."""
+    """One namespace. Documents are nearly always used; other projections are made when first asked for."""
 
     __slots__ = ("_projections", "kv", "name", "tenant", "usage")
 

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from memraft_server.machine import handlers_kv, queries_kv
+from memraft_server.machine import (
+    handlers_kv,
+    handlers_runs,
+    handlers_state,
+    handlers_streams,
+    queries_kv,
+    queries_streams,
+)
 from memraft_server.machine.turn import Handler, Query
 
 HANDLERS: dict[int, Handler] = {
     **handlers_kv.HANDLERS,
+    **handlers_streams.HANDLERS,
+    **handlers_state.HANDLERS,
+    **handlers_runs.HANDLERS,
 }
 """Kind of a command that is not a Batch -> its handler."""
 
 QUERIES: dict[str, Query] = {
     **queries_kv.QUERIES,
+    **queries_streams.QUERIES,
+    **handlers_state.QUERIES,
+    **handlers_runs.QUERIES,
 }
 """Name of a read -> its query."""

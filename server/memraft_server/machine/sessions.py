@@ -1,9 +1,9 @@
 """Client sessions: a write that is sent twice is applied once (Ongaro's thesis, section 6.3).
 
-A client numbers its writes to a shard and says with each which is its lowest unanswered one. The shard keeps the
-replies from there on. A number that was applied gets its old reply again; one below the lowest unanswered cannot
-be told from a late copy and is refused, as is one of a client whose session is gone. Everything here follows from
-entries and their commit times alone, so all replicas keep and drop the same.
+A client numbers its writes to a shard and says with each which is its lowest unanswered one. The shard keeps
+the replies from there on. A number that was applied gets its old reply again; one below the lowest unanswered
+cannot be told from a late copy and is refused, as is one of a client whose session is gone. Everything here
+follows from entries and their commit times alone, so all replicas keep and drop the same.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import msgspec
 from google.protobuf.message import Message
 
-from memraft_server.machine.refused import Refused
+from memraft_server.machine.refused import Refused, invalid
 from memraft_server.projections.usage import Usage
 
 # Part of the contract between replicas, therefore not settings: replicas that differed here would diverge.
@@ -64,11 +64,10 @@ class Sessions:
                 `INVALID_ARGUMENT` for numbers that make no sense. The request must not be applied then.
         """
         if number < 1 or first_unanswered > number:
-            raise Refused(
-                "INVALID_ARGUMENT" if number < 1 else "SESSION_EXPIRED",
-                "context.request_number: a write with a client_id has a number from 1"
-                if number < 1
-                else f"request {number} was acknowledged by its client, which has answers up to {first_unanswered - 1}",
+            raise invalid(
+                f"context.first_unanswered: {first_unanswered}, at most request_number, "
+                f"which is {number} and counts from 1",
+                field="context.first_unanswered",
             )
         self._drop_idle(time_us)
         session = self._sessions.pop(client_id, None)
@@ -102,7 +101,8 @@ class Sessions:
         if first_unanswered > 1:
             raise Refused(
                 "SESSION_EXPIRED",
-                f"the session of this client is not kept: idle for over {SESSION_IDLE_US_MAX // 60_000_000} min",
+                "this client's session is not kept: sessions end after "
+                f"{SESSION_IDLE_US_MAX // 60_000_000} min without a write",
             )
         if len(self._sessions) >= SESSIONS_MAX:
             oldest = next(iter(self._sessions))

@@ -51,7 +51,7 @@ def check_namespace(namespace: str, limits: Limits) -> None:
 
 
 def check_text(field: str, text: str, bytes_max: int, *, empty: bool = False) -> None:
-    """Refuses text that is over `bytes_max` bytes, has control characters, or is empty where it may not be."""
+    """Refuses text over `bytes_max` bytes, with control characters, or empty where it may not be."""
     if not text:
         if empty:
             return

@@ -1,1 +1,1 @@
-"""Indexes that the machine keeps from the log: pure data structures that know neither the log nor the wire."""
+"""Indexes that the machine keeps from the log: pure data structures that know neither log nor wire."""

@@ -13,9 +13,9 @@ _FEW_KEYS = 64
 class KeyIndex:
     """A sorted set of strings in blocks.
 
-    New names gather unsorted and are merged in by and by, when a sixteenth of all names wait or someone reads:
-    each block then takes its share at once and is sorted again, which is a merge (Timsort) and far cheaper a
-    name than inserting one by one. Names that come in ascending order are appended as they are.
+    New names gather unsorted and are merged in when a sixteenth of all names wait or someone reads: each
+    block then takes its share at once and is sorted again, which is a merge (Timsort) and far cheaper a name
+    than inserting one by one. Names that come in ascending order are appended as they are.
     """
 
     __slots__ = ("_blocks", "_count", "_fresh", "_lasts")
@@ -37,7 +37,7 @@ class KeyIndex:
             self._settle()
 
     def from_name(self, start: str) -> Iterator[str]:
-        """Yields the names at or after `start` in order of code points. The index must not change meanwhile."""
+        """Yields the names at or after `start`, by code point. The index must not change meanwhile."""
         if self._fresh:
             self._settle()
         number = bisect_left(self._lasts, start)

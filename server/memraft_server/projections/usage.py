@@ -2,13 +2,13 @@
 
 
 class Usage:
-    """Running totals of one tenant on one shard. Every projection of the tenant's namespaces adds to the same one."""
+    """Running totals of one tenant on one shard, shared by all projections of its namespaces."""
 
     __slots__ = ("bytes", "records", "vectors")
 
     def __init__(self) -> None:
         self.bytes = 0
-        """Bytes of keys and values, past versions and kept replies included, plus a fixed overhead a record."""
+        """Keys and values, past versions and kept replies included, plus a fixed overhead a record."""
         self.records = 0
         """Records that exist now."""
         self.vectors = 0

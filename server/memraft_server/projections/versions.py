@@ -12,11 +12,11 @@ NOW = 1 << 62
 """The ceiling of a read of now: above every version."""
 
 VERSION_BYTES = 120
-"""What a version takes beside its value, and a name beside its characters: measured at one million, rounded up."""
+"""What a version takes beside its value, and a name beside its characters: measured at one million."""
 
 
 class Author(msgspec.Struct, frozen=True, gc=False):
-    """Who wrote: one object shared by all records that the same agent wrote in the same run with the same tool."""
+    """Who wrote: one object for all records that an agent wrote in the same run with the same tool."""
 
     agent: str
     run: str
