@@ -166,7 +166,10 @@ class Transport:
         await asyncio.gather(*closing)
         if self._server is not None:
             # Newer Pythons wait for connections still in their handshake, too: not longer than this.
-            await asyncio.wait([asyncio.ensure_future(self._server.wait_closed())], timeout=CLOSE_TIMEOUT_S)
+            try:
+                await asyncio.wait_for(self._server.wait_closed(), CLOSE_TIMEOUT_S)
+            except TimeoutError:
+                pass
             self._server = None
 
     @property
@@ -176,11 +179,6 @@ class Transport:
             raise RuntimeError("the transport is not started")
         port: int = self._server.sockets[0].getsockname()[1]
         return port
-
-    def redirect(self, node_id: int, host: str, port: int) -> None:
-        """A peer has moved: dial it there from the next attempt on."""
-        link = self._links[node_id]
-        link.host, link.port = host, port
 
     def send(self, to: int, group: int, message: Message) -> None:
         """Queue a message; it leaves with the next :meth:`flush`. Never blocks, may drop."""
