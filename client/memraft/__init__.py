@@ -1,0 +1,67 @@
+"""Memraft's client: one memory for a fleet of AI agents, in this process or on a cluster.
+
+    from memraft import Memory
+
+    m = Memory(agent="support", namespace="acme/support")
+    m.remember("Refund for order #1458 initiated on 10/20", about="user:4321", salience=0.9)
+    hits = m.recall("refund status", about="user:4321")     # hits[0].text .score .id .at
+
+`AsyncMemory` has the same calls for asyncio. What calls return is in `memraft.types`, what they raise in
+`memraft.errors`.
+"""
+
+from ._async.batch import AsyncBatch
+from ._async.memory import AsyncMemory
+from ._embedder import HashedNgrams
+from ._sync.batch import Batch
+from ._sync.memory import Memory
+from .errors import (
+    AtInFuture,
+    BatchFailed,
+    ClosedError,
+    CollectionMismatch,
+    ConfigurationError,
+    ConflictError,
+    ConnectionFailed,
+    DataDirectoryError,
+    EmbeddingMismatch,
+    InvalidArgument,
+    MemraftError,
+    NotFound,
+    OutcomeUnknown,
+    Overloaded,
+    PermissionDenied,
+    QuotaExceeded,
+    ServerError,
+    TlsError,
+    Unauthenticated,
+    Unavailable,
+)
+
+__all__ = [
+    "AsyncBatch",
+    "AsyncMemory",
+    "AtInFuture",
+    "Batch",
+    "BatchFailed",
+    "ClosedError",
+    "CollectionMismatch",
+    "ConfigurationError",
+    "ConflictError",
+    "ConnectionFailed",
+    "DataDirectoryError",
+    "EmbeddingMismatch",
+    "HashedNgrams",
+    "InvalidArgument",
+    "Memory",
+    "MemraftError",
+    "NotFound",
+    "OutcomeUnknown",
+    "Overloaded",
+    "PermissionDenied",
+    "QuotaExceeded",
+    "ServerError",
+    "TlsError",
+    "Unauthenticated",
+    "Unavailable",
+]

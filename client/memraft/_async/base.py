@@ -1,0 +1,72 @@
+"""What all groups of calls share: where they write and read, and the link that carries them."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from memraft_proto.methods import METHODS, Method
+from memraft_proto.v1 import common_pb2
+
+from .. import _wire
+from .._embedder import DEFAULT, Embedder, fingerprint_of
+from ..errors import InvalidArgument
+from ..types import At, Consistency
+from .io import call_embedder
+
+METHOD = METHODS
+
+
+class AsyncLink(Protocol):
+    """Carries requests to the machine: in this process, or over the network to the shard's replicas."""
+
+    head: Callable[[str, str], bytes | None] | None
+    """(namespace, key) -> the document that stands there now, at once. None: there is no such short cut."""
+
+    async def write(self, method: Method, request: Any) -> Any: ...
+    async def read(self, method: Method, request: Any) -> Any: ...
+    async def close(self) -> None: ...
+
+
+class AsyncCalls:
+    """The base of the groups of calls. One object is one namespace, one agent, one run."""
+
+    def __init__(
+        self,
+        link: AsyncLink,
+        namespace: str,
+        writer: common_pb2.WriteContext,
+        consistency: Consistency,
+        embedder: Embedder | None,
+    ) -> None:
+        self._link = link
+        self._namespace = namespace
+        self._writer = writer
+        self._consistency: Consistency = consistency
+        self._embedder = embedder
+        # Made once: every request copies them.
+        self._where: dict[str, Any] = {"namespace": namespace, "context": writer}
+        self._reader = _wire.read_context(consistency, None)
+        self._head = link.head
+
+    def _from(self, at: At, consistency: Consistency | None) -> dict[str, Any]:
+        """The fields of a read that say where, how fresh and as of when."""
+        if at is None and consistency is None:
+            return {"namespace": self._namespace, "context": self._reader}
+        context = _wire.read_context(consistency or self._consistency, at)
+        return {"namespace": self._namespace, "context": context}
+
+    async def _embedding(self, text: str | None, vector: Any, fingerprint: str | None) -> tuple[bytes, str]:
+        """The embedding's bytes and fingerprint: of the vector that is given, else of the text."""
+        embedder = self._embedder
+        if vector is None:
+            if text is None:
+                raise InvalidArgument("recall needs a query or an embedding=")
+            if not isinstance(text, str):
+                raise InvalidArgument(f"text must be a str, not {type(text).__name__}")
+            if embedder is None:
+                return _wire.vector_bytes(DEFAULT(text)), fingerprint or DEFAULT.fingerprint
+            vector = await call_embedder(embedder, text)
+        data, dimension = _wire.matrix_bytes(vector, "embedding", dimensions=1)
+        if fingerprint is None:
+            named = fingerprint_of(embedder, dimension) if embedder is not None else f"caller:{dimension}"
+            return data, named
+        return data, fingerprint

@@ -1,0 +1,188 @@
+"""Many writes in one round trip and one log entry."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal, Protocol
+
+from memraft_proto.methods import Method
+from memraft_proto.v1 import batch_pb2
+
+from .. import _operations as operations
+from .. import _wire
+from ..errors import BatchFailed, InvalidArgument, MemraftError
+from ..types import Metric
+from .base import METHOD
+
+_BATCH = METHOD["Batch"]
+_NOWHERE: Mapping[str, Any] = {}
+"""The namespace and the context of an operation in a batch: the batch's own hold."""
+
+
+class AsyncSend(Protocol):
+    """Carries the batch."""
+
+    def __call__(self, method: Method, request: Any) -> Awaitable[Any]: ...
+
+
+class AsyncBatch:
+    """Collects writes and sends them when its `with` block ends without an exception.
+
+    The operations are applied in order with nothing between them, in one log entry, once. A batch is not a
+    transaction: an operation that is refused, or whose `if_version` does not hold, does not undo the others.
+    Each call takes the arguments of the memory's own call and returns the operation's position in `results`.
+    """
+
+    def __init__(
+        self,
+        send: AsyncSend,
+        where: Mapping[str, Any],
+        embed: Callable[[str | None, Any, str | None], Awaitable[tuple[bytes, str]]],
+        errors: Literal["raise", "return"],
+    ) -> None:
+        if errors not in ("raise", "return"):
+            raise InvalidArgument(f"errors must be 'raise' or 'return', not {errors!r}")
+        self.results: tuple[Any, ...] = ()
+        """After the block: of each operation, its result, or the exception that it met."""
+        self.log_index = 0
+        """After the block: the log index of the entry that holds the batch."""
+        self._send = send
+        self._where = where
+        self._embed = embed
+        self._errors = errors
+        self._operations: list[tuple[Any, Any]] = []
+        self._wrapped: list[batch_pb2.Operation] = []
+
+    def __len__(self) -> int:
+        return len(self._operations)
+
+    async def __aenter__(self) -> "AsyncBatch":
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None and self._operations:
+            await self._commit()
+
+    async def _commit(self) -> None:
+        request = _wire.build(batch_pb2.BatchRequest, **self._where, operations=self._wrapped)
+        response: batch_pb2.BatchResponse = await self._send(_BATCH, request)
+        self.results = operations.batch_outcomes(self._operations, response)
+        self.log_index = response.log_index
+        if self._errors == "raise" and any(isinstance(each, MemraftError) for each in self.results):
+            raise BatchFailed(self.results)
+
+    def _add(self, field: str, request: Any, done: Callable[[Any, Any], object]) -> int:
+        self._operations.append((request, done))
+        self._wrapped.append(batch_pb2.Operation(**{field: request}))
+        return len(self._operations) - 1
+
+    def put(self, key: str, value: Any, *, ttl_ms: int = 0, if_version: int | None = None) -> int:
+        """Stores a document: see `Memory.put`."""
+        request = operations.put(_NOWHERE, key, value, ttl_ms, if_version)
+        return self._add("put", request, operations.put_done)
+
+    def delete(self, key: str, *, if_version: int | None = None) -> int:
+        """Deletes a document: see `Memory.delete`."""
+        return self._add("delete", operations.delete(_NOWHERE, key, if_version), operations.delete_done)
+
+    def put_many(self, values: Mapping[str, Any], *, delete: Iterable[str] = (), ttl_ms: int = 0) -> int:
+        """Stores and deletes many documents: see `Memory.put_many`."""
+        request = operations.put_many(_NOWHERE, values, delete, ttl_ms)
+        return self._add("multi_put", request, operations.put_many_done)
+
+    def append(self, stream: str, payload: Any, *, type: str = "event") -> int:
+        """Appends one event: see `Memory.append`."""
+        return self._add("append", operations.append(_NOWHERE, stream, payload, type), operations.append_done)
+
+    def append_many(
+        self, stream: str, payloads: Iterable[Any], *, type: str | Sequence[str] = "event"
+    ) -> int:
+        """Appends many events: see `Memory.append_many`."""
+        request = operations.append_many(_NOWHERE, stream, payloads, type)
+        return self._add("append_many", request, operations.append_many_done)
+
+    def cas(self, name: str, value: Any, *, expected_version: int) -> int:
+        """Replaces a record if it still has a version: see `Memory.cas`."""
+        request = operations.cas(_NOWHERE, name, value, expected_version, False)
+        return self._add("compare_and_swap", request, operations.cas_done)
+
+    def cas_remove(self, name: str, *, expected_version: int) -> int:
+        """Removes a record if it still has a version: see `Memory.cas_remove`."""
+        request = operations.cas(_NOWHERE, name, None, expected_version, True)
+        return self._add("compare_and_swap", request, operations.cas_done)
+
+    def create_collection(
+        self, collection: str, dimension: int, *, metric: Metric = "cosine", fingerprint: str = ""
+    ) -> int:
+        """Creates a collection: see `Memory.create_collection`."""
+        request = operations.create_collection(_NOWHERE, collection, dimension, metric, fingerprint)
+        return self._add("create_collection", request, operations.create_collection_done)
+
+    def upsert(
+        self,
+        collection: str,
+        id: str,
+        vector: Any,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        fingerprint: str = "",
+    ) -> int:
+        """Stores one vector: see `Memory.upsert`."""
+        request = operations.upsert(_NOWHERE, collection, id, vector, metadata, fingerprint)
+        return self._add("upsert_vector", request, operations.upsert_done)
+
+    def upsert_many(
+        self,
+        collection: str,
+        ids: Sequence[str],
+        vectors: Any,
+        *,
+        metadatas: Sequence[Mapping[str, Any] | None] | None = None,
+        fingerprint: str = "",
+    ) -> int:
+        """Stores many vectors: see `Memory.upsert_many`."""
+        request = operations.upsert_many(_NOWHERE, collection, ids, vectors, metadatas, fingerprint)
+        return self._add("upsert_many", request, operations.upsert_many_done)
+
+    def delete_vector(self, collection: str, id: str) -> int:
+        """Deletes one vector: see `Memory.delete_vector`."""
+        request = operations.delete_vector(_NOWHERE, collection, id)
+        return self._add("delete_vector", request, operations.delete_vector_done)
+
+    async def remember(
+        self,
+        text: str,
+        *,
+        about: str = "",
+        kind: str = "",
+        salience: float = 0.5,
+        metadata: Mapping[str, Any] | None = None,
+        embedding: Any = None,
+        fingerprint: str | None = None,
+        id: str = "",
+    ) -> int:
+        """Stores a memory: see `Memory.remember`. The embedder is called here."""
+        vector = await self._embed(text, embedding, fingerprint)
+        request = operations.remember(_NOWHERE, text, vector, about, kind, salience, metadata, id)
+        return self._add("remember", request, operations.remember_done)
+
+    def forget(self, id: str) -> int:
+        """Forgets a memory: see `Memory.forget`."""
+        return self._add("forget", operations.forget(_NOWHERE, id), operations.forget_done)
+
+    def begin_run(self, run_id: str = "", *, inputs: Any = None) -> int:
+        """Begins a run: see `Memory.begin_run`."""
+        return self._add(
+            "begin_run", operations.begin_run(_NOWHERE, run_id, inputs), operations.begin_run_done
+        )
+
+    def end_run(
+        self, run_id: str, status: Literal["succeeded", "failed"] = "succeeded", *, outputs: Any = None
+    ) -> int:
+        """Ends a run: see `Memory.end_run`."""
+        request = operations.end_run(_NOWHERE, run_id, status, outputs)
+        return self._add("end_run", request, operations.end_run_done)

@@ -1,0 +1,43 @@
+"""What differs between the two facades: how to wait, to lock, to call. Its twin in `_sync` is written by hand."""
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import grpc
+import grpc.aio
+
+from .._embedder import Embedder
+
+R = TypeVar("R")
+
+Lock = asyncio.Lock
+Slots = asyncio.Semaphore
+"""Bounds how many are inside at once."""
+
+Channel = grpc.aio.Channel
+Call = Callable[..., Any]
+
+sleep = asyncio.sleep
+
+
+def open_channel(
+    address: str, credentials: grpc.ChannelCredentials | None, options: list[tuple[str, Any]]
+) -> grpc.aio.Channel:
+    """Returns a channel to host:port; it belongs to the running event loop."""
+    if credentials is None:
+        return grpc.aio.insecure_channel(address, options=options)
+    return grpc.aio.secure_channel(address, credentials, options=options)
+
+
+async def in_thread(function: Callable[..., R], *arguments: Any) -> R:
+    """Runs what blocks for longer than the event loop may wait."""
+    return await asyncio.to_thread(function, *arguments)
+
+
+async def call_embedder(embedder: Embedder, text: str) -> Any:
+    """Calls an embedder: awaited if it is a coroutine function, else in a thread."""
+    if inspect.iscoroutinefunction(embedder) or inspect.iscoroutinefunction(type(embedder).__call__):
+        return await embedder(text)
+    return await asyncio.to_thread(embedder, text)

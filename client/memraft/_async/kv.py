@@ -1,0 +1,171 @@
+"""Documents under keys."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from memraft_proto.v1 import kv_pb2
+
+from .. import _operations as operations
+from .. import _wire
+from ..types import At, Consistency, Deleted, Documents, KeyVersion, Record, Results, Written, WrittenMany
+from .base import METHOD, AsyncCalls
+
+_PUT, _DELETE, _GET = METHOD["Put"], METHOD["Delete"], METHOD["Get"]
+_LIST, _HISTORY = METHOD["List"], METHOD["History"]
+_MULTI_GET, _MULTI_PUT = METHOD["MultiGet"], METHOD["MultiPut"]
+
+
+class AsyncKvCalls(AsyncCalls):
+    """JSON documents under keys, with versions."""
+
+    async def put(self, key: str, value: Any, *, ttl_ms: int = 0, if_version: int | None = None) -> Written:
+        """Stores a document.
+
+        Args:
+            key: 1 to 512 bytes of UTF-8 without control characters.
+            value: anything that msgspec writes as JSON; at most 1 MiB of it.
+            ttl_ms: milliseconds until it expires; 0: never.
+            if_version: store only if the key's version is this one; 0: only if the key is absent.
+
+        Raises:
+            ConflictError: `if_version` did not hold; it carries the current version.
+            MemraftError: see `memraft.errors`.
+        """
+        request = operations.put(self._where, key, value, ttl_ms, if_version)
+        return operations.put_done(request, await self._link.write(_PUT, request))
+
+    async def get(
+        self, key: str, default: Any = None, *, at: At = None, consistency: Consistency | None = None
+    ) -> Any:
+        """Reads a document's value.
+
+        Args:
+            key: which one.
+            default: what to return where there is none.
+            at: as of an aware datetime or a log index; None: now.
+            consistency: how fresh; None: as this memory was opened with.
+
+        Returns:
+            The value, decoded from JSON. `record` also tells its version, its time and who wrote it.
+        """
+        if self._head is not None and at is None and consistency is None:
+            head = self._head(self._namespace, key)
+            if head is not None:
+                return _wire.decode_json(head)
+        request = _wire.build(kv_pb2.GetRequest, **self._from(at, consistency), key=key)
+        response: kv_pb2.GetResponse = await self._link.read(_GET, request)
+        return _wire.decode_json(response.value) if response.found else default
+
+    async def record(
+        self, key: str, *, at: At = None, consistency: Consistency | None = None
+    ) -> Record | None:
+        """Reads a document with its version, its time and who wrote it; None where there is none.
+
+        Args:
+            key: which one.
+            at: as of an aware datetime or a log index; None: now.
+            consistency: how fresh; None: as this memory was opened with.
+        """
+        request = _wire.build(kv_pb2.GetRequest, **self._from(at, consistency), key=key)
+        response: kv_pb2.GetResponse = await self._link.read(_GET, request)
+        return _wire.record(key, response) if response.found else None
+
+    async def delete(self, key: str, *, if_version: int | None = None) -> Deleted:
+        """Deletes a document. Its past versions stay readable with `at=`.
+
+        Args:
+            key: which one. Deleting an absent one is no error: see `.found`.
+            if_version: delete only if the key's version is this one.
+
+        Raises:
+            ConflictError: `if_version` did not hold; it carries the current version.
+        """
+        request = operations.delete(self._where, key, if_version)
+        return operations.delete_done(request, await self._link.write(_DELETE, request))
+
+    async def list(
+        self,
+        prefix: str = "",
+        *,
+        start: str = "",
+        end: str = "",
+        limit: int = 1000,
+        cursor: str = "",
+        keys_only: bool = False,
+        at: At = None,
+        consistency: Consistency | None = None,
+    ) -> Results[Record]:
+        """Lists documents in key order (by code point).
+
+        Args:
+            prefix: only keys that begin with this.
+            start: only keys at or after this one.
+            end: only keys before this one.
+            limit: at most this many a page, 1 to 10,000.
+            cursor: `next_cursor` of the page before. A page may be shorter than `limit` and yet not the last.
+            keys_only: leave the values out.
+            at: as of an aware datetime or a log index; None: now.
+            consistency: how fresh; None: as this memory was opened with.
+
+        Returns:
+            Records with key, value, version and time; who wrote them is told by `record` and `history`.
+        """
+        request = _wire.build(
+            kv_pb2.ListRequest,
+            **self._from(at, consistency),
+            prefix=prefix,
+            start=start,
+            end=end,
+            limit=limit,
+            cursor=cursor,
+            keys_only=keys_only,
+        )
+        return _wire.listing(await self._link.read(_LIST, request), keys_only)
+
+    async def history(
+        self, key: str, *, limit: int = 100, at: At = None, consistency: Consistency | None = None
+    ) -> Results[KeyVersion]:
+        """Lists the versions of one key, newest first, deletions and expiries among them.
+
+        Args:
+            key: which one.
+            limit: at most this many, 1 to 10,000.
+            at: only what was there as of an aware datetime or a log index; None: now.
+            consistency: how fresh; None: as this memory was opened with.
+        """
+        fields = self._from(at, consistency)
+        request = _wire.build(kv_pb2.HistoryRequest, **fields, key=key, limit=limit)
+        return _wire.history(key, await self._link.read(_HISTORY, request))
+
+    async def get_many(
+        self, keys: Iterable[str], *, at: At = None, consistency: Consistency | None = None
+    ) -> Documents:
+        """Reads many documents at one applied log index.
+
+        Args:
+            keys: at most 10,000.
+            at: as of an aware datetime or a log index; None: now.
+            consistency: how fresh; None: as this memory was opened with.
+
+        Returns:
+            Key -> value of those that exist, with their versions.
+        """
+        wanted = [keys] if isinstance(keys, str) else [*keys]
+        request = _wire.build(kv_pb2.MultiGetRequest, **self._from(at, consistency), keys=wanted)
+        return _wire.documents(wanted, await self._link.read(_MULTI_GET, request))
+
+    async def put_many(
+        self, values: Mapping[str, Any], *, delete: Iterable[str] = (), ttl_ms: int = 0
+    ) -> WrittenMany:
+        """Stores and deletes many documents in one log entry: all of them or, on an error, none.
+
+        Args:
+            values: key -> document; with `delete`, at most 10,000 together.
+            delete: keys to delete, after the documents are stored.
+            ttl_ms: milliseconds until each of the stored ones expires; 0: never.
+
+        Returns:
+            The versions: of the stored ones in order, then of the deletions.
+        """
+        request = operations.put_many(self._where, values, delete, ttl_ms)
+        return operations.put_many_done(request, await self._link.write(_MULTI_PUT, request))

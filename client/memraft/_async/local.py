@@ -1,0 +1,35 @@
+"""The link to a machine in this process."""
+
+from collections.abc import Callable
+from typing import Any
+
+from memraft_proto.methods import Method
+
+from .._embedded import Engine
+from .io import in_thread
+
+
+class AsyncLocalLink:
+    """Calls the engine directly; one that syncs a disk is called where waiting does no harm.
+
+    Args:
+        engine: closed with this link.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.head: Callable[[str, str], bytes | None] | None = engine.head
+
+    async def write(self, method: Method, request: Any) -> Any:
+        """Applies a write. Raises MemraftError."""
+        if self._engine.is_durable:
+            return await in_thread(self._engine.call, method, request)
+        return self._engine.call(method, request)
+
+    async def read(self, method: Method, request: Any) -> Any:
+        """Answers a read. Raises MemraftError."""
+        return self._engine.call(method, request)
+
+    async def close(self) -> None:
+        """Closes the engine."""
+        await in_thread(self._engine.close)

@@ -1,0 +1,160 @@
+"""The memory itself: opened in process or on a cluster, seen from one namespace."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from memraft_proto.v1 import common_pb2
+
+from .. import _wire
+from .._embedded import open_engine
+from .._embedder import DEFAULT, Embedder
+from .._target import ClusterTarget, read_target
+from ..types import Consistency
+from .base import AsyncLink
+from .batch import AsyncBatch
+from .kv import AsyncKvCalls
+from .local import AsyncLocalLink
+from .memories import AsyncMemoryCalls
+from .remote import AsyncRemoteLink
+from .runs import AsyncRunCalls
+from .states import AsyncStateCalls
+from .streams import AsyncStreamCalls
+from .vectors import AsyncVectorCalls
+
+LOCAL_NAMESPACE = "default"
+
+
+class AsyncMemory(
+    AsyncKvCalls, AsyncStreamCalls, AsyncStateCalls, AsyncVectorCalls, AsyncMemoryCalls, AsyncRunCalls
+):
+    """A memory that agents share.
+
+    `AsyncMemory()` runs in this process and needs no server, no key and no network. `AsyncMemory(path="dir")` does too
+    and is durable: what is acknowledged is synced to that directory. `AsyncMemory("host:port,host:port",
+    certs="dir")` talks to a cluster. The calls are the same in all three.
+
+    It connects with its first call, and is best closed: `async with AsyncMemory(...) as m:`.
+
+    Args:
+        target: addresses of nodes of a cluster, `host:port`, separated by commas or in a sequence; one that
+            answers is enough, it knows the others. None: in process.
+        path: directory of the log of a durable memory in process, made when missing; one process at a time.
+        agent: who writes. On a cluster: the certificate's agent or one below it (`support/worker-3`); None: the
+            certificate's. In process: any name; None: `local`.
+        namespace: where calls read and write, such as `acme/support`; on a cluster its first segment is the
+            certificate's tenant. None: `default`, in process only.
+        certs: directory with `ca.pem`, `cert.pem` and `key.pem`, as `memraft certs issue` makes it.
+        embedder: makes the embeddings of `remember` and `recall` from text: any callable `str -> numbers`. Its
+            attribute `fingerprint` names the model; without one it is known as `module.name:dimension`, which tells
+            two models apart only by the names of their callables. None: the built-in one, which needs no download and
+            finds shared words and parts of words, not meaning.
+        timeout_s: seconds that a call may take altogether, retries included.
+        consistency: of reads that say nothing else: `session`, `linearizable` or `stale`.
+        insecure: talk to a cluster without TLS and without an identity; only for nodes that were started so.
+
+    Raises:
+        ConfigurationError: a file is missing, an address is malformed, arguments do not fit together.
+        DataDirectoryError: the directory of `path` is locked, damaged or of another kind.
+    """
+
+    def __init__(
+        self,
+        target: str | Sequence[str] | None = None,
+        *,
+        path: str | Path | None = None,
+        agent: str | None = None,
+        namespace: str | None = None,
+        certs: str | Path | None = None,
+        embedder: Embedder | None = None,
+        timeout_s: float = 10.0,
+        consistency: Consistency = "session",
+        insecure: bool = False,
+    ) -> None:
+        writer = _wire.build(common_pb2.WriteContext, agent=agent or "")
+        _wire.read_context(consistency, None)
+        cluster = read_target(target, path, certs, insecure, timeout_s)
+        link = _open_link(cluster, path)
+        place = namespace if namespace is not None else "" if cluster is not None else LOCAL_NAMESPACE
+        super().__init__(link, place, writer, consistency, embedder)
+
+    @property
+    def namespace(self) -> str:
+        """Where calls read and write."""
+        return self._namespace
+
+    @property
+    def agent(self) -> str:
+        """Who writes; empty: the certificate's agent, or `local` in process."""
+        return self._writer.agent
+
+    @property
+    def embedder_fingerprint(self) -> str | None:
+        """What names the embedder's model: the built-in one's, or the attribute of the one that was given."""
+        return getattr(self._embedder or DEFAULT, "fingerprint", None)
+
+    def scoped(
+        self,
+        namespace: str | None = None,
+        *,
+        agent: str | None = None,
+        run: str | None = None,
+        tool: str | None = None,
+        consistency: Consistency | None = None,
+    ) -> "AsyncMemory":
+        """Returns a view of the same memory from elsewhere; it shares the connection, and closing one closes both.
+
+        Args:
+            namespace: where calls read and write; None: as here.
+            agent: who writes; None: as here.
+            run: the run that writes belong to; None: as here.
+            tool: the tool through which the agent writes; None: as here.
+            consistency: of reads that say nothing else; None: as here.
+        """
+        mine = self._writer
+        writer = _wire.build(
+            common_pb2.WriteContext,
+            agent=mine.agent if agent is None else agent,
+            run=mine.run if run is None else run,
+            tool=mine.tool if tool is None else tool,
+        )
+        view = AsyncMemory.__new__(AsyncMemory)
+        place = self._namespace if namespace is None else namespace
+        super(AsyncMemory, view).__init__(
+            self._link, place, writer, consistency or self._consistency, self._embedder
+        )
+        return view
+
+    def batch(self, *, errors: Literal["raise", "return"] = "raise") -> AsyncBatch:
+        """Returns a builder that sends many writes as one: `async with m.batch() as b: b.put(...); b.append(...)`.
+
+        Args:
+            errors: what to do where operations were refused, once all outcomes are in `b.results`: `raise`
+                BatchFailed, or `return` quietly. Either way the other operations were applied.
+        """
+        return AsyncBatch(self._link.write, self._where, self._embedding, errors)
+
+    async def close(self) -> None:
+        """Closes connections and files. Harmless when called twice; any later call raises ClosedError."""
+        await self._link.close()
+
+    async def __aenter__(self) -> "AsyncMemory":
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(namespace={self._namespace!r}, agent={self.agent!r})"
+
+
+def _open_link(cluster: ClusterTarget | None, path: Any) -> AsyncLink:
+    if cluster is None:
+        return AsyncLocalLink(open_engine(path))
+    return AsyncRemoteLink(cluster)

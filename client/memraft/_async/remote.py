@@ -1,0 +1,6 @@
+"""temporary"""
+
+
+class AsyncRemoteLink:
+    def __init__(self, cluster):
+        pass

@@ -1,0 +1,84 @@
+"""The one seam to the server's code: the machine in this process, imported when such a memory is opened."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from memraft_proto.methods import Method
+
+from . import errors
+
+if TYPE_CHECKING:
+    from memraft_server.embedded import EmbeddedEngine
+
+_EXTRA = (
+    "the machine runs in process only where the server's needs are installed: pip install 'memraft[server]'"
+)
+
+
+class Engine:
+    """A machine in this process, with the client's exceptions. Any thread may call it."""
+
+    def __init__(self, engine: "EmbeddedEngine", refused: type[Any], failures: "_Failures") -> None:
+        self.is_durable = engine.is_durable
+        self.close = engine.close
+        """Ends it; harmless when called twice."""
+        self._call = engine.call
+        self._head = engine.head
+        self._refused = refused
+        self._failures = failures
+
+    def call(self, method: Method, request: Any) -> Any:
+        """Answers a call. Raises MemraftError."""
+        try:
+            return self._call(method, request)
+        except self._refused as refused:
+            error = errors.from_reason(refused.reason, refused.message, refused.metadata)
+        except self._failures.types as failure:
+            error = self._failures.explain(failure)
+        raise error
+
+    def head(self, namespace: str, key: str) -> bytes | None:
+        """The document that stands at a key now, None where there is none. Raises ClosedError."""
+        try:
+            return self._head(namespace, key)
+        except self._failures.types as failure:
+            error = self._failures.explain(failure)
+        raise error
+
+
+class _Failures:
+    """What the engine raises beside refusals, and what a caller is told."""
+
+    def __init__(self, closed: type[Exception], disk: type[Exception]) -> None:
+        self.types = (closed, disk)
+        self._disk = disk
+
+    def explain(self, failure: Exception) -> errors.MemraftError:
+        if isinstance(failure, self._disk):
+            return errors.OutcomeUnknown(
+                f"{failure}; what reached the disk is unknown: close it and open it again"
+            )
+        return errors.ClosedError(str(failure))
+
+
+def open_engine(path: str | Path | None) -> Engine:
+    """Opens a machine in this process.
+
+    Args:
+        path: the directory of its log; None: in memory only.
+
+    Raises:
+        ConfigurationError: the server's needs are not installed.
+        DataDirectoryError: the directory is locked, damaged or of another kind.
+    """
+    try:
+        from memraft_server.embedded import Closed, DirectoryUnusable, DiskFailed, EmbeddedEngine, Refused
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("memraft"):
+            raise
+        raise errors.ConfigurationError(f"the package {error.name!r} is missing; {_EXTRA}") from error
+    try:
+        engine = EmbeddedEngine(path)
+    except DirectoryUnusable as error:
+        raise errors.DataDirectoryError(str(error)) from error
+    return Engine(engine, Refused, _Failures(Closed, DiskFailed))

@@ -1,0 +1,37 @@
+# Generated from _async/local.py by scripts/generate_sync.py: edit that one.
+
+"""The link to a machine in this process."""
+
+from collections.abc import Callable
+from typing import Any
+
+from memraft_proto.methods import Method
+
+from .._embedded import Engine
+from .io import in_thread
+
+
+class LocalLink:
+    """Calls the engine directly; one that syncs a disk is called where waiting does no harm.
+
+    Args:
+        engine: closed with this link.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.head: Callable[[str, str], bytes | None] | None = engine.head
+
+    def write(self, method: Method, request: Any) -> Any:
+        """Applies a write. Raises MemraftError."""
+        if self._engine.is_durable:
+            return in_thread(self._engine.call, method, request)
+        return self._engine.call(method, request)
+
+    def read(self, method: Method, request: Any) -> Any:
+        """Answers a read. Raises MemraftError."""
+        return self._engine.call(method, request)
+
+    def close(self) -> None:
+        """Closes the engine."""
+        in_thread(self._engine.close)

@@ -1,0 +1,148 @@
+# Generated from _async/memories.py by scripts/generate_sync.py: edit that one.
+
+"""What agents remember."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from memraft_proto.v1 import memory_pb2
+
+from .. import _operations as operations
+from .. import _wire
+from ..types import At, Consistency, Deleted, Hit, MemoryItem, Results, Written
+from .base import METHOD, Calls
+
+_REMEMBER, _FORGET, _RECALL = METHOD["Remember"], METHOD["Forget"], METHOD["Recall"]
+_GET, _LIST = METHOD["GetMemory"], METHOD["ListMemories"]
+
+
+class MemoryCalls(Calls):
+    """Texts with whom they are about, how much they matter, and an embedding to find them by."""
+
+    def remember(
+        self,
+        text: str,
+        *,
+        about: str = "",
+        kind: str = "",
+        salience: float = 0.5,
+        metadata: Mapping[str, Any] | None = None,
+        embedding: Any = None,
+        fingerprint: str | None = None,
+        id: str = "",
+    ) -> Written:
+        """Stores a memory.
+
+        Args:
+            text: what is remembered, up to 64 KiB of UTF-8.
+            about: the entity it is about, such as `user:4321`.
+            kind: what kind of memory, such as `fact`.
+            salience: how much it matters, from 0 to 1.
+            metadata: an object to filter by.
+            embedding: shape (dimension,), made by the caller; None: the embedder makes it from the text.
+            fingerprint: what made the embedding; all memories of a namespace share one. None: the embedder's; for
+                an `embedding` without an `embedder=`, `caller:<dimension>`.
+            id: replace the memory with this id; empty: a new memory with a new id, which the result tells.
+
+        Raises:
+            EmbeddingMismatch: the namespace's memories have embeddings of another model or dimension.
+        """
+        vector = self._embedding(text, embedding, fingerprint)
+        request = operations.remember(self._where, text, vector, about, kind, salience, metadata, id)
+        return operations.remember_done(request, self._link.write(_REMEMBER, request))
+
+    def recall(
+        self,
+        query: str | None = None,
+        *,
+        about: str = "",
+        kind: str = "",
+        filter: Mapping[str, Any] | None = None,
+        k: int = 10,
+        embedding: Any = None,
+        fingerprint: str | None = None,
+        at: At = None,
+        consistency: Consistency | None = None,
+    ) -> Results[Hit]:
+        """Finds the memories nearest to a query, best first.
+
+        Args:
+            query: a text; the embedder makes its embedding.
+            about: only memories about this entity.
+            kind: only memories of this kind.
+            filter: only memories whose metadata pass, as in `search`.
+            k: how many, 1 to 1,000.
+            embedding: shape (dimension,): the query's embedding, instead of a text's.
+            fingerprint: what made the embedding, as in `remember`.
+            at: what would have been recalled as of an aware datetime or a log index; None: now.
+            consistency: how fresh; None: as this memory was opened with.
+
+        Returns:
+            Hits with `.text`, `.score`, `.id`, `.at`, `.about`, `.metadata` and who wrote them.
+
+        Raises:
+            EmbeddingMismatch: the namespace's memories have embeddings of another model or dimension.
+        """
+        data, named = self._embedding(query, embedding, fingerprint)
+        request = _wire.build(
+            memory_pb2.RecallRequest,
+            **self._from(at, consistency),
+            embedding=data,
+            fingerprint=named,
+            k=k,
+            about=about,
+            kind=kind,
+            filter=_wire.encode_object(filter, "filter"),
+        )
+        response: memory_pb2.RecallResponse = self._link.read(_RECALL, request)
+        return _wire.results(response, _wire.hits(response.hits))
+
+    def forget(self, id: str) -> Deleted:
+        """Forgets a memory. It stays readable with an earlier `at=`.
+
+        Args:
+            id: which one. Forgetting an absent one is no error: see `.found`.
+        """
+        request = operations.forget(self._where, id)
+        return operations.forget_done(request, self._link.write(_FORGET, request))
+
+    def memory(self, id: str, *, at: At = None, consistency: Consistency | None = None) -> MemoryItem | None:
+        """Reads one memory; None where there is none.
+
+        Args:
+            id: which one.
+            at: as of an aware datetime or a log index; None: now.
+            consistency: how fresh; None: as this memory was opened with.
+        """
+        request = _wire.build(memory_pb2.GetMemoryRequest, **self._from(at, consistency), id=id)
+        response: memory_pb2.GetMemoryResponse = self._link.read(_GET, request)
+        found = response.memory if response.HasField("memory") else None
+        return MemoryItem(**_wire.memory_fields(found)) if found is not None else None
+
+    def memories(
+        self,
+        *,
+        about: str = "",
+        limit: int = 100,
+        cursor: str = "",
+        at: At = None,
+        consistency: Consistency | None = None,
+    ) -> Results[MemoryItem]:
+        """Lists memories, newest first.
+
+        Args:
+            about: only memories about this entity.
+            limit: at most this many a page, 1 to 10,000.
+            cursor: `next_cursor` of the page before.
+            at: as of an aware datetime or a log index; None: now.
+            consistency: how fresh; None: as this memory was opened with.
+        """
+        request = _wire.build(
+            memory_pb2.ListMemoriesRequest,
+            **self._from(at, consistency),
+            about=about,
+            limit=limit,
+            cursor=cursor,
+        )
+        response: memory_pb2.ListMemoriesResponse = self._link.read(_LIST, request)
+        return _wire.results(response, _wire.memories(response.memories))

@@ -1,0 +1,55 @@
+# Generated from _async/states.py by scripts/generate_sync.py: edit that one.
+
+"""Named records that agents coordinate on."""
+
+from typing import Any
+
+from memraft_proto.v1 import state_pb2
+
+from .. import _operations as operations
+from .. import _wire
+from ..types import At, Consistency, Record, Swap
+from .base import METHOD, Calls
+
+_CAS, _GET = METHOD["CompareAndSwap"], METHOD["GetState"]
+
+
+class StateCalls(Calls):
+    """Named records: each change says which version it replaces."""
+
+    def state(self, name: str, *, at: At = None, consistency: Consistency | None = None) -> Record | None:
+        """Reads a record; None where there is none.
+
+        Args:
+            name: which one.
+            at: as of an aware datetime or a log index; None: now.
+            consistency: how fresh; None: as this memory was opened with.
+        """
+        fields = self._from(at, consistency)
+        request = _wire.build(state_pb2.GetStateRequest, **fields, name=name)
+        response: state_pb2.GetStateResponse = self._link.read(_GET, request)
+        return _wire.record(name, response) if response.found else None
+
+    def cas(self, name: str, value: Any, *, expected_version: int) -> Swap:
+        """Replaces a record if it still has the version that the caller saw.
+
+        Args:
+            name: 1 to 512 bytes of UTF-8 without control characters.
+            value: anything that msgspec writes as JSON; at most 1 MiB of it.
+            expected_version: the version it must have; 0: there must be none.
+
+        Returns:
+            `.swapped`, `.version` (the record's now; 0: there is none) and, where it was not swapped, `.current`.
+        """
+        request = operations.cas(self._where, name, value, expected_version, False)
+        return operations.cas_done(request, self._link.write(_CAS, request))
+
+    def cas_remove(self, name: str, *, expected_version: int) -> Swap:
+        """Removes a record if it still has the version that the caller saw.
+
+        Args:
+            name: which one.
+            expected_version: the version it must have.
+        """
+        request = operations.cas(self._where, name, None, expected_version, True)
+        return operations.cas_done(request, self._link.write(_CAS, request))

@@ -1,0 +1,121 @@
+# Generated from _async/streams.py by scripts/generate_sync.py: edit that one.
+
+"""Append-only streams of events."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from memraft_proto.v1 import stream_pb2
+
+from .. import _operations as operations
+from .. import _wire
+from ..types import Appended, AppendedMany, At, ChainVerdict, Consistency, Event, Results, StreamInfo
+from .base import METHOD, Calls
+
+_APPEND, _APPEND_MANY, _READ = METHOD["Append"], METHOD["AppendMany"], METHOD["ReadStream"]
+_VERIFY, _LIST = METHOD["VerifyStream"], METHOD["ListStreams"]
+
+
+class StreamCalls(Calls):
+    """Append-only events in named streams, each chained to the one before by SHA-256."""
+
+    def append(self, stream: str, payload: Any, *, type: str = "event") -> Appended:
+        """Appends one event.
+
+        Args:
+            stream: its name, such as `ticket:1458`: 1 to 512 bytes of UTF-8 without control characters.
+            payload: anything that msgspec writes as JSON; at most 1 MiB of it.
+            type: what kind of event, up to 128 bytes.
+        """
+        request = operations.append(self._where, stream, payload, type)
+        return operations.append_done(request, self._link.write(_APPEND, request))
+
+    def append_many(
+        self, stream: str, payloads: Iterable[Any], *, type: str | Sequence[str] = "event"
+    ) -> AppendedMany:
+        """Appends many events to one stream in one log entry.
+
+        Args:
+            stream: its name.
+            payloads: the events, at most 10,000.
+            type: one for all, or one for each.
+        """
+        request = operations.append_many(self._where, stream, payloads, type)
+        return operations.append_many_done(request, self._link.write(_APPEND_MANY, request))
+
+    def events(
+        self,
+        stream: str,
+        *,
+        from_sequence: int = 1,
+        limit: int = 1000,
+        at: At = None,
+        consistency: Consistency | None = None,
+    ) -> Results[Event]:
+        """Reads events in order; an unknown stream has none.
+
+        Args:
+            stream: its name.
+            from_sequence: the first to read; the first of all is 1.
+            limit: at most this many, 1 to 10,000. For more, go on from the last one's `.sequence + 1`.
+            at: as of an aware datetime or a log index; None: now.
+            consistency: how fresh; None: as this memory was opened with.
+        """
+        request = _wire.build(
+            stream_pb2.ReadStreamRequest,
+            **self._from(at, consistency),
+            stream=stream,
+            from_sequence=from_sequence,
+            limit=limit,
+        )
+        response: stream_pb2.ReadStreamResponse = self._link.read(_READ, request)
+        return _wire.results(response, tuple(map(_wire.event, response.events)))
+
+    def verify(self, stream: str, *, at: At = None, consistency: Consistency | None = None) -> ChainVerdict:
+        """Recomputes the hash chain of a stream; the verdict is true where it holds.
+
+        Args:
+            stream: its name.
+            at: only up to an aware datetime or a log index; None: now.
+            consistency: how fresh; None: as this memory was opened with.
+        """
+        fields = self._from(at, consistency)
+        request = _wire.build(stream_pb2.VerifyStreamRequest, **fields, stream=stream)
+        response: stream_pb2.VerifyStreamResponse = self._link.read(_VERIFY, request)
+        return ChainVerdict(
+            intact=response.intact,
+            count=response.count,
+            last_hash=response.last_hash,
+            first_broken_sequence=response.first_broken_sequence,
+        )
+
+    def streams(
+        self,
+        prefix: str = "",
+        *,
+        limit: int = 1000,
+        cursor: str = "",
+        at: At = None,
+        consistency: Consistency | None = None,
+    ) -> Results[StreamInfo]:
+        """Lists the streams of the namespace in order of name.
+
+        Args:
+            prefix: only those whose name begins with this.
+            limit: at most this many a page, 1 to 10,000.
+            cursor: `next_cursor` of the page before.
+            at: as of an aware datetime or a log index; None: now.
+            consistency: how fresh; None: as this memory was opened with.
+        """
+        request = _wire.build(
+            stream_pb2.ListStreamsRequest,
+            **self._from(at, consistency),
+            prefix=prefix,
+            limit=limit,
+            cursor=cursor,
+        )
+        response: stream_pb2.ListStreamsResponse = self._link.read(_LIST, request)
+        pairs = zip(response.streams, response.last_sequences, strict=True)
+        return _wire.results(
+            response, tuple(StreamInfo(name=name, last_sequence=last) for name, last in pairs)
+        )

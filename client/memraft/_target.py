@@ -1,0 +1,111 @@
+"""What a memory is opened on: reads addresses and certificate files, and says what is wrong with them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import grpc
+import msgspec
+
+from .errors import ConfigurationError
+
+ADDRESSES_MAX = 1_024
+CA_FILE, CERTIFICATE_FILE, KEY_FILE = "ca.pem", "cert.pem", "key.pem"
+
+
+class Certificates(msgspec.Struct, frozen=True, kw_only=True):
+    """The contents of a directory of certificates, PEM."""
+
+    directory: Path
+    authority: bytes
+    certificate: bytes
+    key: bytes
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """What a channel is opened with."""
+        return grpc.ssl_channel_credentials(self.authority, self.key, self.certificate)
+
+
+class ClusterTarget(msgspec.Struct, frozen=True, kw_only=True):
+    """A cluster to talk to."""
+
+    addresses: tuple[str, ...]
+    certificates: Certificates | None
+    """None: plain text."""
+    timeout_s: float
+
+
+def read_target(
+    target: str | Sequence[str] | None,
+    path: str | Path | None,
+    certs: str | Path | None,
+    insecure: bool,
+    timeout_s: float,
+) -> ClusterTarget | None:
+    """Returns the cluster that the arguments of `Memory` name; None: in process.
+
+    Raises:
+        ConfigurationError: see there.
+    """
+    if not timeout_s > 0:
+        raise ConfigurationError(f"timeout_s must be greater than 0 seconds, not {timeout_s}")
+    if target is None:
+        if certs is not None or insecure:
+            raise ConfigurationError("certs= and insecure= are for a cluster: say where it is, host:port")
+        return None
+    if path is not None:
+        raise ConfigurationError(
+            "a memory is on a cluster or in a directory: give addresses or path=, not both"
+        )
+    if insecure and certs is not None:
+        raise ConfigurationError("certs= and insecure=True exclude each other")
+    addresses = _addresses(target)
+    if certs is None and not insecure:
+        raise ConfigurationError(
+            f"certs= is needed for {addresses[0]}: the directory with {CA_FILE}, {CERTIFICATE_FILE} and {KEY_FILE} "
+            "that `memraft certs issue` makes (or insecure=True for nodes without TLS)"
+        )
+    certificates = _certificates(Path(certs)) if certs is not None else None
+    return ClusterTarget(addresses=addresses, certificates=certificates, timeout_s=timeout_s)
+
+
+def _addresses(target: str | Sequence[str]) -> tuple[str, ...]:
+    parts = target.split(",") if isinstance(target, str) else list(target)
+    addresses = tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
+    if not addresses:
+        raise ConfigurationError(f"no address in {target!r}; give host:port, separated by commas")
+    if len(addresses) > ADDRESSES_MAX:
+        raise ConfigurationError(f"{len(addresses)} addresses, at most {ADDRESSES_MAX}")
+    for address in addresses:
+        split_address(address)
+    return addresses
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Returns host and port of `host:port` or `[v6]:port`; ConfigurationError where it is neither."""
+    host, _, port = address.rpartition(":")
+    is_v6 = host.startswith("[") and host.endswith("]")
+    if host and port.isdecimal() and 0 < int(port) < 65_536 and (is_v6 or ":" not in host):
+        return (host[1:-1] if is_v6 else host), int(port)
+    raise ConfigurationError(f"address {address!r} is not host:port with a port from 1 to 65535")
+
+
+def _certificates(directory: Path) -> Certificates:
+    if not directory.is_dir():
+        raise ConfigurationError(f"certs={str(directory)!r} is not a directory")
+    contents: dict[str, bytes] = {}
+    for name in (CA_FILE, CERTIFICATE_FILE, KEY_FILE):
+        try:
+            contents[name] = (directory / name).read_bytes()
+        except OSError as error:
+            reason = (
+                "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+            )
+            raise ConfigurationError(f"certificate file {directory / name} {reason}") from error
+        if b"-----BEGIN " not in contents[name]:
+            raise ConfigurationError(f"certificate file {directory / name} is not PEM")
+    return Certificates(
+        directory=directory,
+        authority=contents[CA_FILE],
+        certificate=contents[CERTIFICATE_FILE],
+        key=contents[KEY_FILE],
+    )

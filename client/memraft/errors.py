@@ -1,0 +1,252 @@
+"""Every exception that Memraft raises, defined once.
+
+::
+
+    MemraftError                      retryable = False
+    ├── InvalidArgument               an argument is malformed or over its limit; also a ValueError
+    │   └── AtInFuture                `at=` lies in the future of the shard
+    ├── Unauthenticated               no certificate, or one without a usable identity
+    ├── PermissionDenied              another tenant's namespace, an agent that is not ours, another role
+    ├── NotFound                      a collection or a run that does not exist
+    ├── ConflictError                 `if_version` did not hold, or a run exists or has ended already
+    ├── CollectionMismatch            the collection has another dimension, metric or fingerprint
+    ├── EmbeddingMismatch             the embedding is of another model or dimension than those stored
+    ├── QuotaExceeded                 a tenant's quota; `retryable` when waiting helps
+    ├── Unavailable                   retryable: nothing was written
+    │   ├── Overloaded                the shard has more work than it may queue
+    │   └── ConnectionFailed          no node could be reached; says what each address answered
+    │       └── TlsError              retryable = False: certificates or TLS do not fit together
+    ├── OutcomeUnknown                the write may or may not have been applied
+    ├── BatchFailed                   operations of a batch were refused; has every outcome
+    ├── ConfigurationError            how this client was set up: files, addresses, missing packages
+    │   └── DataDirectoryError        the directory of `Memory(path=...)` is locked, damaged or another's
+    ├── ClosedError                   used after close()
+    └── ServerError                   an error that should not be
+
+``retryable`` says whether the same call may succeed later without being changed. The client has used up its
+own time budget (``timeout_s``) by the time one of these arrives, so retrying at once rarely helps.
+
+A compare-and-swap that does not swap is no exception: it is a result with ``swapped == False``.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+
+class MemraftError(Exception):
+    """Root of the tree.
+
+    Args:
+        message: what happened, naming the thing and the limit.
+        reason: a name of `ErrorReason` in `error.proto` without its prefix, such as ``WRONG_TENANT``; empty
+            where the error did not come from a server.
+        metadata: what the error is about, such as ``limit``, ``leader`` or ``shard``.
+    """
+
+    default_retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, reason: str = "", metadata: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason
+        self.metadata: dict[str, str] = dict(metadata or {})
+        self.retryable: bool = self.default_retryable
+
+
+class InvalidArgument(MemraftError, ValueError):
+    """An argument is malformed or over its limit; the message names both."""
+
+
+class AtInFuture(InvalidArgument):
+    """`at=` lies in the future of the namespace's shard."""
+
+
+class Unauthenticated(MemraftError):
+    """The client has no certificate, or one without a usable identity."""
+
+
+class PermissionDenied(MemraftError):
+    """The certificate does not allow this: another tenant's namespace, another agent, another role."""
+
+
+class NotFound(MemraftError):
+    """The named collection or run does not exist. (An absent document or memory is `None`, not an error.)"""
+
+
+class ConflictError(MemraftError):
+    """A precondition did not hold; nothing was written.
+
+    Attributes:
+        current_version: the version that stands there now; 0 where there is none.
+    """
+
+    def __init__(self, message: str, current_version: int) -> None:
+        super().__init__(message, reason="CONFLICT")
+        self.current_version = current_version
+
+
+class CollectionMismatch(MemraftError):
+    """The collection exists with another dimension, metric or fingerprint."""
+
+
+class EmbeddingMismatch(MemraftError):
+    """The embedding's fingerprint or dimension is not the one that this namespace or collection has."""
+
+
+class QuotaExceeded(MemraftError):
+    """The tenant's quota is used up. The client never waits for a quota by itself.
+
+    Attributes:
+        limit: which limit, such as ``operations_per_second`` or ``bytes``; empty where the server did not say.
+        retry_after_s: seconds after which another try may succeed; None where waiting does not help.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str = "QUOTA_EXCEEDED",
+        limit: str = "",
+        retry_after_s: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message, reason=reason, metadata=metadata)
+        self.limit = limit
+        self.retry_after_s = retry_after_s
+        self.retryable = retry_after_s is not None
+
+
+class Unavailable(MemraftError):
+    """The shard could not answer within the time budget. Nothing was written."""
+
+    default_retryable = True
+
+
+class Overloaded(Unavailable):
+    """The shard has more work, or more client sessions, than it may keep. Nothing was written.
+
+    Attributes:
+        retry_after_s: seconds after which another try may succeed; None where the server did not say.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str = "OVERLOADED",
+        retry_after_s: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message, reason=reason, metadata=metadata)
+        self.retry_after_s = retry_after_s
+
+
+class ConnectionFailed(Unavailable):
+    """No node could be reached; the message says what each address answered."""
+
+
+class TlsError(ConnectionFailed):
+    """The two sides' certificates or their use of TLS do not fit together; waiting does not help.
+
+    Attributes:
+        kind: ``client_certificate_expired``, ``client_certificate_missing``, ``client_certificate_refused``,
+            ``server_certificate_expired``, ``unknown_authority``, ``name_mismatch``, ``plaintext_port`` or
+            ``tls_port``.
+    """
+
+    default_retryable = False
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message, reason=kind.upper())
+        self.kind = kind
+
+
+class OutcomeUnknown(MemraftError):
+    """The time budget is over and the write may or may not have been applied.
+
+    It will not be applied twice, and an attempt still under way is dropped by the shard as soon as it sees a
+    later write of this client. Read before writing again, or make the write conditional with `if_version`.
+    """
+
+
+class BatchFailed(MemraftError):
+    """Operations of a batch were refused. The others were applied: a batch is not a transaction.
+
+    Attributes:
+        results: the outcome of every operation in order: its result, or the exception it met.
+        errors: position -> exception, for those that failed.
+    """
+
+    def __init__(self, results: Sequence[object]) -> None:
+        self.results = tuple(results)
+        self.errors = {i: each for i, each in enumerate(self.results) if isinstance(each, MemraftError)}
+        position, first = next(iter(self.errors.items()))
+        super().__init__(
+            f"{len(self.errors)} of {len(self.results)} operations of a batch failed; "
+            f"the first, operation {position}: {first}",
+            reason=first.reason,
+        )
+
+
+class ConfigurationError(MemraftError):
+    """This client cannot be set up as asked: a missing file, a malformed address, a missing package."""
+
+
+class DataDirectoryError(ConfigurationError):
+    """The directory of `Memory(path=...)` is locked, damaged, or belongs to another node."""
+
+
+class ClosedError(MemraftError):
+    """The memory was used after close()."""
+
+
+class ServerError(MemraftError):
+    """An error that should not be: a defect of the server or of what stands between."""
+
+
+_BY_REASON: dict[str, type[MemraftError]] = {
+    "INVALID_ARGUMENT": InvalidArgument,
+    "NO_IDENTITY": Unauthenticated,
+    "WRONG_TENANT": PermissionDenied,
+    "WRONG_AGENT": PermissionDenied,
+    "WRONG_ROLE": PermissionDenied,
+    "NOT_LEADER": Unavailable,
+    "NO_LEADER": Unavailable,
+    "OUTCOME_UNKNOWN": OutcomeUnknown,
+    "NO_SUCH_COLLECTION": NotFound,
+    "COLLECTION_MISMATCH": CollectionMismatch,
+    "EMBEDDING_MISMATCH": EmbeddingMismatch,
+    "NO_SUCH_RUN": NotFound,
+    "AT_IN_FUTURE": AtInFuture,
+    "SESSION_EXPIRED": OutcomeUnknown,
+    "LAGGING": Unavailable,
+    "SHUTTING_DOWN": Unavailable,
+    "INTERNAL": ServerError,
+}
+
+_QUOTA_REASONS = ("RATE_LIMITED", "QUOTA_EXCEEDED")
+_OVERLOAD_REASONS = ("OVERLOADED", "TOO_MANY_SESSIONS")
+
+
+def from_reason(
+    reason: str,
+    message: str,
+    metadata: Mapping[str, str] | None = None,
+    retry_after_s: float | None = None,
+) -> MemraftError:
+    """Returns the exception for an ErrorReason (without its prefix); ServerError for one that is not known.
+
+    Args:
+        reason: such as ``WRONG_TENANT``.
+        message: for a person.
+        metadata: of the ErrorInfo.
+        retry_after_s: seconds, from a RetryInfo; None where there was none.
+    """
+    if reason in _QUOTA_REASONS:
+        limit = (metadata or {}).get("limit", "")
+        return QuotaExceeded(
+            message, reason=reason, limit=limit, retry_after_s=retry_after_s, metadata=metadata
+        )
+    if reason in _OVERLOAD_REASONS:
+        return Overloaded(message, reason=reason, retry_after_s=retry_after_s, metadata=metadata)
+    return _BY_REASON.get(reason, ServerError)(message, reason=reason, metadata=metadata)

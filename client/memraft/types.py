@@ -1,0 +1,322 @@
+"""What calls return: frozen values.
+
+Times come as integers of microseconds since the Unix epoch (`time_us`) and, computed when asked for, as aware
+datetimes in UTC (`at`). A version is one integer, `log_index << 20 | position in the entry`; `log_index` shows
+the part of it that every read takes as `at=`.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, overload
+
+import msgspec
+
+At: TypeAlias = datetime | int | None
+"""As of when to read: an aware datetime (commit time), a log index, or None for now."""
+
+Consistency: TypeAlias = Literal["session", "linearizable", "stale"]
+"""How fresh an answer must be.
+
+``session`` (the default): at least as new as everything this client has written or read in the shard.
+``linearizable``: at least as new as everything anybody was told had been written when the call began.
+``stale``: at once from any replica; the result's `age_us` says how old it may be.
+"""
+
+Metric: TypeAlias = Literal["cosine", "dot", "l2"]
+"""How near two vectors are. A higher score is always nearer (`l2` is the negative squared distance)."""
+
+RunStatus: TypeAlias = Literal["running", "succeeded", "failed"]
+
+T = TypeVar("T")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def datetime_of(time_us: int) -> datetime:
+    """Returns the aware UTC datetime of microseconds since the Unix epoch, exactly."""
+    return _EPOCH + timedelta(microseconds=time_us)
+
+
+def time_us_of(moment: datetime) -> int:
+    """Returns microseconds since the Unix epoch of an aware datetime, exactly.
+
+    Raises:
+        ValueError: the datetime has no time zone.
+    """
+    if moment.tzinfo is None:
+        raise ValueError("a datetime without a time zone names no moment; use datetime.now(UTC) or the like")
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+class _Stamped(msgspec.Struct, frozen=True, kw_only=True):
+    version: int
+    """`log_index << 20 | position in the entry`; compare versions as integers."""
+    time_us: int
+    """Commit time in microseconds since the Unix epoch."""
+
+    @property
+    def log_index(self) -> int:
+        """The log index of the entry, as every read takes it for `at=`."""
+        return self.version >> 20
+
+    @property
+    def at(self) -> datetime:
+        """Commit time, aware, in UTC."""
+        return datetime_of(self.time_us)
+
+
+class Written(_Stamped, frozen=True, kw_only=True):
+    """A write that was acknowledged."""
+
+    id: str
+    """What was written: the key, the memory's id, the event's id, the vector's id, the run's id."""
+
+
+class Deleted(Written, frozen=True, kw_only=True):
+    """A deletion that was acknowledged."""
+
+    found: bool
+    """Whether there was something to delete."""
+
+
+class WrittenMany(msgspec.Struct, frozen=True, kw_only=True):
+    """Many things written in one entry: item i has version `first_version + i`."""
+
+    first_version: int
+    count: int
+    time_us: int
+    """Commit time in microseconds since the Unix epoch."""
+
+    @property
+    def log_index(self) -> int:
+        """The log index of the entry."""
+        return self.first_version >> 20
+
+    @property
+    def versions(self) -> range:
+        """The versions, item by item."""
+        return range(self.first_version, self.first_version + self.count)
+
+    @property
+    def at(self) -> datetime:
+        """Commit time, aware, in UTC."""
+        return datetime_of(self.time_us)
+
+
+class Appended(Written, frozen=True, kw_only=True):
+    """An event that was appended; `id` is the event's."""
+
+    sequence: int
+    """Its place in the stream, from 1."""
+    hash: bytes
+    """SHA-256 (32 bytes) of the event and of the hash before it."""
+
+
+class AppendedMany(WrittenMany, frozen=True, kw_only=True):
+    """Events that were appended in one entry: event i has sequence `first_sequence + i`."""
+
+    first_sequence: int
+    last_hash: bytes
+    """The hash (32 bytes) of the last of them."""
+
+
+class Swap(_Stamped, frozen=True, kw_only=True):
+    """The outcome of a compare-and-swap."""
+
+    swapped: bool
+    """Whether it happened."""
+    current: Any = None
+    """Where it did not happen: the value that stands there, None where there is none."""
+
+
+class Record(_Stamped, frozen=True, kw_only=True):
+    """A document or a state record, and who wrote it when."""
+
+    key: str
+    value: Any
+    """The document, decoded from JSON; None in a listing with `keys_only`."""
+    agent: str = ""
+    run: str = ""
+    tool: str = ""
+    expires_at_us: int = 0
+    """When it expires, in microseconds since the Unix epoch. 0: never."""
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When it expires, aware, in UTC; None: never."""
+        return datetime_of(self.expires_at_us) if self.expires_at_us else None
+
+
+class KeyVersion(Record, frozen=True, kw_only=True):
+    """One version of a document; `value` is None where it was deleted."""
+
+    deleted: bool = False
+
+
+class Event(_Stamped, frozen=True, kw_only=True):
+    """One event of a stream."""
+
+    sequence: int
+    id: str
+    type: str
+    payload: Any
+    agent: str = ""
+    run: str = ""
+    prev_hash: bytes
+    hash: bytes
+
+
+class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One stream in a listing."""
+
+    name: str
+    last_sequence: int
+
+
+class ChainVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What recomputing a stream's hash chain found."""
+
+    intact: bool
+    count: int
+    """How many events were checked."""
+    last_hash: bytes
+    first_broken_sequence: int
+    """The first sequence whose hash does not hold. 0: none."""
+
+    def __bool__(self) -> bool:
+        return self.intact
+
+
+class Collection(msgspec.Struct, frozen=True, kw_only=True):
+    """A collection of vectors."""
+
+    name: str
+    dimension: int
+    metric: Metric
+    fingerprint: str
+    count: int
+    """How many vectors it holds as of the read."""
+
+
+class Created(Written, frozen=True, kw_only=True):
+    """A collection that is there now; `id` is its name."""
+
+    created: bool
+    """False where it existed with the same settings already."""
+
+
+class Upserted(Written, frozen=True, kw_only=True):
+    """A vector that was stored."""
+
+    replaced: bool
+    """Whether it replaced one with the same id."""
+
+
+class Match(msgspec.Struct, frozen=True, kw_only=True):
+    """One vector that a search found."""
+
+    id: str
+    score: float
+    """Higher is nearer."""
+    metadata: dict[str, Any]
+    version: int
+
+
+class MemoryItem(_Stamped, frozen=True, kw_only=True):
+    """A memory, and who wrote it when."""
+
+    id: str
+    text: str
+    about: str = ""
+    """The entity it is about. Empty: none."""
+    kind: str = ""
+    salience: float = 0.0
+    """How much it matters, from 0 to 1."""
+    metadata: dict[str, Any]
+    agent: str = ""
+    run: str = ""
+    tool: str = ""
+
+
+class Hit(MemoryItem, frozen=True, kw_only=True):
+    """A memory that a recall found."""
+
+    score: float
+    """The cosine of its embedding and the query's."""
+
+
+class Run(_Stamped, frozen=True, kw_only=True):
+    """One run; `time_us` and `at` are those of its latest change."""
+
+    id: str
+    status: RunStatus
+    agent: str
+    began_at_us: int
+    ended_at_us: int
+    """0: it has not ended."""
+    inputs: Any
+    outputs: Any
+
+    @property
+    def began_at(self) -> datetime:
+        """Commit time of its beginning."""
+        return datetime_of(self.began_at_us)
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """Commit time of its end; None where it has not ended."""
+        return datetime_of(self.ended_at_us) if self.ended_at_us else None
+
+
+class Results(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """What a read of several things found: a sequence that also says what the read saw."""
+
+    items: tuple[T, ...]
+    log_index: int
+    """The applied log index of the replica that answered."""
+    time_us: int
+    """Commit time of that index in microseconds since the Unix epoch."""
+    age_us: int = 0
+    """With `consistency="stale"`: microseconds since the replica last heard from a leader. 0 on the leader."""
+    next_cursor: str = ""
+    """Pass it as `cursor=` for the next page. Empty: this was the last one."""
+
+    @property
+    def at(self) -> datetime:
+        """Commit time of `log_index`, aware, in UTC."""
+        return datetime_of(self.time_us)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.items)
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[T, ...]: ...
+    def __getitem__(self, index: int | slice) -> T | tuple[T, ...]:
+        return self.items[index]
+
+
+class Documents(msgspec.Struct, frozen=True, kw_only=True):
+    """Documents that `get_many` read at one applied log index: key -> value of those that exist."""
+
+    values: dict[str, Any]
+    versions: dict[str, int]
+    log_index: int
+    time_us: int
+    age_us: int = 0
+
+    def __getitem__(self, key: str) -> Any:
+        return self.values[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.values
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.values)

@@ -1,0 +1,229 @@
+"""The machine in process, for `Memory()`: the same handlers, checks and queries as a node, and no network.
+
+With a directory it is durable: every command is appended to a log in RocksDB and synced before it is applied
+and acknowledged, and the log is replayed when the directory is opened. Documents whose time is over are
+removed by a logged command before the next call that comes after it, so that a replay removes them at the
+same place.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from pathlib import Path
+from typing import Any, cast
+
+from google.protobuf.message import Message
+
+from memraft_cluster.errors import DataDirectoryError, DiskError
+from memraft_cluster.log import DurableLog
+from memraft_cluster.raft import Entry
+from memraft_proto.methods import Method
+from memraft_proto.sharding import SLOT_COUNT
+from memraft_proto.v1 import cluster_pb2
+from memraft_server.admission.identity import Caller, Role
+from memraft_server.entries import (
+    EntryBuilder,
+    EntryMalformed,
+    decode_entry,
+    decode_header,
+    encode_command,
+    wall_time_us,
+)
+from memraft_server.machine import Command, Limits, Machine, Refused
+from memraft_server.service import Service
+
+__all__ = ["Closed", "DirectoryUnusable", "DiskFailed", "EmbeddedEngine", "Refused"]
+
+AGENT = "local"
+"""Who writes where the caller named no agent: there is no certificate to say."""
+EXPIRE_KEYS_MAX = 1_000
+"""Documents that one logged command removes; what is left is removed by further ones."""
+_GROUP = 0
+_TERM = 1
+_CALLER = Caller(Role.LOCAL, AGENT)
+
+DiskFailed = DiskError
+
+
+class Closed(Exception):
+    """The engine was used after it was closed."""
+
+
+class DirectoryUnusable(Exception):
+    """The directory is locked, damaged, or holds something else."""
+
+
+class EmbeddedEngine:
+    """One shard without replicas. Any thread may call it: one lock serves all.
+
+    Args:
+        path: the directory of the log, made when missing; None: nothing outlives the process.
+
+    Raises:
+        DirectoryUnusable: see there.
+    """
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        self.is_durable = path is not None
+        self._lock = threading.RLock()
+        self._machine = Machine(0)
+        self._log = _open_log(path, self._machine) if path is not None else None
+        self._shard = LocalShard(self._machine, self._log)
+        service = Service([self._shard], lambda _namespace: 0, _Directory(), limits=Limits())
+        self._serve = service.call
+        self._indexer = _Indexer(self._machine, self._lock)
+        self._is_closed = False
+
+    def call(self, method: Method, request: Any) -> Message:
+        """Answers a call of the contract.
+
+        Args:
+            method: which.
+            request: its message; kept where it is a write, so the caller must not change it.
+
+        Raises:
+            Refused: the request is malformed, or the state does not allow it.
+            DiskFailed: the log could not be written.
+            Closed: the engine was closed.
+        """
+        with self._lock:
+            if self._is_closed:
+                raise Closed("this memory is closed")
+            self._shard.expire()
+            response = self._serve(_CALLER, method, request)
+            if method.kind:
+                self._indexer.note_write()
+        return cast(Message, response)
+
+    def head(self, namespace: str, key: str) -> bytes | None:
+        """Returns the document that stands at a key now, None where there is none. Raises Closed."""
+        with self._lock:
+            if self._is_closed:
+                raise Closed("this memory is closed")
+            self._shard.expire()
+            record = self._machine.kv_head(namespace, key)
+        return record.value if record is not None else None
+
+    def close(self) -> None:
+        """Waits for an index that is being built, then closes the log. Harmless when called twice."""
+        with self._lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+        self._indexer.stop()
+        if self._log is not None:
+            self._log.close()
+
+
+class LocalShard:
+    """A shard that is its own majority: what is proposed is logged, applied and answered at once."""
+
+    number = 0
+
+    def __init__(self, machine: Machine, log: DurableLog | None) -> None:
+        self.machine = machine
+        self._log = log
+        self._builder = EntryBuilder()
+
+    def propose(self, command: Command, request: bytes | None) -> Message:
+        """Applies a command, after the log has it. Raises Refused, DiskError."""
+        index = self.machine.applied_index + 1
+        if self._log is None:
+            time_us, seed = wall_time_us(), secrets.randbits(64)
+        else:
+            raw = command.request.SerializeToString() if request is None else request
+            data = self._builder.build((encode_command(command.kind, command.agent, raw),))
+            self._log.append(_GROUP, (Entry(_TERM, index, data),))
+            time_us, seed = decode_header(data)
+        reply = self.machine.apply(index, time_us, seed, (command,))[0]
+        if isinstance(reply, Refused):
+            raise reply
+        return reply
+
+    def expire(self) -> None:
+        """Removes the documents whose time is over."""
+        while (due_us := self.machine.next_due_us()) is not None and due_us <= (now_us := wall_time_us()):
+            for command in self.machine.due(now_us, EXPIRE_KEYS_MAX):
+                self.propose(command, None)
+
+    def read_barrier(self) -> None:
+        """Every read is linearizable here."""
+        return None
+
+    def wait_applied(self, index: int) -> None:
+        """Whatever was acknowledged has been applied."""
+        return None
+
+    def age_us(self) -> int:
+        """Never behind."""
+        return 0
+
+
+class _Indexer:
+    """Builds indexes of vectors beside the calls, in a thread that lives while there is one to build.
+
+    The thread is no daemon: the process waits for it rather than end in the middle of native code.
+    """
+
+    def __init__(self, machine: Machine, lock: threading.RLock) -> None:
+        self._machine = machine
+        self._lock = lock
+        self._jobs: list[Any] = []
+        self._thread: threading.Thread | None = None
+        self._is_stopping = False
+
+    def note_write(self) -> None:
+        """Starts building what has become due. Called with the lock held."""
+        self._jobs += self._machine.index_jobs()
+        if self._jobs and self._thread is None and not self._is_stopping:
+            self._thread = threading.Thread(target=self._run, name="memraft-index")
+            self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                if not self._jobs or self._is_stopping:
+                    self._thread = None
+                    return
+                job = self._jobs.pop(0)
+            job.run()
+            with self._lock:
+                self._machine.install(job)
+
+    def stop(self) -> None:
+        """Waits until the index that is being built is done, and builds no more."""
+        with self._lock:
+            self._is_stopping = True
+            thread = self._thread
+        if thread is not None:
+            thread.join()
+
+
+class _Directory:
+    """Answers the cluster calls of a machine without a cluster."""
+
+    def shard_map(self) -> Message:
+        route = cluster_pb2.ShardRoute(slot_last=SLOT_COUNT - 1)
+        return cluster_pb2.GetShardMapResponse(slot_count=SLOT_COUNT, shards=[route])
+
+    def node_status(self) -> Message:
+        return cluster_pb2.GetNodeStatusResponse(name=AGENT)
+
+
+def _open_log(path: str | Path, machine: Machine) -> DurableLog:
+    """Opens the log and applies all of it to an empty machine."""
+    try:
+        log = DurableLog(path, cluster="embedded", node=AGENT)
+    except (DataDirectoryError, DiskError) as error:
+        raise DirectoryUnusable(str(error)) from error
+    try:
+        for entry in log.replay(_GROUP):
+            machine.apply(entry.index, *decode_entry(entry.data))
+    except (DataDirectoryError, EntryMalformed) as error:
+        log.close()
+        raise DirectoryUnusable(str(error)) from error
+    except BaseException:
+        log.close()
+        raise
+    return log
