@@ -10,7 +10,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from memraft_proto.methods import KIND_BATCH, KIND_EXPIRE
+from memraft_proto.methods import KIND_BATCH, KIND_EXPIRE, METHODS
 from memraft_proto.sharding import tenant_of
 from memraft_proto.v1.log_pb2 import ExpireCommand
 from memraft_server.machine.commands import Command
@@ -20,7 +20,7 @@ from memraft_server.machine.limits import ITEMS_MAX, POSITION_BITS, POSITIONS_MA
 from memraft_server.machine.namespaces import Namespace, Tenant
 from memraft_server.machine.refused import Refused, invalid
 from memraft_server.machine.registry import HANDLERS, QUERIES
-from memraft_server.machine.turn import IndexJob, Turn, View
+from memraft_server.machine.turn import Handler, IndexJob, Turn, View
 from memraft_server.projections.usage import Usage
 from memraft_server.projections.versions import NOW, Author, Record
 
@@ -29,6 +29,11 @@ _NAMESPACE_BYTES = 2_000
 _HEADER = Struct("<QqQ").pack
 _KIND_BYTE = [bytes((kind,)) for kind in range(256)]
 _NOBODY = Author("", "", "")
+_HANDLERS: dict[int, Handler] = {
+    **HANDLERS,
+    KIND_BATCH: lambda turn, space, request: batch(turn, space, request, HANDLERS),
+}
+_RESPONSES = {method.kind: method.response for method in METHODS.values() if method.kind}
 # A command begins only where even a Batch whose last operation is the largest there is still fits the entry.
 _LAST_FIRST_POSITION = POSITIONS_MAX - 2 * ITEMS_MAX
 
@@ -92,13 +97,11 @@ class Machine:
             turn.items = 1
             hashed.append(_KIND_BYTE[command.kind])
             try:
-                reply: Message | Refused = self._apply_command(turn, command)
-                hashed.append(reply.SerializeToString())  # type: ignore[union-attr]
+                replies.append(self._apply_command(turn, command, hashed))
             except Refused as refused:
                 turn.items = 1
-                reply = refused.with_traceback(None)
+                replies.append(refused.with_traceback(None))
                 hashed.append(refused.reason.encode())
-            replies.append(reply)
             turn.version += turn.items
         self.applied_hash = blake2b(b"".join(hashed), digest_size=16).digest()
         self.applied_index = index
@@ -181,53 +184,64 @@ class Machine:
         """Puts the index that `job.run()` has built into service."""
         job.install()
 
-    def _apply_command(self, turn: Turn, command: Command) -> Message:
-        kind, request = command.kind, command.request
-        namespace: str = request.namespace  # type: ignore[attr-defined]
+    def _apply_command(self, turn: Turn, command: Command, hashed: list[bytes]) -> Message:
+        """Applies one command and adds its encoded reply to `hashed`."""
+        request: Any = command.request
+        namespace: str = request.namespace
         space = self._spaces.get(namespace)
         if space is None:
             space = self._make_space(namespace)
         if turn.version & (POSITIONS_MAX - 1) > _LAST_FIRST_POSITION:
-            raise Refused(
-                "OVERLOADED", f"items of one entry: at most {_LAST_FIRST_POSITION} before a command"
-            )
-        if kind == KIND_EXPIRE:
+            raise Refused("OVERLOADED", f"items of one entry: at most {_LAST_FIRST_POSITION}")
+        client_id = b""
+        if command.kind == KIND_EXPIRE:
             turn.author = _NOBODY
-            return self._handle(turn, space, kind, request)
-        context = request.context  # type: ignore[attr-defined]
-        turn.author = self._author(command.agent, context.run, context.tool)
-        client_id = context.client_id
-        if not client_id:
-            return self._handle(turn, space, kind, request)
+        else:
+            context = request.context
+            client_id = context.client_id
+            key = (command.agent, context.run, context.tool)
+            turn.author = self._authors.get(key) or self._make_author(key)
+        if client_id:
+            return self._apply_once(turn, space, command, client_id, hashed)
+        reply = self._handler(command.kind)(turn, space, request)
+        hashed.append(reply.SerializeToString())
+        return reply
+
+    def _apply_once(
+        self, turn: Turn, space: Namespace, command: Command, client_id: bytes, hashed: list[bytes]
+    ) -> Message:
+        """Applies a command in its client's session, or finds the reply that it had."""
+        request: Any = command.request
+        context = request.context
         number = context.request_number
         sessions = space.tenant.sessions
         session = sessions.begin(client_id, number, context.first_unanswered, turn.time_us)
-        reply = session.replies.get(number)
-        if reply is None:
+        kept = session.replies.get(number)
+        if kept is None:
             try:
-                reply = self._handle(turn, space, kind, request)
+                reply = self._handler(command.kind)(turn, space, request)
+                kept = reply.SerializeToString()
             except Refused as refused:
-                reply = refused.with_traceback(None)
-            sessions.end(session, number, reply)
-        if isinstance(reply, Refused):
-            raise reply
-        return reply
+                kept = refused.with_traceback(None)
+            sessions.end(session, number, kept)
+            if isinstance(kept, bytes):
+                hashed.append(kept)
+                return reply
+        if isinstance(kept, Refused):
+            raise kept
+        hashed.append(kept)
+        return _RESPONSES[command.kind].FromString(kept)
 
-    def _handle(self, turn: Turn, space: Namespace, kind: int, request: Message) -> Message:
-        if kind == KIND_BATCH:
-            return batch(turn, space, request, HANDLERS)  # type: ignore[arg-type]
-        handler = HANDLERS.get(kind)
+    def _handler(self, kind: int) -> Handler:
+        handler = _HANDLERS.get(kind)
         if handler is None:
-            raise BrokenInvariant(f"shard {self.shard}: entry {turn.version >> POSITION_BITS}: kind {kind}")
-        return handler(turn, space, request)
+            raise BrokenInvariant(f"shard {self.shard}: command of unknown kind {kind}")
+        return handler
 
-    def _author(self, agent: str, run: str, tool: str) -> Author:
-        authors = self._authors
-        author = authors.get((agent, run, tool))
-        if author is None:
-            if len(authors) >= _AUTHORS_MAX:
-                authors.clear()  # Records keep theirs; only the sharing begins anew.
-            author = authors[(agent, run, tool)] = Author(agent, run, tool)
+    def _make_author(self, key: tuple[str, str, str]) -> Author:
+        if len(self._authors) >= _AUTHORS_MAX:
+            self._authors.clear()  # Records keep theirs; only the sharing begins anew.
+        author = self._authors[key] = Author(*key)
         return author
 
     def _make_space(self, namespace: str) -> Namespace:

@@ -16,12 +16,13 @@ def get(view: View, space: Namespace, request: kv_pb2.GetRequest) -> kv_pb2.GetR
     record = space.kv.records.at(request.key, view.ceiling)
     if record is None or record.value is None:
         return kv_pb2.GetResponse()
-    return kv_pb2.GetResponse(
-        found=True,
-        value=record.value,
-        provenance=view.provenance(record.version, record.author),
-        expires_at_us=record.expires_at_us,
-    )
+    response = kv_pb2.GetResponse()
+    response.found = True
+    response.value = record.value
+    view.fill_provenance(response.provenance, record.version, record.author)
+    if record.expires_at_us:
+        response.expires_at_us = record.expires_at_us
+    return response
 
 
 def list_(view: View, space: Namespace, request: kv_pb2.ListRequest) -> kv_pb2.ListResponse:

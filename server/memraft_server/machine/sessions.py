@@ -8,8 +8,9 @@ follows from entries and their commit times alone, so all replicas keep and drop
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import msgspec
-from google.protobuf.message import Message
 
 from memraft_server.machine.refused import Refused, invalid
 from memraft_server.projections.usage import Usage
@@ -25,8 +26,11 @@ REPLIES_MAX = 4_096
 """Most replies kept for one session: most writes that one client may have unanswered at a shard."""
 
 SESSION_BYTES = 400
-REPLY_BYTES = 200
-RESULT_BYTES = 100
+REPLY_BYTES = 100
+"""What a session and a kept reply take beside the reply's bytes."""
+
+Kept = bytes | Refused
+"""A reply as it is kept: the encoded response, or why the write was refused."""
 
 
 class Session(msgspec.Struct):
@@ -34,23 +38,22 @@ class Session(msgspec.Struct):
 
     floor: int
     used_at_us: int
-    replies: dict[int, Message | Refused]
+    replies: dict[int, Kept]
     bytes: int
 
 
-def reply_bytes(reply: Message | Refused) -> int:
-    """Returns about what a kept reply takes in memory."""
-    results = getattr(reply, "results", None)
-    return REPLY_BYTES if results is None else REPLY_BYTES + RESULT_BYTES * len(results)
+def _cost(reply: Kept) -> int:
+    return REPLY_BYTES + len(reply) if isinstance(reply, bytes) else 2 * REPLY_BYTES + len(reply.message)
 
 
 class Sessions:
     """The sessions of one tenant, least recently used first."""
 
-    __slots__ = ("_sessions", "_usage")
+    __slots__ = ("_sessions", "_swept_at_us", "_usage")
 
     def __init__(self, usage: Usage) -> None:
-        self._sessions: dict[bytes, Session] = {}
+        self._sessions: OrderedDict[bytes, Session] = OrderedDict()
+        self._swept_at_us = 0
         self._usage = usage
 
     def __len__(self) -> int:
@@ -69,13 +72,16 @@ class Sessions:
                 f"which is {number} and counts from 1",
                 field="context.first_unanswered",
             )
-        self._drop_idle(time_us)
-        session = self._sessions.pop(client_id, None)
+        if time_us != self._swept_at_us:  # Once an entry.
+            self._swept_at_us = time_us
+            self._drop_idle(time_us)
+        session = self._sessions.get(client_id)
         if session is None:
-            session = self._open(first_unanswered, time_us)
-        elif first_unanswered > session.floor:
-            self._forget_answered(session, first_unanswered)
-        self._sessions[client_id] = session  # Last: the most recently used.
+            session = self._sessions[client_id] = self._open(first_unanswered, time_us)
+        else:
+            self._sessions.move_to_end(client_id)
+            if first_unanswered > session.floor:
+                self._forget_answered(session, first_unanswered)
         session.used_at_us = time_us
         if number < session.floor:
             raise Refused(
@@ -90,12 +96,12 @@ class Sessions:
             )
         return session
 
-    def end(self, session: Session, number: int, reply: Message | Refused) -> None:
+    def end(self, session: Session, number: int, reply: Kept) -> None:
         """Keeps the reply to request `number`."""
         session.replies[number] = reply
-        size = reply_bytes(reply)
-        session.bytes += size
-        self._usage.bytes += size
+        cost = _cost(reply)
+        session.bytes += cost
+        self._usage.bytes += cost
 
     def _open(self, first_unanswered: int, time_us: int) -> Session:
         if first_unanswered > 1:
@@ -129,8 +135,14 @@ class Sessions:
 
     def _forget_answered(self, session: Session, first_unanswered: int) -> None:
         freed = 0
-        for number in [number for number in session.replies if number < first_unanswered]:
-            freed += reply_bytes(session.replies.pop(number))
+        replies = session.replies
+        answered: range | list[int] = range(session.floor, first_unanswered)
+        if len(answered) > len(replies):
+            answered = [number for number in replies if number < first_unanswered]
+        for number in answered:
+            reply = replies.pop(number, None)
+            if reply is not None:
+                freed += _cost(reply)
         session.floor = first_unanswered
         session.bytes -= freed
         self._usage.bytes -= freed

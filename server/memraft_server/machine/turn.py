@@ -100,10 +100,16 @@ class View:
 
     def provenance(self, version: int, author: Author) -> Provenance:
         """Returns who wrote `version` and when."""
-        return Provenance(
-            version=version,
-            time_us=self.entries.time_us(version),
-            agent=author.agent,
-            run=author.run,
-            tool=author.tool,
-        )
+        provenance = Provenance()
+        self.fill_provenance(provenance, version, author)
+        return provenance
+
+    def fill_provenance(self, provenance: Provenance, version: int, author: Author) -> None:
+        """Writes who wrote `version` and when into `provenance`: saves making and copying one."""
+        provenance.version = version
+        provenance.time_us = self.entries.time_us(version)
+        provenance.agent = author.agent
+        if author.run:
+            provenance.run = author.run
+        if author.tool:
+            provenance.tool = author.tool
