@@ -1,0 +1,97 @@
+"""Parses the command line, runs the command, and turns failures into one line and an exit status."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from types import ModuleType
+from typing import NoReturn
+
+import memraft_server.cli.bench as bench
+import memraft_server.cli.certs as certs
+import memraft_server.cli.demo as demo
+import memraft_server.cli.kv as kv
+import memraft_server.cli.memory as memory
+import memraft_server.cli.serve as serve
+import memraft_server.cli.status as status
+import memraft_server.cli.stream as stream
+import memraft_server.cli.up as up
+from memraft_server.cli.errors import CliError
+
+GROUPS: tuple[ModuleType, ...] = (demo, up, serve, certs, status, kv, stream, memory, bench)
+
+EXIT_INTERRUPTED = 130
+"""As shells report a process that ended by SIGINT."""
+
+OUR_PACKAGES = frozenset({"memraft", "memraft_server", "memraft_cluster"})
+
+DESCRIPTION = "A replicated memory for fleets of AI agents."
+EPILOG = (
+    "Where commands connect: --endpoints and --certs, or MEMRAFT_ENDPOINTS and MEMRAFT_CERTS; --path for a "
+    "directory without a server. `memraft COMMAND --help` explains each command."
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with the errors of this program: one line, exit status 2, and where to look."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"memraft: {message} (see {self.prog} --help)\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Returns the parser with all command groups registered."""
+    parser = _Parser(prog="memraft", description=DESCRIPTION, epilog=EPILOG)
+    parser.add_argument("--version", action="version", version=f"memraft {_version()}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="command")
+    for group in GROUPS:
+        group.register(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit status.
+
+    argv: the arguments without the program's name; left out: those of the process.
+    """
+    arguments = build_parser().parse_args(argv)
+    run: Callable[[argparse.Namespace], int] = arguments.run
+    try:
+        status_code = run(arguments)
+        sys.stdout.flush()
+        return status_code
+    except CliError as error:
+        return _fail(str(error), error.exit_status)
+    except KeyboardInterrupt:
+        return _fail("interrupted", EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`memraft kv list | head`). Python would complain once
+        # more when it flushes standard output at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}", 1)
+    except Exception as error:
+        if _is_ours(error):
+            return _fail(str(error) or type(error).__name__, 1)
+        raise
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether `error` is one that the project raises: these have messages for the user. All else is a defect,
+    and a defect shows its traceback."""
+    return type(error).__module__.partition(".")[0] in OUR_PACKAGES
+
+
+def _fail(message: str, exit_status: int) -> int:
+    print(f"memraft: {' '.join(message.split())}", file=sys.stderr)
+    return exit_status
+
+
+def _version() -> str:
+    try:
+        return version("memraft")
+    except PackageNotFoundError:
+        return "(not installed)"

@@ -1,0 +1,222 @@
+"""How a cluster stands, asked of every node by itself, so that one that does not answer is seen as such."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import grpc
+import msgspec
+
+from memraft_proto.methods import METHODS
+from memraft_proto.v1 import cluster_pb2
+from memraft_server.cli.errors import CliError
+
+ASK_TIMEOUT_S = 3.0
+"""What a node gets to answer before it counts as unreachable."""
+
+
+class ReplicaView(msgspec.Struct, frozen=True):
+    """One replica of a shard. `lag` counts log entries between what is committed and what is applied here;
+    -1 where that is not known."""
+
+    node: str
+    role: str
+    term: int
+    applied_index: int
+    lag: int
+    applied_hash: str
+
+
+class ShardView(msgspec.Struct, frozen=True):
+    """One shard. `leader` is empty where no node that answered leads it."""
+
+    shard: int
+    slot_first: int
+    slot_last: int
+    leader: str
+    term: int
+    commit_index: int
+    replicas: list[ReplicaView]
+
+
+class NodeView(msgspec.Struct, frozen=True):
+    """One node. `error` is empty where it answered; the other figures are 0 where it did not."""
+
+    node_id: int
+    name: str
+    address: str
+    error: str = ""
+    version: str = ""
+    uptime_s: float = 0.0
+    resident_bytes: int = 0
+    leads: list[int] = []
+
+
+class ClusterView(msgspec.Struct, frozen=True):
+    """The whole cluster."""
+
+    cluster: str
+    epoch: int
+    nodes: list[NodeView]
+    shards: list[ShardView]
+
+    @property
+    def leaderless(self) -> list[int]:
+        """The shards without a leader."""
+        return [shard.shard for shard in self.shards if not shard.leader]
+
+
+class Observer:
+    """Asks nodes how they stand, over channels that stay open. A context manager.
+
+    endpoints: addresses to learn the shard map from; certs: directory with an operator's ca.pem, cert.pem
+    and key.pem.
+    """
+
+    def __init__(self, endpoints: Sequence[str], certs: Path) -> None:
+        self._endpoints = list(endpoints)
+        self._credentials = grpc.ssl_channel_credentials(
+            root_certificates=(certs / "ca.pem").read_bytes(),
+            private_key=(certs / "key.pem").read_bytes(),
+            certificate_chain=(certs / "cert.pem").read_bytes(),
+        )
+        self._channels: dict[str, grpc.Channel] = {}
+
+    def __enter__(self) -> "Observer":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for channel in self._channels.values():
+            channel.close()
+
+    def _ask(self, address: str, call: str, timeout_s: float) -> "grpc.Future[Any]":
+        channel = self._channels.get(address)
+        if channel is None:
+            # A node that was down must be found again soon after it is back.
+            options = (("grpc.max_reconnect_backoff_ms", 500), ("grpc.min_reconnect_backoff_ms", 100))
+            channel = grpc.secure_channel(address, self._credentials, options)
+            self._channels[address] = channel
+        method = METHODS[call]
+        ask = channel.unary_unary(
+            method.path,
+            request_serializer=method.request.SerializeToString,
+            response_deserializer=method.response.FromString,
+        )
+        return ask.future(method.request(), timeout=timeout_s)
+
+    def shard_map(self, timeout_s: float = ASK_TIMEOUT_S) -> cluster_pb2.GetShardMapResponse:
+        """The newest shard map that any endpoint gives; CliError where none answers."""
+        asked = [(address, self._ask(address, "GetShardMap", timeout_s)) for address in self._endpoints]
+        maps: list[cluster_pb2.GetShardMapResponse] = []
+        failures: list[str] = []
+        for address, answer in asked:
+            try:
+                maps.append(answer.result())
+            except grpc.RpcError as error:
+                failures.append(f"{address}: {_reason(error)}")
+        if not maps:
+            raise CliError(f"no node answers: {'; '.join(failures)}")
+        return max(maps, key=lambda each: each.epoch)
+
+    def look(self, timeout_s: float = ASK_TIMEOUT_S) -> ClusterView:
+        """Asks every node of the shard map. CliError where none answers or these certificates may not ask."""
+        shard_map = self.shard_map(timeout_s)
+        asked = [(node, self._ask(node.address, "GetNodeStatus", timeout_s)) for node in shard_map.nodes]
+        answers: dict[int, cluster_pb2.GetNodeStatusResponse] = {}
+        errors: dict[int, str] = {}
+        for node, answer in asked:
+            try:
+                answers[node.node_id] = answer.result()
+            except grpc.RpcError as error:
+                if error.code() in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED):
+                    raise CliError(f"{node.address} refuses: {error.details()}") from error
+                errors[node.node_id] = _reason(error)
+        return assemble(shard_map, answers, errors)
+
+
+def _reason(error: grpc.RpcError) -> str:
+    """Why a node did not answer, in a few words."""
+    details = str(error.details() or "")
+    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return "no answer in time"
+    if "Connection refused" in details:
+        return "connection refused"
+    return details.splitlines()[0] if details else str(error.code().name).lower()
+
+
+def assemble(
+    shard_map: cluster_pb2.GetShardMapResponse,
+    answers: dict[int, cluster_pb2.GetNodeStatusResponse],
+    errors: dict[int, str],
+) -> ClusterView:
+    """Puts the nodes' answers together. Where two claim to lead a shard, the one of the later term does."""
+    names = {node.node_id: node.name for node in shard_map.nodes}
+    shards = [
+        _shard(route, [(names[id_], replica) for id_, replica in _replicas(answers, route.shard)])
+        for route in shard_map.shards
+    ]
+    nodes = [
+        _node(node, answers.get(node.node_id), errors.get(node.node_id, ""), shards)
+        for node in shard_map.nodes
+    ]
+    return ClusterView(cluster=shard_map.cluster, epoch=shard_map.epoch, nodes=nodes, shards=shards)
+
+
+def _replicas(
+    answers: dict[int, cluster_pb2.GetNodeStatusResponse], shard: int
+) -> list[tuple[int, cluster_pb2.ReplicaStatus]]:
+    return [
+        (node_id, replica)
+        for node_id, answer in sorted(answers.items())
+        for replica in answer.replicas
+        if replica.shard == shard
+    ]
+
+
+def _shard(route: cluster_pb2.ShardRoute, replicas: list[tuple[str, cluster_pb2.ReplicaStatus]]) -> ShardView:
+    leading = [each for each in replicas if each[1].role == cluster_pb2.REPLICA_ROLE_LEADER]
+    leader, status = max(leading, key=lambda each: each[1].term, default=("", None))
+    commit = max((replica.commit_index for _, replica in replicas), default=0)
+    return ShardView(
+        shard=route.shard,
+        slot_first=route.slot_first,
+        slot_last=route.slot_last,
+        leader=leader,
+        term=status.term if status else max((replica.term for _, replica in replicas), default=0),
+        commit_index=commit,
+        replicas=[_replica(name, replica, commit if status else -1) for name, replica in replicas],
+    )
+
+
+def _replica(name: str, replica: cluster_pb2.ReplicaStatus, commit: int) -> ReplicaView:
+    role = cluster_pb2.ReplicaRole.Name(replica.role).removeprefix("REPLICA_ROLE_").lower()
+    return ReplicaView(
+        node=name,
+        role=role,
+        term=replica.term,
+        applied_index=replica.applied_index,
+        lag=-1 if commit < 0 else max(0, commit - replica.applied_index),
+        applied_hash=replica.applied_hash,
+    )
+
+
+def _node(
+    node: cluster_pb2.NodeAddress,
+    answer: cluster_pb2.GetNodeStatusResponse | None,
+    error: str,
+    shards: Sequence[ShardView],
+) -> NodeView:
+    if answer is None:
+        return NodeView(node_id=node.node_id, name=node.name, address=node.address, error=error)
+    return NodeView(
+        node_id=node.node_id,
+        name=node.name,
+        address=node.address,
+        version=answer.version,
+        uptime_s=round(answer.uptime_s, 1),
+        resident_bytes=answer.resident_bytes,
+        leads=[shard.shard for shard in shards if shard.leader == node.name],
+    )

@@ -1,0 +1,147 @@
+"""Options that commands share: where to connect, as of when to read, and what to print."""
+
+import argparse
+import os
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from memraft_server.cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from memraft import Memory
+
+ENDPOINTS_VARIABLE = "MEMRAFT_ENDPOINTS"
+CERTS_VARIABLE = "MEMRAFT_CERTS"
+NAMESPACE_VARIABLE = "MEMRAFT_NAMESPACE"
+AGENT_VARIABLE = "MEMRAFT_AGENT"
+
+CONSISTENCIES = ("session", "linearizable", "stale")
+
+_AGO = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+
+
+def add_connection(parser: argparse.ArgumentParser, namespace: bool = True) -> None:
+    """Adds --endpoints, --certs and, where a command works on one namespace, --namespace, --agent, --path."""
+    where = parser.add_argument_group("where to connect")
+    where.add_argument(
+        "--endpoints",
+        metavar="HOST:PORT,...",
+        default=os.environ.get(ENDPOINTS_VARIABLE),
+        help=f"addresses of nodes (or {ENDPOINTS_VARIABLE})",
+    )
+    where.add_argument(
+        "--certs",
+        metavar="DIR",
+        default=os.environ.get(CERTS_VARIABLE),
+        help=f"directory with ca.pem, cert.pem and key.pem (or {CERTS_VARIABLE})",
+    )
+    if not namespace:
+        return
+    where.add_argument(
+        "--path", metavar="DIR", help="a directory of an embedded memory, instead of a cluster"
+    )
+    where.add_argument(
+        "--namespace",
+        metavar="TENANT/NAME",
+        default=os.environ.get(NAMESPACE_VARIABLE),
+        help=f"the namespace to work on (or {NAMESPACE_VARIABLE})",
+    )
+    where.add_argument(
+        "--agent",
+        default=os.environ.get(AGENT_VARIABLE),
+        help=f"write as this agent, where the certificate allows it (or {AGENT_VARIABLE})",
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Adds --json."""
+    parser.add_argument("--json", action="store_true", help="print JSON, for a program")
+
+
+def add_read(parser: argparse.ArgumentParser) -> None:
+    """Adds --at and --consistency."""
+    parser.add_argument(
+        "--at",
+        type=parse_at,
+        metavar="WHEN",
+        help="read the past: a log index (1458), a UTC time (2026-03-01T12:00:00) or an age (5m, 2h)",
+    )
+    parser.add_argument("--consistency", choices=CONSISTENCIES, help="how fresh the answer must be")
+
+
+def parse_at(text: str) -> int | datetime:
+    """Reads WHEN of --at: a log index, an ISO 8601 time (UTC where it names no zone) or an age."""
+    if text.isascii() and text.isdigit():
+        return int(text)
+    ago = _AGO.fullmatch(text)
+    if ago:
+        return datetime.now(UTC) - timedelta(seconds=float(ago[1]) * _SECONDS[ago[2]])
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        expected = "a log index (1458), a time (2026-03-01T12:00:00Z) or an age (90s, 5m, 2h, 1d)"
+        raise argparse.ArgumentTypeError(f"{text!r} is not {expected}") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def read_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The keyword arguments of a read that `add_read` collected; those not given are left out."""
+    options = {"at": arguments.at, "consistency": arguments.consistency}
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """`options` without those that are None: the callee's own defaults hold for them."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def endpoints_of(arguments: argparse.Namespace) -> list[str]:
+    """The addresses to connect to; UsageError where there are none."""
+    addresses = [part.strip() for part in (arguments.endpoints or "").split(",") if part.strip()]
+    if not addresses:
+        raise UsageError(f"say where the cluster is: --endpoints HOST:PORT,... or {ENDPOINTS_VARIABLE}")
+    return addresses
+
+
+def certs_of(arguments: argparse.Namespace) -> Path:
+    """The directory of certificates; UsageError where none is given, or it lacks a file."""
+    if not arguments.certs:
+        raise UsageError(f"say which certificates to use: --certs DIR or {CERTS_VARIABLE}")
+    certs = Path(arguments.certs)
+    for name in ("ca.pem", "cert.pem", "key.pem"):
+        if not (certs / name).is_file():
+            raise UsageError(f"the directory of certificates {certs} has no file {name}")
+    return certs
+
+
+def open_memory(arguments: argparse.Namespace) -> "Memory":
+    """Opens what --path, or --endpoints and --certs, and --namespace and --agent say."""
+    from memraft import Memory
+
+    if not arguments.namespace:
+        raise UsageError(f"say which namespace: --namespace TENANT/NAME or {NAMESPACE_VARIABLE}")
+    who = given(namespace=arguments.namespace, agent=arguments.agent)
+    if arguments.path:
+        return Memory(path=arguments.path, **who)
+    return Memory(",".join(endpoints_of(arguments)), certs=str(certs_of(arguments)), **who)
+
+
+def parse_json_object(text: str, what: str) -> dict[str, Any]:
+    """Reads an argument that must be a JSON object; `what` names it in the error."""
+    try:
+        return msgspec.json.decode(text.encode(), type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeEncodeError) as error:
+        raise UsageError(f"{what} must be a JSON object, not {text!r}: {error}") from error
+
+
+def parse_value(text: str) -> Any:
+    """A document typed by a person: JSON where it is JSON, otherwise the text itself."""
+    try:
+        return msgspec.json.decode(text.encode())
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return text

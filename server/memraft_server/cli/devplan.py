@@ -1,0 +1,170 @@
+"""What a development cluster consists of: its directory, its ports and its node.toml files.
+
+DIR/cluster.json                   the plan: written once, read when the cluster is resumed
+DIR/certs/ca/                      the certificate authority
+DIR/certs/nodes/<node>/            ca.pem, cert.pem, key.pem of each node
+DIR/certs/operator/                the same for an operator
+DIR/certs/agents/<tenant>/<agent>/ the same for each agent
+DIR/nodes/<node>/node.toml         written anew at every start
+DIR/nodes/<node>/data/             the node's log
+DIR/nodes/<node>/node.log          what it printed
+"""
+
+import errno
+import json
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import msgspec
+
+from memraft_server.cli.errors import CliError
+
+HOST = "127.0.0.1"
+"""A development cluster listens on this machine only."""
+
+NODES_MAX = 9
+SHARDS_MAX = 256
+PORTS_PER_NODE = 3
+PORT_MAX = 65_535
+
+
+class PlannedNode(msgspec.Struct, frozen=True):
+    """One node: its number from 1, its name, and where it listens for clients, peers and metrics."""
+
+    id: int
+    name: str
+    client_port: int
+    peer_port: int
+    metrics_port: int
+
+    @property
+    def address(self) -> str:
+        """Where clients reach it, as host:port."""
+        return f"{HOST}:{self.client_port}"
+
+
+class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A whole cluster."""
+
+    cluster: str
+    trust_domain: str
+    shards: int
+    nodes: tuple[PlannedNode, ...]
+
+    @property
+    def endpoints(self) -> str:
+        """All nodes' addresses, as `--endpoints` and `Memory` take them."""
+        return ",".join(node.address for node in self.nodes)
+
+
+def new_plan(nodes: int, shards: int, port_base: int | None) -> Plan:
+    """Plans a cluster on free ports, or on consecutive ports from `port_base`.
+
+    Raises CliError where a number is out of its range or a port is in use.
+    """
+    if not 1 <= nodes <= NODES_MAX:
+        raise CliError(f"a development cluster has 1 to {NODES_MAX} nodes, not {nodes}")
+    if not 1 <= shards <= SHARDS_MAX:
+        raise CliError(f"a development cluster has 1 to {SHARDS_MAX} shards, not {shards}")
+    wanted = nodes * PORTS_PER_NODE
+    if port_base is None:
+        ports = _free_ports(wanted)
+    elif 1 <= port_base <= PORT_MAX + 1 - wanted:
+        ports = list(range(port_base, port_base + wanted))
+    else:
+        raise CliError(f"--port-base {port_base}: {wanted} ports from there must lie in 1 to {PORT_MAX}")
+    planned = tuple(
+        PlannedNode(number, f"n{number}", *ports[PORTS_PER_NODE * (number - 1) : PORTS_PER_NODE * number])
+        for number in range(1, nodes + 1)
+    )
+    return Plan(cluster="development", trust_domain="memraft.local", shards=shards, nodes=planned)
+
+
+def _free_ports(number: int) -> list[int]:
+    """Ports that are free now. All are held at once, so that none is given twice."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(number)]
+        for each in sockets:
+            each.bind((HOST, 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def check_ports(node: PlannedNode) -> None:
+    """Raises CliError naming the port if one of the node's ports is in use."""
+    for what, port in node_ports(node):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    raise CliError(f"port {port} ({node.name}, {what}) on {HOST} is in use") from error
+                raise CliError(f"cannot listen on {HOST}:{port} ({node.name}, {what}): {error}") from error
+
+
+def node_ports(node: PlannedNode) -> Iterator[tuple[str, int]]:
+    """What each port of a node is for, and the port."""
+    yield "for clients", node.client_port
+    yield "for peers", node.peer_port
+    yield "for metrics", node.metrics_port
+
+
+def read_plan(path: Path) -> Plan:
+    """Reads a plan that `write_plan` wrote; CliError where the file is something else."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Plan)
+    except msgspec.DecodeError as error:
+        raise CliError(f"{path} does not describe a development cluster: {error}") from error
+
+
+def write_plan(plan: Plan, path: Path) -> None:
+    """Writes a plan as JSON."""
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(plan), indent=2) + b"\n")
+
+
+def node_toml(plan: Plan, node: PlannedNode, data_dir: Path, certs: Path, extra: Sequence[str] = ()) -> str:
+    """The configuration of one node, as docs/configuration.md explains it.
+
+    data_dir: where its log is; certs: the directory with its ca.pem, cert.pem and key.pem;
+    extra: lines of TOML to add, such as quotas.
+    """
+    members = ",\n".join(
+        f"  {{ id = {member.id}, name = {_text(member.name)}, "
+        f"peer = {_text(f'{HOST}:{member.peer_port}')}, client = {_text(member.address)} }}"
+        for member in plan.nodes
+    )
+    lines = [
+        "# Written by `memraft up` at every start: changes made here are lost.",
+        "[node]",
+        f"id = {node.id}",
+        f"name = {_text(node.name)}",
+        f"data_dir = {_text(str(data_dir))}",
+        "",
+        "[cluster]",
+        f"name = {_text(plan.cluster)}",
+        f"shards = {plan.shards}",
+        f"nodes = [\n{members},\n]",
+        "",
+        "[client]",
+        f"listen = {_text(node.address)}",
+        "",
+        "[peer]",
+        f"listen = {_text(f'{HOST}:{node.peer_port}')}",
+        "",
+        "[metrics]",
+        f"listen = {_text(f'{HOST}:{node.metrics_port}')}",
+        "",
+        "[tls]",
+        f"ca = {_text(str(certs / 'ca.pem'))}",
+        f"cert = {_text(str(certs / 'cert.pem'))}",
+        f"key = {_text(str(certs / 'key.pem'))}",
+        *extra,
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _text(value: str) -> str:
+    """A TOML basic string: JSON's escapes are among TOML's."""
+    return json.dumps(value, ensure_ascii=False)

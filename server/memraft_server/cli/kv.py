@@ -1,0 +1,141 @@
+"""`memraft kv`: documents under keys."""
+
+import argparse
+import sys
+from typing import Any
+
+import msgspec
+
+from memraft_server.cli.connection import (
+    add_connection,
+    add_json,
+    add_read,
+    given,
+    open_memory,
+    parse_value,
+    read_options,
+)
+from memraft_server.cli.errors import CliError
+from memraft_server.cli.output import moment, print_json, table
+
+
+def register(commands: Any) -> None:
+    """Adds `kv` and its subcommands."""
+    group = commands.add_parser("kv", help="documents under keys", description=__doc__)
+    actions = group.add_subparsers(metavar="ACTION", required=True, dest="action")
+
+    get = _action(actions, "get", _get, "print a document")
+    get.add_argument("key")
+    add_read(get)
+
+    put = _action(actions, "put", _put, "store a document")
+    put.add_argument("key")
+    put.add_argument("value", help="JSON; other text is stored as a string; - reads standard input")
+    put.add_argument("--ttl-s", type=float, metavar="S", help="seconds until it expires")
+    put.add_argument(
+        "--if-version", type=int, metavar="V", help="only if the key has this version; 0: if it is absent"
+    )
+
+    delete = _action(actions, "delete", _delete, "delete a document; its past stays readable with --at")
+    delete.add_argument("key")
+    delete.add_argument("--if-version", type=int, metavar="V", help="only if the key has this version")
+
+    listing = _action(actions, "list", _list, "list documents in key order")
+    listing.add_argument("prefix", nargs="?", default="", help="only keys that begin with this")
+    listing.add_argument("--limit", type=int, default=100, help="at most this many (100)")
+    listing.add_argument("--cursor", help="continue a listing")
+    listing.add_argument("--keys-only", action="store_true", help="leave the values out")
+    add_read(listing)
+
+    history = _action(actions, "history", _history, "list the versions of a document, newest first")
+    history.add_argument("key")
+    history.add_argument("--limit", type=int, default=20, help="at most this many (20)")
+    add_read(history)
+
+
+def _action(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
+    parser.set_defaults(run=run)
+    add_connection(parser)
+    add_json(parser)
+    return parser
+
+
+def _text(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _get(arguments: argparse.Namespace) -> int:
+    with open_memory(arguments) as memory:
+        record = memory.get(arguments.key, **read_options(arguments))
+    if record is None:
+        raise CliError(f"no document under key {arguments.key!r} in {arguments.namespace}")
+    if arguments.json:
+        print_json(record_fields(record))
+    else:
+        print(_text(record.value))
+    return 0
+
+
+def record_fields(record: Any) -> dict[str, Any]:
+    """A record as JSON shows it: with the log index that `--at` takes, and its time readable."""
+    fields: dict[str, Any] = msgspec.to_builtins(record)
+    return {**fields, "log_index": record.log_index, "at": moment(record.at)}
+
+
+def _put(arguments: argparse.Namespace) -> int:
+    text = sys.stdin.read() if arguments.value == "-" else arguments.value
+    options = given(ttl_s=arguments.ttl_s, if_version=arguments.if_version)
+    with open_memory(arguments) as memory:
+        written = memory.put(arguments.key, parse_value(text), **options)
+    _print_written(arguments, written, f"stored {arguments.key}")
+    return 0
+
+
+def _delete(arguments: argparse.Namespace) -> int:
+    with open_memory(arguments) as memory:
+        deleted = memory.delete(arguments.key, **given(if_version=arguments.if_version))
+    if not deleted.found:
+        raise CliError(f"no document under key {arguments.key!r} in {arguments.namespace}")
+    _print_written(arguments, deleted, f"deleted {arguments.key}")
+    return 0
+
+
+def _print_written(arguments: argparse.Namespace, written: Any, text: str) -> None:
+    if arguments.json:
+        print_json(record_fields(written))
+    else:
+        print(f"{text}: version {written.version}, log index {written.log_index}, {moment(written.at)}")
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    options = given(cursor=arguments.cursor) | read_options(arguments)
+    with open_memory(arguments) as memory:
+        found = memory.list(arguments.prefix, limit=arguments.limit, keys_only=arguments.keys_only, **options)
+    if arguments.json:
+        items = [record_fields(item) for item in found]
+        print_json({"items": items, "log_index": found.log_index, "next_cursor": found.next_cursor})
+        return 0
+    headers = ["KEY", "LOG INDEX", "AT"] if arguments.keys_only else ["KEY", "LOG INDEX", "AT", "VALUE"]
+    rows = [
+        [item.key, item.log_index, moment(item.at), *([] if arguments.keys_only else [_text(item.value)])]
+        for item in found
+    ]
+    print(table(headers, rows, right="lr"))
+    if found.next_cursor:
+        print(f"more: --cursor {found.next_cursor}")
+    return 0
+
+
+def _history(arguments: argparse.Namespace) -> int:
+    with open_memory(arguments) as memory:
+        versions = memory.history(arguments.key, limit=arguments.limit, **read_options(arguments))
+    if arguments.json:
+        print_json({"items": [record_fields(item) for item in versions]})
+        return 0
+    rows = [
+        [item.log_index, moment(item.at), item.agent, "(deleted)" if item.deleted else _text(item.value)]
+        for item in versions
+    ]
+    print(table(["LOG INDEX", "AT", "AGENT", "VALUE"], rows, right="r"))
+    return 0

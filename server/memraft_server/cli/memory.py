@@ -1,0 +1,134 @@
+"""`memraft memory`: what agents remember, and finding it again by meaning."""
+
+import argparse
+import sys
+from typing import Any
+
+import msgspec
+
+from memraft_server.cli.connection import (
+    add_connection,
+    add_json,
+    add_read,
+    given,
+    open_memory,
+    parse_json_object,
+    read_options,
+)
+from memraft_server.cli.errors import CliError
+from memraft_server.cli.output import moment, print_json, table, without_empty
+
+TEXT_WIDTH = 72
+"""Texts are cut to this in tables; --json shows them whole."""
+
+
+def register(commands: Any) -> None:
+    """Adds `memory` and its subcommands."""
+    group = commands.add_parser("memory", help="what agents remember", description=__doc__)
+    actions = group.add_subparsers(metavar="ACTION", required=True, dest="action")
+
+    remember = _action(actions, "remember", _remember, "store a memory")
+    remember.add_argument("text", help="what is remembered; - reads standard input")
+    remember.add_argument("--about", help="the entity it is about, such as user:4321")
+    remember.add_argument("--kind", help="what kind of memory, such as fact")
+    remember.add_argument("--salience", type=float, help="how much it matters, from 0 to 1")
+    remember.add_argument("--metadata", metavar="JSON", help="an object to filter by")
+    remember.add_argument("--id", help="replace the memory with this id")
+
+    recall = _action(actions, "recall", _recall, "find the memories nearest to a query")
+    recall.add_argument("query")
+    recall.add_argument("-k", type=int, default=5, help="how many (5)")
+    recall.add_argument("--about", help="only memories about this entity")
+    recall.add_argument("--kind", help="only memories of this kind")
+    recall.add_argument("--filter", metavar="JSON", help='over metadata, such as {"lang": "en"}')
+    add_read(recall)
+
+    forget = _action(actions, "forget", _forget, "forget a memory; it stays readable with --at")
+    forget.add_argument("id")
+
+    listing = _action(actions, "list", _list, "list memories, newest first")
+    listing.add_argument("--about", help="only memories about this entity")
+    listing.add_argument("--limit", type=int, default=20, help="at most this many (20)")
+    listing.add_argument("--cursor", help="continue a listing")
+    add_read(listing)
+
+
+def _action(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
+    parser.set_defaults(run=run)
+    add_connection(parser)
+    add_json(parser)
+    return parser
+
+
+def _object(text: str | None, what: str) -> dict[str, Any] | None:
+    return None if text is None else parse_json_object(text, what)
+
+
+def _remember(arguments: argparse.Namespace) -> int:
+    options = given(
+        about=arguments.about,
+        kind=arguments.kind,
+        salience=arguments.salience,
+        metadata=_object(arguments.metadata, "--metadata"),
+        id=arguments.id,
+    )
+    text = sys.stdin.read().strip() if arguments.text == "-" else arguments.text
+    with open_memory(arguments) as memory:
+        written = memory.remember(text, **options)
+    if arguments.json:
+        print_json(_fields(written))
+    else:
+        print(f"remembered as {written.id}: log index {written.log_index}, {moment(written.at)}")
+    return 0
+
+
+def _fields(item: Any) -> dict[str, Any]:
+    fields = without_empty(msgspec.to_builtins(item))
+    return {**fields, "log_index": item.log_index, "at": moment(item.at)}
+
+
+def _recall(arguments: argparse.Namespace) -> int:
+    options = given(
+        about=arguments.about, kind=arguments.kind, filter=_object(arguments.filter, "--filter")
+    ) | read_options(arguments)
+    with open_memory(arguments) as memory:
+        hits = memory.recall(arguments.query, k=arguments.k, **options)
+    if arguments.json:
+        print_json({"items": [_fields(hit) for hit in hits], "log_index": hits.log_index})
+        return 0
+    rows = [[f"{hit.score:.3f}", moment(hit.at), hit.agent, hit.about, _cut(hit.text)] for hit in hits]
+    print(table(["SCORE", "AT", "AGENT", "ABOUT", "TEXT"], rows, right="r"))
+    return 0
+
+
+def _cut(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= TEXT_WIDTH else line[: TEXT_WIDTH - 1] + "…"
+
+
+def _forget(arguments: argparse.Namespace) -> int:
+    with open_memory(arguments) as memory:
+        forgotten = memory.forget(arguments.id)
+    if not forgotten.found:
+        raise CliError(f"no memory with id {arguments.id!r} in {arguments.namespace}")
+    if arguments.json:
+        print_json(_fields(forgotten))
+    else:
+        print(f"forgotten: {arguments.id}, log index {forgotten.log_index}, {moment(forgotten.at)}")
+    return 0
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    options = given(about=arguments.about, cursor=arguments.cursor) | read_options(arguments)
+    with open_memory(arguments) as memory:
+        memories = memory.memories(limit=arguments.limit, **options)
+    if arguments.json:
+        items = [_fields(item) for item in memories]
+        print_json({"items": items, "log_index": memories.log_index, "next_cursor": memories.next_cursor})
+        return 0
+    rows = [[item.id, moment(item.at), item.agent, item.about, _cut(item.text)] for item in memories]
+    print(table(["ID", "AT", "AGENT", "ABOUT", "TEXT"], rows))
+    if memories.next_cursor:
+        print(f"more: --cursor {memories.next_cursor}")
+    return 0

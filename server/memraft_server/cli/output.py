@@ -1,0 +1,125 @@
+"""How results look: tables and durations for a person, JSON for a program, progress while one waits."""
+
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+import msgspec
+
+PROGRESS_INTERVAL_S = 0.1
+"""A terminal is redrawn at most this often."""
+
+_CLEAR_LINE = "\r\x1b[2K"
+
+
+def print_json(value: Any) -> None:
+    """Prints `value` (anything msgspec can encode) as indented JSON on standard output."""
+    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def duration(seconds: float) -> str:
+    """A duration in the unit that suits its size: `850 ns`, `2.40 µs`, `13.0 ms`, `1.60 s`, `3 min`."""
+    size = abs(seconds)
+    if size >= 120:
+        return f"{seconds / 60:.0f} min"
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if size >= scale:
+            return f"{_short(seconds / scale)} {unit}"
+    return f"{seconds * 1e9:.0f} ns"
+
+
+def _short(number: float) -> str:
+    if abs(number) >= 100:
+        return f"{number:.0f}"
+    return f"{number:.1f}" if abs(number) >= 10 else f"{number:.2f}"
+
+
+def count(number: float) -> str:
+    """A number with thousands apart: `12,345`."""
+    return f"{number:,.0f}"
+
+
+def size(number_bytes: float) -> str:
+    """A size in bytes with a binary unit: `812 B`, `1.4 KiB`, `230 MiB`."""
+    amount = float(number_bytes)
+    for unit in ("B", "KiB", "MiB"):
+        if abs(amount) < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{_short(amount)} {unit}"
+        amount /= 1024
+    return f"{_short(amount)} GiB"
+
+
+def moment(at: datetime) -> str:
+    """A moment in UTC to the millisecond, in the form that `--at` takes."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[object]], right: str = "", indent: int = 0) -> str:
+    """Columns lined up under their headers.
+
+    right: a letter for each column, `r` where it is set to the right; shorter than the row: the rest left.
+    """
+    cells = [[str(cell) for cell in row] for row in rows]
+    widths = [
+        max([len(header), *(len(row[column]) for row in cells)]) for column, header in enumerate(headers)
+    ]
+    lines = [headers, *cells]
+    margin = " " * indent
+    return "\n".join(
+        margin
+        + "  ".join(
+            cell.rjust(width) if right[column : column + 1] == "r" else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+class Progress:
+    """A line on standard error that says what is going on, for as long as it goes on.
+
+    Shown on a terminal only, and not beside JSON: logs and programs get the results alone.
+    """
+
+    def __init__(self, quiet: bool = False, stream: TextIO | None = None) -> None:
+        self._stream = sys.stderr if stream is None else stream
+        self.shown = not quiet and self._stream.isatty()
+        self._drawn_at = 0.0
+
+    def update(self, text: str) -> None:
+        """Replaces the line by `text`, unless it was replaced a moment ago."""
+        now = time.monotonic()
+        if self.shown and now - self._drawn_at >= PROGRESS_INTERVAL_S:
+            self._drawn_at = now
+            self._stream.write(f"{_CLEAR_LINE}{text}")
+            self._stream.flush()
+
+    def step(self, text: str) -> None:
+        """Replaces the line by `text` in any case: a new phase begins."""
+        self._drawn_at = 0.0
+        self.update(text)
+
+    def clear(self) -> None:
+        """Removes the line."""
+        if self.shown and self._drawn_at:
+            self._stream.write(_CLEAR_LINE)
+            self._stream.flush()
+            self._drawn_at = 0.0
+
+
+@contextmanager
+def progress(quiet: bool = False) -> Iterator[Progress]:
+    """A Progress that is removed at the end, however it ends."""
+    shown = Progress(quiet)
+    try:
+        yield shown
+    finally:
+        shown.clear()
+
+
+def without_empty(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """`fields` without those that are None, empty text or an empty container: JSON without noise."""
+    return {name: value for name, value in fields.items() if value not in (None, "", b"", [], {}, ())}

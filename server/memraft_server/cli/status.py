@@ -1,0 +1,73 @@
+"""`memraft status`: nodes, shards, leaders, terms and lag. Exit status 1 where a shard has no leader."""
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from memraft_server.cli.connection import add_connection, add_json, certs_of, endpoints_of
+from memraft_server.cli.output import duration, print_json, progress, size, table
+
+if TYPE_CHECKING:
+    from memraft_server.cli.clusterview import ClusterView, NodeView, ShardView
+
+
+def register(commands: Any) -> None:
+    """Adds `status`."""
+    parser = commands.add_parser("status", help="nodes, shards, leaders, terms, lag", description=__doc__)
+    parser.set_defaults(run=run)
+    add_connection(parser, namespace=False)
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Asks every node and prints how the cluster stands."""
+    from memraft_server.cli.clusterview import Observer
+
+    with (
+        progress(quiet=arguments.json) as shown,
+        Observer(endpoints_of(arguments), certs_of(arguments)) as ask,
+    ):
+        shown.step("asking the nodes …")
+        view = ask.look()
+    if arguments.json:
+        print_json(view)
+    else:
+        print(render(view))
+    return 1 if view.leaderless else 0
+
+
+def render(view: "ClusterView") -> str:
+    """The cluster as a person reads it."""
+    nodes = table(
+        ["NODE", "ADDRESS", "STATE", "UP", "MEMORY", "LEADS SHARDS"],
+        [_node_row(node) for node in view.nodes],
+        right="lllrr",
+    )
+    names = [node.name for node in view.nodes]
+    shards = table(
+        ["SHARD", "SLOTS", "LEADER", "TERM", "COMMITTED", *(f"{name} LAG" for name in names)],
+        [_shard_row(shard, names) for shard in view.shards],
+        right="rlrrr" + "r" * len(names),
+    )
+    parts = [f"cluster {view.cluster}", nodes, shards]
+    if view.leaderless:
+        parts.append(f"without a leader: shards {', '.join(map(str, view.leaderless))}")
+    return "\n\n".join(parts)
+
+
+def _node_row(node: "NodeView") -> list[str]:
+    if node.error:
+        return [node.name, node.address, f"unreachable ({node.error})", "", "", ""]
+    leads = ", ".join(map(str, node.leads)) or "-"
+    return [node.name, node.address, "ok", duration(node.uptime_s), size(node.resident_bytes), leads]
+
+
+def _shard_row(shard: "ShardView", names: list[str]) -> list[str]:
+    lags = {replica.node: "?" if replica.lag < 0 else str(replica.lag) for replica in shard.replicas}
+    return [
+        str(shard.shard),
+        f"{shard.slot_first}-{shard.slot_last}",
+        shard.leader or "NONE",
+        str(shard.term),
+        str(shard.commit_index),
+        *(lags.get(name, "-") for name in names),
+    ]
