@@ -1,9 +1,9 @@
 """Certificates for a cluster: one authority, and what it issues to nodes, agents and operators.
 
 A certificate says who its owner is in one URI (see ``admission.identity``). An authority's directory holds
-``ca.pem`` and ``ca-key.pem``; what is issued goes into a directory of its own with ``ca.pem``, ``cert.pem`` and
-``key.pem``, which is what ``tls`` in a node's configuration and ``certs=`` of a client take. All keys are P-256;
-files of keys are readable by their owner alone, and nothing is ever overwritten.
+``ca.pem`` and ``ca-key.pem``; what is issued goes into a directory of its own with ``ca.pem``, ``cert.pem``
+and ``key.pem``, which is what ``tls`` in a node's configuration and ``certs=`` of a client take. All keys are
+P-256; files of keys are readable by their owner alone, and nothing is ever overwritten.
 """
 
 from __future__ import annotations

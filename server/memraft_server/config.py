@@ -322,7 +322,7 @@ def _check_tls(tls: TlsSection) -> None:
         has = bool(getattr(tls, name))
         _require(
             has or not tls.enabled,
-            f"tls.{name}: is missing; name the PEM file, or set tls.enabled = false to serve anyone in plain text",
+            f"tls.{name}: is missing; name the PEM file, or set tls.enabled = false to serve plain text",
         )
         _require(
             tls.enabled or not has, f"tls.{name}: is given, but tls.enabled = false would serve plain text"
@@ -335,8 +335,8 @@ def _check_durability(config: Config) -> None:
         durability.mode == "commit"
         or len(config.cluster.nodes) == 1
         or durability.i_accept_losing_acknowledged_writes,
-        'durability.mode: "relaxed" acknowledges writes up to 100 ms before they are on disk, so a cluster may '
-        "lose them; set durability.i_accept_losing_acknowledged_writes = true to accept that",
+        'durability.mode: "relaxed" acknowledges writes up to 100 ms before they are on disk, so a cluster '
+        "may lose them; set durability.i_accept_losing_acknowledged_writes = true to accept that",
     )
 
 
@@ -374,7 +374,8 @@ def _check_numbers(config: Config) -> None:
     raft = config.raft
     _require(
         raft.heartbeat_ticks < raft.election_ticks,
-        f"raft.heartbeat_ticks: {raft.heartbeat_ticks} is not below raft.election_ticks = {raft.election_ticks}",
+        f"raft.heartbeat_ticks: {raft.heartbeat_ticks} is not below "
+        f"raft.election_ticks = {raft.election_ticks}",
     )
 
 

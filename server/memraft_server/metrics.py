@@ -130,18 +130,23 @@ COUNTERS = {
 """Name of the metric, without `memraft_` and `_total` -> field of the driver's counters, help."""
 
 
-def driver_families(counters: Counters, queued: int) -> list[Metric]:
-    """What the driver has done, and what waits for it."""
+def driver_families(counters: Counters) -> list[Metric]:
+    """What the driver has done."""
     families: list[Metric] = [
         CounterMetricFamily(f"memraft_{name}", text, value=getattr(counters, field))
         for name, (field, text) in COUNTERS.items()
     ]
     longest = counters.sync_seconds_max
     families.append(GaugeMetricFamily("memraft_log_sync_seconds_max", "Longest synced write.", value=longest))
-    families.append(
-        GaugeMetricFamily("memraft_proposals_queued", "Commands that wait to become an entry.", value=queued)
-    )
     return families
+
+
+def process_families(version: str, node: str, cluster: str) -> list[Metric]:
+    """What runs, and its memory."""
+    info = GaugeMetricFamily("memraft_node_info", "What runs.", labels=["version", "node", "cluster"])
+    info.add_metric([version, node, cluster], 1)
+    memory = GaugeMetricFamily("memraft_resident_bytes", "Resident memory.", value=resident_bytes())
+    return [info, memory]
 
 
 def quota_family(refusals: Mapping[str, int]) -> Metric:

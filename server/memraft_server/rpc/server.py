@@ -55,13 +55,16 @@ class RpcConfig:
     Attributes:
         listen: host:port; port 0 takes a free one.
         tls: None: plain text without any identity, every caller may do everything.
-        message_bytes_max: largest message that gRPC takes at all, in either direction.
+        receive_bytes_max: largest message that gRPC takes at all. Above what the service takes, so that it is
+            the service that refuses and names its setting.
+        send_bytes_max: largest reply.
         concurrent_calls_max: further ones are refused by gRPC with RESOURCE_EXHAUSTED.
     """
 
     listen: str
     tls: TlsBytes | None
-    message_bytes_max: int
+    receive_bytes_max: int
+    send_bytes_max: int
     concurrent_calls_max: int
 
 
@@ -78,6 +81,7 @@ class RpcServer:
     def __init__(self, config: RpcConfig, service: Service, address: Address, metrics: CallMetrics) -> None:
         self.config = config
         self.port = 0
+        self.is_serving = False
         self._service = service
         self._address = address
         self._metrics = metrics
@@ -86,8 +90,8 @@ class RpcServer:
         self._server: grpc.aio.Server | None = None
         self._health = HealthServicer()
 
-    async def start(self) -> None:
-        """Listens and serves. Raises ListenFailed, naming host and port."""
+    def bind(self) -> None:
+        """Takes the port; calls wait until :meth:`start`. Raises ListenFailed, naming host and port."""
         server = grpc.aio.server(
             options=_options(self.config), maximum_concurrent_rpcs=self.config.concurrent_calls_max
         )
@@ -104,7 +108,12 @@ class RpcServer:
         )
         self.port = self._bind(server)
         self._server = server
-        await server.start()
+
+    async def start(self) -> None:
+        """Serves on the port that was taken."""
+        assert self._server is not None
+        await self._server.start()
+        self.is_serving = True
         await self.set_serving(True)
 
     def _bind(self, server: grpc.aio.Server) -> int:
@@ -191,8 +200,8 @@ def _options(config: RpcConfig) -> list[tuple[str, Any]]:
     return [
         # Two servers on one port would share its connections between them; one must fail, and say so.
         ("grpc.so_reuseport", 0),
-        ("grpc.max_receive_message_length", config.message_bytes_max),
-        ("grpc.max_send_message_length", config.message_bytes_max),
+        ("grpc.max_receive_message_length", config.receive_bytes_max),
+        ("grpc.max_send_message_length", config.send_bytes_max),
         # A client that is gone without a word is noticed within 50 s; one that pings more often than
         # every 10 s is told to go.
         ("grpc.keepalive_time_ms", 30_000),

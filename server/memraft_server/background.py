@@ -1,0 +1,125 @@
+"""What a node does unasked: expiries that are due are proposed by the leader, vector indexes are built."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+from memraft_cluster.errors import ClusterError
+from memraft_server.machine import IndexJob, Machine, Refused
+from memraft_server.shard import Shard
+
+logger = logging.getLogger("memraft.background")
+
+
+class Leading(Protocol):
+    """What the sweeps need of the driver."""
+
+    def is_leader(self, group: int) -> bool: ...
+
+
+class Background:
+    """The tasks of one node.
+
+    Args:
+        shards: all on this node.
+        driver: knows which of them are led here.
+        clock_us: microseconds since the Unix epoch.
+        expiry_interval_ms: between two looks for expiries.
+        expiry_keys_max: documents that one look expires in one shard.
+        index_interval_ms: between two looks for indexes to build.
+    """
+
+    def __init__(
+        self,
+        shards: Sequence[Shard],
+        driver: Leading,
+        clock_us: Callable[[], int],
+        *,
+        expiry_interval_ms: int,
+        expiry_keys_max: int,
+        index_interval_ms: int,
+    ) -> None:
+        self._shards = shards
+        self._driver = driver
+        self._clock_us = clock_us
+        self._expiry_interval_s = expiry_interval_ms / 1000
+        self._expiry_keys_max = expiry_keys_max
+        self._index_interval_s = index_interval_ms / 1000
+        self._expiring: dict[int, asyncio.Task[None]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        # One worker: building an index takes a core for as long as it runs, and calls need the others.
+        self._worker = ThreadPoolExecutor(1, "memraft-index")
+
+    def start(self) -> None:
+        """Starts the tasks, on the running event loop."""
+        loop = asyncio.get_running_loop()
+        self._tasks = [
+            loop.create_task(self._repeat(self._expiry_interval_s, self._sweep), name="memraft-expiry"),
+            loop.create_task(self._repeat(self._index_interval_s, self._build_indexes), name="memraft-index"),
+        ]
+
+    async def stop(self) -> None:
+        """Ends the tasks. An index under construction is finished by its thread and then dropped."""
+        ending = [*self._tasks, *self._expiring.values()]
+        for task in ending:
+            task.cancel()
+        if ending:
+            await asyncio.wait(ending)
+        self._worker.shutdown(wait=False, cancel_futures=True)
+
+    async def _repeat(self, interval_s: float, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(interval_s)
+            try:
+                await work()
+            except Exception:
+                logger.exception("background work failed and will be tried again")
+
+    # -- expiries --------------------------------------------------------------------------------------
+
+    async def _sweep(self) -> None:
+        now_us = self._clock_us()
+        for shard in self._shards:
+            due_us = shard.machine.next_due_us()
+            if due_us is None or due_us > now_us or shard.number in self._expiring:
+                continue
+            if self._driver.is_leader(shard.number):
+                task = asyncio.get_running_loop().create_task(self._expire(shard, now_us))
+                self._expiring[shard.number] = task
+
+    async def _expire(self, shard: Shard, now_us: int) -> None:
+        """Has what is due expired, in the log like everything else, so that replicas and the past agree."""
+        try:
+            for command in shard.machine.due(now_us, self._expiry_keys_max):
+                outcome = shard.propose(command, None)
+                if isinstance(outcome, Awaitable):
+                    await outcome
+        except (ClusterError, Refused) as error:
+            # Whoever leads next finds the same documents due.
+            fields = {"shard": shard.number, "error": str(error)}
+            logger.info("expiry was not proposed", extra={"fields": fields})
+        finally:
+            del self._expiring[shard.number]
+
+    # -- indexes ---------------------------------------------------------------------------------------
+
+    async def _build_indexes(self) -> None:
+        for shard in self._shards:
+            for job in shard.machine.index_jobs():
+                await self._build(shard.machine, job)
+
+    async def _build(self, machine: Machine, job: IndexJob) -> None:
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._worker, job.run)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            # Searches stay right without the index, only slower.
+            logger.exception("an index could not be built")
+            job.abandon()
+        else:
+            machine.install(job)
