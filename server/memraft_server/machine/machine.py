@@ -175,10 +175,20 @@ class Machine:
         return None
 
     def index_jobs(self) -> list[IndexJob]:
-        """Returns the indexes to build since the last call. `job.run()` may happen in a thread."""
-        waiting, self._turn.index_due = self._turn.index_due, []
-        jobs = (indexed.index_job() for indexed in waiting)
-        return [job for job in jobs if job is not None]
+        """Returns the indexes to build now. `job.run()` may happen in a thread.
+
+        To be called again and again, some times a second: an index waits for the one before it, and a few new
+        vectors wait for a moment without writes, which is the time between two calls.
+        """
+        due = self._turn.index_due
+        jobs = []
+        for indexed in list(due):
+            job = indexed.index_job()
+            if job is not None:
+                jobs.append(job)
+            if not indexed.index_pending:
+                del due[indexed]
+        return jobs
 
     def install(self, job: IndexJob) -> None:
         """Puts the index that `job.run()` has built into service."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from memraft_server.machine import (
     handlers_kv,
+    handlers_memories,
     handlers_runs,
     handlers_state,
     handlers_streams,
+    handlers_vectors,
     queries_kv,
     queries_streams,
 )
@@ -17,6 +19,8 @@ HANDLERS: dict[int, Handler] = {
     **handlers_streams.HANDLERS,
     **handlers_state.HANDLERS,
     **handlers_runs.HANDLERS,
+    **handlers_vectors.HANDLERS,
+    **handlers_memories.HANDLERS,
 }
 """Kind of a command that is not a Batch -> its handler."""
 
@@ -25,5 +29,7 @@ QUERIES: dict[str, Query] = {
     **queries_streams.QUERIES,
     **handlers_state.QUERIES,
     **handlers_runs.QUERIES,
+    **handlers_vectors.QUERIES,
+    **handlers_memories.QUERIES,
 }
 """Name of a read -> its query."""

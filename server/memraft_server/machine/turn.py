@@ -35,12 +35,19 @@ class IndexJob(Protocol):
     def install(self) -> None:
         """Puts it into service; called where the machine is."""
 
+    def abandon(self) -> None:
+        """Gives it up, after `run` raised or instead of it; called where the machine is."""
+
 
 class Indexed(Protocol):
     """What may want an index built."""
 
+    @property
+    def index_pending(self) -> bool:
+        """Whether there is or will be a job to do: `index_job` is to be called until there is not."""
+
     def index_job(self) -> IndexJob | None:
-        """Returns the job to do, if there still is one."""
+        """Returns the job to do now, if there is one. Not again before that is installed or abandoned."""
 
 
 class Turn:
@@ -57,8 +64,8 @@ class Turn:
         """Commit time in microseconds since the epoch."""
         self.seed = 0
         self.author = Author("", "", "")
-        self.index_due: list[Indexed] = []
-        """What wants an index built; a handler adds to it."""
+        self.index_due: dict[Indexed, None] = {}
+        """What wants an index built, in order; a handler adds to it."""
         self.expiries: list[tuple[int, int, str, str]] = []
         """Heap of (expires_at_us, version, namespace, key)."""
         self._id_parts: tuple[str, str] | None = None

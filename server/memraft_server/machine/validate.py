@@ -6,7 +6,7 @@ from typing import Any
 
 from memraft_proto.methods import KIND_BATCH, KIND_EXPIRE
 from memraft_proto.v1 import batch_pb2
-from memraft_server.machine import validate_kv, validate_log
+from memraft_server.machine import validate_kv, validate_log, validate_vectors
 from memraft_server.machine.handlers_batch import KIND_OF_FIELD
 from memraft_server.machine.limits import Limits
 from memraft_server.machine.refused import Refused, invalid
@@ -18,11 +18,13 @@ __all__ = ["check_namespace", "check_read", "check_write"]
 WRITE_CHECKS: dict[int, Check] = {
     **validate_kv.WRITE_CHECKS,
     **validate_log.WRITE_CHECKS,
+    **validate_vectors.WRITE_CHECKS,
 }
 
 READ_CHECKS: dict[str, Check] = {
     **validate_kv.READ_CHECKS,
     **validate_log.READ_CHECKS,
+    **validate_vectors.READ_CHECKS,
 }
 
 _ITEMS_COLUMN = {"multi_put": "keys", "append_many": "payloads", "upsert_many": "ids"}

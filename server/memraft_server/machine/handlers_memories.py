@@ -1,0 +1,133 @@
+"""Applies and answers calls on memories."""
+
+from __future__ import annotations
+
+from memraft_proto.v1 import memory_pb2
+from memraft_server.machine import cursors
+from memraft_server.machine.handlers_vectors import K_DEFAULT, as_vector, refuse_other_embedding, want_index
+from memraft_server.machine.namespaces import Namespace
+from memraft_server.machine.turn import Handler, Query, Turn, View
+from memraft_server.machine.validate_vectors import parse_filter
+from memraft_server.projections.memories import MemoryStore, Remembered
+from memraft_server.projections.versions import NOW
+
+PAGE_DEFAULT = 100
+RECORD_WIRE_BYTES = 64
+"""What a record takes in a reply beside its texts and metadata."""
+
+
+def remember(
+    turn: Turn, space: Namespace, request: memory_pb2.RememberRequest
+) -> memory_pb2.RememberResponse:
+    """Stores a memory, new or in place of the one with its id."""
+    store = space.projection(MemoryStore)
+    data = request.embedding
+    if data and store.rows is not None:
+        _compare(space, store, len(data), request.fingerprint)
+    item = Remembered(
+        id=request.id or turn.new_id(),
+        text=request.text,
+        metadata=request.metadata,
+        about=request.about,
+        kind=request.kind,
+        salience=request.salience,
+        version=turn.version,
+        author=turn.author,
+    )
+    store.remember(item, as_vector(data) if data else None, request.fingerprint)
+    if store.rows is not None:
+        want_index(turn, store.rows)
+    return memory_pb2.RememberResponse(id=item.id, version=turn.version, time_us=turn.time_us)
+
+
+def forget(turn: Turn, space: Namespace, request: memory_pb2.ForgetRequest) -> memory_pb2.ForgetResponse:
+    """Forgets a memory; reads of the past still see it."""
+    store = space.projection(MemoryStore)
+    found = store.forget(request.id, turn.version)
+    if store.rows is not None:
+        want_index(turn, store.rows)
+    return memory_pb2.ForgetResponse(version=turn.version, time_us=turn.time_us, found=found)
+
+
+def get_memory(
+    view: View, space: Namespace, request: memory_pb2.GetMemoryRequest
+) -> memory_pb2.GetMemoryResponse:
+    """Reads one memory."""
+    item = space.projection(MemoryStore).get(request.id, view.ceiling)
+    return memory_pb2.GetMemoryResponse(memory=_record(view, item) if item is not None else None)
+
+
+def list_memories(
+    view: View, space: Namespace, request: memory_pb2.ListMemoriesRequest
+) -> memory_pb2.ListMemoriesResponse:
+    """Lists memories, newest first. A page ends at the first of: items, bytes, memories looked at."""
+    limits = view.limits
+    items_max = min(request.limit or PAGE_DEFAULT, limits.page_items_max)
+    below = cursors.decode_number("memories", request.cursor) if request.cursor else NOW
+    response = memory_pb2.ListMemoriesResponse()
+    memories = response.memories
+    size = 0
+    newest = space.projection(MemoryStore).newest(request.about, view.ceiling, below)
+    for looked, (version, item) in enumerate(newest):
+        cost = _wire_bytes(item) if item is not None else 0
+        over = size and size + cost > limits.page_bytes_max
+        if over or len(memories) >= items_max or looked >= limits.scan_keys_max:
+            response.next_cursor = cursors.encode("memories", str(version + 1))
+            break
+        if item is not None:
+            size += cost
+            memories.append(_record(view, item))
+    return response
+
+
+def recall(view: View, space: Namespace, request: memory_pb2.RecallRequest) -> memory_pb2.RecallResponse:
+    """Finds the memories nearest to a query, as many of the best as fit a reply."""
+    store = space.projection(MemoryStore)
+    response = memory_pb2.RecallResponse()
+    if store.rows is None:
+        return response
+    data = request.embedding
+    _compare(space, store, len(data), request.fingerprint)
+    text = request.filter
+    found = store.recall(
+        as_vector(data),
+        request.k or K_DEFAULT,
+        None if view.is_now else view.ceiling,
+        request.about,
+        request.kind,
+        text,
+        parse_filter(text, view.limits) if text else None,
+    )
+    size = 0
+    for item, score in found:
+        size += _wire_bytes(item)
+        if size > view.limits.reply_bytes_max:
+            break
+        response.hits.add(memory=_record(view, item), score=score)
+    return response
+
+
+def _compare(space: Namespace, store: MemoryStore, size: int, fingerprint: str) -> None:
+    what = f"namespace {space.name!r}"
+    refuse_other_embedding(what, store.dimension, store.fingerprint, size, fingerprint)
+
+
+def _record(view: View, item: Remembered) -> memory_pb2.MemoryRecord:
+    return memory_pb2.MemoryRecord(
+        id=item.id,
+        text=item.text,
+        metadata=item.metadata,
+        about=item.about,
+        kind=item.kind,
+        salience=item.salience,
+        provenance=view.provenance(item.version, item.author),
+    )
+
+
+def _wire_bytes(item: Remembered) -> int:
+    return RECORD_WIRE_BYTES + 3 * len(item.text) + len(item.metadata) + 3 * (len(item.id) + len(item.about))
+
+
+HANDLERS: dict[int, Handler] = {11: remember, 12: forget}
+
+QUERIES: dict[str, Query] = {"GetMemory": get_memory, "ListMemories": list_memories, "Recall": recall}

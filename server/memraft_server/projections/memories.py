@@ -1,0 +1,200 @@
+"""What agents remember: texts with whom they are about, found by id, by age and by the meaning of a query."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
+
+from memraft_server.projections.filters import Predicate
+from memraft_server.projections.rows import ALIVE, COSINE, ROW_BYTES, RowStore
+from memraft_server.projections.usage import Usage
+from memraft_server.projections.vector_math import Floats, Rows
+from memraft_server.projections.vectors import VerdictCache
+from memraft_server.projections.versions import Author
+
+MEMORY_BYTES = 350
+"""What a memory takes beside its texts, its metadata and its embedding."""
+
+NO_ROW = -1
+
+
+class Remembered(msgspec.Struct, gc=False):
+    """One version of a memory.
+
+    Attributes:
+        row: The row of its embedding, or `NO_ROW`.
+        died: The version that replaced it or forgot it; above every ceiling while it lives.
+    """
+
+    id: str
+    text: str
+    metadata: bytes
+    about: str
+    kind: str
+    salience: float
+    version: int
+    author: Author
+    row: int = NO_ROW
+    died: int = ALIVE
+
+
+def version_of(item: Remembered) -> int:
+    """Returns the item's version; the key of binary searches."""
+    return item.version
+
+
+class MemoryStore:
+    """The memories of one namespace. All embeddings have the dimension and fingerprint of the first one.
+
+    A ceiling is the highest version to see: an item is seen if `version <= ceiling < died`.
+    """
+
+    __slots__ = (
+        "_by_row", "_heads", "_items", "_metadatas", "_past", "_positions_about", "_rows_about",
+        "_rows_of_kind", "_usage", "_verdicts", "dimension", "fingerprint", "rows",
+    )  # fmt: skip
+
+    def __init__(self, usage: Usage) -> None:
+        self._usage = usage
+        self.dimension = 0
+        """Of all embeddings; 0 before there is one."""
+        self.fingerprint = ""
+        self.rows: RowStore | None = None
+        """The embeddings, once there is one."""
+        self._heads: dict[str, Remembered] = {}
+        self._past: dict[str, list[Remembered]] = {}
+        self._items: list[Remembered] = []
+        self._by_row: list[Remembered] = []
+        self._metadatas: list[bytes] = []
+        self._positions_about: dict[str, array[int]] = {}
+        self._rows_about: dict[str, array[int]] = {}
+        self._rows_of_kind: dict[str, array[int]] = {}
+        self._verdicts = VerdictCache(self._metadatas)
+
+    def remember(self, item: Remembered, embedding: Floats | None, fingerprint: str) -> None:
+        """Stores a memory, replacing the one with its id.
+
+        Args:
+            item: The new version, with no row yet.
+            embedding: Shape (dimension,), finite, or None.
+            fingerprint: Of the embedding. The caller has compared both with what the store has.
+        """
+        old = self._heads.get(item.id)
+        if old is not None:
+            self._end(old, item.version)
+            self._past.setdefault(item.id, []).append(old)
+        self._heads[item.id] = item
+        if item.about:
+            self._positions_about.setdefault(item.about, array("q")).append(len(self._items))
+        self._items.append(item)
+        usage = self._usage
+        usage.records += 1
+        usage.bytes += MEMORY_BYTES + len(item.text.encode()) + len(item.metadata) + len(item.id)
+        usage.bytes += len(item.about) + len(item.kind)
+        if embedding is not None:
+            self._embed(item, embedding, fingerprint)
+
+    def forget(self, id: str, version: int) -> bool:
+        """Ends the life of a memory; returns whether there was one."""
+        item = self._heads.get(id)
+        if item is None or item.died != ALIVE:
+            return False
+        self._end(item, version)
+        return True
+
+    def get(self, id: str, ceiling: int) -> Remembered | None:
+        """Returns the memory with this id as of `ceiling`."""
+        item = self._heads.get(id)
+        if item is not None and item.version > ceiling:
+            past = self._past.get(id, [])
+            position = bisect_right(past, ceiling, key=version_of)
+            item = past[position - 1] if position else None
+        return item if item is not None and item.died > ceiling else None
+
+    def newest(self, about: str, ceiling: int, below: int) -> Iterator[tuple[int, Remembered | None]]:
+        """Yields (version, item or None where it is not seen), newest first.
+
+        Args:
+            about: Only memories about this entity; empty: all.
+            ceiling: The highest version to see.
+            below: Begin with the newest whose version is lower than this.
+        """
+        items = self._items
+        start = bisect_left(items, min(ceiling + 1, below), key=version_of)
+        if about:
+            chosen = self._positions_about.get(about, array("q"))
+            positions = (chosen[i] for i in range(bisect_left(chosen, start) - 1, -1, -1))
+        else:
+            positions = (i for i in range(start - 1, -1, -1))
+        for position in positions:
+            item = items[position]
+            yield item.version, item if item.died > ceiling else None
+
+    def recall(
+        self,
+        embedding: Floats,
+        k: int,
+        ceiling: int | None,
+        about: str,
+        kind: str,
+        filter_text: bytes,
+        predicate: Predicate | None,
+    ) -> list[tuple[Remembered, float]]:
+        """Finds the memories nearest to a query.
+
+        Args:
+            embedding: Shape (dimension,), finite.
+            k: How many at most.
+            ceiling: None for now, else the highest version to see.
+            about: Only memories about this entity; empty: all.
+            kind: Only memories of this kind; empty: all.
+            filter_text: The filter; verdicts are kept under it.
+            predicate: The compiled filter, or None for none.
+
+        Returns:
+            (memory, cosine), best first.
+        """
+        if self.rows is None:
+            return []
+        accept = self._verdicts.get(filter_text, predicate) if predicate is not None else None
+        found, scores = self.rows.search(embedding, k, ceiling, self._candidates(about, kind), accept)
+        return [(self._by_row[row], score) for row, score in zip(found, scores, strict=True)]
+
+    def _candidates(self, about: str, kind: str) -> Rows | None:
+        """Returns the rows about an entity and of a kind, ascending, or None for all."""
+        chosen = []
+        if about:
+            chosen.append(np.array(self._rows_about.get(about, ()), np.int64))
+        if kind:
+            chosen.append(np.array(self._rows_of_kind.get(kind, ()), np.int64))
+        if len(chosen) == 2:
+            return np.intersect1d(chosen[0], chosen[1], assume_unique=True)
+        return chosen[0] if chosen else None
+
+    def _embed(self, item: Remembered, embedding: Floats, fingerprint: str) -> None:
+        if self.rows is None:
+            self.dimension, self.fingerprint = len(embedding), fingerprint
+            self.rows = RowStore(self.dimension, COSINE)
+        item.row = self.rows.append_one(embedding, item.version)
+        self._by_row.append(item)
+        self._metadatas.append(item.metadata)
+        if item.about:
+            self._rows_about.setdefault(item.about, array("q")).append(item.row)
+        if item.kind:
+            self._rows_of_kind.setdefault(item.kind, array("q")).append(item.row)
+        self._usage.vectors += 1
+        self._usage.bytes += 4 * self.dimension + ROW_BYTES
+
+    def _end(self, item: Remembered, version: int) -> None:
+        """Ends the life of an item, if it lives."""
+        if item.died != ALIVE:
+            return
+        item.died = version
+        self._usage.records -= 1
+        if item.row != NO_ROW and self.rows is not None:
+            self.rows.kill(item.row, version)
+            self._usage.vectors -= 1

@@ -1,0 +1,469 @@
+"""Vectors as append-only rows, each born at a version and died at one, and the search over them.
+
+Rows never move and never change, so a read of the past is a mask over two columns, an index can be built
+beside the rows while they are read and added to, and a filter's verdict on a row holds for ever.
+
+Search looks in sealed segments (`ann`) and scans exactly what is not in one: the newest rows, small stores,
+and what few rows a filter leaves. It is right before, while and after segments are built; where a segment
+cannot deliver enough rows that pass, the exact scan takes over.
+
+The rows are an index, not the record: rows of a cosine store are scaled to length one, and scores come from
+BLAS. Neither may enter replicated state. What a caller wrote is in the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memraft_server.projections.ann import IndexJob, Segment, load_hnswlib
+from memraft_server.projections.vector_math import (
+    Floats,
+    Found,
+    Rows,
+    merged,
+    ranked,
+    read_rows,
+    unit,
+    unit_rows,
+)
+
+ALIVE = (1 << 63) - 1
+"""Version of death of a row that lives."""
+
+CHUNK_BYTES_MAX = 8 << 20
+"""Rows are kept in chunks so that growing copies nothing. Memory that no row uses yet is not resident."""
+
+FIRST_ROWS = 8
+
+ROW_BYTES = 200
+"""What a row takes beside its components, its id and its metadata: columns, the id's object, its place in
+the table of ids. A graph takes as much as the components again and 240 bytes."""
+
+SEAL_BYTES = 3 << 19
+SEAL_ROWS_MIN = 512
+SEAL_ROWS_MAX = 4096
+"""Unsealed rows that are worth a graph. Measured at 384 dimensions: a scan of 1,024 rows for ten takes
+40 us, a graph over as many 25 us; over 10,000 rows it is 1,000 us against 30 to 50."""
+
+QUIET_ROWS = 64
+"""Unsealed rows worth adding to a small graph once no more are coming."""
+
+EXTEND_BYTES_MAX = 32 << 20
+"""A graph up to this size grows by a copy that is added to. The copy holds the GIL: 3 ms for 16 MB."""
+
+SEGMENTS_MAX = 4
+"""More of them are merged: each costs a search about as much as one."""
+
+DEAD_SHARE_MAX = 0.3
+"""A segment with more dead rows is built anew without them."""
+
+GATHER_ROWS_MAX = 2048
+"""Up to this many rows that pass, comparing each exactly beats a graph."""
+
+OVERFETCH_MAX = 512
+"""Most candidates to take from a graph in the hope that enough of them pass."""
+
+COSINE, DOT, L2 = 1, 2, 3
+"""Metrics; the numbers are those of the contract."""
+
+
+HOPED_SHARE = 0.25
+"""How many of the nearest rows are first hoped to pass a filter that was never evaluated as a whole."""
+
+Passes = Callable[[Rows], NDArray[np.bool_]]
+
+
+class Accept(Protocol):
+    """A lasting verdict on rows, by what is stored with them."""
+
+    def check(self, rows: Rows) -> NDArray[np.bool_]:
+        """Says of each of these rows whether it passes."""
+
+    def matching(self, count: int) -> Rows:
+        """Returns those of the first `count` rows that pass, ascending."""
+
+    def is_complete(self) -> bool:
+        """Whether `matching` is cheap because almost all rows were judged before."""
+
+
+class RowStore:
+    """The rows of one collection.
+
+    Not safe for more than one thread: everything but `IndexJob.run` belongs to the owner's.
+    """
+
+    __slots__ = (
+        "_born", "_chunk_bits", "_chunks", "_cold", "_count_at_poll", "_died", "_job", "_segments", "count",
+        "dimension", "live_count", "metric", "seal_rows",
+    )  # fmt: skip
+
+    def __init__(self, dimension: int, metric: int) -> None:
+        self.dimension = dimension
+        self.metric = metric
+        self.count = 0
+        """Rows, dead ones included."""
+        self.live_count = 0
+        row_bytes = 4 * dimension
+        self._chunk_bits = (CHUNK_BYTES_MAX // row_bytes).bit_length() - 1
+        self.seal_rows = min(SEAL_ROWS_MAX, max(SEAL_ROWS_MIN, SEAL_BYTES // row_bytes))
+        self._chunks: list[Floats] = [np.empty((FIRST_ROWS, dimension), np.float32)]
+        self._born = np.empty(FIRST_ROWS, np.int64)
+        self._died = np.empty(FIRST_ROWS, np.int64)
+        self._segments: list[Segment] = []
+        self._cold: Rows = np.empty(0, np.int64)
+        self._job: IndexJob | None = None
+        self._count_at_poll = 0
+
+    # Writing
+
+    def append(self, vectors: Floats, first_version: int) -> int:
+        """Adds rows born at consecutive versions.
+
+        Args:
+            vectors: Shape (n, dimension), finite.
+            first_version: The version of the first.
+
+        Returns:
+            The number of the first row.
+        """
+        first = self.count
+        added = len(vectors)
+        count = first + added
+        if count > len(self._born):
+            self._grow_columns(count)
+        self._born[first:count] = np.arange(first_version, first_version + added)
+        self._died[first:count] = ALIVE
+        self._write(first, unit_rows(vectors) if self.metric == COSINE else vectors)
+        self.count = count
+        self.live_count += added
+        return first
+
+    def append_one(self, vector: Floats, version: int) -> int:
+        """Adds a row of shape (dimension,) born at `version`; returns its number. Quicker than `append`."""
+        row = self.count
+        number, offset = row >> self._chunk_bits, row & ((1 << self._chunk_bits) - 1)
+        if row >= len(self._born) or number >= len(self._chunks) or offset >= len(self._chunks[number]):
+            return self.append(vector.reshape(1, -1), version)
+        self._born[row] = version
+        self._died[row] = ALIVE
+        self._chunks[number][offset] = unit(vector) if self.metric == COSINE else vector
+        self.count = row + 1
+        self.live_count += 1
+        return row
+
+    def kill(self, row: int, version: int) -> None:
+        """Ends the life of a row that lives."""
+        self._died[row] = version
+        self.live_count -= 1
+        for segment in self._segments:
+            if segment.start <= row < segment.stop:
+                segment.dead += 1
+
+    def _grow_columns(self, count: int) -> None:
+        size = max(count, self.count + self.count // 2)
+        self._born = np.resize(self._born, size)
+        self._died = np.resize(self._died, size)
+
+    def _write(self, first: int, vectors: Floats) -> None:
+        rows_a_chunk = 1 << self._chunk_bits
+        done = 0
+        while done < len(vectors):
+            number, offset = divmod(first + done, rows_a_chunk)
+            if number == len(self._chunks):
+                self._chunks.append(np.empty((rows_a_chunk, self.dimension), np.float32))
+            take = min(len(vectors) - done, rows_a_chunk - offset)
+            chunk = self._chunks[number]
+            if offset + take > len(chunk):  # only the first chunk begins small
+                size = min(rows_a_chunk, max(offset + take, 2 * len(chunk)))
+                grown = np.empty((size, self.dimension), np.float32)
+                grown[:offset] = chunk[:offset]
+                self._chunks[number] = chunk = grown
+            chunk[offset : offset + take] = vectors[done : done + take]
+            done += take
+
+    # Reading columns
+
+    def versions(self, rows: list[int]) -> list[int]:
+        """Returns the versions at which these rows were born."""
+        return self._born[rows].tolist() if rows else []
+
+    def alive(self, rows: Rows, ceiling: int | None) -> NDArray[np.bool_]:
+        """Says of each row whether it lives now (None), or lived as of version `ceiling`."""
+        if ceiling is None:
+            return self._is_alive(rows)
+        return (self._born[rows] <= ceiling) & (self._died[rows] > ceiling)
+
+    def alive_rows(self, ceiling: int | None) -> Rows:
+        """Returns all rows that live now (None), or lived as of version `ceiling`, ascending."""
+        died = self._died[: self.count]
+        if ceiling is None:
+            return np.flatnonzero(died == ALIVE)
+        return np.flatnonzero((self._born[: self.count] <= ceiling) & (died > ceiling))
+
+    def count_alive(self, ceiling: int | None) -> int:
+        """Returns how many rows live now (None), or lived as of version `ceiling`."""
+        return self.live_count if ceiling is None else len(self.alive_rows(ceiling))
+
+    # Searching
+
+    @property
+    def index_kind(self) -> str:
+        """`flat`: every search scans exactly. `hnsw`: some rows are in graphs."""
+        return "hnsw" if self._segments else "flat"
+
+    @property
+    def sealed_count(self) -> int:
+        """Rows up to here are answered for by segments."""
+        return self._segments[-1].stop if self._segments else 0
+
+    def search(
+        self,
+        vector: Floats,
+        k: int,
+        ceiling: int | None = None,
+        rows: Rows | None = None,
+        accept: Accept | None = None,
+    ) -> Found:
+        """Finds the nearest rows.
+
+        Args:
+            vector: Shape (dimension,), finite.
+            k: How many at most.
+            ceiling: None for now, else a version: rows that lived then.
+            rows: Only among these rows, ascending. None: among all.
+            accept: Only rows that it accepts. None: all.
+
+        Returns:
+            (rows, scores), best first; of equal scores the older row first. A score is the cosine, the inner
+            product, or the negative squared distance.
+        """
+        query = unit(vector) if self.metric == COSINE else vector
+        if ceiling is not None and rows is None:
+            rows = self.alive_rows(ceiling)
+        elif rows is not None:
+            rows = rows[self.alive(rows, ceiling)]
+        if rows is None:
+            if accept is None:
+                return self._search_all(query, k)
+            if self._segments and not accept.is_complete():
+                found = self._search_hoping(query, k, accept)
+                if found is not None:
+                    return found
+            rows = accept.matching(self.count)
+            rows = rows[self.alive(rows, None)]
+        elif accept is not None and len(rows):
+            rows = rows[accept.check(rows)]
+        return self._search_among(query, k, rows)
+
+    def _search_all(self, query: Floats, k: int) -> Found:
+        """Among all rows that live now."""
+        segments = self._segments
+        if len(segments) == 1 and segments[0].stop == self.count and not segments[0].dead:
+            found = self._from_segment(query, k, segments[0], None, 1.0)
+            if found is not None:  # the usual case of a store at rest, kept short
+                return ranked(found[0].tolist(), found[1].tolist())
+        parts = []
+        for segment in segments:
+            passes = self._is_alive if segment.dead else None
+            share = 1 - segment.dead / segment.count
+            part = self._from_segment(query, k, segment, passes, share)
+            parts.append(self._best(query, k, self._living(segment.labels)) if part is None else part)
+        parts.append(self._best(query, k, self._living(np.arange(self.sealed_count, self.count))))
+        return merged(parts, k)
+
+    def _search_hoping(self, query: Floats, k: int, accept: Accept) -> Found | None:
+        """Among rows that live and pass, hoping that many do; None where too few of the nearest passed."""
+
+        def passes(rows: Rows) -> NDArray[np.bool_]:
+            return self._is_alive(rows) & accept.check(rows)
+
+        parts = []
+        for segment in self._segments:
+            part = self._from_segment(query, k, segment, passes, HOPED_SHARE)
+            if part is None:
+                return None
+            parts.append(part)
+        tail = self._living(np.arange(self.sealed_count, self.count))
+        parts.append(self._best(query, k, tail[accept.check(tail)]))
+        return merged(parts, k)
+
+    def _search_among(self, query: Floats, k: int, rows: Rows) -> Found:
+        """Among these rows."""
+        if len(rows) <= GATHER_ROWS_MAX or not self._segments:
+            return merged([self._best(query, k, rows)], k)
+        mask = np.zeros(self.count, np.bool_)
+        mask[rows] = True
+        parts = []
+        for segment in self._segments:
+            inside = segment.labels[mask[segment.labels]]
+            share = len(inside) / segment.count
+            part = self._from_segment(query, k, segment, mask.__getitem__, share) if share else None
+            parts.append(self._best(query, k, inside) if part is None else part)
+        unsealed = np.concatenate((self._cold, np.arange(self.sealed_count, self.count)))
+        parts.append(self._best(query, k, unsealed[mask[unsealed]]))
+        return merged(parts, k)
+
+    def _from_segment(
+        self, query: Floats, k: int, segment: Segment, passes: Passes | None, share: float
+    ) -> tuple[Rows, Floats] | None:
+        """Returns the `k` best rows of a segment that pass, or None where an exact scan must find them.
+
+        Args:
+            query: Scaled for the metric.
+            k: How many.
+            segment: Where.
+            passes: Says of rows whether they pass. None: all do.
+            share: About which part of the segment's rows passes, above 0.
+        """
+        wanted = k if passes is None else int(1.3 * k / share) + 8
+        while wanted <= max(OVERFETCH_MAX, k) and wanted <= segment.count >> 2:
+            found = segment.nearest(query, wanted)
+            if found is None:
+                return None
+            rows, distances = found
+            if passes is not None:
+                keep = passes(rows)
+                rows, distances = rows[keep], distances[keep]
+            if len(rows) >= k:
+                return rows[:k], -distances[:k] if self.metric == L2 else 1 - distances[:k]
+            wanted *= 4
+        return None
+
+    def _is_alive(self, rows: Rows) -> NDArray[np.bool_]:
+        return np.equal(self._died[rows], ALIVE)
+
+    def _living(self, rows: Rows) -> Rows:
+        return rows if self.live_count == self.count else rows[self._died[rows] == ALIVE]
+
+    def _best(self, query: Floats, k: int, rows: Rows) -> tuple[Rows, Floats]:
+        """Compares each of these rows (ascending) with the query; returns the `k` best, in no order."""
+        if not len(rows):
+            return rows, np.empty(0, np.float32)
+        scores = self._scores(query, rows)
+        if len(rows) <= k:
+            return rows, scores
+        worst = np.partition(scores, len(rows) - k)[len(rows) - k]
+        best = np.flatnonzero(scores > worst)
+        ties = np.flatnonzero(scores == worst)[: k - len(best)]  # the oldest of them
+        best = np.concatenate((best, ties))
+        return rows[best], scores[best]
+
+    def _scores(self, query: Floats, rows: Rows) -> Floats:
+        first, last = int(rows[0]), int(rows[-1])
+        bits = self._chunk_bits
+        dense = last - first + 1 == len(rows)
+        parts = []
+        for number in range(first >> bits, (last >> bits) + 1):
+            base = number << bits
+            if dense:
+                vectors = self._chunks[number][max(0, first - base) : last + 1 - base]
+            else:
+                low, high = rows.searchsorted((base, base + (1 << bits)))
+                if low == high:
+                    continue
+                vectors = self._chunks[number][rows[low:high] - base]
+            parts.append(self._compare(query, vectors))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _compare(self, query: Floats, vectors: Floats) -> Floats:
+        scores: Floats
+        if self.metric == COSINE:
+            scores = vectors @ query
+            return scores
+        with np.errstate(all="ignore"):  # components may be finite and their products not
+            if self.metric == DOT:
+                scores = vectors @ query
+            else:  # not by the binomial formula, which loses what near vectors differ by
+                difference = vectors - query
+                scores = -np.einsum("ij,ij->i", difference, difference)
+        scores[np.isnan(scores)] = -np.inf
+        return scores
+
+    # Indexing
+
+    @property
+    def index_pending(self) -> bool:
+        """Whether `index_job` should be called again: a job is out, or there are rows worth a graph."""
+        if self._job is not None:
+            return True
+        tail = self.count - self.sealed_count
+        if tail >= self.seal_rows or (tail >= QUIET_ROWS and self._extensible() is not None):
+            return load_hnswlib() is not None
+        return self._decayed() is not None or len(self._segments) > SEGMENTS_MAX
+
+    def index_job(self) -> IndexJob | None:
+        """Returns the next graph to build, or None where there is none to build now.
+
+        At most one job is out at a time. A small tail is sealed once no row was added since the call before.
+        """
+        quiet = self.count == self._count_at_poll
+        self._count_at_poll = self.count
+        if self._job is not None or load_hnswlib() is None:
+            return None
+        decayed = self._decayed()
+        tail = self.count - self.sealed_count
+        if decayed is not None:
+            self._job = self._job_for(decayed.start, decayed.stop, None)
+        elif tail >= self.seal_rows:
+            first = self._absorbing(len(self._segments), tail)
+            start = self._segments[first].start if first < len(self._segments) else self.sealed_count
+            base = self._extensible() if first == len(self._segments) else None
+            self._job = self._job_for(start, self.count, base)
+        elif quiet and tail >= QUIET_ROWS and (base := self._extensible()) is not None:
+            self._job = self._job_for(self.sealed_count, self.count, base)
+        elif len(self._segments) > SEGMENTS_MAX:
+            last = self._segments[-1]
+            first = min(self._absorbing(len(self._segments) - 1, last.count), len(self._segments) - 2)
+            self._job = self._job_for(self._segments[first].start, last.stop, None)
+        return self._job
+
+    def _extensible(self) -> Segment | None:
+        """The last segment, where copying it to add to it is cheap."""
+        if not self._segments:
+            return None
+        last = self._segments[-1]
+        return last if 4 * self.dimension * last.count <= EXTEND_BYTES_MAX else None
+
+    def _decayed(self) -> Segment | None:
+        for segment in self._segments:
+            if segment.dead > DEAD_SHARE_MAX * segment.count:
+                return segment
+        return None
+
+    def _absorbing(self, end: int, rows: int) -> int:
+        """From which segment on to build one anew, given `rows` rows behind segment `end`.
+
+        A segment that is not larger than all that comes behind it is built anew with it, so that a row is
+        linked about log2(rows) times in its life.
+        """
+        while end > 0 and self._segments[end - 1].count <= rows:
+            end -= 1
+            rows += self._segments[end].count
+        return end
+
+    def _job_for(self, start: int, stop: int, base: Segment | None) -> IndexJob:
+        labels = np.flatnonzero(self._died[start:stop] == ALIVE) + start
+        bounds = (base.start if base else start, stop)
+        space = "l2" if self.metric == L2 else "ip"
+        chunks, bits = list(self._chunks), self._chunk_bits
+
+        def read(rows: Rows) -> Floats:
+            return read_rows(chunks, bits, rows)
+
+        return IndexJob(space, self.dimension, read, labels, base, bounds, self._finish)
+
+    def _finish(self, segment: Segment | None) -> None:
+        self._job = None
+        if segment is None:
+            return
+        others = [s for s in self._segments if s.stop <= segment.start or s.start >= segment.stop]
+        segment.dead = int(np.count_nonzero(self._died[segment.labels] != ALIVE))
+        self._segments = sorted((s for s in (*others, segment) if s.count), key=lambda s: s.start)
+        sealed = np.zeros(self.sealed_count, np.bool_)
+        for each in self._segments:
+            sealed[each.labels] = True
+        self._cold = np.flatnonzero(~sealed)

@@ -1,0 +1,63 @@
+"""Arithmetic on vectors that stores, segments and searches share."""
+
+from __future__ import annotations
+
+from operator import neg
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.int64]
+"""Row numbers of a store."""
+
+Floats = NDArray[np.float32]
+"""Components, scores or distances."""
+
+Found = tuple[list[int], list[float]]
+"""Rows and their scores, best first."""
+
+
+def read_rows(chunks: list[Floats], bits: int, rows: Rows) -> Floats:
+    """Returns a copy of these rows (ascending) out of chunks of `1 << bits` rows."""
+    parts = []
+    for number in range(int(rows[0]) >> bits, (int(rows[-1]) >> bits) + 1):
+        base = number << bits
+        low, high = rows.searchsorted((base, base + (1 << bits)))
+        if low < high:
+            parts.append(chunks[number][rows[low:high] - base])
+    return np.concatenate(parts)
+
+
+def unit(vector: Floats) -> Floats:
+    """Returns the vector scaled to length one; a zero vector stays as it is and is near nothing."""
+    exact = vector.astype(np.float64)  # squares of float32 fit, whatever their size
+    length = float(np.dot(exact, exact)) ** 0.5
+    return vector if length == 0 else (exact / length).astype(np.float32)
+
+
+def unit_rows(vectors: Floats) -> Floats:
+    """Returns each row scaled to length one."""
+    if len(vectors) == 1:
+        return unit(vectors[0]).reshape(vectors.shape)
+    exact = vectors.astype(np.float64)
+    lengths = np.sqrt(np.einsum("ij,ij->i", exact, exact))
+    lengths[lengths == 0] = 1
+    exact /= lengths[:, None]
+    return exact.astype(np.float32)
+
+
+def ranked(rows: list[int], scores: list[float]) -> Found:
+    """Orders by score, best first; of equal scores the older row first."""
+    order = sorted(zip(map(neg, scores), rows, strict=True))
+    return [pair[1] for pair in order], [-pair[0] for pair in order]
+
+
+def merged(parts: list[tuple[Rows, Floats]], k: int) -> Found:
+    """Returns the `k` best of several results, ranked."""
+    rows: list[int] = []
+    scores: list[float] = []
+    for part in parts:
+        rows += part[0].tolist()
+        scores += part[1].tolist()
+    rows, scores = ranked(rows, scores)
+    return rows[:k], scores[:k]
