@@ -33,6 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _stop_when_stdin_closes() -> None:
-    while sys.stdin.buffer.read(4096):
+    # Below Python's own buffer, whose lock this thread would hold while the interpreter shuts down.
+    while os.read(sys.stdin.fileno(), 4096):
         pass
     os.kill(os.getpid(), signal.SIGTERM)

@@ -71,7 +71,7 @@ def _chains(outcome: Outcome) -> str:
     agree = "agree" if outcome.replicas_agree else "DO NOT AGREE"
     return (
         f"Hash chains of {chains.streams} ticket streams, {count(chains.events)} events: {verdict}.\n"
-        f"All {outcome.nodes} replicas of the {outcome.shards} shards {agree} on the hash of what they applied."
+        f"All {outcome.nodes} replicas of {outcome.shards} shards {agree} on the hash of what they applied."
     )
 
 

@@ -1,0 +1,111 @@
+"""`memraft bench vector`: the nearest ten of many clustered vectors, in process, against the exact answer."""
+
+import argparse
+import time
+from collections.abc import Iterator
+
+import msgspec
+
+from memraft import Memory
+from memraft_server.cli.bench.clustered import Clustered, clustered, exact_neighbours, recall
+from memraft_server.cli.bench.result import Figure, at_least, at_most, figure, render, report
+from memraft_server.cli.figures import latencies
+from memraft_server.cli.output import Progress, print_json, progress
+
+K = 10
+DIMENSION = 384
+COLLECTION = "bench"
+VECTORS_A_CALL = 1_000
+SEED = 20_260_101
+
+SETTLE_ROUNDS_MAX = 600
+SETTLE_INTERVAL_S = 0.1
+SETTLED_ROUNDS = 5
+"""The index is built beside the calls; it is settled when this many rounds took as long as each other."""
+
+
+class Scale(msgspec.Struct, frozen=True):
+    """How many vectors to search in, how many queries make a round, and how many rounds there are."""
+
+    sizes: tuple[int, ...]
+    queries: int
+    rounds: int
+
+
+FULL = Scale(sizes=(10_000, 100_000), queries=1_000, rounds=5)
+QUICK = Scale(sizes=(1_000, 4_000), queries=50, rounds=1)
+
+P50_TARGETS = {10_000: at_most(60)}
+RECALL_TARGETS = {10_000: at_least(0.95), 100_000: at_least(0.95)}
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measures everything and prints it. The exit status is 0 whether targets are reached or not."""
+    scale = QUICK if arguments.quick else FULL
+    with progress(quiet=arguments.json) as shown:
+        figures = [each for size in scale.sizes for each in _size(size, scale, shown)]
+    result = report("vector", arguments.quick, figures)
+    if arguments.json:
+        print_json(result)
+    else:
+        print(render(result))
+    return 0
+
+
+def _size(size: int, scale: Scale, shown: Progress) -> Iterator[Figure]:
+    title = f"k-NN, k={K}, {size:,} vectors of {DIMENSION}"
+    shown.step(f"{title}: drawing them …")
+    data = clustered(size, scale.queries, DIMENSION, SEED)
+    exact = exact_neighbours(data.vectors, data.queries, K)
+    with Memory(agent="bench", namespace="acme/bench") as memory:
+        began = time.perf_counter()
+        _store(memory, data, shown, title)
+        stored_s = time.perf_counter() - began
+        shown.step(f"{title}: waiting for the index …")
+        _settle(memory, data)
+        settled_s = time.perf_counter() - began
+        shown.step(f"{title}: searching …")
+        rounds = [_search(memory, data) for _ in range(scale.rounds + 1)][1:]
+    timings = [latencies(durations) for durations, _ in rounds]
+    shares = [recall(found, exact) for _, found in rounds]
+    p99 = max(each.p99_us for each in timings)
+    yield figure(
+        f"{title}, p50", "us", [each.p50_us for each in timings], P50_TARGETS.get(size), {"p99": p99}
+    )
+    yield figure(f"{title}, recall", "share", shares, RECALL_TARGETS.get(size))
+    yield figure(f"{title}, stored", "per_s", [size / stored_s], detail={"indexed after": settled_s * 1e6})
+
+
+def _store(memory: Memory, data: Clustered, shown: Progress, title: str) -> None:
+    memory.create_collection(COLLECTION, DIMENSION, metric="cosine")
+    for start in range(0, len(data.vectors), VECTORS_A_CALL):
+        rows = data.vectors[start : start + VECTORS_A_CALL]
+        memory.upsert_many(COLLECTION, [str(start + place) for place in range(len(rows))], rows)
+        shown.update(f"{title}: stored {start + len(rows):,}")
+
+
+def _settle(memory: Memory, data: Clustered) -> None:
+    """Waits until the index is built: until searches stop getting faster."""
+    recent: list[float] = []
+    for _ in range(SETTLE_ROUNDS_MAX):
+        queries = data.queries[:50]
+        began = time.perf_counter()
+        for query in queries:
+            memory.search(COLLECTION, query, k=K)
+        recent = [*recent[-SETTLED_ROUNDS + 1 :], time.perf_counter() - began]
+        if len(recent) == SETTLED_ROUNDS and max(recent) < 1.25 * min(recent):
+            return
+        time.sleep(SETTLE_INTERVAL_S)
+
+
+def _search(memory: Memory, data: Clustered) -> tuple[list[float], list[list[int]]]:
+    """Searches for every query once: durations in seconds, and the places found."""
+    clock = time.perf_counter
+    durations: list[float] = []
+    found: list[list[int]] = []
+    for query in data.queries:
+        began = clock()
+        matches = memory.search(COLLECTION, query, k=K)
+        durations.append(clock() - began)
+        found.append([int(match.id) for match in matches])
+    return durations, found
