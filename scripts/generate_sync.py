@@ -1,8 +1,9 @@
 """Generates the synchronous client from the asynchronous one; with --check, compares instead.
 
-Every module of `client/memraft/_async` becomes one of `_sync` by replacing tokens (`async def` -> `def`, `await x`
--> `x`, `AsyncMemory` -> `Memory`), in the manner of unasync, and is then formatted. What cannot be replaced token
-by token, because threads and event loops differ, is in `io.py`, which both folders have written by hand.
+Every module of `client/memraft/_async` becomes one of `_sync` by replacing tokens (`async def` -> `def`,
+`await x` -> `x`, `AsyncMemory` -> `Memory`), in the manner of unasync, and is then formatted. What cannot
+be replaced token by token, because threads and event loops differ, is in `io.py`, which both folders have
+written by hand.
 """
 
 import argparse

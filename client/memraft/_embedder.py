@@ -1,10 +1,10 @@
 """The built-in embedder: words, pairs of words and pieces of words, hashed into a vector.
 
-It needs no download, no key and no GPU, and takes some tens of microseconds a text. What it can do: find texts
-that share words, word pairs, or parts of words with the query, whatever their inflection or order, in any
-language that writes words apart, and forgive most typing mistakes. What it cannot do: know that "car" and
-"automobile" mean the same, or understand negation, time or grammar. For meaning, pass `embedder=` a model of
-your choice.
+It needs no download, no key and no GPU, and takes some tens of microseconds a text. What it can do: find
+texts that share words, word pairs, or parts of words with the query, whatever their inflection or order,
+in any language that writes words apart, and forgive most typing mistakes. What it cannot do: know that
+"car" and "automobile" mean the same, or understand negation, time or grammar. For meaning, pass
+`embedder=` a model of your choice.
 
 The method is feature hashing with signs (Weinberger et al., "Feature Hashing for Large Scale Multitask
 Learning", 2009) over words, bigrams and character n-grams as in fastText (Bojanowski et al., 2017), with
@@ -16,6 +16,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from math import log, sqrt
 from typing import Any, TypeAlias
 from zlib import crc32
@@ -159,7 +160,7 @@ class HashedNgrams:
 
     def _pairs(self, words: list[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         slots, weights = [], []
-        for first, second in dict.fromkeys(zip(words, words[1:], strict=False)):
+        for first, second in dict.fromkeys(pairwise(words)):
             slot, sign = self._place(f"p{first} {second}".encode(errors="replace"))
             common = first in _COMMON or second in _COMMON
             slots.append(slot)
@@ -177,8 +178,8 @@ class HashedNgrams:
 def fingerprint_of(embedder: Embedder, dimension: int) -> str:
     """Returns what names the model behind an embedder.
 
-    Its attribute `fingerprint` if that is a non-empty string; else `module.name:dimension` of the callable, which
-    tells models of equal dimension apart only if their callables have different names.
+    Its attribute `fingerprint` if that is a non-empty string; else `module.name:dimension` of the
+    callable, which tells models of equal dimension apart only if their callables have different names.
     """
     given = getattr(embedder, "fingerprint", None)
     if isinstance(given, str) and given:

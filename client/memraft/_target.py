@@ -61,8 +61,8 @@ def read_target(
     addresses = _addresses(target)
     if certs is None and not insecure:
         raise ConfigurationError(
-            f"certs= is needed for {addresses[0]}: the directory with {CA_FILE}, {CERTIFICATE_FILE} and {KEY_FILE} "
-            "that `memraft certs issue` makes (or insecure=True for nodes without TLS)"
+            f"certs= is needed for {addresses[0]}: the directory with {CA_FILE}, {CERTIFICATE_FILE} and "
+            f"{KEY_FILE} that `memraft certs issue` makes (or insecure=True for nodes without TLS)"
         )
     certificates = _certificates(Path(certs)) if certs is not None else None
     return ClusterTarget(addresses=addresses, certificates=certificates, timeout_s=timeout_s)

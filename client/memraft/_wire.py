@@ -111,7 +111,8 @@ def read_context(consistency: Consistency, at: At) -> common_pb2.ReadContext:
     """Returns the context of a read.
 
     Raises:
-        InvalidArgument: the consistency is none of the three, or `at` is not a datetime with a zone or an index.
+        InvalidArgument: the consistency is none of the three, or `at` is not a datetime with a zone or an
+        index.
     """
     level = _CONSISTENCY.get(consistency)
     if level is None:
@@ -142,7 +143,7 @@ def vector_bytes(vector: Any, name: str = "vector") -> bytes:
 
 
 def matrix_bytes(vectors: Any, name: str, dimensions: int = 2) -> tuple[bytes, int]:
-    """Returns vectors as float32 little-endian bytes, one after the other, and how many components each has."""
+    """Returns vectors as float32 little-endian bytes, one after the other, and their dimension."""
     try:
         array: npt.NDArray[np.float32] = np.asarray(vectors, dtype="<f4")
     except (TypeError, ValueError) as error:

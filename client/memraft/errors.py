@@ -97,7 +97,8 @@ class QuotaExceeded(MemraftError):
     """The tenant's quota is used up. The client never waits for a quota by itself.
 
     Attributes:
-        limit: which limit, such as ``operations_per_second`` or ``bytes``; empty where the server did not say.
+        limit: which limit, such as ``operations_per_second`` or ``bytes``; empty where the server did not
+            say.
         retry_after_s: seconds after which another try may succeed; None where waiting does not help.
     """
 

@@ -1,8 +1,8 @@
 """What calls return: frozen values.
 
 Times come as integers of microseconds since the Unix epoch (`time_us`) and, computed when asked for, as aware
-datetimes in UTC (`at`). A version is one integer, `log_index << 20 | position in the entry`; `log_index` shows
-the part of it that every read takes as `at=`.
+datetimes in UTC (`at`). A version is one integer, `log_index << 20 | position in the entry`; `log_index`
+shows the part of it that every read takes as `at=`.
 """
 
 from collections.abc import Iterator
@@ -277,7 +277,7 @@ class Results(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     time_us: int
     """Commit time of that index in microseconds since the Unix epoch."""
     age_us: int = 0
-    """With `consistency="stale"`: microseconds since the replica last heard from a leader. 0 on the leader."""
+    """For a stale read: microseconds since the replica last heard from a leader. 0 on the leader."""
     next_cursor: str = ""
     """Pass it as `cursor=` for the next page. Empty: this was the last one."""
 

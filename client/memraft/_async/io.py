@@ -1,4 +1,4 @@
-"""What differs between the two facades: how to wait, to lock, to call. Its twin in `_sync` is written by hand."""
+"""What differs between the facades: how to wait, to lock, to call. Its twin in `_sync` is by hand, too."""
 
 import asyncio
 import inspect
@@ -21,6 +21,25 @@ Call = Callable[..., Any]
 
 sleep = asyncio.sleep
 
+INTERRUPTED = (asyncio.CancelledError, grpc.aio.UsageError)
+"""What a call under way raises when its channel is closed."""
+
+
+def is_cancelled() -> bool:
+    """Whether somebody cancelled this task."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def acquire(lock: Lock | Slots, timeout_s: float) -> bool:
+    """Waits for a lock or a slot; False when the time is up."""
+    if not lock.locked():
+        return await lock.acquire()
+    try:
+        return await asyncio.wait_for(lock.acquire(), max(0.0, timeout_s))
+    except TimeoutError:
+        return False
+
 
 def open_channel(
     address: str, credentials: grpc.ChannelCredentials | None, options: list[tuple[str, Any]]
@@ -39,5 +58,6 @@ async def in_thread(function: Callable[..., R], *arguments: Any) -> R:
 async def call_embedder(embedder: Embedder, text: str) -> Any:
     """Calls an embedder: awaited if it is a coroutine function, else in a thread."""
     if inspect.iscoroutinefunction(embedder) or inspect.iscoroutinefunction(type(embedder).__call__):
-        return await embedder(text)
+        vector: Any = embedder(text)
+        return await vector
     return await asyncio.to_thread(embedder, text)

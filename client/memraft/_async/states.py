@@ -39,7 +39,8 @@ class AsyncStateCalls(AsyncCalls):
             expected_version: the version it must have; 0: there must be none.
 
         Returns:
-            `.swapped`, `.version` (the record's now; 0: there is none) and, where it was not swapped, `.current`.
+            `.swapped`, `.version` (the record's now; 0: there is none) and, where it was not swapped,
+            `.current`.
         """
         request = operations.cas(self._where, name, value, expected_version, False)
         return operations.cas_done(request, await self._link.write(_CAS, request))

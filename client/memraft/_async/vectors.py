@@ -38,7 +38,8 @@ class AsyncVectorCalls(AsyncCalls):
             collection: its name: 1 to 128 bytes of UTF-8 without control characters.
             dimension: components of its vectors, 1 to 4,096.
             metric: how nearness is measured.
-            fingerprint: what makes its vectors (model, normalisation); checked wherever a write or search names one.
+            fingerprint: what makes its vectors (model, normalisation); checked wherever a write or search
+                names one.
 
         Raises:
             CollectionMismatch: it exists with other settings.
@@ -98,7 +99,8 @@ class AsyncVectorCalls(AsyncCalls):
         Args:
             collection: which one.
             ids: at most 10,000.
-            vectors: shape (len(ids), dimension): rows of numbers or an array; sent as float32, must be finite.
+            vectors: shape (len(ids), dimension): rows of numbers or an array; sent as float32, must be
+                finite.
             metadatas: an object for each, or None.
             fingerprint: what made the vectors; if given, it must be the collection's.
 
@@ -139,8 +141,9 @@ class AsyncVectorCalls(AsyncCalls):
             collection: which one.
             vector: shape (dimension,), as in `upsert`.
             k: how many, 1 to 1,000.
-            filter: only those whose metadata pass, such as `{"lang": "en", "year": {"$gte": 2020}}`. Operators:
-                `$eq $ne $lt $lte $gt $gte $in $exists $prefix $contains` on a field; `$and $or $not` over filters.
+            filter: only those whose metadata pass, such as `{"lang": "en", "year": {"$gte": 2020}}`.
+                Operators: `$eq $ne $lt $lte $gt $gte $in $exists $prefix $contains` on a field; `$and $or
+                $not` over filters.
             fingerprint: what made the vector; if given, it must be the collection's.
             at: as of an aware datetime or a log index; None: now.
             consistency: how fresh; None: as this memory was opened with.

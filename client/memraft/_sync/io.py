@@ -1,4 +1,6 @@
-"""What differs between the two facades: how to wait, to lock, to call. Written by hand, unlike its siblings."""
+"""What differs between the two facades: how to wait, to lock, to call. By hand, unlike its siblings."""
+
+from __future__ import annotations
 
 import threading
 import time
@@ -19,6 +21,19 @@ Channel = grpc.Channel
 Call = Callable[..., Any]
 
 sleep = time.sleep
+
+INTERRUPTED = (ValueError,)
+"""What a call raises when its channel is closed."""
+
+
+def is_cancelled() -> bool:
+    """Threads are not cancelled."""
+    return False
+
+
+def acquire(lock: threading.Lock | threading.Semaphore, timeout_s: float) -> bool:
+    """Waits for a lock or a slot; False when the time is up."""
+    return lock.acquire(timeout=max(0.0, timeout_s))
 
 
 def open_channel(

@@ -40,8 +40,8 @@ class MemoryCalls(Calls):
             salience: how much it matters, from 0 to 1.
             metadata: an object to filter by.
             embedding: shape (dimension,), made by the caller; None: the embedder makes it from the text.
-            fingerprint: what made the embedding; all memories of a namespace share one. None: the embedder's; for
-                an `embedding` without an `embedder=`, `caller:<dimension>`.
+            fingerprint: what made the embedding; all memories of a namespace share one. None: the
+                embedder's; for an `embedding` without an `embedder=`, `caller:<dimension>`.
             id: replace the memory with this id; empty: a new memory with a new id, which the result tells.
 
         Raises:

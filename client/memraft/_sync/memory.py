@@ -31,9 +31,10 @@ LOCAL_NAMESPACE = "default"
 class Memory(KvCalls, StreamCalls, StateCalls, VectorCalls, MemoryCalls, RunCalls):
     """A memory that agents share.
 
-    `Memory()` runs in this process and needs no server, no key and no network. `Memory(path="dir")` does too
-    and is durable: what is acknowledged is synced to that directory. `Memory("host:port,host:port",
-    certs="dir")` talks to a cluster. The calls are the same in all three.
+    `Memory()` runs in this process and needs no server, no key and no network.
+    `Memory(path="dir")` does too and is durable: what is acknowledged is synced to that directory.
+    `Memory("host:port,host:port", certs="dir")` talks to a cluster. The calls are the same in all
+    three.
 
     It connects with its first call, and is best closed: `with Memory(...) as m:`.
 
@@ -41,15 +42,16 @@ class Memory(KvCalls, StreamCalls, StateCalls, VectorCalls, MemoryCalls, RunCall
         target: addresses of nodes of a cluster, `host:port`, separated by commas or in a sequence; one that
             answers is enough, it knows the others. None: in process.
         path: directory of the log of a durable memory in process, made when missing; one process at a time.
-        agent: who writes. On a cluster: the certificate's agent or one below it (`support/worker-3`); None: the
-            certificate's. In process: any name; None: `local`.
+        agent: who writes. On a cluster: the certificate's agent or one below it (`support/worker-3`);
+            None: the certificate's. In process: any name; None: `local`.
         namespace: where calls read and write, such as `acme/support`; on a cluster its first segment is the
             certificate's tenant. None: `default`, in process only.
         certs: directory with `ca.pem`, `cert.pem` and `key.pem`, as `memraft certs issue` makes it.
-        embedder: makes the embeddings of `remember` and `recall` from text: any callable `str -> numbers`. Its
-            attribute `fingerprint` names the model; without one it is known as `module.name:dimension`, which tells
-            two models apart only by the names of their callables. None: the built-in one, which needs no download and
-            finds shared words and parts of words, not meaning.
+        embedder: makes the embeddings of `remember` and `recall` from text: any callable `str ->
+            numbers`. Its attribute `fingerprint` names the model; without one it is known as
+            `module.name:dimension`, which tells two models apart only by the names of their callables.
+            None: the built-in one, which needs no download and finds shared words and parts of words, not
+            meaning.
         timeout_s: seconds that a call may take altogether, retries included.
         consistency: of reads that say nothing else: `session`, `linearizable` or `stale`.
         insecure: talk to a cluster without TLS and without an identity; only for nodes that were started so.
@@ -103,7 +105,8 @@ class Memory(KvCalls, StreamCalls, StateCalls, VectorCalls, MemoryCalls, RunCall
         tool: str | None = None,
         consistency: Consistency | None = None,
     ) -> "Memory":
-        """Returns a view of the same memory from elsewhere; it shares the connection, and closing one closes both.
+        """Returns a view of the same memory from elsewhere; it shares the connection, and closing one
+        closes both.
 
         Args:
             namespace: where calls read and write; None: as here.
@@ -127,7 +130,8 @@ class Memory(KvCalls, StreamCalls, StateCalls, VectorCalls, MemoryCalls, RunCall
         return view
 
     def batch(self, *, errors: Literal["raise", "return"] = "raise") -> Batch:
-        """Returns a builder that sends many writes as one: `with m.batch() as b: b.put(...); b.append(...)`.
+        """Returns a builder that sends many writes as one: `with m.batch() as b: b.put(...);
+        b.append(...)`.
 
         Args:
             errors: what to do where operations were refused, once all outcomes are in `b.results`: `raise`

@@ -1,8 +1,230 @@
 # Generated from _async/remote.py by scripts/generate_sync.py: edit that one.
 
-"""temporary"""
+"""The link to a cluster: sends each call to a node that can do it, until it is done or time is up."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+
+from memraft_proto.methods import Method
+from memraft_proto.sharding import tenant_of
+from memraft_proto.v1 import cluster_pb2
+
+from .. import _status, errors
+from .._course import Course, index_reader
+from .._diagnose import diagnose
+from .._router import MAP_AGE_MIN_S, Router
+from .._target import ClusterTarget
+from .base import METHOD
+from .io import (
+    INTERRUPTED,
+    Call,
+    Channel,
+    Lock,
+    Slots,
+    acquire,
+    in_thread,
+    is_cancelled,
+    open_channel,
+    sleep,
+)
+
+_SHARD_MAP = METHOD["GetShardMap"]
+
+MAP_TIMEOUT_S = 1.0
+_CLOSED_MEANWHILE = "this memory was closed while a call was under way: a write may have been applied"
+CALLS_MAX = 4_096
+"""Writes under way at once; further ones wait."""
+CHANNEL_OPTIONS: list[tuple[str, Any]] = [
+    # Retries are ours: they know leaders and sessions.
+    ("grpc.enable_retries", 0),
+    # A node that comes back is found within half a second; gRPC's own default is up to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1_000),
+    ("grpc.max_reconnect_backoff_ms", 500),
+    # A node that vanished without a word is noticed; servers allow a ping every 10 s.
+    ("grpc.keepalive_time_ms", 15_000),
+    ("grpc.keepalive_timeout_ms", 2_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    # MultiGet replies with up to 32 MiB.
+    ("grpc.max_receive_message_length", 64 << 20),
+    ("grpc.max_send_message_length", 64 << 20),
+]
 
 
 class RemoteLink:
-    def __init__(self, cluster):
-        pass
+    """Channels to the nodes, one each, and the routing of calls over them.
+
+    It is not to be used across a fork: gRPC's threads do not survive one.
+
+    Args:
+        cluster: where it is.
+    """
+
+    head: Callable[[str, str], bytes | None] | None = None
+
+    def __init__(self, cluster: ClusterTarget) -> None:
+        self._cluster = cluster
+        self._router = Router(cluster.addresses)
+        certificates = cluster.certificates
+        self._credentials = certificates.credentials() if certificates is not None else None
+        self._channels: dict[str, Channel] = {}
+        self._calls: dict[tuple[str, str], Call] = {}
+        self._opening = threading.Lock()
+        self._finding = Lock()
+        self._asked_at_s = float("-inf")
+        self._unreachable: list[errors.MemraftError] = []
+        self._slots = Slots(CALLS_MAX)
+        self._is_closed = False
+
+    def write(self, method: Method, request: Any) -> Any:
+        """Sends a write until it is answered. Raises MemraftError; OutcomeUnknown where it may be applied."""
+        deadline_s = time.monotonic() + self._cluster.timeout_s
+        shard = self._shard(request.namespace, deadline_s)
+        if not acquire(self._slots, deadline_s - time.monotonic()):
+            raise errors.Overloaded(
+                f"{CALLS_MAX} writes of this client wait for an answer, at most {CALLS_MAX}"
+            )
+        tenant = tenant_of(request.namespace)
+        course = Course(self._router, shard, deadline_s, is_write=True, needs_leader=True)
+        try:
+            while True:
+                session, number = self._router.begin(shard, tenant)
+                context = request.context
+                context.client_id = session.client_id
+                context.request_number = number
+                course.begin_session(session)
+                try:
+                    response = self._run(method, request, course)
+                finally:
+                    self._router.end(session, number)
+                if response is not None:
+                    break
+                self._router.renew(shard, tenant, session)
+        finally:
+            self._slots.release()
+        self._router.note_seen(shard, index_reader(method)(response))
+        return response
+
+    def read(self, method: Method, request: Any) -> Any:
+        """Asks until there is an answer. Raises MemraftError."""
+        deadline_s = time.monotonic() + self._cluster.timeout_s
+        shard = self._shard(request.namespace, deadline_s)
+        course = Course.of_read(self._router, shard, deadline_s, request.context)
+        response = self._run(method, request, course)
+        self._router.note_seen(shard, response.stamp.applied_index)
+        return response
+
+    def close(self) -> None:
+        """Closes all channels; calls under way fail."""
+        with self._opening:
+            self._is_closed = True
+            channels = list(self._channels.values())
+            self._channels.clear()
+            self._calls.clear()
+        for channel in channels:
+            channel.close()
+
+    # -- one call --------------------------------------------------------------------------------------
+
+    def _run(self, method: Method, request: Any, course: Course) -> Any:
+        """Sends a call along its course. Returns None where a new session is needed."""
+        while True:
+            address = course.address()
+            if address is None:
+                self._find(course)
+                continue
+            course.stamp(request)
+            try:
+                response = self._call(address, method)(request, timeout=course.attempt_timeout_s())
+            except INTERRUPTED as failure:
+                if self._is_closed and not is_cancelled():
+                    raise errors.ClosedError(_CLOSED_MEANWHILE) from failure
+                raise
+            except grpc.RpcError as failure:
+                if self._is_closed:
+                    raise errors.ClosedError(_CLOSED_MEANWHILE) from failure
+                error = _status.explain(failure, address)
+                if course.is_new_session_needed(error):
+                    return None
+                wait_s = course.failed(address, error)
+                if wait_s:
+                    sleep(wait_s)
+                continue
+            self._router.clear(address)
+            return response
+
+    def _call(self, address: str, method: Method) -> Call:
+        """The callable of one method on one node; its channel connects when it is first used."""
+        found = self._calls.get((address, method.path))
+        if found is not None:
+            return found
+        with self._opening:
+            if self._is_closed:
+                raise errors.ClosedError("this memory is closed")
+            channel = self._channels.get(address)
+            if channel is None:
+                channel = open_channel(address, self._credentials, CHANNEL_OPTIONS)
+                self._channels[address] = channel
+            call: Call = channel.unary_unary(
+                method.path,
+                request_serializer=method.request.SerializeToString,
+                response_deserializer=method.response.FromString,
+            )
+            self._calls[address, method.path] = call
+            return call
+
+    # -- the map ---------------------------------------------------------------------------------------
+
+    def _shard(self, namespace: str, deadline_s: float) -> int:
+        if self._is_closed:
+            raise errors.ClosedError("this memory is closed")
+        if not namespace:
+            raise errors.InvalidArgument(
+                "namespace= is needed on a cluster, such as 'acme/support': its first segment is the tenant"
+            )
+        while (shard := self._router.shard_of(namespace)) is None:
+            self._find(Course(self._router, None, deadline_s, is_write=False, needs_leader=False))
+        return shard
+
+    def _find(self, course: Course) -> None:
+        """Asks for the map, once for all callers that need one. Raises when the course's time is up."""
+        if not acquire(self._finding, course.remaining_s()):
+            raise course.give_up()
+        try:
+            if course.is_lost() and time.monotonic() - self._asked_at_s >= MAP_AGE_MIN_S:
+                self._unreachable = self._ask_for_map(course)
+                self._asked_at_s = time.monotonic()
+        finally:
+            self._finding.release()
+        if course.is_lost():
+            course.note_unreachable(self._unreachable)
+            sleep(course.pause_s())
+        else:
+            course.begin_round()
+
+    def _ask_for_map(self, course: Course) -> list[errors.MemraftError]:
+        """Asks one node after the other until one answers; returns why none did, empty where one did."""
+        failures: list[errors.MemraftError] = []
+        for address in self._router.known_addresses():
+            timeout_s = min(MAP_TIMEOUT_S, course.remaining_s())
+            try:
+                found = self._call(address, _SHARD_MAP)(cluster_pb2.GetShardMapRequest(), timeout=timeout_s)
+            except grpc.RpcError as failure:
+                failures.append(self._explain(address, failure))
+                self._router.suspect(address, is_gone=True)
+                continue
+            self._router.clear(address)
+            self._router.learn(found)
+            return []
+        return failures
+
+    def _explain(self, address: str, failure: Any) -> errors.MemraftError:
+        """Why a node could not be asked, in terms of certificates and ports where that is the matter."""
+        error = _status.explain(failure, address)
+        if error.reason != _status.CONNECT_FAILED and error.reason != _status.CONNECTION_LOST:
+            return error
+        return in_thread(diagnose, address, self._cluster.certificates, error)

@@ -1,0 +1,85 @@
+"""What a failed gRPC call means: its status and the details in its trailer become one of our exceptions.
+
+The details are read with messages of our own contract that are equal to Google's on the wire.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from memraft_proto.v1 import error_pb2
+
+from . import errors
+
+DETAILS_KEY = "grpc-status-details-bin"
+
+CONNECT_FAILED = "CONNECT_FAILED"
+"""Reason of ConnectionFailed where the request cannot have been sent."""
+CONNECTION_LOST = "CONNECTION_LOST"
+"""Reason of ConnectionFailed where it may have been."""
+ATTEMPT_TIMEOUT = "ATTEMPT_TIMEOUT"
+"""Reason of ConnectionFailed where no answer came in time; it may have been sent."""
+
+_NEVER_SENT = (
+    "failed to connect",
+    "Failed to connect",
+    "connections to all backends failing",
+    "DNS resolution",
+)
+"""How gRPC's messages begin or what they contain where it found no connection to send on."""
+
+_BY_CODE: dict[grpc.StatusCode, type[errors.MemraftError]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidArgument,
+    grpc.StatusCode.UNAUTHENTICATED: errors.Unauthenticated,
+    grpc.StatusCode.PERMISSION_DENIED: errors.PermissionDenied,
+    grpc.StatusCode.NOT_FOUND: errors.NotFound,
+}
+
+
+def explain(failure: Any, address: str) -> errors.MemraftError:
+    """Returns the exception for a failed call.
+
+    Args:
+        failure: the grpc.RpcError, of either API.
+        address: who was called.
+    """
+    code: grpc.StatusCode = failure.code()
+    message: str = failure.details() or code.name
+    found = _details(failure.trailing_metadata() or ())
+    if found is not None:
+        info, retry_after_s = found
+        return errors.from_reason(info.reason, message, info.metadata, retry_after_s)
+    if code is grpc.StatusCode.UNAVAILABLE or code is grpc.StatusCode.CANCELLED:
+        is_unsent = any(each in message for each in _NEVER_SENT)
+        reason = CONNECT_FAILED if is_unsent else CONNECTION_LOST
+        return errors.ConnectionFailed(f"{address}: {message}", reason=reason)
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return errors.ConnectionFailed(f"{address}: no answer in time", reason=ATTEMPT_TIMEOUT)
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        if "larger than max" in message:
+            return errors.InvalidArgument(f"{address}: {message}")
+        return errors.Overloaded(f"{address}: {message}")
+    return _BY_CODE.get(code, errors.ServerError)(f"{address}: {code.name}: {message}")
+
+
+def _details(trailer: Iterable[tuple[str, str | bytes]]) -> tuple[error_pb2.ErrorInfo, float | None] | None:
+    """The ErrorInfo and the seconds of the RetryInfo; None where there are no details of ours."""
+    for key, value in trailer:
+        if key != DETAILS_KEY or not isinstance(value, bytes):
+            continue
+        info: error_pb2.ErrorInfo | None = None
+        retry_after_s: float | None = None
+        try:
+            for detail in error_pb2.ErrorStatus.FromString(value).details:
+                name = detail.type_url.rpartition("/")[2]
+                if name == "google.rpc.ErrorInfo":
+                    info = error_pb2.ErrorInfo.FromString(detail.value)
+                elif name == "google.rpc.RetryInfo":
+                    delay = error_pb2.RetryInfo.FromString(detail.value).retry_delay
+                    retry_after_s = delay.seconds + delay.nanos / 1e9
+        except DecodeError:
+            return None
+        return (info, retry_after_s) if info is not None else None
+    return None
