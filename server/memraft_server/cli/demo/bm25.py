@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 K1 = 1.5
 B = 0.75
@@ -39,8 +40,8 @@ class BM25:
             for word, pairs in postings.items()
         }
 
-    def search(self, query: str, k: int) -> list[int]:
-        """Returns the places of at most `k` texts, best first; ties in order of place."""
+    def scores(self, query: str) -> npt.NDArray[np.float64]:
+        """The score of every text, in order of place; 0 where it has no word of the query."""
         scores = np.zeros(len(self._lengths))
         for word in words(query):
             posting = self._postings.get(word)
@@ -50,5 +51,10 @@ class BM25:
             idf = np.log1p((len(scores) - len(places) + 0.5) / (len(places) + 0.5))
             norm = K1 * (1 - B + B * self._lengths[places] / self._length_mean)
             scores[places] += idf * times * (K1 + 1) / (times + norm)
+        return scores
+
+    def search(self, query: str, k: int) -> list[int]:
+        """Returns the places of at most `k` texts, best first; ties in order of place."""
+        scores = self.scores(query)
         order = np.argsort(-scores, kind="stable")[:k]
         return [int(place) for place in order if scores[place] > 0]

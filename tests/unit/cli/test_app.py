@@ -1,0 +1,75 @@
+"""The command line as a whole: help, usage errors, failures without tracebacks."""
+
+import pytest
+
+from memraft_server.cli import main
+from memraft_server.cli.app import GROUPS
+
+VARIABLES = ("MEMRAFT_ENDPOINTS", "MEMRAFT_CERTS", "MEMRAFT_NAMESPACE", "MEMRAFT_AGENT")
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    for group in GROUPS:
+        assert group.__name__.rpartition(".")[2] in text
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["fly"],
+        ["kv"],
+        ["kv", "get"],
+        ["kv", "get", "k", "--at", "yesterday"],
+        ["bench", "kv", "--rounds", "x"],
+        ["certs", "issue", "--dir", "d", "--out", "o"],
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_status_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    complaint = capsys.readouterr().err
+    assert complaint.startswith("memraft: ")
+    assert complaint.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["kv", "get", "k"], "--namespace TENANT/NAME or MEMRAFT_NAMESPACE"),
+        (["kv", "get", "k", "--namespace", "acme/a"], "--endpoints HOST:PORT,... or MEMRAFT_ENDPOINTS"),
+        (["status"], "--endpoints HOST:PORT,... or MEMRAFT_ENDPOINTS"),
+        (["status", "--endpoints", "h:1"], "--certs DIR or MEMRAFT_CERTS"),
+        (["status", "--endpoints", "h:1", "--certs", "/nowhere"], "has no file ca.pem"),
+        (["demo", "--nodes", "2"], "needs --nodes 3"),
+        (["certs", "issue", "--dir", "d", "--out", "o", "--node", "n1"], "--node needs --host"),
+        (["certs", "issue", "--dir", "d", "--out", "o", "--agent", "x"], "TENANT/AGENT"),
+    ],
+)
+def test_arguments_that_do_not_suffice_say_what_is_missing(
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_a_file_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--config", "/nowhere/node.toml"]) == 1
+    complaint = capsys.readouterr().err
+    assert "/nowhere/node.toml" in complaint
+    assert complaint.count("\n") == 1
+    assert main(["demo", "--input", "/nowhere/talk.json"]) == 1
+    assert "/nowhere/talk.json" in capsys.readouterr().err

@@ -1,0 +1,46 @@
+"""Options that commands share."""
+
+import argparse
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from memraft_server.cli.connection import parse_at, parse_json_object, parse_value
+from memraft_server.cli.errors import UsageError
+
+
+def test_at_is_a_log_index_or_a_moment() -> None:
+    assert parse_at("1458") == 1458
+    assert parse_at("2026-03-01T12:00:00") == datetime(2026, 3, 1, 12, tzinfo=UTC)
+    assert parse_at("2026-03-01T12:00:00Z") == datetime(2026, 3, 1, 12, tzinfo=UTC)
+    zoned = parse_at("2026-03-01T12:00:00+02:00")
+    assert zoned == datetime(2026, 3, 1, 10, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "age"),
+    [("500ms", timedelta(seconds=0.5)), ("90s", timedelta(seconds=90)), ("1.5h", timedelta(minutes=90))],
+)
+def test_at_may_be_an_age(text: str, age: timedelta) -> None:
+    before = datetime.now(UTC)
+    moment = parse_at(text)
+    assert isinstance(moment, datetime)
+    assert before - age <= moment <= datetime.now(UTC) - age
+
+
+@pytest.mark.parametrize("text", ["yesterday", "5 minutes", "-3", "", "²"])
+def test_at_that_is_neither_is_refused_with_examples(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=r"a log index \(1458\), a time"):
+        parse_at(text)
+
+
+def test_what_a_person_types_is_json_where_it_is_json_and_text_otherwise() -> None:
+    assert parse_value('{"a": 1}') == {"a": 1}
+    assert parse_value("17") == 17
+    assert parse_value("hello world") == "hello world"
+
+
+def test_a_filter_must_be_an_object() -> None:
+    assert parse_json_object('{"lang": "en"}', "--filter") == {"lang": "en"}
+    with pytest.raises(UsageError, match="--filter must be a JSON object"):
+        parse_json_object("[1]", "--filter")
