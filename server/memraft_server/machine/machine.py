@@ -88,11 +88,12 @@ class Machine:
         if index <= self.applied_index:
             raise BrokenInvariant(f"shard {self.shard}: entry {index} after entry {self.applied_index}")
         time_us = max(time_us, self.last_time_us + 1)
+        seed &= (1 << 64) - 1
         turn = self._turn
         turn.begin_entry(index, time_us, seed)
         self._entries.add(index, time_us, seed)
         replies: list[Message | Refused] = []
-        hashed = [self.applied_hash, _HEADER(index, time_us, seed & (1 << 64) - 1)]
+        hashed = [self.applied_hash, _HEADER(index, time_us, seed)]
         for command in commands:
             turn.items = 1
             hashed.append(_KIND_BYTE[command.kind])

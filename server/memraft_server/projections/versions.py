@@ -12,7 +12,7 @@ NOW = 1 << 62
 """The ceiling of a read of now: above every version."""
 
 VERSION_BYTES = 160
-NAME_BYTES = 180
+NAME_BYTES = 80
 """What a version takes beside its value, and a name beside its characters."""
 
 

@@ -1,0 +1,137 @@
+"""Sessions: a write that is sent twice is applied once, for as long as its session lives."""
+
+import pytest
+
+from memraft_proto.v1 import kv_pb2
+from memraft_server.machine import Refused, sessions
+from tests.unit.machine.harness import NAMESPACE, SECOND_US, Shard, session
+
+
+def put(number: int, first_unanswered: int = 1, client: str = "c", key: str = "k") -> kv_pb2.PutRequest:
+    return kv_pb2.PutRequest(
+        namespace=NAMESPACE,
+        key=key,
+        value=b"%d" % number,
+        context=session(number, first_unanswered, client),
+    )
+
+
+def refusal(shard: Shard, request: kv_pb2.PutRequest) -> str:
+    with pytest.raises(Refused) as refused:
+        shard.write(request)
+    return refused.value.reason
+
+
+def test_a_retry_gets_the_reply_of_the_first_attempt() -> None:
+    shard = Shard()
+    first = shard.write(put(1))
+    shard.write(put(2))
+    assert shard.write(put(1)) == first
+    head = shard.machine.kv_head(NAMESPACE, "k")
+    assert head is not None and head.value == b"2", "the retry did not write again"
+
+
+def test_two_attempts_in_one_entry_are_one_write() -> None:
+    first, second = Shard().entry(put(1), put(1))
+    assert first == second
+
+
+def test_writes_without_a_client_id_are_not_protected() -> None:
+    shard = Shard()
+    request = kv_pb2.PutRequest(namespace=NAMESPACE, key="k", value=b"1")
+    assert shard.write(request).version != shard.write(request).version
+
+
+def test_replies_below_the_lowest_unanswered_are_dropped_and_their_retries_refused() -> None:
+    shard = Shard()
+    shard.write(put(1))
+    shard.write(put(2))
+    shard.write(put(3, first_unanswered=3))
+    assert refusal(shard, put(2)) == "SESSION_EXPIRED"
+    assert shard.write(put(3, first_unanswered=3)).version >> 20 == 3
+
+
+def test_numbers_may_arrive_out_of_order() -> None:
+    shard = Shard()
+    for number in (3, 1, 2):
+        shard.write(put(number))
+    head = shard.machine.kv_head(NAMESPACE, "k")
+    assert head is not None and head.value == b"2"
+
+
+def test_a_client_whose_session_is_gone_is_refused_not_applied() -> None:
+    shard = Shard()
+    assert refusal(shard, put(7, first_unanswered=5)) == "SESSION_EXPIRED"
+    assert shard.machine.kv_head(NAMESPACE, "k") is None
+
+
+def test_an_idle_session_ends_after_an_hour_of_commit_time() -> None:
+    shard = Shard()
+    shard.write(put(1))
+    shard.time_us += 3_599 * SECOND_US
+    shard.write(put(2, first_unanswered=2))
+    shard.time_us += 3_601 * SECOND_US
+    assert refusal(shard, put(3, first_unanswered=3)) == "SESSION_EXPIRED"
+    assert shard.write(put(1, client="d")).version
+
+
+def test_sessions_are_bounded_and_only_idle_ones_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "SESSIONS_MAX", 3)
+    shard = Shard()
+    for client in "abc":
+        shard.write(put(1, client=client))
+    assert refusal(shard, put(1, client="d")) == "TOO_MANY_SESSIONS"
+    shard.write(put(2, client="a"))
+    shard.time_us += 299 * SECOND_US
+    shard.write(put(1, client="d"))
+    assert refusal(shard, put(2, 2, client="b")) == "SESSION_EXPIRED", "the longest idle gave way"
+    assert shard.write(put(3, 2, client="a"))
+
+
+def test_the_sessions_of_one_tenant_leave_those_of_another_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "SESSIONS_MAX", 1)
+    shard = Shard()
+    mine = shard.write(put(1))
+    request = put(1)
+    request.namespace = "other/x"
+    theirs = shard.write(request)
+    assert mine.version != theirs.version, "a client id means nothing in another tenant"
+
+
+def test_unanswered_writes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "REPLIES_MAX", 3)
+    shard = Shard()
+    for number in (1, 2, 3):
+        shard.write(put(number))
+    with pytest.raises(Refused, match="3 writes of this client are unanswered, at most 3"):
+        shard.write(put(4))
+    assert shard.write(put(2)).version >> 20 == 2, "retries are still answered"
+    assert shard.write(put(4, first_unanswered=2))
+
+
+def test_numbers_that_make_no_sense_are_refused() -> None:
+    shard = Shard()
+    for bad in (put(0, 0), put(1, 0), put(1, 2)):
+        assert refusal(shard, bad) == "INVALID_ARGUMENT"
+    shard.check = False
+    assert refusal(shard, put(0, 0)) == "INVALID_ARGUMENT"
+    assert refusal(shard, put(1, 2)) == "INVALID_ARGUMENT"
+
+
+def test_kept_replies_count_and_stop_counting() -> None:
+    shard = Shard()
+    bare = kv_pb2.PutRequest(namespace=NAMESPACE, key="k", value=b"1")
+    shard.write(bare)
+    usage = shard.machine.usage("acme")
+
+    def cost_of(request: kv_pb2.PutRequest) -> int:
+        before = usage.bytes
+        shard.write(request)
+        return usage.bytes - before
+
+    plain = cost_of(bare)
+    assert cost_of(put(1)) > plain + sessions.SESSION_BYTES
+    assert cost_of(put(2)) > plain
+    assert cost_of(put(3, first_unanswered=3)) < plain, "two replies went, one came"
+    shard.time_us += 2 * 3_600 * SECOND_US
+    assert cost_of(put(1, client="d")) == plain, "the idle session went with its reply, a like one came"

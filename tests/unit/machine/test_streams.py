@@ -1,0 +1,169 @@
+"""Streams: sequence, chain and its verification, the past, pages."""
+
+import hashlib
+import struct
+
+import pytest
+
+from memraft_proto.v1 import stream_pb2
+from memraft_server.machine import Limits, Refused
+from memraft_server.projections.streams import StreamsProjection
+from tests.unit.machine.harness import NAMESPACE, Shard, session
+
+
+def append(payload: bytes, stream: str = "ticket:1458", **more: object) -> stream_pb2.AppendRequest:
+    return stream_pb2.AppendRequest(
+        namespace=NAMESPACE, stream=stream, type="message", payload=payload, **more  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def append_many(*payloads: bytes, types: tuple[str, ...] = ("note",)) -> stream_pb2.AppendManyRequest:
+    return stream_pb2.AppendManyRequest(
+        namespace=NAMESPACE, stream="ticket:1458", types=types, payloads=payloads
+    )
+
+
+def read(from_sequence: int = 0, limit: int = 0) -> stream_pb2.ReadStreamRequest:
+    return stream_pb2.ReadStreamRequest(
+        namespace=NAMESPACE, stream="ticket:1458", from_sequence=from_sequence, limit=limit
+    )
+
+
+def verify(stream: str = "ticket:1458") -> stream_pb2.VerifyStreamRequest:
+    return stream_pb2.VerifyStreamRequest(namespace=NAMESPACE, stream=stream)
+
+
+def hash_as_the_contract_says(event: stream_pb2.Event, stream: str) -> bytes:
+    """The comment on `Event` in stream.proto, word by word."""
+    hashed = event.prev_hash
+    for field in (
+        b"memraft.event.v1",
+        NAMESPACE.encode(),
+        stream.encode(),
+        struct.pack(">Q", event.sequence),
+        event.event_id.encode(),
+        event.run.encode(),
+        event.agent.encode(),
+        struct.pack(">q", event.time_us),
+        event.type.encode(),
+        event.payload,
+    ):
+        hashed += struct.pack(">I", len(field)) + field
+    return hashlib.sha256(hashed).digest()
+
+
+def test_events_are_chained_as_the_contract_says() -> None:
+    shard = Shard()
+    shard.write(append(b'{"text": "hello"}', context=session(1, run="r1")))
+    shard.entry(append_many(b"1", b"2", types=("a", "b")), append('"é"'.encode()))
+    answer = shard.read(read())
+    assert answer.last_sequence == 4
+    assert [event.sequence for event in answer.events] == [1, 2, 3, 4]
+    assert [event.type for event in answer.events] == ["message", "a", "b", "message"]
+    assert [event.version for event in answer.events] == [1 << 20, 2 << 20, (2 << 20) + 1, (2 << 20) + 2]
+    prev_hash = bytes(32)
+    for event in answer.events:
+        assert event.prev_hash == prev_hash
+        assert event.hash == hash_as_the_contract_says(event, "ticket:1458")
+        prev_hash = event.hash
+    assert answer.events[0].run == "r1" and answer.events[0].agent == "alice"
+
+
+def test_replies_say_what_reads_will() -> None:
+    shard = Shard()
+    one = shard.write(append(b"1"))
+    (event,) = shard.read(read()).events
+    assert (one.sequence, one.event_id, one.version, one.hash, one.time_us) == (
+        event.sequence, event.event_id, event.version, event.hash, event.time_us
+    )  # fmt: skip
+    many = shard.write(append_many(b"2", b"3"))
+    events = shard.read(read(from_sequence=2)).events
+    assert (many.first_sequence, many.count, many.first_version) == (2, 2, events[0].version)
+    assert many.last_hash == events[-1].hash
+
+
+def test_event_ids_are_unique_and_sort_as_the_log() -> None:
+    shard = Shard()
+    for seed in (9, 3, 2**64 - 1):
+        shard.entry(append(b"1"), append_many(b"2", b"3"), append(b"4"), seed=seed)
+    ids = [event.event_id for event in shard.read(read()).events]
+    assert len(set(ids)) == 12
+    assert ids == sorted(ids)
+    assert {len(event_id) for event_id in ids} == {26}
+
+
+def test_the_past_of_a_stream() -> None:
+    shard = Shard()
+    shard.write(append(b"1"))
+    moment_us = shard.time_us
+    shard.write(append_many(b"2", b"3"))
+    assert shard.read(read(), at_index=1).last_sequence == 1
+    assert len(shard.read(read(), at_time_us=moment_us).events) == 1
+    assert shard.read(verify(), at_index=1).count == 1
+    assert not shard.read(read(), at_index=0).events
+    listing = stream_pb2.ListStreamsRequest(namespace=NAMESPACE)
+    assert not shard.read(listing, at_index=0).streams
+    assert list(shard.read(listing, at_index=1).last_sequences) == [1]
+
+
+def test_an_intact_chain_is_verified_and_an_unknown_stream_is_empty() -> None:
+    shard = Shard()
+    for number in range(5):
+        shard.write(append(b"%d" % number))
+    verdict = shard.read(verify())
+    assert (verdict.intact, verdict.count, verdict.first_broken_sequence) == (True, 5, 0)
+    assert verdict.last_hash == shard.read(read(from_sequence=5)).events[0].hash
+    empty = shard.read(verify("unknown"))
+    assert (empty.intact, empty.count, empty.last_hash) == (True, 0, b"")
+    assert shard.read(read(from_sequence=99)).last_sequence == 5
+
+
+@pytest.mark.parametrize("damage", ["payload", "hash", "order"])
+def test_a_tampered_event_is_found(damage: str) -> None:
+    shard = Shard()
+    shard.write(append_many(b"10", b"20", b"30", b"40"))
+    stream = shard.machine._spaces[NAMESPACE].projection(StreamsProjection).streams["ticket:1458"]
+    if damage == "payload":
+        stream.events[2].payload = b"31"
+    elif damage == "hash":
+        stream.hashes[2 * 32] ^= 1
+    else:
+        stream.events[2], stream.events[3] = stream.events[3], stream.events[2]
+    verdict = shard.read(verify())
+    assert (verdict.intact, verdict.first_broken_sequence) == (False, 3)
+    assert shard.read(verify(), at_index=0).intact
+
+
+def test_reads_go_on_from_a_sequence_and_end_before_they_are_too_big() -> None:
+    shard = Shard(Limits(page_bytes_max=1_000))
+    shard.write(append_many(*(b"%d" % number for number in range(20))))
+    first = shard.read(read())
+    assert 0 < len(first.events) < 20 and first.last_sequence == 20
+    second = shard.read(read(from_sequence=first.events[-1].sequence + 1))
+    assert second.events[0].prev_hash == first.events[-1].hash
+    assert [event.payload for event in shard.read(read(from_sequence=3, limit=2)).events] == [b"2", b"3"]
+
+
+def test_streams_are_listed_by_name_in_pages() -> None:
+    shard = Shard()
+    names = [f"ticket:{number}" for number in range(5)] + ["user:1"]
+    shard.entry(*(append(b"1", stream=name) for name in reversed(names)))
+    shard.write(append(b"2", stream="user:1"))
+    listing = stream_pb2.ListStreamsRequest(namespace=NAMESPACE)
+    everything = shard.read(listing)
+    assert list(everything.streams) == names
+    assert list(everything.last_sequences) == [1, 1, 1, 1, 1, 2]
+    listing.prefix, listing.limit = "ticket:", 3
+    page = shard.read(listing)
+    assert list(page.streams) == names[:3]
+    listing.cursor = page.next_cursor
+    page = shard.read(listing)
+    assert (list(page.streams), page.next_cursor) == (names[3:5], "")
+
+
+def test_columns_that_do_not_match_are_refused_by_the_machine_too() -> None:
+    shard = Shard()
+    shard.check = False
+    with pytest.raises(Refused, match="types"):
+        shard.write(append_many(b"1", b"2", b"3", types=("a", "b")))
+    assert shard.read(read()).last_sequence == 0
