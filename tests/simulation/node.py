@@ -38,6 +38,7 @@ class SimNode:
         self.config = config
         self.disk = disk
         self.slow_sync = 0.0
+        self.tick_length = 1.0
         self.applied = 0
         self._network = network
         self._checker = checker
@@ -111,7 +112,8 @@ class SimNode:
         if self.core is not None:
             self.core.tick()
             self._pump()
-            self._schedule(self._random.uniform(0.9, 1.1), self._unless_dead(self._life, self._tick))
+            delay = self._random.uniform(0.9, 1.1) * self.tick_length
+            self._schedule(delay, self._unless_dead(self._life, self._tick))
 
     def receive(self, message: Message) -> None:
         """A message arrives."""

@@ -19,7 +19,7 @@ from tests.simulation.network import SimNetwork
 from tests.simulation.node import SimNode
 
 FAULTY_TICKS = 400
-HEALTHY_TICKS_MAX = 200
+HEALTHY_TICKS_MAX = 400
 
 
 class World:
@@ -34,7 +34,8 @@ class World:
         self._written = 0
         self._asked = 0
         self.is_faulty = True
-        ids = tuple(range(1, random.choice((1, 2, 3, 3, 3, 3, 5, 5)) + 1))
+        self._cut_until = 0.0
+        ids = tuple(range(1, random.choice((1, 2, 3, 3, 3, 5, 5, 5)) + 1))
         self.network = SimNetwork(random, self.schedule)
         self.network.deliver = self._deliver
         self.disks = {node: SimDisk() for node in ids}
@@ -47,7 +48,7 @@ class World:
         config = Config(
             id=node,
             peers=ids,
-            election_ticks=random.choice((5, 10, 20)),
+            election_ticks=random.choice((5, 10)),
             heartbeat_ticks=random.choice((1, 2)),
             inflight_messages_max=random.choice((1, 4, 64)),
             inflight_bytes_max=random.choice((200, 4000)),
@@ -103,7 +104,7 @@ class World:
         random = self.random
         leaders = [node for node in self.nodes.values() if node.leads]
         for _ in range(random.choice((1, 1, 1, 10))):
-            chosen = random.choice(leaders if leaders and random.random() < 0.95 else [*self.nodes.values()])
+            chosen = random.choice(leaders if leaders and random.random() < 0.9 else [*self.nodes.values()])
             if random.random() < 0.7:
                 self._written += 1
                 chosen.propose(f"write {self._written} ".encode() + b"." * random.choice((0, 20, 200)))
@@ -141,6 +142,8 @@ class World:
 
     def partition(self) -> None:
         """Two sides that do not hear each other, or only one of which hears the other."""
+        if self.now < self._cut_until:
+            return
         ids = [*self.nodes]
         side = set(self.random.sample(ids, self.random.randint(0, len(ids))))
         is_one_way = self.random.random() < 0.3
@@ -150,14 +153,18 @@ class World:
         self.counts["partitions"] += 1
 
     def isolate_leader(self) -> None:
-        """Whoever believes to lead is cut off together with less than half of the others."""
+        """Whoever believes to lead is cut off together with less than half of the others, and long enough
+        for another leader. What the old one says meanwhile, above all if its clock is slow, is where stale
+        reads would come from."""
         ids = [*self.nodes]
         leaders = [node.id for node in self.nodes.values() if node.leads]
-        if leaders:
+        if leaders and self.now >= self._cut_until:
             leader = self.random.choice(leaders)
             others = [node for node in ids if node != leader]
             side = {leader, *self.random.sample(others, self.random.randint(0, (len(ids) - 1) // 2))}
             self.network.cut = {(a, b) for a in ids for b in ids if (a in side) != (b in side)}
+            self.nodes[leader].tick_length = self.random.choice((1.0, 10.0))
+            self._cut_until = self.now + self.random.uniform(0, 60)
             self.counts["leaders cut off"] += 1
 
     def pause(self) -> None:
@@ -167,7 +174,8 @@ class World:
 
     def reconnect(self) -> None:
         """The network is whole again."""
-        self.network.cut = set()
+        if self.now >= self._cut_until:
+            self.network.cut = set()
 
     def weather(self) -> None:
         """Another rate of loss, duplication and delay."""
@@ -175,10 +183,11 @@ class World:
         self.network.duplication = self.random.choice((0.0, 0.1, 0.4))
         self.network.slow = self.random.choice((0.0, 0.0, 0.1, 0.3))
 
-    def slow_disk(self) -> None:
-        """Some disks take many ticks to sync."""
+    def slowness(self) -> None:
+        """Some disks take many ticks to sync, some clocks are slow."""
         for node in self.nodes.values():
             node.slow_sync = self.random.choice((0.0, 0.0, 0.2))
+            node.tick_length = self.random.choice((0.8, 1.0, 1.0, 5.0))
 
     def transfer(self) -> None:
         """An operator moves leadership somewhere."""
@@ -204,6 +213,7 @@ class World:
         self.network.loss = self.network.duplication = self.network.slow = 0.0
         for node in self.nodes.values():
             node.slow_sync = 0.0
+            node.tick_length = 1.0
             self._restart(node)
         self._target = self.checker.commit_index() + 20
         self._reads_before = sum(node.reads_served for node in self.nodes.values())
@@ -221,12 +231,13 @@ FAULTS: list[Callable[[World], None]] = [
     World.partition,
     World.isolate_leader,
     World.isolate_leader,
+    World.isolate_leader,
     World.pause,
     World.reconnect,
     World.reconnect,
     World.weather,
     World.weather,
-    World.slow_disk,
+    World.slowness,
     World.transfer,
     World.break_connection,
     World.garbage,
