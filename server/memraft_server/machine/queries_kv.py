@@ -37,17 +37,16 @@ def list_(view: View, space: Namespace, request: kv_pb2.ListRequest) -> kv_pb2.L
     keys_only = request.keys_only
     size = 0
     for looked, (key, record) in enumerate(space.kv.scan(start, request.end, request.prefix, view.ceiling)):
-        if len(keys) >= items_max or size >= limits.page_bytes_max or looked >= limits.scan_keys_max:
+        if looked >= limits.scan_keys_max:
             response.next_cursor = cursors.encode("kv", key)
             break
         if record is None or record.value is None:
             continue
         value = b"" if keys_only else record.value
-        cost = len(key) + len(value) + _RECORD_WIRE_BYTES
-        if size and size + cost > limits.page_bytes_max:
+        size += len(key) + len(value) + _RECORD_WIRE_BYTES
+        if len(keys) >= items_max or (size > limits.page_bytes_max and keys):
             response.next_cursor = cursors.encode("kv", key)
             break
-        size += cost
         keys.append(key)
         values.append(value)
         versions.append(record.version)

@@ -79,7 +79,7 @@ def list_streams(
     names, last_sequences = response.streams, response.last_sequences
     found = space.projection(StreamsProjection).names_from(start, request.prefix, view.ceiling)
     for looked, (name, last_sequence) in enumerate(found):
-        if len(names) >= items_max or looked >= limits.scan_keys_max:
+        if looked >= limits.scan_keys_max or (last_sequence and len(names) >= items_max):
             response.next_cursor = cursors.encode("streams", name)
             break
         if last_sequence:
