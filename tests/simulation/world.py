@@ -20,6 +20,8 @@ from tests.simulation.node import SimNode
 
 FAULTY_TICKS = 400
 HEALTHY_TICKS_MAX = 400
+EVENTS_MAX = 500_000
+"""Some ten times what a busy run needs."""
 
 
 class World:
@@ -93,9 +95,12 @@ class World:
 
     def _run_until(self, is_done: Callable[[], bool], ticks_max: float) -> None:
         end = self.now + ticks_max
+        events_left = EVENTS_MAX
         while self._heap and self._heap[0][0] < end and not is_done():
             self.now, _, action = heapq.heappop(self._heap)
             action()
+            events_left -= 1
+            check(events_left > 0, f"{EVENTS_MAX} events in {ticks_max} ticks: somebody spins")
 
     # Clients.
 
