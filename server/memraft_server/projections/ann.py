@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from memraft_server.projections.vector_math import Floats, Rows
 
@@ -56,7 +57,7 @@ class Segment:
     """A graph over some rows. Its labels are row numbers of the store.
 
     Attributes:
-        graph: The hnswlib index.
+        graph: The hnswlib index; None where there are no rows in it.
         labels: The rows in it, ascending.
         start: The first row of the range it was built from.
         stop: The row after that range. Rows of it that were dead when it was built are not in the graph.
@@ -78,7 +79,7 @@ class Segment:
         """Rows in the graph, dead ones included."""
         return len(self.labels)
 
-    def nearest(self, query: Floats, k: int) -> tuple[Rows, Floats] | None:
+    def nearest(self, query: Floats, k: int) -> tuple[NDArray[np.uint64], Floats] | None:
         """Returns (rows, distances), nearest first, or None where the graph does not reach `k` rows.
 
         Only on the thread that owns the store: the number of candidates is a property of the graph.
@@ -88,7 +89,7 @@ class Segment:
             labels, distances = self.graph.knn_query(query, k, 1)
         except RuntimeError:  # what hnswlib says when fewer than k rows could be reached
             return None
-        return labels[0].astype(np.int64), distances[0]
+        return labels[0], distances[0]
 
 
 class IndexJob:
@@ -135,13 +136,18 @@ class IndexJob:
         if hnswlib is None:
             return
         added = self._labels
+        if not len(added):  # all rows of the range died: a segment that answers for them with nothing
+            self.segment = Segment(None, added, *self._bounds, EF_LADDER[0], 1.0)
+            return
         base = self._base
-        graph = hnswlib.Index(self._space, self._dimension)
         if base is None:
             labels = added
-            graph.init_index(max_elements=max(1, len(labels)), M=LINKS, ef_construction=CONSTRUCTION_EF)
+            graph = hnswlib.Index(self._space, self._dimension)
+            graph.init_index(max_elements=len(labels), M=LINKS, ef_construction=CONSTRUCTION_EF)
         else:
             labels = np.concatenate((base.labels, added))
+            # As copying and pickling do it: the state makes the object, which must not be initialised before.
+            graph = hnswlib.Index.__new__(hnswlib.Index)
             graph.__setstate__(base.graph.__getstate__())
             graph.resize_index(len(labels))
         graph.set_num_threads(1)
@@ -149,7 +155,7 @@ class IndexJob:
             block = added[start : start + BLOCK_ROWS]
             graph.add_items(self._read(block), block, 1)
         ef, recall = self._calibrate(graph, labels)
-        self.segment = Segment(graph, labels, self._bounds[0], self._bounds[1], ef, recall)
+        self.segment = Segment(graph, labels, *self._bounds, ef, recall)
 
     def install(self) -> None:
         """Puts the segment into use. On the thread that owns the store, after `run` returned."""

@@ -25,7 +25,6 @@ from memraft_server.projections.vector_math import (
     Found,
     Rows,
     merged,
-    ranked,
     read_rows,
     unit,
     unit_rows,
@@ -73,6 +72,8 @@ COSINE, DOT, L2 = 1, 2, 3
 
 HOPED_SHARE = 0.25
 """How many of the nearest rows are first hoped to pass a filter that was never evaluated as a whole."""
+
+SHARE_MIN = 1e-3
 
 Passes = Callable[[Rows], NDArray[np.bool_]]
 
@@ -263,13 +264,15 @@ class RowStore:
         """Among all rows that live now."""
         segments = self._segments
         if len(segments) == 1 and segments[0].stop == self.count and not segments[0].dead:
-            found = self._from_segment(query, k, segments[0], None, 1.0)
-            if found is not None:  # the usual case of a store at rest, kept short
-                return ranked(found[0].tolist(), found[1].tolist())
+            found = segments[0].nearest(query, k) if k <= segments[0].count >> 2 else None
+            if found is not None:  # the usual case of a store at rest, kept short: it takes 5 us off 50
+                order = sorted(zip(found[1].tolist(), found[0].tolist(), strict=True))
+                one = 0.0 if self.metric == L2 else 1.0
+                return [row for _, row in order], [one - distance for distance, _ in order]
         parts = []
         for segment in segments:
             passes = self._is_alive if segment.dead else None
-            share = 1 - segment.dead / segment.count
+            share = 1 - segment.dead / max(1, segment.count)
             part = self._from_segment(query, k, segment, passes, share)
             parts.append(self._best(query, k, self._living(segment.labels)) if part is None else part)
         parts.append(self._best(query, k, self._living(np.arange(self.sealed_count, self.count))))
@@ -300,7 +303,7 @@ class RowStore:
         parts = []
         for segment in self._segments:
             inside = segment.labels[mask[segment.labels]]
-            share = len(inside) / segment.count
+            share = len(inside) / max(1, segment.count)
             part = self._from_segment(query, k, segment, mask.__getitem__, share) if share else None
             parts.append(self._best(query, k, inside) if part is None else part)
         unsealed = np.concatenate((self._cold, np.arange(self.sealed_count, self.count)))
@@ -317,14 +320,14 @@ class RowStore:
             k: How many.
             segment: Where.
             passes: Says of rows whether they pass. None: all do.
-            share: About which part of the segment's rows passes, above 0.
+            share: About which part of the segment's rows passes.
         """
-        wanted = k if passes is None else int(1.3 * k / share) + 8
+        wanted = k if passes is None else int(1.3 * k / max(share, SHARE_MIN)) + 8
         while wanted <= max(OVERFETCH_MAX, k) and wanted <= segment.count >> 2:
             found = segment.nearest(query, wanted)
             if found is None:
                 return None
-            rows, distances = found
+            rows, distances = found[0].astype(np.int64), found[1]
             if passes is not None:
                 keep = passes(rows)
                 rows, distances = rows[keep], distances[keep]
@@ -423,7 +426,7 @@ class RowStore:
 
     def _extensible(self) -> Segment | None:
         """The last segment, where copying it to add to it is cheap."""
-        if not self._segments:
+        if not self._segments or not self._segments[-1].count:
             return None
         last = self._segments[-1]
         return last if 4 * self.dimension * last.count <= EXTEND_BYTES_MAX else None
@@ -462,7 +465,7 @@ class RowStore:
             return
         others = [s for s in self._segments if s.stop <= segment.start or s.start >= segment.stop]
         segment.dead = int(np.count_nonzero(self._died[segment.labels] != ALIVE))
-        self._segments = sorted((s for s in (*others, segment) if s.count), key=lambda s: s.start)
+        self._segments = sorted((*others, segment), key=lambda s: s.start)
         sealed = np.zeros(self.sealed_count, np.bool_)
         for each in self._segments:
             sealed[each.labels] = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from operator import neg
 
 import numpy as np
@@ -31,8 +32,11 @@ def read_rows(chunks: list[Floats], bits: int, rows: Rows) -> Floats:
 def unit(vector: Floats) -> Floats:
     """Returns the vector scaled to length one; a zero vector stays as it is and is near nothing."""
     exact = vector.astype(np.float64)  # squares of float32 fit, whatever their size
-    length = float(np.dot(exact, exact)) ** 0.5
-    return vector if length == 0 else (exact / length).astype(np.float32)
+    length = math.sqrt(exact.dot(exact))
+    if length == 0:
+        return vector
+    exact /= length
+    return exact.astype(np.float32)
 
 
 def unit_rows(vectors: Floats) -> Floats:

@@ -1,0 +1,224 @@
+"""The rows of a collection: what is nearest, now and then, with and without a graph."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from memraft_server.projections import ann, rows
+from memraft_server.projections.rows import COSINE, DOT, L2, RowStore
+
+DIMENSION = 24
+CLUSTERS = 20
+
+Scorer = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
+
+
+def _cosine(vectors: NDArray[np.float64], query: NDArray[np.float64]) -> NDArray[np.float64]:
+    lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(query)
+    return (vectors @ query) / np.where(lengths == 0, 1, lengths)
+
+
+SCORERS: dict[int, Scorer] = {
+    COSINE: _cosine,
+    DOT: lambda vectors, query: vectors @ query,
+    L2: lambda vectors, query: -((vectors - query) ** 2).sum(axis=1),
+}
+
+
+def clustered(count: int, seed: int) -> NDArray[np.float32]:
+    """Vectors around twenty centres that are the same for every seed."""
+    centres = np.random.default_rng(0).standard_normal((CLUSTERS, DIMENSION))
+    random = np.random.default_rng(seed)
+    noise = random.standard_normal((count, DIMENSION)) * 0.5
+    return (centres[random.integers(CLUSTERS, size=count)] + noise).astype(np.float32)
+
+
+def build_all(store: RowStore) -> int:
+    """Runs jobs until there are none, as an idle owner does; returns how many."""
+    jobs = 0
+    while store.index_pending:
+        job = store.index_job()
+        if job is not None:
+            job.run()
+            job.install()
+            jobs += 1
+    return jobs
+
+
+def recall(store: RowStore, vectors: NDArray[np.float32], living: set[int]) -> float:
+    """What of the ten truly nearest the store finds."""
+    found = 0
+    queries = clustered(30, seed=99)
+    rows_living = np.array(sorted(living))
+    for query in queries:
+        scores = SCORERS[store.metric](vectors[rows_living].astype(np.float64), query.astype(np.float64))
+        nearest = set(rows_living[np.argsort(-scores, kind="stable")[:10]].tolist())
+        answer, answer_scores = store.search(query, 10)
+        assert len(set(answer)) == 10 and set(answer) <= living
+        assert answer_scores == sorted(answer_scores, reverse=True)
+        found += len(nearest & set(answer))
+    return found / (10 * len(queries))
+
+
+@pytest.mark.parametrize("metric", [COSINE, DOT, L2])
+def test_a_flat_search_is_exact(metric: int) -> None:
+    vectors = clustered(500, seed=1)
+    store = RowStore(DIMENSION, metric)
+    for i, vector in enumerate(vectors[:100]):
+        assert store.append_one(vector, i + 1) == i
+    assert store.append(vectors[100:], 101) == 100
+    assert store.index_kind == "flat"
+    query = clustered(1, seed=2)[0]
+    exact = SCORERS[metric](vectors.astype(np.float64), query.astype(np.float64))
+    found, scores = store.search(query, 7)
+    assert found == np.argsort(-exact, kind="stable")[:7].tolist()
+    assert scores == pytest.approx(exact[found], rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize("metric", [COSINE, DOT, L2])
+def test_a_graph_finds_nearly_all_before_while_and_after_it_is_built(metric: int) -> None:
+    vectors = clustered(6000, seed=1)
+    store = RowStore(DIMENSION, metric)
+    store.append(vectors[:5000], 1)
+    job = store.index_job()
+    assert job is not None and job.row_count == 5000
+    assert store.index_job() is None, "one job at a time"
+    store.append(vectors[5000:], 5001)
+    living = set(range(6000))
+    for row in range(0, 6000, 30):  # both in the snapshot of the job and behind it
+        store.kill(row, 20_000 + row)
+        living.discard(row)
+    assert recall(store, vectors, living) == 1.0
+    job.run()
+    assert recall(store, vectors, living) == 1.0
+    job.install()
+    assert store.index_kind == "hnsw" and store.sealed_count == 5000
+    assert recall(store, vectors, living) > 0.95
+    build_all(store)
+    assert store.sealed_count == 6000, "the tail joins once no rows are coming"
+    assert recall(store, vectors, living) > 0.95
+
+
+def test_a_job_that_is_abandoned_leaves_search_exact_and_another_job_possible() -> None:
+    vectors = clustered(5000, seed=1)
+    store = RowStore(DIMENSION, COSINE)
+    store.append(vectors, 1)
+    job = store.index_job()
+    assert job is not None
+    job.abandon()
+    assert store.index_kind == "flat"
+    assert store.index_pending and store.index_job() is not None
+
+
+def test_without_hnswlib_everything_is_exact_and_no_job_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "load_hnswlib", lambda: None)
+    monkeypatch.setattr(ann, "load_hnswlib", lambda: None)
+    vectors = clustered(6000, seed=1)
+    store = RowStore(DIMENSION, COSINE)
+    store.append(vectors, 1)
+    assert not store.index_pending and store.index_job() is None
+    assert store.index_kind == "flat"
+    assert recall(store, vectors, set(range(6000))) == 1.0
+
+
+def test_a_segment_with_many_dead_rows_is_built_anew_without_them() -> None:
+    vectors = clustered(5000, seed=1)
+    store = RowStore(DIMENSION, COSINE)
+    store.append(vectors, 1)
+    build_all(store)
+    for row in range(0, 4000, 2):
+        store.kill(row, 10_000)
+    job = store.index_job()
+    assert job is not None and job.row_count == 3000
+    job.run()
+    job.install()
+    living = set(range(5000)) - set(range(0, 4000, 2))
+    assert recall(store, vectors, living) > 0.95
+    # The dead rows are in no graph any more; a read of the past compares them one by one.
+    found, _ = store.search(vectors[0], 1, ceiling=9999)
+    assert found == [0]
+    assert store.search(vectors[0], 1, ceiling=10_000)[0] != [0]
+
+
+def test_all_rows_may_die() -> None:
+    store = RowStore(DIMENSION, COSINE)
+    store.append(clustered(5000, seed=1), 1)
+    build_all(store)
+    for row in range(5000):
+        store.kill(row, 10_000)
+    assert store.search(clustered(1, seed=3)[0], 10) == ([], [])
+    build_all(store)
+    assert store.search(clustered(1, seed=3)[0], 10) == ([], [])
+    assert store.append(clustered(1, seed=3), 10_001) == 5000
+    assert store.search(clustered(1, seed=3)[0], 10)[0] == [5000]
+
+
+def test_many_small_additions_leave_few_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "EXTEND_BYTES_MAX", 4 * DIMENSION * 800)
+    vectors = clustered(5000, seed=1)
+    store = RowStore(DIMENSION, COSINE)
+    store.seal_rows = 250
+    for start in range(0, len(vectors), 125):
+        store.append(vectors[start : start + 125], start + 1)
+        job = store.index_job()
+        if job is not None:
+            job.run()
+            job.install()
+    build_all(store)
+    assert len(store._segments) <= rows.SEGMENTS_MAX
+    assert recall(store, vectors, set(range(5000))) > 0.95
+
+
+def test_as_of_a_version_sees_what_lived_then() -> None:
+    vectors = clustered(3, seed=1)
+    store = RowStore(DIMENSION, COSINE)
+    for i in range(3):
+        store.append_one(vectors[i], 10 * (i + 1))  # born at 10, 20, 30
+    store.kill(0, 25)
+    for ceiling, living in {9: [], 10: [0], 24: [0, 1], 25: [1], 30: [1, 2]}.items():
+        assert sorted(store.search(vectors[0], 10, ceiling=ceiling)[0]) == living
+        assert store.count_alive(ceiling) == len(living)
+    assert sorted(store.search(vectors[0], 10)[0]) == [1, 2]
+
+
+def test_equal_scores_come_oldest_first() -> None:
+    store = RowStore(DIMENSION, COSINE)
+    store.append(np.ones((50, DIMENSION), np.float32), 1)
+    assert store.search(np.ones(DIMENSION, np.float32), 5)[0] == [0, 1, 2, 3, 4]
+
+
+def test_only_given_rows_are_compared_whether_few_or_many() -> None:
+    vectors = clustered(8000, seed=1)
+    store = RowStore(DIMENSION, COSINE)
+    store.append(vectors, 1)
+    build_all(store)
+    query = clustered(1, seed=5)[0]
+    exact = np.argsort(-_cosine(vectors.astype(np.float64), query.astype(np.float64)), kind="stable")
+    few = np.arange(0, 8000, 100)
+    assert store.search(query, 5, rows=few)[0] == [r for r in exact.tolist() if r % 100 == 0][:5]
+    half = np.arange(0, 8000, 2)
+    found = store.search(query, 10, rows=half)[0]
+    assert all(row % 2 == 0 for row in found)
+    assert len(set(found) & set([r for r in exact.tolist() if r % 2 == 0][:10])) >= 8
+    assert store.search(query, 5, rows=np.empty(0, np.int64)) == ([], [])
+
+
+@pytest.mark.parametrize("metric", [COSINE, DOT, L2])
+def test_extreme_but_finite_components_neither_warn_nor_break(metric: int) -> None:
+    store = RowStore(2, metric)
+    extremes = np.array([[3e38, 3e38], [1e-45, 0], [0, 0], [-3e38, 3e38]], np.float32)
+    store.append(extremes, 1)
+    found, scores = store.search(np.array([3e38, 3e38], np.float32), 4)
+    assert sorted(found) == [0, 1, 2, 3]
+    assert not np.isnan(scores).any()
+    if metric == COSINE:
+        assert scores[0] == pytest.approx(1)
+
+
+def test_more_wanted_than_there_are() -> None:
+    store = RowStore(DIMENSION, COSINE)
+    assert store.search(clustered(1, seed=1)[0], 10) == ([], [])
+    store.append(clustered(3, seed=1), 1)
+    assert len(store.search(clustered(1, seed=1)[0], 1000)[0]) == 3
