@@ -36,8 +36,8 @@ _SHARD_MAP = METHOD["GetShardMap"]
 
 MAP_TIMEOUT_S = 1.0
 _CLOSED_MEANWHILE = "this memory was closed while a call was under way: a write may have been applied"
-CALLS_MAX = 4_096
-"""Writes under way at once; further ones wait."""
+CALLS_MAX = 1_024
+"""Writes under way at once; further ones wait here, where waiting makes no queue longer."""
 CHANNEL_OPTIONS: list[tuple[str, Any]] = [
     # Retries are ours: they know leaders and sessions.
     ("grpc.enable_retries", 0),
