@@ -31,7 +31,7 @@ def register(commands: Any) -> None:
     put = _action(actions, "put", _put, "store a document")
     put.add_argument("key")
     put.add_argument("value", help="JSON; other text is stored as a string; - reads standard input")
-    put.add_argument("--ttl-s", type=float, metavar="S", help="seconds until it expires")
+    put.add_argument("--ttl-ms", type=int, metavar="MS", help="milliseconds until it expires")
     put.add_argument(
         "--if-version", type=int, metavar="V", help="only if the key has this version; 0: if it is absent"
     )
@@ -67,7 +67,7 @@ def _text(value: Any) -> str:
 
 def _get(arguments: argparse.Namespace) -> int:
     with open_memory(arguments) as memory:
-        record = memory.get(arguments.key, **read_options(arguments))
+        record = memory.record(arguments.key, **read_options(arguments))
     if record is None:
         raise CliError(f"no document under key {arguments.key!r} in {arguments.namespace}")
     if arguments.json:
@@ -85,7 +85,7 @@ def record_fields(record: Any) -> dict[str, Any]:
 
 def _put(arguments: argparse.Namespace) -> int:
     text = sys.stdin.read() if arguments.value == "-" else arguments.value
-    options = given(ttl_s=arguments.ttl_s, if_version=arguments.if_version)
+    options = given(ttl_ms=arguments.ttl_ms, if_version=arguments.if_version)
     with open_memory(arguments) as memory:
         written = memory.put(arguments.key, parse_value(text), **options)
     _print_written(arguments, written, f"stored {arguments.key}")

@@ -123,6 +123,7 @@ async def resolution(desk: Desk, diary: Diary, count: int) -> None:
         else:
             text = await settle(desk, customer, order, item["topic"])
             await desk.append(stream_of(ticket), "resolution", {"text": text})
+            diary.known.append(Known(desk.ledger.now_s(), "resolution", customer, ticket, f"settled: {text}"))
         await advance(desk, ticket, "resolved")
         await diary.settle_one()
 

@@ -46,7 +46,7 @@ class Pace(msgspec.Struct, frozen=True):
     down_s: float
 
 
-FULL = Pace(customers=len(CUSTOMERS), rounds=4, ticket_s=0.4, load_s=0.02, down_s=4.0)
+FULL = Pace(customers=len(CUSTOMERS), rounds=4, ticket_s=0.8, load_s=0.02, down_s=4.0)
 QUICK = Pace(customers=2, rounds=4, ticket_s=0.1, load_s=0.02, down_s=0.5)
 
 
@@ -141,10 +141,11 @@ class Story:
                         for number in range(len(LOAD_NAMESPACES))
                     ]
                     agents = self._agents(work, desks, arriving)
+                    watching = work.create_task(self._watch())
                     kill = await self._kill_and_restart(observer, desks["resolution"])
                     await asyncio.wait(agents)
                     self._over.set()
-                    await asyncio.wait(load)
+                    await asyncio.wait([*load, watching])
                 return await self._sum_up(observer, desks["resolution"], arriving, kill, began)
 
     async def _desk(self, agent: str, namespace: str = NAMESPACE) -> Desk:
@@ -187,6 +188,15 @@ class Story:
             except MemraftError:
                 pass  # booked as a failure: it was not acknowledged, so it need not be found
             await asyncio.sleep(self._pace.load_s)
+
+    async def _watch(self) -> None:
+        """Tells how far it is, for whoever waits."""
+        while not self._over.is_set():
+            done, writes = self._diary.resolved, len(self._ledger.writes)
+            self._report(
+                f"  {self._ledger.now_s():5.1f} s  {done} tickets settled, {writes:,} writes acknowledged"
+            )
+            await asyncio.sleep(POLL_INTERVAL_S)
 
     async def _kill_and_restart(self, observer: Observer, desk: Desk) -> Kill:
         await self._half.wait()

@@ -1,0 +1,267 @@
+"""`memraft up` and the commands of a person, against real nodes as processes of this machine."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+COMMAND = [sys.executable, "-m", "memraft_server.cli"]
+PATIENCE_S = 60.0
+
+
+def memraft(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs the command line to its end."""
+    environment = {**os.environ, **(env or {})}
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+
+
+class Up:
+    """A `memraft up` that runs. `facts` is what it printed when the nodes were ready."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [*COMMAND, "up", "--json", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self.facts: dict[str, Any] = self._read_facts()
+
+    def _read_facts(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        text = ""
+        for line in self.process.stdout:
+            text += line
+            if line == "}\n":
+                facts: dict[str, Any] = json.loads(text)
+                return facts
+        assert self.process.stderr is not None
+        raise AssertionError(f"memraft up ended: {self.process.stderr.read()}")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "MEMRAFT_ENDPOINTS": self.facts["endpoints"],
+            "MEMRAFT_CERTS": self.facts["certs"],
+            "MEMRAFT_NAMESPACE": self.facts["namespace"],
+        }
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return memraft(*arguments, env=self.environment)
+
+    def json(self, *arguments: str) -> Any:
+        done = self.run(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def status(self) -> subprocess.CompletedProcess[str]:
+        return self.run("status", "--json", "--certs", self.facts["operator_certs"])
+
+    def end(self) -> tuple[int, str]:
+        """Sends what Ctrl-C sends; the exit status and what was complained about."""
+        self.process.send_signal(signal.SIGINT)
+        _, complaints = self.process.communicate(timeout=PATIENCE_S)
+        return self.process.returncode, complaints
+
+
+def eventually(check: Any, what: str) -> Any:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        answer = check()
+        if answer:
+            return answer
+        time.sleep(0.1)
+    raise AssertionError(f"not in {PATIENCE_S} s: {what}")
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    running = Up("--dir", str(tmp_path_factory.mktemp("up") / "cluster"))
+    try:
+        yield running
+    finally:
+        running.end()
+
+
+def test_status_shows_nodes_shards_and_leaders(up: Up) -> None:
+    done = up.status()
+    assert done.returncode == 0, done.stderr
+    status = json.loads(done.stdout)
+    assert [node["name"] for node in status["nodes"]] == ["n1", "n2", "n3"]
+    assert {shard["leader"] for shard in status["shards"]} <= {"n1", "n2", "n3"}
+    assert [len(shard["replicas"]) for shard in status["shards"]] == [3, 3, 3]
+    slots = [(shard["slot_first"], shard["slot_last"]) for shard in status["shards"]]
+    assert slots[0][0] == 0
+    assert slots[-1][1] == 4095
+
+
+def test_an_agent_may_not_ask_how_nodes_stand(up: Up) -> None:
+    done = up.run("status")
+    assert done.returncode == 1
+    assert "operator" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_documents_from_put_to_history(up: Up) -> None:
+    first = up.json("kv", "put", "cli/greeting", '{"text": "hello"}')
+    second = up.json("kv", "put", "cli/greeting", "plain words")
+    assert second["version"] > first["version"]
+    assert up.run("kv", "get", "cli/greeting").stdout == '"plain words"\n'
+    past = up.json("kv", "get", "cli/greeting", "--at", str(first["log_index"]))
+    assert past["value"] == {"text": "hello"}
+    assert past["agent"] == "support"
+    assert [item["key"] for item in up.json("kv", "list", "cli/")["items"]] == ["cli/greeting"]
+    assert "cli/greeting" in up.run("kv", "list", "cli/", "--keys-only").stdout
+
+    conflict = up.run("kv", "put", "cli/greeting", "1", "--if-version", str(first["version"]))
+    assert conflict.returncode == 1
+    assert str(second["version"]) in conflict.stderr
+
+    assert up.run("kv", "delete", "cli/greeting").returncode == 0
+    gone = up.run("kv", "get", "cli/greeting", "--consistency", "linearizable")
+    assert (gone.returncode, gone.stdout) == (1, "")
+    assert "no document under key 'cli/greeting'" in gone.stderr
+    history = up.json("kv", "history", "cli/greeting")["items"]
+    assert [item["deleted"] for item in history] == [True, False, False]
+    moment = history[-1]["at"]
+    assert moment.endswith("Z")
+
+
+def test_streams_from_append_to_verdict(up: Up) -> None:
+    event = up.json("stream", "append", "cli:1", '{"text": "it is broken"}', "--type", "message")
+    assert event["sequence"] == 1
+    assert len(event["hash"]) == 64
+    assert up.run("stream", "append", "cli:1", "done", "--type", "resolution").returncode == 0
+    events = up.json("stream", "read", "cli:1")["items"]
+    assert [(item["type"], item["payload"]) for item in events] == [
+        ("message", {"text": "it is broken"}),
+        ("resolution", "done"),
+    ]
+    assert events[1]["prev_hash"] == event["hash"]
+    assert up.json("stream", "verify", "cli:1")["intact"] is True
+    assert "intact: 2 events" in up.run("stream", "verify", "cli:1").stdout
+    assert up.json("stream", "list", "cli:")["items"] == [{"name": "cli:1", "last_sequence": 2}]
+
+
+def test_memories_from_remembering_to_forgetting(up: Up) -> None:
+    text = "Refund for order #1458 initiated on 10/20"
+    written = up.json("memory", "remember", text, "--about", "user:4321", "--salience", "0.9")
+    recalled = up.json("memory", "recall", "refund status", "--about", "user:4321")["items"]
+    assert recalled[0]["text"] == text
+    assert recalled[0]["id"] == written["id"]
+    assert text in up.run("memory", "recall", "refund status").stdout
+    assert [item["id"] for item in up.json("memory", "list", "--about", "user:4321")["items"]] == [
+        written["id"]
+    ]
+    assert up.run("memory", "forget", written["id"]).returncode == 0
+    assert up.json("memory", "list", "--about", "user:4321")["items"] == []
+    before = up.json("memory", "list", "--about", "user:4321", "--at", str(written["log_index"]))
+    assert [item["id"] for item in before["items"]] == [written["id"]]
+    again = up.run("memory", "forget", written["id"])
+    assert (again.returncode, again.stdout) == (1, "")
+
+
+def test_mistakes_are_one_line(up: Up) -> None:
+    for arguments in (
+        ("kv", "get", "k", "--namespace", "other/place"),
+        ("kv", "get", "k", "--at", "99999999"),
+        ("kv", "put", "", "1"),
+        ("stream", "read", "s", "--limit", "99999"),
+        ("memory", "recall", "x", "--filter", '{"a": {"$near": 1}}'),
+        ("kv", "get", "k", "--endpoints", "127.0.0.1:1"),
+    ):
+        done = up.run(*arguments)
+        assert done.returncode == 1, arguments
+        assert done.stderr.startswith("memraft: "), arguments
+        assert done.stderr.count("\n") == 1, done.stderr
+
+
+def test_a_cluster_is_resumed_with_its_data_after_a_node_died(tmp_path: Path) -> None:
+    """A node dies, `up` says so and ends; started again, it resumes with its data."""
+    directory = str(tmp_path / "cluster")
+    first = Up("--dir", directory, "--shards", "2")
+    assert first.run("kv", "put", "kept", '"over the restart"').returncode == 0
+    pids = [node["pid"] for node in first.facts["nodes"]]
+    os.kill(pids[2], signal.SIGKILL)
+    _, complaints = first.process.communicate(timeout=PATIENCE_S)
+    assert first.process.returncode == 1
+    assert "node n3 ended by itself" in complaints
+    assert not any(map(alive, pids)), "the other nodes end with it"
+
+    second = Up("--dir", directory)
+    try:
+        assert second.facts["endpoints"] == first.facts["endpoints"]
+        assert second.facts["shards"] == 2
+        assert second.run("kv", "get", "kept").stdout == '"over the restart"\n'
+    finally:
+        status, complaints = second.end()
+    assert (status, complaints) == (0, "")
+    assert not any(alive(node["pid"]) for node in second.facts["nodes"])
+
+
+def test_nodes_do_not_outlive_the_command_that_started_them(tmp_path: Path) -> None:
+    running = Up("--dir", str(tmp_path / "cluster"), "--nodes", "1")
+    running.process.kill()
+    running.process.communicate()
+    pid = running.facts["nodes"][0]["pid"]
+    eventually(lambda: not alive(pid), "the node ends")
+
+
+def test_a_port_in_use_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = memraft("up", "--dir", str(tmp_path / "c"), "--nodes", "1", "--port-base", str(port - 1))
+    assert done.returncode == 1
+    assert f"port {port} (n1, for peers) on 127.0.0.1 is in use" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_directory_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear reader")
+    done = memraft("up", "--dir", str(tmp_path))
+    assert done.returncode == 1
+    assert "is not empty and holds no development cluster" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_an_embedded_directory_is_served_without_nodes(tmp_path: Path) -> None:
+    where = ("--path", str(tmp_path / "memory"), "--namespace", "acme/notes")
+    assert memraft("kv", "put", "k", "17", *where).returncode == 0
+    assert memraft("kv", "get", "k", *where).stdout == "17\n"
+    assert memraft("memory", "remember", "the kettle is blue", *where).returncode == 0
+    assert "the kettle is blue" in memraft("memory", "recall", "blue kettle", *where).stdout
+
+
+def test_certificates_are_made_and_never_overwritten(tmp_path: Path) -> None:
+    ca, out = str(tmp_path / "ca"), str(tmp_path / "agent")
+    assert memraft("certs", "init", "--dir", ca).returncode == 0
+    issued = memraft("certs", "issue", "--dir", ca, "--agent", "acme/support", "--out", out, "--json")
+    assert issued.returncode == 0, issued.stderr
+    assert sorted(Path(file).name for file in json.loads(issued.stdout)["files"]) == [
+        "ca.pem",
+        "cert.pem",
+        "key.pem",
+    ]
+    again = memraft("certs", "issue", "--dir", ca, "--agent", "acme/support", "--out", out)
+    assert again.returncode == 1
+    assert "exists already" in again.stderr

@@ -1,0 +1,108 @@
+"""`memraft demo` in its short form: the main job, on real nodes, with a real SIGKILL."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+COMMAND = [sys.executable, "-m", "memraft_server.cli"]
+PATIENCE_S = 120.0
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+
+
+def test_three_agents_share_one_memory_that_survives_its_leader() -> None:
+    done = run("demo", "--quick", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    outcome = result["outcome"]
+    assert result["good"] is True
+
+    audit = outcome["audit"]
+    assert audit["acknowledged"] == audit["found"]
+    assert set(audit["found"]) == {"document", "event", "record", "memory"}
+    assert audit["missing"] == []
+    assert audit["written_twice"] == 0
+
+    assert outcome["resolved"] == outcome["tickets"] == 8
+    assert outcome["without_order_number"] == 6
+    assert outcome["asked_again"] == 0
+    assert outcome["chains"]["streams"] == 8
+    assert outcome["chains"]["broken"] == []
+    assert outcome["replicas_agree"] is True
+    assert outcome["recall"]["before"] != outcome["recall"]["now"]
+    assert outcome["recall"]["now"].endswith("paid out and closed")
+    assert outcome["kill"]["new_leader"] != outcome["kill"]["node"]
+
+
+TALK = {
+    "sample_id": "harbour talk",
+    "conversation": {
+        "session_1_date_time": "8:00 am on 1 May, 2024",
+        "session_1": [
+            {"speaker": "Skipper", "dia_id": "D1:1", "text": "The old lighthouse was painted red last week."},
+            {"speaker": "Mate", "dia_id": "D1:2", "text": "I bought new ropes for the mainsail."},
+            {"speaker": "Skipper", "dia_id": "D1:3", "text": "Fog is expected on Thursday."},
+        ],
+        "session_2_date_time": "8:00 am on 2 May, 2024",
+        "session_2": [
+            {"speaker": "Mate", "dia_id": "D2:1", "text": "The ferry to the island leaves at noon."},
+        ],
+    },
+    "qa": [
+        {"question": "Which colour is the lighthouse?", "answer": "red", "evidence": ["D1:1"], "category": 4},
+        {
+            "question": "What was bought for the mainsail?",
+            "answer": "ropes",
+            "evidence": ["D1:2"],
+            "category": 4,
+        },
+        {
+            "question": "When does the ferry leave?",
+            "answer": "noon",
+            "evidence": ["D2:1; D9:9"],
+            "category": 2,
+        },
+        {"question": "Who saw a whale?", "adversarial_answer": "-", "evidence": ["D1:3"], "category": 5},
+    ],
+}
+
+
+def test_conversations_are_written_through_the_cluster_and_questions_answered(tmp_path: Path) -> None:
+    file = tmp_path / "talk.json"
+    file.write_text(json.dumps([TALK]))
+    done = run("demo", "--input", str(file), "--nodes", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    outcome = json.loads(done.stdout)
+    assert (outcome["conversations"], outcome["turns"], outcome["questions"]) == (1, 4, 4)
+    assert outcome["writes"]["count"] == 4
+    found = outcome["evaluation"]
+    assert found["overall"]["questions"] == 3
+    # Five turns are asked for and there are four: everything that can be found is found.
+    assert found["overall"]["recall"]["memraft recall"] == [1.0, 1.0, 1.0]
+    assert found["overall"]["recall"]["plain BM25"] == [1.0, 1.0, 1.0]
+    assert found["adversarial"]["questions"] == 1
+    assert found["evidence_malformed"] == 1
+
+
+def test_the_benchmarks_run_and_name_their_targets() -> None:
+    done = run("bench", "vector", "--quick", "--json")
+    assert done.returncode == 0, done.stderr
+    vector = json.loads(done.stdout)
+    assert vector["quick"] is True
+    shares = [each["value"]["median"] for each in vector["figures"] if each["unit"] == "share"]
+    assert all(share > 0.9 for share in shares)
+
+    done = run("bench", "kv", "--quick", "--json")
+    assert done.returncode == 0, done.stderr
+    kv = json.loads(done.stdout)
+    assert kv["machine"]["cores"] >= 1
+    targets = {each["name"]: each["target"] for each in kv["figures"] if each["target"]}
+    assert targets["embedded get, p50"] == {"sense": "at most", "value": 3.0}
+    assert "3 nodes, put, 1 caller, p50" in targets
+    assert all(each["value"]["median"] > 0 for each in kv["figures"])
