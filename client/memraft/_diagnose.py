@@ -44,10 +44,15 @@ def diagnose(
     """
     host, port = split_address(address)
     try:
-        with socket.create_connection((host, port), timeout=TIMEOUT_S) as connection:
-            if certificates is None:
-                return _plain(connection, address, error)
-            return _handshake(connection, host, address, certificates, error)
+        if certificates is None:
+            return _plain(_connect(host, port), address, error)
+        found = _handshake(_connect(host, port), host, address, certificates, error)
+        if found is not None:
+            return found
+        # A node that is going down hangs up as well, but not twice.
+        return _handshake(_connect(host, port), host, address, certificates, error) or _refused(
+            address, certificates
+        )
     except ConnectionRefusedError:
         return errors.ConnectionFailed(f"{address}: connection refused", reason=CONNECT_FAILED)
     except socket.gaierror as failure:
@@ -60,37 +65,53 @@ def diagnose(
         return errors.ConnectionFailed(f"{address}: {failure}", reason=CONNECT_FAILED)
 
 
+def _connect(host: str, port: int) -> socket.socket:
+    return socket.create_connection((host, port), timeout=TIMEOUT_S)
+
+
 def _handshake(
     connection: socket.socket,
     host: str,
     address: str,
     certificates: Certificates,
     error: errors.MemraftError,
-) -> errors.MemraftError:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.set_alpn_protocols(["h2"])
-    try:
-        context.load_verify_locations(cadata=certificates.authority.decode("ascii", "replace"))
-        context.load_cert_chain(certificates.directory / CERTIFICATE_FILE, certificates.directory / KEY_FILE)
-    except (ssl.SSLError, OSError) as failure:
-        return errors.TlsError(
-            f"the certificates in {certificates.directory} do not load: {failure}",
-            "client_certificate_refused",
-        )
-    try:
-        with context.wrap_socket(connection, server_hostname=host) as secured:
-            # In TLS 1.3 the server judges our certificate after its own part of the handshake is over.
-            secured.recv(1)
-    except ssl.SSLCertVerificationError as failure:
-        return _server_certificate(address, failure) or error
-    except ssl.SSLError as failure:
-        return _alert(address, certificates, failure) or _own_expiry(certificates) or error
-    except OSError:
-        return _own_expiry(certificates) or error
-    return _own_expiry(certificates) or error
+) -> errors.MemraftError | None:
+    """What one handshake finds; None: the node hung up once it had seen our certificate."""
+    with connection:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.set_alpn_protocols(["h2"])
+        try:
+            context.load_verify_locations(cadata=certificates.authority.decode("ascii", "replace"))
+            context.load_cert_chain(
+                certificates.directory / CERTIFICATE_FILE, certificates.directory / KEY_FILE
+            )
+        except (ssl.SSLError, OSError) as failure:
+            return errors.TlsError(
+                f"the certificates in {certificates.directory} do not load: {failure}",
+                "client_certificate_refused",
+            )
+        try:
+            with context.wrap_socket(connection, server_hostname=host) as secured:
+                # In TLS 1.3 the server judges our certificate after its own part of the handshake is over; one
+                # that accepts it speaks first.
+                return error if secured.recv(1) else None
+        except ssl.SSLCertVerificationError as failure:
+            return _server_certificate(address, failure)
+        except ssl.SSLError as failure:
+            return _alert(address, certificates, failure) or error
+        except ConnectionResetError:
+            return None
 
 
-def _server_certificate(address: str, failure: ssl.SSLCertVerificationError) -> errors.TlsError | None:
+def _refused(address: str, certificates: Certificates) -> errors.TlsError:
+    file = certificates.directory / CERTIFICATE_FILE
+    return _own_expiry(certificates) or errors.TlsError(
+        f"{address}: the node hangs up on the client certificate {file}: it is not one that its authority signed",
+        "client_certificate_refused",
+    )
+
+
+def _server_certificate(address: str, failure: ssl.SSLCertVerificationError) -> errors.TlsError:
     code, said = failure.verify_code, failure.verify_message
     if code == _EXPIRED:
         return errors.TlsError(f"{address}: the node's certificate has expired", "server_certificate_expired")
@@ -152,7 +173,7 @@ def _plain(connection: socket.socket, address: str, error: errors.MemraftError) 
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     try:
-        with context.wrap_socket(connection):
+        with connection, context.wrap_socket(connection):
             pass
     except OSError:
         return error

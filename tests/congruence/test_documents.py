@@ -167,7 +167,7 @@ MALFORMED: list[tuple[str, Callable[[Memory], object]]] = [
     ("value", lambda m: m.put("k", "x" * (1 << 20))),
     ("value", lambda m: m.put("k", object())),
     ("ttl_ms", lambda m: m.put("k", 1, ttl_ms=-1)),
-    ("at", lambda m: m.get("k", at=datetime(2026, 1, 1))),  # noqa: DTZ001
+    ("at", lambda m: m.get("k", at=datetime(2026, 1, 1))),
     ("at", lambda m: m.get("k", at="yesterday")),  # type: ignore[arg-type]
     ("consistency", lambda m: m.get("k", consistency="eventual")),  # type: ignore[arg-type]
     ("namespace", lambda m: m.scoped("acme//x").put("k", 1)),
