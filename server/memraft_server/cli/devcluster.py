@@ -48,10 +48,9 @@ class DevCluster:
     Attributes: `plan`, `directory`.
     """
 
-    def __init__(self, directory: Path, plan: Plan, extra_config: Sequence[str] = ()) -> None:
+    def __init__(self, directory: Path, plan: Plan) -> None:
         self.directory = directory
         self.plan = plan
-        self._extra_config = tuple(extra_config)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     @classmethod
@@ -61,12 +60,11 @@ class DevCluster:
         nodes: int = 3,
         shards: int | None = None,
         port_base: int | None = None,
-        extra_config: Sequence[str] = (),
     ) -> "DevCluster":
         """Resumes the cluster in `directory`, or plans a new one there and makes its certificates.
 
         shards: left out, as many as nodes; of a cluster that exists, nodes, shards and ports stay what they
-        were. extra_config: lines of TOML for every node.toml.
+        were.
         """
         directory = directory.resolve()
         plan_file = directory / "cluster.json"
@@ -78,7 +76,7 @@ class DevCluster:
             plan = new_plan(nodes, nodes if shards is None else shards, port_base)
             directory.mkdir(parents=True, exist_ok=True)
             write_plan(plan, plan_file)
-        cluster = cls(directory, plan, extra_config)
+        cluster = cls(directory, plan)
         cluster._prepare()
         return cluster
 
@@ -93,7 +91,7 @@ class DevCluster:
                 issue_node(ca, certs, node.name, [HOST, "localhost"])
             home = self._home(node.name)
             home.mkdir(parents=True, exist_ok=True)
-            text = node_toml(self.plan, node, home / "data", certs, self._extra_config)
+            text = node_toml(self.plan, node, home / "data", certs)
             (home / "node.toml").write_text(text, encoding="utf-8")
         if not (self.operator_certs / "cert.pem").exists():
             issue_operator(ca, self.operator_certs, OPERATOR)

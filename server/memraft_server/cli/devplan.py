@@ -13,7 +13,7 @@ DIR/nodes/<node>/node.log          what it printed
 import errno
 import json
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -124,11 +124,10 @@ def write_plan(plan: Plan, path: Path) -> None:
     path.write_bytes(msgspec.json.format(msgspec.json.encode(plan), indent=2) + b"\n")
 
 
-def node_toml(plan: Plan, node: PlannedNode, data_dir: Path, certs: Path, extra: Sequence[str] = ()) -> str:
+def node_toml(plan: Plan, node: PlannedNode, data_dir: Path, certs: Path) -> str:
     """The configuration of one node, as docs/configuration.md explains it.
 
-    data_dir: where its log is; certs: the directory with its ca.pem, cert.pem and key.pem;
-    extra: lines of TOML to add, such as quotas.
+    data_dir: where its log is; certs: the directory with its ca.pem, cert.pem and key.pem.
     """
     members = ",\n".join(
         f"  {{ id = {member.id}, name = {_text(member.name)}, "
@@ -160,7 +159,6 @@ def node_toml(plan: Plan, node: PlannedNode, data_dir: Path, certs: Path, extra:
         f"ca = {_text(str(certs / 'ca.pem'))}",
         f"cert = {_text(str(certs / 'cert.pem'))}",
         f"key = {_text(str(certs / 'key.pem'))}",
-        *extra,
     ]
     return "\n".join(lines) + "\n"
 

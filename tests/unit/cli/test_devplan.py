@@ -1,7 +1,6 @@
 """The plan of a development cluster: ports, node.toml, cluster.json."""
 
 import socket
-import tomllib
 from pathlib import Path
 
 import msgspec
@@ -66,12 +65,6 @@ def test_the_configuration_is_one_that_a_node_reads(tmp_path: Path) -> None:
     assert config.node.data_dir == str(home / "data")
     assert config.tls.key == str(home / "certs" / "key.pem")
     assert [member.client for member in config.cluster.nodes] == plan.endpoints.split(",")
-
-
-def test_further_lines_of_configuration_are_added() -> None:
-    plan = devplan.new_plan(1, 1, None)
-    text = devplan.node_toml(plan, plan.nodes[0], Path("d"), Path("c"), ["[log]", 'level = "debug"'])
-    assert tomllib.loads(text)["log"] == {"level": "debug"}
 
 
 def test_a_plan_is_read_as_it_was_written_and_nothing_else_is(tmp_path: Path) -> None:

@@ -27,9 +27,6 @@ from memraft_server.cli.output import Progress, print_json, progress
 TENANT = "acme"
 AGENT = "bench"
 
-UNLIMITED = ("[quotas.default]", "operations_per_second = 10000000", "bytes = 1099511627776")
-"""The quota is not what is measured."""
-
 
 SINGLE: tuple[Operation, ...] = ("put", "get")
 TOGETHER: tuple[Operation, ...] = ("batch", "put_many")
@@ -100,7 +97,7 @@ def _embedded(scale: Scale, shown: Progress) -> Iterator[Figure]:
 
 def _cluster(nodes: int, scale: Scale, shown: Progress) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory(prefix="memraft-bench-") as directory:
-        with DevCluster.open(Path(directory) / "cluster", nodes=nodes, extra_config=UNLIMITED) as cluster:
+        with DevCluster.open(Path(directory) / "cluster", nodes=nodes) as cluster:
             cluster.start(shown.update)
             namespaces = _namespaces(cluster)
             for single in SINGLE:
