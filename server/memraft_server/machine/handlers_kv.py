@@ -12,6 +12,14 @@ from memraft_server.machine.refused import invalid
 from memraft_server.machine.turn import Handler, Turn
 
 _PutResponse = kv_pb2.PutResponse
+_NEVER_US = (1 << 63) - 1
+
+
+def _deadline(turn: Turn, space: Namespace, key: str, ttl_ms: int, version: int) -> int:
+    """Queues the expiry of a document and returns its time in microseconds since the epoch."""
+    expires_at_us = min(turn.time_us + ttl_ms * 1000, _NEVER_US)
+    heappush(turn.expiries, (expires_at_us, version, space.name, key))
+    return expires_at_us
 
 
 def put(turn: Turn, space: Namespace, request: kv_pb2.PutRequest) -> kv_pb2.PutResponse:
@@ -36,8 +44,7 @@ def put_into(turn: Turn, space: Namespace, request: kv_pb2.PutRequest, response:
     ttl_ms = request.ttl_ms
     expires_at_us = 0
     if ttl_ms:
-        expires_at_us = time_us + ttl_ms * 1000
-        heappush(turn.expiries, (expires_at_us, version, space.name, key))
+        expires_at_us = _deadline(turn, space, key, ttl_ms, version)
     space.kv.put(key, request.value, version, turn.author, expires_at_us)
     response.version = version
 
@@ -69,9 +76,7 @@ def multi_put(turn: Turn, space: Namespace, request: kv_pb2.MultiPutRequest) -> 
             kv.records.remove(key, version + position, author)
             continue
         ttl_ms = ttls_ms[position] if ttls_ms else 0
-        expires_at_us = time_us + ttl_ms * 1000 if ttl_ms else 0
-        if ttl_ms:
-            heappush(turn.expiries, (expires_at_us, version + position, space.name, key))
+        expires_at_us = _deadline(turn, space, key, ttl_ms, version + position) if ttl_ms else 0
         kv.put(key, value, version + position, author, expires_at_us)
     return kv_pb2.MultiPutResponse(first_version=version, count=count, time_us=time_us)
 

@@ -212,42 +212,40 @@ class Machine:
             client_id = context.client_id
             key = (command.agent, context.run, context.tool)
             turn.author = self._authors.get(key) or self._make_author(key)
+        handler = _HANDLERS.get(command.kind)
+        if handler is None:
+            raise BrokenInvariant(f"shard {self.shard}: command of unknown kind {command.kind}")
         if client_id:
-            return self._apply_once(turn, space, command, client_id, hashed)
-        reply = self._handler(command.kind)(turn, space, request)
+            return self._apply_once(turn, space, command, handler, hashed)
+        reply = handler(turn, space, request)
         hashed.append(reply.SerializeToString())
         return reply
 
     def _apply_once(
-        self, turn: Turn, space: Namespace, command: Command, client_id: bytes, hashed: list[bytes]
+        self, turn: Turn, space: Namespace, command: Command, handler: Handler, hashed: list[bytes]
     ) -> Message:
         """Applies a command in its client's session, or finds the reply that it had."""
         request: Any = command.request
         context = request.context
         number = context.request_number
         sessions = space.tenant.sessions
-        session = sessions.begin(client_id, number, context.first_unanswered, turn.time_us)
+        session = sessions.begin(context.client_id, number, context.first_unanswered, turn.time_us)
         kept = session.replies.get(number)
         if kept is None:
             try:
-                reply = self._handler(command.kind)(turn, space, request)
+                reply = handler(turn, space, request)
                 kept = reply.SerializeToString()
             except Refused as refused:
                 kept = refused.with_traceback(None)
-            sessions.end(session, number, kept)
-            if isinstance(kept, bytes):
+                sessions.end(session, number, kept)
+            else:
+                sessions.end(session, number, kept)
                 hashed.append(kept)
                 return reply
         if isinstance(kept, Refused):
             raise kept
         hashed.append(kept)
         return _RESPONSES[command.kind].FromString(kept)
-
-    def _handler(self, kind: int) -> Handler:
-        handler = _HANDLERS.get(kind)
-        if handler is None:
-            raise BrokenInvariant(f"shard {self.shard}: command of unknown kind {kind}")
-        return handler
 
     def _make_author(self, key: tuple[str, str, str]) -> Author:
         if len(self._authors) >= _AUTHORS_MAX:

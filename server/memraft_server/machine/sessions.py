@@ -137,7 +137,7 @@ class Sessions:
         freed = 0
         replies = session.replies
         answered: range | list[int] = range(session.floor, first_unanswered)
-        if len(answered) > len(replies):
+        if first_unanswered - session.floor > len(replies):
             answered = [number for number in replies if number < first_unanswered]
         for number in answered:
             reply = replies.pop(number, None)
