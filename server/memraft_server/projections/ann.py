@@ -29,7 +29,8 @@ LINKS = 16
 
 CONSTRUCTION_EF = 100
 """Candidates looked at while a row is linked: 0.15 ms a row among 10,000 of 384 dimensions, 0.4 among
-100,000. With 200 building takes twice as long, and a search that finds 0.98 is no quicker (measured at both sizes)."""
+100,000. With 200 building takes twice as long, and a search that finds as much is no quicker (measured at
+both sizes)."""
 
 EF_LADDER = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384)
 """Candidates a search may look at: a segment takes the first step that reaches `RECALL_GOAL`."""

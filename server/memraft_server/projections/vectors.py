@@ -24,6 +24,9 @@ UNJUDGED_CHEAP = 256
 COLLECTION_BYTES = 2048
 """What a collection takes beside its rows."""
 
+JUDGED_TOGETHER = 256
+"""Rows whose metadata is decoded at a time."""
+
 UNKNOWN, PASSES, FAILS = 0, 1, 2
 
 
@@ -68,12 +71,30 @@ class Verdicts:
             self._states = np.concatenate((self._states, np.zeros(missing + count // 4, np.uint8)))
 
     def _judge(self, rows: Rows) -> None:
-        predicate, metadatas, decode = self._predicate, self._metadatas, msgspec.json.decode
-        states = []
-        for row in rows.tolist():
-            text = metadatas[row]
-            states.append(PASSES if predicate(decode(text) if text else None) else FAILS)
-        self._states[rows] = states
+        predicate, metadatas = self._predicate, self._metadatas
+        states = bytearray()
+        numbers = rows.tolist()
+        for start in range(0, len(numbers), JUDGED_TOGETHER):
+            texts = [metadatas[row] or b"null" for row in numbers[start : start + JUDGED_TOGETHER]]
+            for document in decode_together(texts):
+                states.append(PASSES if predicate(document) else FAILS)
+        self._states[rows] = np.frombuffer(states, np.uint8)
+
+
+def decode_together(texts: list[bytes]) -> list[Any]:
+    """Decodes JSON texts in one call, which takes half the time of a call for each.
+
+    What is nested more deeply than the interpreter's stack allows counts as None: one such record must not
+    keep the others from being searched.
+    """
+    try:
+        documents: list[Any] = msgspec.json.decode(b"[" + b",".join(texts) + b"]")
+        return documents
+    except RecursionError:
+        if len(texts) == 1:
+            return [None]
+        half = len(texts) // 2
+        return decode_together(texts[:half]) + decode_together(texts[half:])
 
 
 class VerdictCache:

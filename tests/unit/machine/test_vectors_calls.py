@@ -161,6 +161,19 @@ def test_filters_choose_by_metadata_on_few_and_on_many() -> None:
         assert [int(i) for i in past.ids] == [i for i in exact if 2990 <= i < 3000][:10]
 
 
+def test_metadata_nested_beyond_measure_does_not_keep_others_from_being_found() -> None:
+    shard = Shard()
+    shard.create()
+    for levels in (500, 700, 900, 950, 980):  # somewhere here lies what this interpreter's stack can take
+        nested = b'{"lang":' * levels + b'"en"' + b"}" * levels
+        try:
+            shard.upsert(str(levels), 1, 1, metadata=nested)
+        except Refused as refused:
+            assert "nested too deeply" in refused.message
+    shard.upsert("a", 1, 0, metadata=b'{"lang": "en"}')
+    assert list(shard.search(1, 0, filter=b'{"lang": "en"}').ids) == ["a"]
+
+
 INVALID = "INVALID_ARGUMENT"
 MISMATCH = "EMBEDDING_MISMATCH"
 VECTOR = {"collection": "docs", "id": "a", "vector": floats(1, 2)}
