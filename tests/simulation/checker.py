@@ -41,6 +41,7 @@ class Checker:
         self._entries: dict[tuple[int, int], tuple[bytes, int]] = {}
         self.committed: list[Entry] = []
         """Every entry that was ever known to be committed; index i at position i - 1."""
+        self._committed_in_term: list[int] = []
         self.acknowledged: dict[int, bytes] = {}
 
     def commit_index(self) -> int:
@@ -48,11 +49,17 @@ class Checker:
         return len(self.committed)
 
     def leads(self, node: int, core: Core) -> None:
-        """Election safety and leader completeness."""
+        """Election safety and leader completeness.
+
+        A leader has what was committed in earlier terms. One that wins an old term late, as votes were
+        under way for long, may lack what a later term has committed; it can commit nothing any more.
+        """
         term = core.term
         other = self._leaders.setdefault(term, node)
         check(other == node, f"two leaders in term {term}: nodes {other} and {node}")
-        for entry in self.committed:
+        for entry, committed_in_term in zip(self.committed, self._committed_in_term, strict=True):
+            if committed_in_term >= term:
+                break
             has = entry.index <= core.log.last_index and core.log.term(entry.index) == entry.term
             check(has, f"node {node} leads in term {term} without committed entry {entry.index}")
 
@@ -85,6 +92,7 @@ class Checker:
                 f"node {node} committed entry {entry.index}@{entry.term}, durable only on {holders}",
             )
             self.committed.append(entry)
+            self._committed_in_term.append(core.term)
 
     def applies(self, node: int, expected_index: int, entries: Sequence[Entry]) -> None:
         """State machine safety: all nodes apply the same entries in the same order, each once."""
