@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from memraft_proto.v1 import vector_pb2
-from memraft_server.machine.limits import ITEMS_MAX
+from memraft_server.machine.limits import DIMENSION_MAX, ITEMS_MAX
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.refused import Refused, invalid
 from memraft_server.machine.turn import Handler, Query, Turn, View
@@ -17,10 +17,13 @@ from memraft_server.projections.vectors import Collection, Settings, VectorStore
 K_DEFAULT = 10
 
 _METRIC_NAMES = {1: "cosine", 2: "dot", 3: "L2"}
+_METRICS = {0, *_METRIC_NAMES}
 
 
 def as_vector(data: bytes) -> Floats:
     """Returns the components without copying them; they are float32, little-endian."""
+    if len(data) % 4:
+        raise invalid(f"vector: {len(data)} bytes, 4 for each component")
     return np.frombuffer(data, "<f4")
 
 
@@ -71,6 +74,8 @@ def create_collection(
     turn: Turn, space: Namespace, request: vector_pb2.CreateCollectionRequest
 ) -> vector_pb2.CreateCollectionResponse:
     """Creates a collection, or finds it with the same settings."""
+    if not 1 <= request.dimension <= DIMENSION_MAX or request.metric not in _METRICS:
+        raise invalid(f"dimension, metric: {request.dimension}, {request.metric}; 1 to {DIMENSION_MAX}, 0 to 3")
     settings = Settings(request.dimension, request.metric or COSINE, request.fingerprint)
     store = space.projection(VectorStore)
     collection = store.get(request.collection)

@@ -8,6 +8,9 @@ ITEMS_MAX = 10_000
 """Most items (documents, events, vectors, operations) of one command. Part of the contract, not a setting: it
 also keeps the positions of an entry below `POSITIONS_MAX`."""
 
+DIMENSION_MAX = 4096
+"""Most components of a vector. Part of the contract: a configuration may only lower it."""
+
 POSITION_BITS = 20
 POSITIONS_MAX = 1 << POSITION_BITS
 """A version is `log_index << POSITION_BITS | position of the item in the entry`."""
@@ -33,7 +36,7 @@ class Limits:
     fingerprint_bytes_max: int = 255
     ttl_ms_max: int = 100 * 365 * 86_400_000
     """A hundred years: further than that is never."""
-    dimension_max: int = 4096
+    dimension_max: int = DIMENSION_MAX
     items_max: int = ITEMS_MAX
     """Of a Batch and of the columnar calls."""
     k_max: int = 1000
