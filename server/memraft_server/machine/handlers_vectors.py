@@ -75,7 +75,7 @@ def create_collection(
 ) -> vector_pb2.CreateCollectionResponse:
     """Creates a collection, or finds it with the same settings."""
     if not 1 <= request.dimension <= DIMENSION_MAX or request.metric not in _METRICS:
-        raise invalid(f"dimension, metric: {request.dimension}, {request.metric}; 1 to {DIMENSION_MAX}, 0 to 3")
+        raise invalid(f"dimension {request.dimension}, 1 to {DIMENSION_MAX}; metric {request.metric}, 0 to 3")
     settings = Settings(request.dimension, request.metric or COSINE, request.fingerprint)
     store = space.projection(VectorStore)
     collection = store.get(request.collection)
