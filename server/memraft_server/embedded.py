@@ -39,6 +39,8 @@ AGENT = "local"
 """Who writes where the caller named no agent: there is no certificate to say."""
 EXPIRE_KEYS_MAX = 1_000
 """Documents that one logged command removes; what is left is removed by further ones."""
+INDEX_QUIET_S = 0.05
+"""A few new vectors join an index once this long no more of them came."""
 _GROUP = 0
 _TERM = 1
 _CALLER = Caller(Role.LOCAL, AGENT)
@@ -74,6 +76,8 @@ class EmbeddedEngine:
         self._serve = service.call
         self._indexer = _Indexer(self._machine, self._lock)
         self._is_closed = False
+        with self._lock:
+            self._indexer.note_write()  # what the log brought may want an index too
 
     def call(self, method: Method, request: Any) -> Message:
         """Answers a call of the contract.
@@ -171,30 +175,42 @@ class _Indexer:
         self._lock = lock
         self._jobs: list[Any] = []
         self._thread: threading.Thread | None = None
-        self._is_stopping = False
+        self._stopping = threading.Event()
 
     def note_write(self) -> None:
         """Starts building what has become due. Called with the lock held."""
-        self._jobs += self._machine.index_jobs()
-        if self._jobs and self._thread is None and not self._is_stopping:
+        if self._machine.index_pending and self._thread is None and not self._stopping.is_set():
             self._thread = threading.Thread(target=self._run, name="memraft-index")
             self._thread.start()
 
     def _run(self) -> None:
         while True:
             with self._lock:
-                if not self._jobs or self._is_stopping:
+                self._jobs += self._machine.index_jobs()
+                if self._stopping.is_set() or not (self._jobs or self._machine.index_pending):
                     self._thread = None
                     return
-                job = self._jobs.pop(0)
+                job = self._jobs.pop(0) if self._jobs else None
+            if job is None:
+                self._stopping.wait(INDEX_QUIET_S)
+            else:
+                self._build(job)
+
+    def _build(self, job: Any) -> None:
+        is_built = False
+        try:
             job.run()
+            is_built = True
+        finally:
+            # Where it failed, the thread ends with its traceback and is not started again: searches stay
+            # right without the index, only slower.
             with self._lock:
-                self._machine.install(job)
+                self._machine.install(job) if is_built else job.abandon()
 
     def stop(self) -> None:
         """Waits until the index that is being built is done, and builds no more."""
         with self._lock:
-            self._is_stopping = True
+            self._stopping.set()
             thread = self._thread
         if thread is not None:
             thread.join()

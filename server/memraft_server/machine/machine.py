@@ -191,6 +191,11 @@ class Machine:
                 del due[indexed]
         return jobs
 
+    @property
+    def index_pending(self) -> bool:
+        """Whether there is or will be an index to build: `index_jobs` is to be called until there is not."""
+        return bool(self._turn.index_due)
+
     def install(self, job: IndexJob) -> None:
         """Puts the index that `job.run()` has built into service."""
         job.install()
