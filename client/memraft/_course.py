@@ -26,9 +26,9 @@ from . import _status, errors
 from ._router import Router, Session
 
 ATTEMPT_FIRST_S = 2.5
-"""How long the first try waits for an answer; each that ends without one doubles it. A node that was killed is
-noticed at once, by its closed connection; this is for one that vanished, and must be longer than a queue under
-load: what is sent again makes the queue longer."""
+"""How long the first try waits for an answer; each that ends without one doubles it. A node that was killed
+is noticed at once, by its closed connection; this is for one that vanished, and must be longer than a queue
+under load: what is sent again makes the queue longer."""
 
 _TRANSPORT = frozenset({_status.CONNECT_FAILED, _status.CONNECTION_LOST, _status.ATTEMPT_TIMEOUT})
 _MOVED = frozenset({"NOT_LEADER", "NO_LEADER", "OUTCOME_UNKNOWN", "SHUTTING_DOWN"})

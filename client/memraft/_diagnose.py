@@ -92,8 +92,8 @@ def _handshake(
             )
         try:
             with context.wrap_socket(connection, server_hostname=host) as secured:
-                # In TLS 1.3 the server judges our certificate after its own part of the handshake is over; one
-                # that accepts it speaks first.
+                # In TLS 1.3 the server judges our certificate after its own part of the handshake is over;
+                # one that accepts it speaks first.
                 return error if secured.recv(1) else None
         except ssl.SSLCertVerificationError as failure:
             return _server_certificate(address, failure)
@@ -106,7 +106,7 @@ def _handshake(
 def _refused(address: str, certificates: Certificates) -> errors.TlsError:
     file = certificates.directory / CERTIFICATE_FILE
     return _own_expiry(certificates) or errors.TlsError(
-        f"{address}: the node hangs up on the client certificate {file}: it is not one that its authority signed",
+        f"{address}: the node hangs up on the client certificate {file}: its authority did not sign it",
         "client_certificate_refused",
     )
 

@@ -36,9 +36,9 @@ WORDS_MAX = 4096
 _WORD = re.compile(r"\w+")
 _WORD_WEIGHT = 1.0
 _PAIR_WEIGHT = 0.5
-_PIECES_WEIGHT = 0.6
+_PIECES_WEIGHT = 0.9
 """All pieces of one word together: the length of their part of the word's vector."""
-_COMMON_WEIGHT = 0.25
+_COMMON_WEIGHT = 0.1
 """What a word counts that almost every text has."""
 _PIECE_LENGTHS = (3, 4)
 _COMMON = frozenset(
@@ -161,10 +161,11 @@ class HashedNgrams:
     def _pairs(self, words: list[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         slots, weights = [], []
         for first, second in dict.fromkeys(pairwise(words)):
-            slot, sign = self._place(f"p{first} {second}".encode(errors="replace"))
-            common = first in _COMMON or second in _COMMON
-            slots.append(slot)
-            weights.append(sign * (_COMMON_WEIGHT if common else _PAIR_WEIGHT))
+            common = (first in _COMMON) + (second in _COMMON)
+            if common < 2:
+                slot, sign = self._place(f"p{first} {second}".encode(errors="replace"))
+                slots.append(slot)
+                weights.append(sign * (_COMMON_WEIGHT if common else _PAIR_WEIGHT))
         return np.array(slots, np.int64), np.array(weights, np.float64)
 
     def _place(self, feature: bytes) -> tuple[int, float]:
