@@ -188,7 +188,7 @@ def test_mistakes_are_one_line(up: Up) -> None:
         ("kv", "put", "", "1"),
         ("stream", "read", "s", "--limit", "99999"),
         ("memory", "recall", "x", "--filter", '{"a": {"$near": 1}}'),
-        ("kv", "get", "k", "--endpoints", "127.0.0.1:1"),
+        ("kv", "get", "k", "--endpoints", "127.0.0.1:1", "--timeout-s", "1"),
     ):
         done = up.run(*arguments)
         assert done.returncode == 1, arguments

@@ -3,6 +3,8 @@
 import argparse
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from memraft_server.cli.errors import UsageError
+from memraft_server.cli.output import progress
 
 if TYPE_CHECKING:
     from memraft import Memory
@@ -50,6 +53,9 @@ def add_connection(parser: argparse.ArgumentParser, namespace: bool = True) -> N
         metavar="TENANT/NAME",
         default=os.environ.get(NAMESPACE_VARIABLE),
         help=f"the namespace to work on (or {NAMESPACE_VARIABLE})",
+    )
+    where.add_argument(
+        "--timeout-s", type=float, metavar="S", help="what a call may take in all, retries included (10)"
     )
     where.add_argument(
         "--agent",
@@ -119,16 +125,24 @@ def certs_of(arguments: argparse.Namespace) -> Path:
     return certs
 
 
-def open_memory(arguments: argparse.Namespace) -> "Memory":
-    """Opens what --path, or --endpoints and --certs, and --namespace and --agent say."""
+@contextmanager
+def open_memory(arguments: argparse.Namespace) -> Iterator["Memory"]:
+    """Opens what --path, or --endpoints and --certs say, and tells a person who is waited for."""
     from memraft import Memory
 
     if not arguments.namespace:
         raise UsageError(f"say which namespace: --namespace TENANT/NAME or {NAMESPACE_VARIABLE}")
-    who = given(namespace=arguments.namespace, agent=arguments.agent)
-    if arguments.path:
-        return Memory(path=arguments.path, **who)
-    return Memory(",".join(endpoints_of(arguments)), certs=str(certs_of(arguments)), **who)
+    who = given(namespace=arguments.namespace, agent=arguments.agent, timeout_s=arguments.timeout_s)
+    with progress(quiet=arguments.json) as shown:
+        if arguments.path:
+            shown.step(f"opening {arguments.path} …")
+            memory = Memory(path=arguments.path, **who)
+        else:
+            addresses = ",".join(endpoints_of(arguments))
+            shown.step(f"waiting for {addresses} …")
+            memory = Memory(addresses, certs=str(certs_of(arguments)), **who)
+        with memory:
+            yield memory
 
 
 def parse_json_object(text: str, what: str) -> dict[str, Any]:

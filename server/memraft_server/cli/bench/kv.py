@@ -2,6 +2,7 @@
 
 import argparse
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from memraft_server.cli.bench.result import (
     render,
     report,
 )
-from memraft_server.cli.clusterview import Observer
+from memraft_server.cli.clusterview import ClusterView, Observer
 from memraft_server.cli.devcluster import DevCluster
 from memraft_server.cli.output import Progress, print_json, progress
 
@@ -30,6 +31,12 @@ AGENT = "bench"
 
 SINGLE: tuple[Operation, ...] = ("put", "get")
 TOGETHER: tuple[Operation, ...] = ("batch", "put_many")
+
+
+SPREAD_TIMEOUT_S = 20.0
+"""Leaders move to their preferred nodes soon after the start; without that, load is measured as it stands."""
+
+SPREAD_POLL_S = 0.2
 
 
 class Scale(msgspec.Struct, frozen=True):
@@ -99,6 +106,7 @@ def _cluster(nodes: int, scale: Scale, shown: Progress) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory(prefix="memraft-bench-") as directory:
         with DevCluster.open(Path(directory) / "cluster", nodes=nodes) as cluster:
             cluster.start(shown.update)
+            shown.step("waiting until every node leads its share …")
             namespaces = _namespaces(cluster)
             for single in SINGLE:
                 for callers in scale.callers:
@@ -108,8 +116,11 @@ def _cluster(nodes: int, scale: Scale, shown: Progress) -> Iterator[Figure]:
 
 
 def _namespaces(cluster: DevCluster) -> list[str]:
-    """A namespace in every shard, so that load is spread evenly."""
+    """A namespace in every shard, once every node leads its share: load is spread evenly then."""
     with Observer(cluster.endpoints.split(","), cluster.operator_certs) as observer:
+        deadline = time.monotonic() + SPREAD_TIMEOUT_S
+        while not _leaders_spread(observer.look()) and time.monotonic() < deadline:
+            time.sleep(SPREAD_POLL_S)
         shards = list(observer.shard_map().shards)
     found: dict[int, str] = {}
     number = 0
@@ -120,6 +131,12 @@ def _namespaces(cluster: DevCluster) -> list[str]:
         found.setdefault(shard, namespace)
         number += 1
     return [namespace for _, namespace in sorted(found.items())]
+
+
+def _leaders_spread(view: ClusterView) -> bool:
+    """Whether no node leads more than one shard more than another."""
+    led = [len(node.leads) for node in view.nodes]
+    return not view.leaderless and max(led) - min(led) <= 1
 
 
 _NAMES: dict[Operation, str] = {
