@@ -193,8 +193,11 @@ class DurableLog:
         for update in updates:
             self._add(batch, update)
         try:
-            relaxed = self._syncer is not None
-            self._db.write(batch, self._synced if sync and not relaxed else self._unsynced)
+            self._db.write(batch, self._unsynced)
+            if sync and self._syncer is None:
+                # Apart from the write, because the binding holds the interpreter's lock in `write`, even while
+                # it syncs, and lets it go here.
+                self._db.flush_wal(True)
         except Exception as error:
             raise self.fail(error) from error
         if self._syncer is not None:
