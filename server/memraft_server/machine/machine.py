@@ -20,6 +20,7 @@ from memraft_server.machine.limits import ITEMS_MAX, POSITION_BITS, POSITIONS_MA
 from memraft_server.machine.namespaces import Namespace, Tenant
 from memraft_server.machine.refused import Refused, invalid
 from memraft_server.machine.registry import HANDLERS, QUERIES
+from memraft_server.machine.sessions import keep_refusal, kept_refusal
 from memraft_server.machine.turn import Handler, IndexJob, Turn, View
 from memraft_server.projections.usage import Usage
 from memraft_server.projections.versions import NOW, Author, Record
@@ -239,16 +240,16 @@ class Machine:
         if kept is None:
             try:
                 reply = handler(turn, space, request)
-                kept = reply.SerializeToString()
             except Refused as refused:
-                kept = refused.with_traceback(None)
-                sessions.end(session, number, kept)
-            else:
-                sessions.end(session, number, kept)
-                hashed.append(kept)
-                return reply
-        if isinstance(kept, Refused):
-            raise kept
+                sessions.end(session, number, keep_refusal(refused))
+                raise
+            kept = reply.SerializeToString()
+            sessions.end(session, number, kept)
+            hashed.append(kept)
+            return reply
+        refusal = kept_refusal(kept)
+        if refusal is not None:
+            raise refusal
         hashed.append(kept)
         return _RESPONSES[command.kind].FromString(kept)
 

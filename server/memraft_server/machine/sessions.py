@@ -29,21 +29,30 @@ SESSION_BYTES = 400
 REPLY_BYTES = 100
 """What a session and a kept reply take beside the reply's bytes."""
 
-Kept = bytes | Refused
-"""A reply as it is kept: the encoded response, or why the write was refused."""
+_REFUSAL = b"\xff"
+"""First byte of a kept refusal. No protobuf message begins with it: it would be a tag of no wire type."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_refusal = msgspec.msgpack.Decoder(tuple[str, str, dict[str, str]]).decode
+
+
+def keep_refusal(refused: Refused) -> bytes:
+    """Returns a refusal in the form in which it is kept; replies are kept encoded as they are."""
+    return _REFUSAL + _encode((refused.reason, refused.message, dict(refused.metadata)))
+
+
+def kept_refusal(kept: bytes) -> Refused | None:
+    """Returns the refusal that was kept, None if a reply was."""
+    return Refused(*_decode_refusal(kept[1:])) if kept[:1] == _REFUSAL else None
 
 
 class Session(msgspec.Struct):
-    """One client's kept replies: those of requests from `floor` on."""
+    """One client's kept replies, encoded: those of requests from `floor` on."""
 
     floor: int
     used_at_us: int
-    replies: dict[int, Kept]
+    replies: dict[int, bytes]
     bytes: int
-
-
-def _cost(reply: Kept) -> int:
-    return REPLY_BYTES + len(reply) if isinstance(reply, bytes) else 2 * REPLY_BYTES + len(reply.message)
 
 
 class Sessions:
@@ -78,11 +87,11 @@ class Sessions:
         session = self._sessions.get(client_id)
         if session is None:
             session = self._sessions[client_id] = self._open(first_unanswered, time_us)
-        else:
+        elif session.used_at_us != time_us:
+            session.used_at_us = time_us
             self._sessions.move_to_end(client_id)
-            if first_unanswered > session.floor:
-                self._forget_answered(session, first_unanswered)
-        session.used_at_us = time_us
+        if first_unanswered > session.floor:
+            self._forget_answered(session, first_unanswered)
         if number < session.floor:
             raise Refused(
                 "SESSION_EXPIRED", f"request {number} was answered; replies are kept from {session.floor} on"
@@ -96,10 +105,10 @@ class Sessions:
             )
         return session
 
-    def end(self, session: Session, number: int, reply: Kept) -> None:
+    def end(self, session: Session, number: int, reply: bytes) -> None:
         """Keeps the reply to request `number`."""
         session.replies[number] = reply
-        cost = _cost(reply)
+        cost = REPLY_BYTES + len(reply)
         session.bytes += cost
         self._usage.bytes += cost
 
@@ -134,15 +143,14 @@ class Sessions:
         self._usage.bytes -= self._sessions.pop(client_id).bytes
 
     def _forget_answered(self, session: Session, first_unanswered: int) -> None:
+        replies, floor = session.replies, session.floor
+        session.floor = first_unanswered
         freed = 0
-        replies = session.replies
-        answered: range | list[int] = range(session.floor, first_unanswered)
-        if first_unanswered - session.floor > len(replies):
+        answered: range | list[int] = range(floor, first_unanswered)
+        if first_unanswered - floor > len(replies):
             answered = [number for number in replies if number < first_unanswered]
         for number in answered:
-            reply = replies.pop(number, None)
-            if reply is not None:
-                freed += _cost(reply)
-        session.floor = first_unanswered
+            if number in replies:
+                freed += REPLY_BYTES + len(replies.pop(number))
         session.bytes -= freed
         self._usage.bytes -= freed
