@@ -145,9 +145,11 @@ class HashedNgrams:
     def _word_features(self, word: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         scale = _COMMON_WEIGHT if word in _COMMON else 1.0
         slots, weights = [], []
-        slot, sign = self._place(b"w" + word.encode(errors="replace"))
-        slots.append(slot)
-        weights.append(sign * scale * _WORD_WEIGHT)
+        # A word stands in two places: two words that share one by chance are still told apart by the other.
+        for salt in (b"w", b"v"):
+            slot, sign = self._place(salt + word.encode(errors="replace"))
+            slots.append(slot)
+            weights.append(sign * scale * _WORD_WEIGHT / sqrt(2))
         if word not in _COMMON and len(word) > 2:
             bounded = f"<{word}>"
             pieces = {bounded[i : i + n] for n in _PIECE_LENGTHS for i in range(len(bounded) - n + 1)}
@@ -169,10 +171,9 @@ class HashedNgrams:
         return np.array(slots, np.int64), np.array(weights, np.float64)
 
     def _place(self, feature: bytes) -> tuple[int, float]:
-        # CRC-32 is linear, so that its low and high bits of similar inputs are not independent; a multiply
-        # and a fold mix them before slot and sign are taken.
-        mixed = (crc32(feature) * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
-        mixed ^= mixed >> 29
+        # CRC-32 is linear, so that its bits are not independent for similar inputs; the high half of a product
+        # (Fibonacci hashing) mixes them before slot and sign are taken.
+        mixed = (crc32(feature) * 0x9E3779B97F4A7C15) >> 24 & 0xFFFFFFFF
         return (mixed >> 1) % self.dimension, 1.0 if mixed & 1 else -1.0
 
 
