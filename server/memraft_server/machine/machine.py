@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from memraft_proto.methods import KIND_BATCH, KIND_EXPIRE, METHODS
 from memraft_proto.sharding import tenant_of
+from memraft_proto.v1.common_pb2 import WriteContext
 from memraft_proto.v1.log_pb2 import ExpireCommand
 from memraft_server.machine.commands import Command
 from memraft_server.machine.entries import EntryTable
@@ -28,7 +29,6 @@ from memraft_server.projections.versions import NOW, Author, Record
 _AUTHORS_MAX = 65_536
 _NAMESPACE_BYTES = 2_000
 _HEADER = Struct("<QqQ").pack
-_KIND_BYTE = [bytes((kind,)) for kind in range(256)]
 _NOBODY = Author("", "", "")
 _HANDLERS: dict[int, Handler] = {
     **HANDLERS,
@@ -94,11 +94,14 @@ class Machine:
         turn.begin_entry(index, time_us, seed)
         self._entries.add(index, time_us, seed)
         replies: list[Message | Refused] = []
-        hashed = [self.applied_hash, _HEADER(index, time_us, seed)]
+        kinds = bytes([command.kind for command in commands])
+        hashed = [self.applied_hash, _HEADER(index, time_us, seed), kinds]
+        last_first_version = turn.version + _LAST_FIRST_POSITION
         for command in commands:
             turn.items = 1
-            hashed.append(_KIND_BYTE[command.kind])
             try:
+                if turn.version > last_first_version:
+                    raise Refused("OVERLOADED", f"items of one entry: at most {_LAST_FIRST_POSITION}")
                 replies.append(self._apply_command(turn, command, hashed))
             except Refused as refused:
                 turn.items = 1
@@ -208,38 +211,40 @@ class Machine:
         space = self._spaces.get(namespace)
         if space is None:
             space = self._make_space(namespace)
-        if turn.version & (POSITIONS_MAX - 1) > _LAST_FIRST_POSITION:
-            raise Refused("OVERLOADED", f"items of one entry: at most {_LAST_FIRST_POSITION}")
-        client_id = b""
+        handler = _HANDLERS.get(command.kind)
+        if handler is None:
+            raise BrokenInvariant(f"shard {self.shard}: command of unknown kind {command.kind}")
         if command.kind == KIND_EXPIRE:
             turn.author = _NOBODY
         else:
             context = request.context
-            client_id = context.client_id
             key = (command.agent, context.run, context.tool)
             turn.author = self._authors.get(key) or self._make_author(key)
-        handler = _HANDLERS.get(command.kind)
-        if handler is None:
-            raise BrokenInvariant(f"shard {self.shard}: command of unknown kind {command.kind}")
-        if client_id:
-            return self._apply_once(turn, space, command, handler, hashed)
+            client_id = context.client_id
+            if client_id:
+                return self._apply_once(turn, space, command, handler, context, client_id, hashed)
         reply = handler(turn, space, request)
         hashed.append(reply.SerializeToString())
         return reply
 
     def _apply_once(
-        self, turn: Turn, space: Namespace, command: Command, handler: Handler, hashed: list[bytes]
+        self,
+        turn: Turn,
+        space: Namespace,
+        command: Command,
+        handler: Handler,
+        context: WriteContext,
+        client_id: bytes,
+        hashed: list[bytes],
     ) -> Message:
         """Applies a command in its client's session, or finds the reply that it had."""
-        request: Any = command.request
-        context = request.context
         number = context.request_number
         sessions = space.tenant.sessions
-        session = sessions.begin(context.client_id, number, context.first_unanswered, turn.time_us)
+        session = sessions.begin(client_id, number, context.first_unanswered, turn.time_us)
         kept = session.replies.get(number)
         if kept is None:
             try:
-                reply = handler(turn, space, request)
+                reply = handler(turn, space, command.request)
             except Refused as refused:
                 sessions.end(session, number, keep_refusal(refused))
                 raise
