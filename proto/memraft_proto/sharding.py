@@ -7,7 +7,7 @@ SLOT_COUNT = 4096
 
 
 def slot_of(namespace: str) -> int:
-    """Returns the slot of `namespace`, from 0 to `SLOT_COUNT - 1`: CRC-32 (IEEE) of its UTF-8 bytes, modulo."""
+    """The slot of `namespace`, from 0 to `SLOT_COUNT - 1`: CRC-32 (IEEE) of its UTF-8 bytes, modulo."""
     return crc32(namespace.encode()) % SLOT_COUNT
 
 
