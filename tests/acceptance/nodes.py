@@ -6,12 +6,15 @@ import asyncio
 import socket
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import grpc
 import grpc.aio
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from google.protobuf.message import Message
 
 from memraft_proto.methods import METHODS
@@ -212,3 +215,18 @@ def run(nodes: Nodes, script: Callable[[Nodes], Awaitable[None]]) -> None:
             await script(nodes)
 
     asyncio.run(body())
+
+
+def reissue_expired(nodes: Nodes, out: Path) -> None:
+    """Replaces the certificate in ``out`` by one that ended yesterday, signed by the same authority."""
+    authority = x509.load_pem_x509_certificate((nodes.ca / "ca.pem").read_bytes())
+    key = serialization.load_pem_private_key((nodes.ca / "ca-key.pem").read_bytes(), None)
+    old = x509.load_pem_x509_certificate((out / "cert.pem").read_bytes())
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(
+        old.issuer, old.subject, old.public_key(), x509.random_serial_number(),
+        now - timedelta(days=2), now - timedelta(days=1), list(old.extensions),
+    )  # fmt: skip
+    assert authority.subject == old.issuer
+    expired = builder.sign(key, hashes.SHA256())  # type: ignore[arg-type]
+    (out / "cert.pem").write_bytes(expired.public_bytes(serialization.Encoding.PEM))

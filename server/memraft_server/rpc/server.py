@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from grpc_reflection.v1alpha import reflection
 
 from memraft_proto.methods import METHODS, Method
 from memraft_server.admission.identity import Caller, Role, parse_identity
+from memraft_server.config import split_address
 from memraft_server.metrics import CallMetrics
 from memraft_server.rpc.errors import DETAILS_KEY, Address, status_of, to_refused
 from memraft_server.service import Service
@@ -126,10 +128,10 @@ class RpcServer:
                     [(tls.key, tls.certificate)], tls.authority, require_client_auth=True
                 )
                 port = server.add_secure_port(listen, credentials)
-        except RuntimeError as error:
-            raise ListenFailed(f"cannot listen for clients on {listen}: {error}") from None
+        except RuntimeError:
+            port = 0
         if port == 0:
-            raise ListenFailed(f"cannot listen for clients on {listen}")
+            raise ListenFailed(f"cannot listen for clients on {listen}: {_why_not(listen)}")
         return port
 
     async def set_serving(self, is_serving: bool) -> None:
@@ -142,9 +144,13 @@ class RpcServer:
 
     async def stop(self, grace_s: float) -> None:
         """Takes no new calls, lets those that run finish for at most ``grace_s``, closes."""
-        if self._server is not None:
-            await self._server.stop(grace_s)
-            self._server = None
+        server, self._server = self._server, None
+        if server is None:
+            return
+        if not self.is_serving:
+            await server.start()  # one that never ran keeps its port until it is collected
+        self.is_serving = False
+        await server.stop(grace_s)
 
     # -- a call ----------------------------------------------------------------------------------------
 
@@ -194,6 +200,15 @@ class RpcServer:
         observe(code.name, time.perf_counter() - began)
         await context.abort(code, message, ((DETAILS_KEY, details),))
         raise AssertionError("abort raises")
+
+
+def _why_not(listen: str) -> str:
+    """Why an address cannot be listened on, which gRPC tells nobody but its own log."""
+    try:
+        with socket.create_server(split_address(listen)):
+            return "gRPC refused it"
+    except OSError as error:
+        return error.strerror or str(error)
 
 
 def _options(config: RpcConfig) -> list[tuple[str, Any]]:
