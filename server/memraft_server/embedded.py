@@ -8,7 +8,7 @@ same place.
 
 from __future__ import annotations
 
-import secrets
+import random
 import threading
 from pathlib import Path
 from typing import Any, cast
@@ -128,13 +128,16 @@ class LocalShard:
     def __init__(self, machine: Machine, log: DurableLog | None) -> None:
         self.machine = machine
         self._log = log
-        self._builder = EntryBuilder()
+        # Ids only have to differ: a generator that the system seeds once does that, without a call a write.
+        generator = random.Random(random.SystemRandom().getrandbits(256))
+        self._random_bits = generator.getrandbits
+        self._builder = EntryBuilder(seed=lambda: generator.getrandbits(64))
 
     def propose(self, command: Command, request: bytes | None) -> Message:
         """Applies a command, after the log has it. Raises Refused, DiskError."""
         index = self.machine.applied_index + 1
         if self._log is None:
-            time_us, seed = wall_time_us(), secrets.randbits(64)
+            time_us, seed = wall_time_us(), self._random_bits(64)
         else:
             raw = command.request.SerializeToString() if request is None else request
             data = self._builder.build((encode_command(command.kind, command.agent, raw),))

@@ -1,3 +1,146 @@
 """What a user writes against the public API, type-checked by `make lint` and never run."""
 
-import memraft as memraft
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, assert_type
+
+import numpy as np
+import numpy.typing as npt
+
+from memraft import (
+    AsyncMemory,
+    BatchFailed,
+    ConflictError,
+    HashedNgrams,
+    Memory,
+    MemraftError,
+    OutcomeUnknown,
+    QuotaExceeded,
+)
+from memraft.types import (
+    Appended,
+    AppendedMany,
+    ChainVerdict,
+    Collection,
+    Deleted,
+    Documents,
+    Event,
+    Hit,
+    KeyVersion,
+    Match,
+    MemoryItem,
+    Record,
+    Results,
+    Run,
+    StreamInfo,
+    Swap,
+    Upserted,
+    Written,
+    WrittenMany,
+)
+
+
+def my_embedder(text: str) -> list[float]:
+    return [float(len(text))]
+
+
+def my_array_embedder(text: str) -> npt.NDArray[np.float32]:
+    return np.zeros(3, np.float32)
+
+
+def opening() -> None:
+    Memory()
+    Memory(path="directory")
+    Memory("n1:7000,n2:7000", certs="certs", namespace="acme/support", agent="support/worker-3")
+    Memory(["n1:7000"], certs="certs", timeout_s=2.5, consistency="linearizable")
+    Memory(embedder=my_embedder)
+    Memory(embedder=my_array_embedder)
+    Memory(embedder=HashedNgrams(1024))
+
+
+def the_three_lines() -> None:
+    m = Memory(agent="support", namespace="acme/support")
+    m.remember("Refund for order #1458 initiated on 10/20", about="user:4321", salience=0.9)
+    hits = m.recall("refund status", about="user:4321")
+    assert_type(hits, Results[Hit])
+    assert_type(hits[0], Hit)
+    assert_type(hits[:2], tuple[Hit, ...])
+    assert_type(hits[0].text, str)
+    assert_type(hits[0].score, float)
+    assert_type(hits[0].id, str)
+    assert_type(hits[0].at, datetime)
+
+
+def documents(m: Memory) -> None:
+    written = m.put("k", {"any": ["json", 1]}, ttl_ms=60_000, if_version=0)
+    assert_type(written, Written)
+    assert_type(written.log_index, int)
+    assert_type(m.get("k"), Any)
+    assert_type(m.record("k", at=written.log_index), Record | None)
+    assert_type(m.record("k", at=datetime.now(UTC), consistency="stale"), Record | None)
+    assert_type(m.delete("k"), Deleted)
+    assert_type(m.list("prefix/"), Results[Record])
+    assert_type(m.history("k"), Results[KeyVersion])
+    assert_type(m.get_many(["a", "b"]), Documents)
+    assert_type(m.put_many({"a": 1}, delete=["b"]), WrittenMany)
+    for record in m.list():
+        assert_type(record, Record)
+
+
+def streams_states_runs(m: Memory) -> None:
+    assert_type(m.append("s", {"a": 1}, type="message"), Appended)
+    assert_type(m.append_many("s", [1, 2]), AppendedMany)
+    assert_type(m.events("s", from_sequence=2), Results[Event])
+    assert_type(m.verify("s"), ChainVerdict)
+    assert_type(m.streams(), Results[StreamInfo])
+    assert_type(m.state("leader"), Record | None)
+    assert_type(m.cas("leader", "me", expected_version=0), Swap)
+    begun = m.begin_run(inputs={"ticket": 1})
+    in_run = m.scoped(run=begun.id, tool="crm")
+    assert_type(in_run, Memory)
+    assert_type(in_run.end_run(begun.id, "failed"), Written)
+    assert_type(m.run_info(begun.id), Run | None)
+    assert_type(m.runs(), Results[Run])
+
+
+def vectors_and_memories(m: Memory, vectors: Sequence[Sequence[float]]) -> None:
+    m.create_collection("docs", 3, metric="l2")
+    assert_type(m.upsert("docs", "a", [1.0, 2.0, 3.0], metadata={"lang": "en"}), Upserted)
+    assert_type(m.upsert_many("docs", ["a", "b"], vectors), WrittenMany)
+    assert_type(m.search("docs", vectors[0], filter={"lang": "en"}), Results[Match])
+    assert_type(m.collections(), Results[Collection])
+    assert_type(m.memory("id"), MemoryItem | None)
+    assert_type(m.memories(about="user:1"), Results[MemoryItem])
+    assert_type(m.recall(embedding=np.zeros(3)), Results[Hit])
+
+
+def batches(m: Memory) -> None:
+    try:
+        with m.batch() as b:
+            assert_type(b.put("k", 1), int)
+            b.remember("text")
+        assert_type(b.results, tuple[Any, ...])
+    except BatchFailed as failed:
+        assert_type(failed.errors, dict[int, MemraftError])
+
+
+def failures(m: Memory) -> None:
+    try:
+        m.put("k", 1, if_version=7)
+    except ConflictError as conflict:
+        assert_type(conflict.current_version, int)
+    except QuotaExceeded as quota:
+        assert_type(quota.retry_after_s, float | None)
+        assert_type(quota.limit, str)
+    except OutcomeUnknown as unknown:
+        assert_type(unknown.retryable, bool)
+
+
+async def asynchronously() -> None:
+    async with AsyncMemory("n1:7000", certs="certs", namespace="acme/support") as m:
+        assert_type(await m.put("k", 1), Written)
+        assert_type(await m.recall("text"), Results[Hit])
+        assert_type(m.scoped("acme/other"), AsyncMemory)
+        async with m.batch(errors="return") as b:
+            b.put("k", 1)
+            await b.remember("text")
