@@ -171,8 +171,8 @@ class HashedNgrams:
         return np.array(slots, np.int64), np.array(weights, np.float64)
 
     def _place(self, feature: bytes) -> tuple[int, float]:
-        # CRC-32 is linear, so that its bits are not independent for similar inputs; the high part of a product
-        # (Fibonacci hashing) mixes them before slot and sign are taken.
+        # CRC-32 is linear, so that its bits are not independent for similar inputs; the high part of a
+        # product (Fibonacci hashing) mixes them before slot and sign are taken.
         mixed = (crc32(feature) * 0x9E3779B97F4A7C15) >> 24 & 0xFFFFFFFF
         return (mixed >> 1) % self.dimension, 1.0 if mixed & 1 else -1.0
 
