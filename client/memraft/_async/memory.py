@@ -36,7 +36,9 @@ class AsyncMemory(
     `AsyncMemory("host:port,host:port", certs="dir")` talks to a cluster. The calls are the same in all
     three.
 
-    It connects with its first call, and is best closed: `async with AsyncMemory(...) as m:`.
+    It connects with its first call, and is best closed: `async with AsyncMemory(...) as m:`. One memory
+    serves any number of threads, or of tasks of one event loop. On a cluster it must not be used on both
+    sides of a fork.
 
     Args:
         target: addresses of nodes of a cluster, `host:port`, separated by commas or in a sequence; one that
