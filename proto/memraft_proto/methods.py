@@ -55,7 +55,9 @@ class Method:
 
 _OPERATION = batch_pb2.Operation.DESCRIPTOR
 _KIND_BY_REQUEST = {
-    field.message_type.full_name: field.number for field in _OPERATION.fields if field.message_type is not None
+    field.message_type.full_name: field.number
+    for field in _OPERATION.fields
+    if field.message_type is not None
 }
 _KIND_BY_REQUEST[batch_pb2.BatchRequest.DESCRIPTOR.full_name] = KIND_BATCH
 
