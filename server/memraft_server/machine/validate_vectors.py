@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -56,7 +57,10 @@ def _check_vector(field: str, data: bytes, limits: Limits) -> None:
             field=field,
             limit=str(limits.dimension_max),
         )
-    finite = np.isfinite(np.frombuffer(data, "<f4"))
+    components = np.frombuffer(data, "<f4")
+    if math.isfinite(components.dot(components)):  # one pass that NaN and infinity cannot get through
+        return
+    finite = np.isfinite(components)  # the squares may have been too large for float32, which is no fault
     if not finite.all():
         where = int(np.argmin(finite))
         raise invalid(f"{field}: component {where} is NaN or infinite; all must be finite", field=field)
