@@ -18,10 +18,6 @@ Found = tuple[list[int], list[float]]
 """Rows and their scores, best first."""
 
 
-_SQUARE_MIN, _SQUARE_MAX = 1e-20, 1e30
-"""Between these a sum of squares in float32 is exact enough to scale by."""
-
-
 def read_rows(chunks: list[Floats], bits: int, rows: Rows) -> Floats:
     """Returns a copy of these rows (ascending) out of chunks of `1 << bits` rows."""
     parts = []
@@ -35,9 +31,6 @@ def read_rows(chunks: list[Floats], bits: int, rows: Rows) -> Floats:
 
 def unit(vector: Floats) -> Floats:
     """Returns the vector scaled to length one; a zero vector stays as it is and is near nothing."""
-    square = float(vector.dot(vector))
-    if _SQUARE_MIN < square < _SQUARE_MAX:  # the usual case, a third of the time
-        return vector / np.float32(math.sqrt(square))
     exact = vector.astype(np.float64)  # squares of float32 fit, whatever their size
     length = math.sqrt(exact.dot(exact))
     if length == 0:
