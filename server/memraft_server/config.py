@@ -117,6 +117,7 @@ class RaftSection(_Section, frozen=True):
     election_ticks: int = 10
     heartbeat_ticks: int = 1
     entry_bytes_target: int = 20 << 10
+    entries_inflight_target: int = 1
     queued_commands_max: int = 20_000
     queued_bytes_max: int = 32 << 20
     sync_in_thread: bool = True
@@ -355,6 +356,7 @@ _RANGES: tuple[tuple[str, int, int], ...] = (
     ("raft.election_ticks", 3, 1_000),
     ("raft.heartbeat_ticks", 1, 100),
     ("raft.entry_bytes_target", 1 << 10, 4 << 20),
+    ("raft.entries_inflight_target", 1, 64),
     ("raft.queued_commands_max", 1, 10_000_000),
     ("raft.queued_bytes_max", 1 << 20, 4 << 30),
     ("raft.rebalance_after_ms", 0, 3_600_000),

@@ -304,6 +304,7 @@ def _driver_config(config: Config) -> DriverConfig:
         election_ticks=raft_section.election_ticks,
         heartbeat_ticks=raft_section.heartbeat_ticks,
         entry_bytes_target=raft_section.entry_bytes_target,
+        entries_inflight_target=raft_section.entries_inflight_target,
         command_bytes_max=config.limits.request_bytes_max + MESSAGE_MARGIN_BYTES,
         queued_commands_max=raft_section.queued_commands_max,
         queued_bytes_max=raft_section.queued_bytes_max,
