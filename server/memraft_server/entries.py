@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import msgspec
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from memraft_proto.methods import COMMANDS
 from memraft_server.machine import Command
@@ -95,5 +95,5 @@ def decode_entry(data: bytes) -> tuple[int, int, list[Command]]:
     try:
         commands = _decode_commands(memoryview(data)[HEADER.size - 1 :])
         return time_us, seed, [Command(kind, agent, _PARSERS[kind](raw)) for kind, agent, raw in commands]
-    except (msgspec.DecodeError, KeyError, ValueError) as error:
+    except (msgspec.DecodeError, DecodeError, KeyError) as error:
         raise EntryMalformed(f"an entry of {len(data)} bytes cannot be read: {error!r}") from error

@@ -31,6 +31,7 @@ from memraft_server.service import Service
 logger = logging.getLogger("memraft.rpc")
 
 IDENTITIES_MAX = 10_000
+SETTLE_POLL_S = 0.05
 SERVICES = tuple(sorted({method.service for method in METHODS.values()}))
 
 Handler = Callable[[bytes, Any], Awaitable[bytes]]
@@ -84,6 +85,8 @@ class RpcServer:
         self.config = config
         self.port = 0
         self.is_serving = False
+        self._begun = 0
+        self._running = 0
         self._service = service
         self._address = address
         self._metrics = metrics
@@ -143,14 +146,25 @@ class RpcServer:
             await self._health.set(service, status)
 
     async def stop(self, grace_s: float) -> None:
-        """Takes no new calls, lets those that run finish for at most ``grace_s``, closes."""
+        """Answers what has come in, takes no new calls, closes; each for at most ``grace_s``."""
         server, self._server = self._server, None
         if server is None:
             return
         if not self.is_serving:
             await server.start()  # one that never ran keeps its port until it is collected
+        else:
+            await self._settle(grace_s)
         self.is_serving = False
         await server.stop(grace_s)
+
+    async def _settle(self, grace_s: float) -> None:
+        """Waits until no call comes or runs. gRPC would cancel calls that it has not handed over yet, and a
+        caller cannot know that a cancelled call did nothing; here each learns where it stands."""
+        deadline = time.monotonic() + grace_s
+        seen = -1
+        while time.monotonic() < deadline and (self._running or self._begun != seen):
+            seen = self._begun
+            await asyncio.sleep(SETTLE_POLL_S)
 
     # -- a call ----------------------------------------------------------------------------------------
 
@@ -164,6 +178,8 @@ class RpcServer:
 
         async def handle(raw: bytes, context: Any) -> bytes:
             began = clock()
+            self._begun += 1
+            self._running += 1
             try:
                 outcome = call(identify(context), method, raw)
                 reply = outcome if isinstance(outcome, Message) else await outcome
@@ -173,6 +189,8 @@ class RpcServer:
                 raise
             except Exception as error:
                 await fail(error, context, metrics.observe, began)
+            finally:
+                self._running -= 1
             metrics.observe("OK", clock() - began)
             return encoded
 
