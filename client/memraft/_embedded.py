@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from memraft_proto.methods import Method
 
 from . import errors
+from ._wire import Nearest
 
 if TYPE_CHECKING:
     from memraft_server.embedded import EmbeddedEngine
@@ -24,6 +25,7 @@ class Engine:
         """Ends it; harmless when called twice."""
         self._call = engine.call
         self._head = engine.head
+        self._nearest = engine.nearest
         self._refused = refused
         self._failures = failures
 
@@ -41,6 +43,14 @@ class Engine:
         """The document that stands at a key now, None where there is none. Raises ClosedError."""
         try:
             return self._head(namespace, key)
+        except self._failures.types as failure:
+            error = self._failures.explain(failure)
+        raise error
+
+    def nearest(self, namespace: str, collection: str, vector: Any, k: int) -> Nearest | None:
+        """The nearest vectors now, None where `call` must say what is amiss. Raises ClosedError."""
+        try:
+            return self._nearest(namespace, collection, vector, k)
         except self._failures.types as failure:
             error = self._failures.explain(failure)
         raise error

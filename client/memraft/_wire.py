@@ -323,6 +323,22 @@ def documents(keys: Sequence[str], response: Any) -> Documents:
     )
 
 
+Nearest = tuple[Sequence[str], Sequence[float], Sequence[bytes], Sequence[int], int, int]
+"""(ids, scores, metadatas, versions), best first; then the applied index and its commit time in µs."""
+
+
+def nearest(found: Nearest) -> Results[Match]:
+    """Returns what a search in this process found."""
+    ids, scores, metadatas, versions, log_index, time_us = found
+    items = tuple(
+        [
+            Match(id=id, score=score, metadata=decode_json(metadata) if metadata else {}, version=version)
+            for id, score, metadata, version in zip(ids, scores, metadatas, versions, strict=True)
+        ]
+    )
+    return Results(items=items, log_index=log_index, time_us=time_us)
+
+
 def matches(response: Any) -> tuple[Match, ...]:
     """Returns the matches of a `SearchVectorsResponse`."""
     columns = zip(response.ids, response.scores, response.metadatas, response.versions, strict=True)

@@ -30,7 +30,7 @@ from memraft_server.entries import (
     encode_command,
     wall_time_us,
 )
-from memraft_server.machine import Command, Limits, Machine, Refused
+from memraft_server.machine import Command, Limits, Machine, Nearest, Refused
 from memraft_server.service import Service
 
 __all__ = ["Closed", "DirectoryUnusable", "DiskFailed", "EmbeddedEngine", "Refused"]
@@ -108,6 +108,24 @@ class EmbeddedEngine:
             self._shard.expire()
             record = self._machine.kv_head(namespace, key)
         return record.value if record is not None else None
+
+    def nearest(self, namespace: str, collection: str, vector: Any, k: int) -> Nearest | None:
+        """Searches a collection as it is now; None where anything is amiss, so that `call` says what.
+
+        Args:
+            namespace: of the collection.
+            collection: its name.
+            vector: shape (dimension,), numbers.
+            k: how many at most.
+
+        Raises:
+            Closed: the engine was closed.
+        """
+        with self._lock:
+            if self._is_closed:
+                raise Closed("this memory is closed")
+            self._shard.expire()
+            return self._machine.nearest(namespace, collection, vector, k)
 
     def close(self) -> None:
         """Waits for an index that is being built, then closes the log. Harmless when called twice."""

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -16,7 +15,7 @@ from .._course import Course, index_reader
 from .._diagnose import diagnose
 from .._router import MAP_AGE_MIN_S, Router
 from .._target import ClusterTarget
-from .base import METHOD
+from .base import METHOD, Head, Search
 from .io import (
     INTERRUPTED,
     Call,
@@ -62,7 +61,8 @@ class AsyncRemoteLink:
         cluster: where it is.
     """
 
-    head: Callable[[str, str], bytes | None] | None = None
+    head: Head | None = None
+    nearest: Search | None = None
 
     def __init__(self, cluster: ClusterTarget) -> None:
         self._cluster = cluster

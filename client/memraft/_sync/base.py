@@ -16,12 +16,18 @@ from .io import call_embedder
 
 METHOD = METHODS
 
+Head = Callable[[str, str], bytes | None]
+"""A short cut of a machine in this process: (namespace, key) -> the document that stands there now."""
+
+Search = Callable[[str, str, Any, int], _wire.Nearest | None]
+"""Another: (namespace, collection, vector, k) -> the nearest now; None where a call must say what is off."""
+
 
 class Link(Protocol):
     """Carries requests to the machine: in this process, or over the network to the shard's replicas."""
 
-    head: Callable[[str, str], bytes | None] | None
-    """(namespace, key) -> the document that stands there now, at once. None: there is no such short cut."""
+    head: Head | None
+    nearest: Search | None
 
     def write(self, method: Method, request: Any) -> Any: ...
     def read(self, method: Method, request: Any) -> Any: ...
@@ -48,6 +54,7 @@ class Calls:
         self._where: dict[str, Any] = {"namespace": namespace, "context": writer}
         self._reader = _wire.read_context(consistency, None)
         self._head = link.head
+        self._nearest = link.nearest
 
     def _from(self, at: At, consistency: Consistency | None) -> dict[str, Any]:
         """The fields of a read that say where, how fresh and as of when."""

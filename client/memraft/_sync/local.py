@@ -2,12 +2,12 @@
 
 """The link to a machine in this process."""
 
-from collections.abc import Callable
 from typing import Any
 
 from memraft_proto.methods import Method
 
 from .._embedded import Engine
+from .base import Head, Search
 from .io import in_thread
 
 
@@ -20,7 +20,8 @@ class LocalLink:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.head: Callable[[str, str], bytes | None] | None = engine.head
+        self.head: Head | None = engine.head
+        self.nearest: Search | None = engine.nearest
 
     def write(self, method: Method, request: Any) -> Any:
         """Applies a write. Raises MemraftError."""

@@ -4,7 +4,6 @@
 
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -18,7 +17,7 @@ from .._course import Course, index_reader
 from .._diagnose import diagnose
 from .._router import MAP_AGE_MIN_S, Router
 from .._target import ClusterTarget
-from .base import METHOD
+from .base import METHOD, Head, Search
 from .io import (
     INTERRUPTED,
     Call,
@@ -64,7 +63,8 @@ class RemoteLink:
         cluster: where it is.
     """
 
-    head: Callable[[str, str], bytes | None] | None = None
+    head: Head | None = None
+    nearest: Search | None = None
 
     def __init__(self, cluster: ClusterTarget) -> None:
         self._cluster = cluster

@@ -152,6 +152,11 @@ class VectorCalls(Calls):
             NotFound: there is no such collection.
             EmbeddingMismatch: another fingerprint or dimension than the collection's.
         """
+        is_plain = filter is None and at is None and consistency is None and not fingerprint
+        if self._nearest is not None and is_plain:
+            found = self._nearest(self._namespace, collection, vector, k)
+            if found is not None:
+                return _wire.nearest(found)
         request = _wire.build(
             vector_pb2.SearchVectorsRequest,
             **self._from(at, consistency),

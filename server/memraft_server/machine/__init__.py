@@ -5,7 +5,7 @@ It does no IO, reads no clock and starts nothing: what it becomes follows from t
 
 from memraft_server.machine.commands import Command
 from memraft_server.machine.limits import ITEMS_MAX, POSITION_BITS, Limits
-from memraft_server.machine.machine import Machine
+from memraft_server.machine.machine import Machine, Nearest
 from memraft_server.machine.refused import Refused, invalid
 from memraft_server.machine.turn import IndexJob
 from memraft_server.machine.validate import check_namespace, check_read, check_write
@@ -21,6 +21,7 @@ __all__ = [
     "IndexJob",
     "Limits",
     "Machine",
+    "Nearest",
     "Record",
     "Refused",
     "Usage",

@@ -8,6 +8,7 @@ from heapq import heappop, heappush
 from struct import Struct
 from typing import Any
 
+import numpy as np
 from google.protobuf.message import Message
 
 from memraft_proto.methods import KIND_BATCH, KIND_EXPIRE, METHODS
@@ -24,7 +25,11 @@ from memraft_server.machine.registry import HANDLERS, QUERIES
 from memraft_server.machine.sessions import keep_refusal, kept_refusal
 from memraft_server.machine.turn import Handler, IndexJob, Turn, View
 from memraft_server.projections.usage import Usage
+from memraft_server.projections.vectors import VectorStore
 from memraft_server.projections.versions import NOW, Author, Record
+
+Nearest = tuple[list[str], list[float], list[bytes], list[int], int, int]
+"""(ids, scores, metadatas, versions), best first; then the applied index and its commit time in µs."""
 
 _AUTHORS_MAX = 65_536
 _NAMESPACE_BYTES = 2_000
@@ -137,6 +142,30 @@ class Machine:
             return None
         record = space.kv.records.heads.get(key)
         return record if record is not None and record.value is not None else None
+
+    def nearest(self, namespace: str, collection: str, vector: Any, k: int) -> Nearest | None:
+        """Searches a collection as it is now: the shortest way to it, without messages.
+
+        Args:
+            namespace: Of the collection.
+            collection: Its name.
+            vector: Shape (dimension,), numbers.
+            k: How many at most, 1 to `Limits.k_max`.
+
+        Returns:
+            None where anything is amiss: `query` then says what.
+        """
+        space = self._spaces.get(namespace)
+        found = space.projection(VectorStore).get(collection, None) if space is not None else None
+        if found is None or not 1 <= k <= self.limits.k_max:
+            return None
+        try:
+            components = np.asarray(vector, "<f4")
+        except (TypeError, ValueError):
+            return None
+        if components.shape != (found.settings.dimension,) or not np.isfinite(components).all():
+            return None
+        return *found.search(components, k, None, b"", None), self.applied_index, self.last_time_us
 
     def time_us(self, version: int) -> int:
         """Returns the commit time of an existing version in microseconds since the epoch."""
