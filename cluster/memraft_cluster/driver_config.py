@@ -100,7 +100,5 @@ class Counters:
     messages_dropped_total: int = 0
     messages_bad_total: int = 0
     entries_applied_total: int = 0
-    entries_proposed_total: int = 0
-    commands_applied_total: int = 0
     leader_changes_total: int = 0
     transfers_total: int = 0

@@ -68,7 +68,8 @@ class PeerProgress(msgspec.Struct, frozen=True):
 
 
 class GroupStatus(msgspec.Struct, frozen=True):
-    """A group on this node. ``peers`` is empty unless this node leads; ``leader`` 0 means unknown."""
+    """A group on this node. ``peers`` is empty unless this node leads; ``leader`` 0 means unknown;
+    ``queued_commands`` wait to become an entry; the totals count what was proposed here."""
 
     group: int
     role: raft.Role
@@ -78,6 +79,9 @@ class GroupStatus(msgspec.Struct, frozen=True):
     commit: int
     applied: int
     last_index: int
+    queued_commands: int
+    entries_proposed_total: int
+    commands_applied_total: int
     peers: Mapping[int, PeerProgress]
 
 
@@ -353,6 +357,9 @@ class Group:
             commit=status.commit,
             applied=self.applied,
             last_index=status.last_index,
+            queued_commands=len(self._queued),
+            entries_proposed_total=self.entries_proposed_total,
+            commands_applied_total=self.commands_applied_total,
             peers={peer: PeerProgress(each.match, each.active) for peer, each in status.peers.items()},
         )
 

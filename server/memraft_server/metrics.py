@@ -98,8 +98,13 @@ def shard_families(status: Iterable[GroupStatus]) -> list[Metric]:
             ("commit_index", "Highest log index known to be committed."),
             ("applied_index", "Highest log index applied to the machine."),
             ("last_index", "Last log index on this node's disk."),
+            ("queued_commands", "Commands that wait to become an entry."),
         )
     }
+    entries = CounterMetricFamily("memraft_entries_proposed", "Entries proposed here.", labels=["shard"])
+    commands = CounterMetricFamily(
+        "memraft_commits", "Commands committed for callers here.", labels=["shard"]
+    )
     for group in status:
         label = [str(group.group)]
         gauges["role"].add_metric(label, ROLES.get(group.role, 1))
@@ -108,7 +113,10 @@ def shard_families(status: Iterable[GroupStatus]) -> list[Metric]:
         gauges["commit_index"].add_metric(label, group.commit)
         gauges["applied_index"].add_metric(label, group.applied)
         gauges["last_index"].add_metric(label, group.last_index)
-    return list(gauges.values())
+        gauges["queued_commands"].add_metric(label, group.queued_commands)
+        entries.add_metric(label, group.entries_proposed_total)
+        commands.add_metric(label, group.commands_applied_total)
+    return [*gauges.values(), entries, commands]
 
 
 COUNTERS = {
@@ -122,8 +130,6 @@ COUNTERS = {
     ),
     "peer_messages_bad": ("messages_bad_total", "Consensus messages that made no sense."),
     "entries_applied": ("entries_applied_total", "Log entries applied."),
-    "entries_proposed": ("entries_proposed_total", "Log entries proposed here."),
-    "commands_applied": ("commands_applied_total", "Commands proposed here and applied."),
     "leader_changes": ("leader_changes_total", "Changes of leader seen."),
     "leader_transfers": ("transfers_total", "Leaderships given back to the preferred node."),
 }

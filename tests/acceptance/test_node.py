@@ -183,6 +183,7 @@ def test_the_watchers_port(tmp_path: Path) -> None:
         assert status == 200
         assert 'memraft_call_seconds_count{code="OK",method="Put"} 1.0' in body
         assert 'memraft_shard_role{shard="0"} 2.0' in body
+        assert 'memraft_commits_total{shard="0"} 1.0' in body
         assert (await http(port, "/elsewhere"))[0] == 404
         assert (await http(port, "/metrics", "POST"))[0] == 405
 
