@@ -195,8 +195,8 @@ class DurableLog:
         try:
             self._db.write(batch, self._unsynced)
             if sync and self._syncer is None:
-                # Apart from the write, because the binding holds the interpreter's lock in `write`, even while
-                # it syncs, and lets it go here.
+                # Apart from the write, because the binding holds the interpreter's lock in `write`, synced or
+                # not, and lets it go here.
                 self._db.flush_wal(True)
         except Exception as error:
             raise self.fail(error) from error
