@@ -13,9 +13,10 @@ index that moved without anything else; a leader tells it again after a restart.
 
 A write or sync that fails ends the process (``fatal``); it is never retried.
 
-The sync runs on the event loop. A thread of its own (``sync_in_thread``) would let the loop decode meanwhile,
-but the hand-over costs more than that gains: with three nodes as processes on two cores, mutual TLS, 200-byte
-commands (``benchmarks/raft_loop.py``)::
+With nothing else on the loop the sync is best done there: a thread of its own (``sync_in_thread``) lets the
+loop decode meanwhile, but the hand-over costs more than that gains. A node that serves gRPC on the same loop
+has it the other way round (``docs/decisions``, 0006). The driver alone, with three nodes as processes on two
+cores, mutual TLS, 200-byte commands (``benchmarks/raft_loop.py``; the thread then still held the lock)::
 
     in flight       inline                     in a thread
             1        1,054/s  p50 0.92 ms        864/s  p50 1.14 ms
