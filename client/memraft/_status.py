@@ -30,6 +30,9 @@ _NEVER_SENT = (
 )
 """How gRPC's messages begin or what they contain where it found no connection to send on."""
 
+_BROKEN = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
+"""Without details of ours they come from gRPC itself, as when a stream was reset: a write may be done."""
+
 _BY_CODE: dict[grpc.StatusCode, type[errors.MemraftError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidArgument,
     grpc.StatusCode.UNAUTHENTICATED: errors.Unauthenticated,
@@ -59,8 +62,11 @@ def explain(failure: Any, address: str) -> errors.MemraftError:
         return errors.ConnectionFailed(f"{address}: no answer in time", reason=ATTEMPT_TIMEOUT)
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
         if "larger than max" in message:
+            # Only reads have answers that large: the machine bounds those of writes.
             return errors.InvalidArgument(f"{address}: {message}")
         return errors.Overloaded(f"{address}: {message}")
+    if code in _BROKEN:
+        return errors.ConnectionFailed(f"{address}: {code.name}: {message}", reason=CONNECTION_LOST)
     return _BY_CODE.get(code, errors.ServerError)(f"{address}: {code.name}: {message}")
 
 

@@ -12,6 +12,9 @@ from .._embedder import Embedder
 
 R = TypeVar("R")
 
+MAY_BLOCK = False
+"""A coroutine that waits for a lock or a disk would hold up the event loop."""
+
 Lock = asyncio.Lock
 Slots = asyncio.Semaphore
 """Bounds how many are inside at once."""

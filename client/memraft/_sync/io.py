@@ -13,6 +13,9 @@ from .._embedder import Embedder
 
 R = TypeVar("R")
 
+MAY_BLOCK = True
+"""A caller in a thread may wait for a lock or a disk where it stands."""
+
 Lock = threading.Lock
 Slots = threading.Semaphore
 """Bounds how many are inside at once."""
