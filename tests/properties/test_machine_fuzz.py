@@ -10,7 +10,8 @@ from google.protobuf.message import Message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memraft_proto.methods import COMMANDS, METHODS
+from memraft_proto.methods import COMMANDS, KIND_EXPIRE, METHODS
+from memraft_proto.v1.common_pb2 import WriteContext
 from memraft_server.machine import Command, Limits, Machine, Refused, check_read, check_write
 
 LIMITS = Limits()
@@ -40,6 +41,16 @@ _SCALARS: dict[int, st.SearchStrategy[Any]] = {
 }
 
 
+contexts = st.builds(
+    WriteContext,
+    client_id=st.sampled_from([b"", b"c" * 16, b"d" * 16, b"short"]),
+    request_number=st.sampled_from([1, 2, 3, 0, 2**64 - 1]),
+    first_unanswered=st.sampled_from([1, 1, 1, 0, 2, 2**64 - 1]),
+    run=st.sampled_from(NAMES),
+)
+"""Few clients and numbers, so that a number comes back: as a retry, or with another call."""
+
+
 @st.composite
 def messages(draw: st.DrawFn, kind: type[Message]) -> Any:
     """A message of class `kind` whose every field may hold anything that its type allows."""
@@ -50,6 +61,9 @@ def messages(draw: st.DrawFn, kind: type[Message]) -> Any:
                 message.namespace = draw(st.sampled_from(["acme/a", "acme/b"]))
             continue
         if not draw(st.sampled_from([True, True, True, False])):
+            continue
+        if field.message_type is WriteContext.DESCRIPTOR:
+            message.context.CopyFrom(draw(contexts))
             continue
         repeated = field.is_repeated if hasattr(field, "is_repeated") else field.label == field.LABEL_REPEATED
         if field.cpp_type == FieldDescriptor.CPPTYPE_MESSAGE:
@@ -71,7 +85,9 @@ def messages(draw: st.DrawFn, kind: type[Message]) -> Any:
 _TOP = {*COMMANDS.values(), *(method.request for method in METHODS.values())}
 _READS = sorted(method.name for method in METHODS.values() if method.access.value == "read")
 commands = st.sampled_from(sorted(COMMANDS)).flatmap(
-    lambda kind: messages(COMMANDS[kind]).map(lambda request: Command(kind, "alice", request))
+    lambda kind: st.builds(
+        Command, st.just(kind), st.sampled_from(["alice", "alice", "bob"]), messages(COMMANDS[kind])
+    )
 )
 reads = st.sampled_from(_READS).flatmap(
     lambda name: messages(METHODS[name].request).map(lambda request: (name, request))
@@ -103,6 +119,29 @@ def test_nothing_in_the_log_breaks_a_machine(log: list[list[Command]], questions
             machine.query(name, request)
         except Refused:
             pass
+
+
+@pytest.mark.parametrize("second", sorted(COMMANDS))
+@settings(max_examples=25)
+@given(data=st.data())
+def test_no_kind_breaks_a_machine_under_a_number_that_another_kind_used(
+    second: int, data: st.DataObject
+) -> None:
+    """A client's number is its own business: whatever call it used it for before, and however malformed."""
+    context = WriteContext(client_id=b"c" * 16, request_number=1, first_unanswered=1)
+    after: Any = data.draw(messages(COMMANDS[second]))
+    for first in sorted(COMMANDS):
+        before: Any = data.draw(messages(COMMANDS[first])) if first == second else COMMANDS[first]()
+        machine = Machine(0)
+        for index, (kind, request) in enumerate(((first, before), (second, after)), 1):
+            request.namespace = "acme/a"
+            if kind != KIND_EXPIRE:
+                request.context.CopyFrom(context)
+            (reply,) = machine.apply(index, index, index, [Command(kind, "alice", request)])
+        if KIND_EXPIRE not in (first, second) and first != second:
+            assert isinstance(reply, Refused) and "was used for another call" in reply.message
+        elif first == second and not isinstance(reply, Refused):
+            assert isinstance(reply, type(machine.apply(3, 3, 3, [Command(second, "alice", after)])[0]))
 
 
 @pytest.mark.parametrize("kind", sorted(COMMANDS))

@@ -22,7 +22,7 @@ from memraft_server.machine.limits import ITEMS_MAX, POSITION_BITS, POSITIONS_MA
 from memraft_server.machine.namespaces import Namespace, Tenant
 from memraft_server.machine.refused import Refused, invalid
 from memraft_server.machine.registry import HANDLERS, QUERIES
-from memraft_server.machine.sessions import keep_refusal, kept_refusal
+from memraft_server.machine.sessions import Kept, keep_refusal, kept_refusal
 from memraft_server.machine.turn import Handler, IndexJob, Turn, View
 from memraft_server.projections.usage import Usage
 from memraft_server.projections.vectors import VectorStore
@@ -270,22 +270,29 @@ class Machine:
         number = context.request_number
         sessions = space.tenant.sessions
         session = sessions.begin(client_id, number, context.first_unanswered, turn.time_us)
+        kind, name, agent = command.kind, space.name, command.agent
         kept = session.replies.get(number)
         if kept is None:
             try:
                 reply = handler(turn, space, command.request)
             except Refused as refused:
-                sessions.end(session, number, keep_refusal(refused))
+                sessions.end(session, number, Kept(kind, name, agent, keep_refusal(refused)))
                 raise
-            kept = reply.SerializeToString()
-            sessions.end(session, number, kept)
-            hashed.append(kept)
+            encoded = reply.SerializeToString()
+            sessions.end(session, number, Kept(kind, name, agent, encoded))
+            hashed.append(encoded)
             return reply
-        refusal = kept_refusal(kept)
+        if kept.kind != kind or kept.namespace != name or kept.agent != agent:
+            raise invalid(
+                f"context.request_number: {number} was used for another call; a retry repeats the number, "
+                "every other call has its own",
+                field="context.request_number",
+            )
+        refusal = kept_refusal(kept.reply)
         if refusal is not None:
             raise refusal
-        hashed.append(kept)
-        return _RESPONSES[command.kind].FromString(kept)
+        hashed.append(kept.reply)
+        return _RESPONSES[kind].FromString(kept.reply)
 
     def _make_author(self, key: tuple[str, str, str]) -> Author:
         if len(self._authors) >= _AUTHORS_MAX:

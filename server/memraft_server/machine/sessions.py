@@ -4,6 +4,11 @@ A client numbers its writes to a shard and says with each which is its lowest un
 the replies from there on. A number that was applied gets its old reply again; one below the lowest unanswered
 cannot be told from a late copy and is refused, as is one of a client whose session is gone. Everything here
 follows from entries and their commit times alone, so all replicas keep and drop the same.
+
+A reply is kept with what tells its call from others: kind, namespace and agent. A number that comes again with
+another of these is no retry; without the comparison its reply would be of the wrong type, and one agent could
+ask for what another was told. The agent is not part of a session's key, because one client may write for many
+agents and counts its writes to a shard, not theirs.
 """
 
 from __future__ import annotations
@@ -24,9 +29,11 @@ SESSION_IDLE_US_MIN = 300_000_000
 """With `SESSIONS_MAX` sessions, one that has been idle for this long gives way to a new one."""
 REPLIES_MAX = 4_096
 """Most replies kept for one session: most writes that one client may have unanswered at a shard."""
+KEPT_BYTES_MAX = 16 << 20
+"""A session whose kept replies take this much gets no further write applied before it says what was answered."""
 
 SESSION_BYTES = 400
-REPLY_BYTES = 100
+REPLY_BYTES = 150
 """What a session and a kept reply take beside the reply's bytes."""
 
 _REFUSAL = b"\xff"
@@ -46,12 +53,21 @@ def kept_refusal(kept: bytes) -> Refused | None:
     return Refused(*_decode_refusal(kept[1:])) if kept[:1] == _REFUSAL else None
 
 
+class Kept(msgspec.Struct, frozen=True, gc=False):
+    """A reply or refusal, encoded, and the call that it answers."""
+
+    kind: int
+    namespace: str
+    agent: str
+    reply: bytes
+
+
 class Session(msgspec.Struct):
-    """One client's kept replies, encoded: those of requests from `floor` on."""
+    """One client's kept replies: those of requests from `floor` on."""
 
     floor: int
     used_at_us: int
-    replies: dict[int, bytes]
+    replies: dict[int, Kept]
     bytes: int
 
 
@@ -103,12 +119,19 @@ class Sessions:
                 f"at most {REPLIES_MAX}",
                 {"limit": "unanswered writes", "maximum": str(REPLIES_MAX)},
             )
+        if session.bytes >= KEPT_BYTES_MAX and number not in session.replies:
+            raise Refused(
+                "OVERLOADED",
+                f"context.first_unanswered: the unanswered replies of this client have {session.bytes} bytes, "
+                f"at most {KEPT_BYTES_MAX}",
+                {"limit": "unanswered bytes", "maximum": str(KEPT_BYTES_MAX)},
+            )
         return session
 
-    def end(self, session: Session, number: int, reply: bytes) -> None:
+    def end(self, session: Session, number: int, kept: Kept) -> None:
         """Keeps the reply to request `number`."""
-        session.replies[number] = reply
-        cost = REPLY_BYTES + len(reply)
+        session.replies[number] = kept
+        cost = REPLY_BYTES + len(kept.reply)
         session.bytes += cost
         self._usage.bytes += cost
 
@@ -151,6 +174,6 @@ class Sessions:
             answered = [number for number in replies if number < first_unanswered]
         for number in answered:
             if number in replies:
-                freed += REPLY_BYTES + len(replies.pop(number))
+                freed += REPLY_BYTES + len(replies.pop(number).reply)
         session.bytes -= freed
         self._usage.bytes -= freed

@@ -2,7 +2,7 @@
 
 import pytest
 
-from memraft_proto.v1 import kv_pb2
+from memraft_proto.v1 import batch_pb2, kv_pb2, memory_pb2, run_pb2
 from memraft_server.machine import Refused, sessions
 from tests.unit.machine.harness import NAMESPACE, SECOND_US, Shard, session
 
@@ -135,3 +135,54 @@ def test_kept_replies_count_and_stop_counting() -> None:
     assert cost_of(put(3, first_unanswered=3)) < plain, "two replies went, one came"
     shard.time_us += 2 * 3_600 * SECOND_US
     assert cost_of(put(1, client="d")) == plain, "the idle session went with its reply, a like one came"
+
+
+def test_a_number_that_comes_with_another_call_is_refused_and_the_first_reply_stays() -> None:
+    """Other kinds, namespaces and agents have other replies: none may be taken for a retry of the first."""
+    shard = Shard()
+    first = shard.write(put(1))
+    batch = batch_pb2.BatchRequest(namespace=NAMESPACE, context=session(1))
+    batch.operations.add().put.MergeFrom(kv_pb2.PutRequest(key="k", value=b"2"))
+    elsewhere = put(1)
+    elsewhere.namespace = f"{NAMESPACE}/b"
+    delete = kv_pb2.DeleteRequest(namespace=NAMESPACE, key="k", context=session(1))
+    remember = memory_pb2.RememberRequest(namespace=NAMESPACE, text="hi", id="zzz", context=session(1))
+    for other, agent in ((batch, "alice"), (elsewhere, "alice"), (delete, "alice"), (put(1), "bob")):
+        with pytest.raises(Refused, match="request_number: 1 was used for another call") as refused:
+            shard.write(other, agent=agent)
+        assert refused.value.reason == "INVALID_ARGUMENT"
+    with pytest.raises(Refused, match="request_number: 1 was used for another call"):
+        shard.write(remember)
+    assert shard.write(put(1)) == first
+
+
+def test_one_client_may_write_for_many_agents() -> None:
+    shard = Shard()
+    shard.write(put(1), agent="support/a")
+    assert shard.write(put(2, first_unanswered=2), agent="support/b").version
+
+
+def test_a_refusal_that_is_kept_answers_its_own_call_only() -> None:
+    shard = Shard()
+    end = run_pb2.EndRunRequest(namespace=NAMESPACE, run_id="r", status=2, context=session(1))
+    for _ in range(2):
+        with pytest.raises(Refused, match="no run 'r'"):
+            shard.write(end)
+    with pytest.raises(Refused, match="was used for another call"):
+        shard.write(put(1))
+
+
+def test_the_bytes_of_unanswered_replies_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "KEPT_BYTES_MAX", 1_000)
+    shard = Shard()
+    number = 1
+    while shard.machine.usage("acme").bytes < 10_000:
+        try:
+            shard.write(put(number))
+        except Refused as refused:
+            assert refused.reason == "OVERLOADED" and "at most 1000" in refused.message
+            break
+        number += 1
+    assert 2 < number < 10
+    assert shard.write(put(1)).version >> 20 == 1, "retries are still answered"
+    assert shard.write(put(number, first_unanswered=number))
