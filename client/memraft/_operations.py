@@ -148,6 +148,7 @@ def cas_done(_request: state_pb2.CompareAndSwapRequest, response: state_pb2.Comp
         version=response.version,
         time_us=response.time_us,
         current=None if response.swapped else _wire.decode_optional(response.current_value),
+        is_current_omitted=response.current_value_omitted,
     )
 
 

@@ -127,6 +127,8 @@ class Swap(_Stamped, frozen=True, kw_only=True):
     """Whether it happened."""
     current: Any = None
     """Where it did not happen: the value that stands there, None where there is none."""
+    is_current_omitted: bool = False
+    """Whether `current` is left out although there is one: a reply, such as a batch's, has 1 MiB of them."""
 
 
 class Record(_Stamped, frozen=True, kw_only=True):

@@ -44,13 +44,15 @@ class CompareAndSwapRequest(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.WriteContext, _Mapping]] = ..., name: _Optional[str] = ..., expected_version: _Optional[int] = ..., value: _Optional[bytes] = ..., remove: bool = ...) -> None: ...
 
 class CompareAndSwapResponse(_message.Message):
-    __slots__ = ("swapped", "version", "time_us", "current_value")
+    __slots__ = ("swapped", "version", "time_us", "current_value", "current_value_omitted")
     SWAPPED_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     TIME_US_FIELD_NUMBER: _ClassVar[int]
     CURRENT_VALUE_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_VALUE_OMITTED_FIELD_NUMBER: _ClassVar[int]
     swapped: bool
     version: int
     time_us: int
     current_value: bytes
-    def __init__(self, swapped: bool = ..., version: _Optional[int] = ..., time_us: _Optional[int] = ..., current_value: _Optional[bytes] = ...) -> None: ...
+    current_value_omitted: bool
+    def __init__(self, swapped: bool = ..., version: _Optional[int] = ..., time_us: _Optional[int] = ..., current_value: _Optional[bytes] = ..., current_value_omitted: bool = ...) -> None: ...

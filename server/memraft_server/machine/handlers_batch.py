@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from memraft_proto.methods import OPERATION_FIELD
 from memraft_proto.v1 import batch_pb2
 from memraft_server.machine.handlers_kv import put_into
-from memraft_server.machine.limits import ITEMS_MAX
+from memraft_server.machine.limits import ITEMS_MAX, POSITION_BITS
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.refused import STATUS_CODES, Refused, invalid
 from memraft_server.machine.turn import Handler, Turn
@@ -21,7 +21,7 @@ def batch(
 ) -> batch_pb2.BatchResponse:
     """Applies every operation of `request` with its kind's handler; a refused one does not stop the rest."""
     first = turn.version
-    response = batch_pb2.BatchResponse(log_index=first >> 20, time_us=turn.time_us)
+    response = batch_pb2.BatchResponse(log_index=first >> POSITION_BITS, time_us=turn.time_us)
     add = response.results.add
     for operation in request.operations:
         field = operation.WhichOneof("operation")
@@ -41,7 +41,8 @@ def batch(
             turn.items = 1
             result.error.code = STATUS_CODES[refused.reason]
             result.error.reason = refused.reason
-            result.error.message = refused.message
+            if turn.room_for(refused.message):
+                result.error.message = refused.message
         turn.version += turn.items
     turn.items = max(1, turn.version - first)
     turn.version = first

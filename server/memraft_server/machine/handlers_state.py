@@ -18,8 +18,11 @@ def compare_and_swap(
     response = state_pb2.CompareAndSwapResponse(swapped=swapped, time_us=turn.time_us)
     if now is not None:
         response.version = now.version
-        if not swapped:
-            response.current_value = now.value or b""
+        if not swapped and now.value:
+            if turn.room_for(now.value):
+                response.current_value = now.value
+            else:
+                response.current_value_omitted = True
     return response
 
 

@@ -11,6 +11,11 @@ also keeps the positions of an entry below `POSITIONS_MAX`."""
 DIMENSION_MAX = 4096
 """Most components of a vector. Part of the contract: a configuration may only lower it."""
 
+REPLY_TEXTS_BYTES_MAX = 1 << 20
+"""Most bytes of a command's reply that its request does not bound: values that stood in the way of swaps, and
+messages of refused operations. Part of the contract: replies are kept and hashed, so replicas must agree. One
+value of the largest size that is allowed by default fits."""
+
 POSITION_BITS = 20
 POSITIONS_MAX = 1 << POSITION_BITS
 """A version is `log_index << POSITION_BITS | position of the item in the entry`."""

@@ -18,7 +18,13 @@ from memraft_proto.v1.log_pb2 import ExpireCommand
 from memraft_server.machine.commands import Command
 from memraft_server.machine.entries import EntryTable
 from memraft_server.machine.handlers_batch import batch
-from memraft_server.machine.limits import ITEMS_MAX, POSITION_BITS, POSITIONS_MAX, Limits
+from memraft_server.machine.limits import (
+    ITEMS_MAX,
+    POSITION_BITS,
+    POSITIONS_MAX,
+    REPLY_TEXTS_BYTES_MAX,
+    Limits,
+)
 from memraft_server.machine.namespaces import Namespace, Tenant
 from memraft_server.machine.refused import Refused, invalid
 from memraft_server.machine.registry import HANDLERS, QUERIES
@@ -104,6 +110,7 @@ class Machine:
         last_first_version = turn.version + _LAST_FIRST_POSITION
         for command in commands:
             turn.items = 1
+            turn.texts_bytes_left = REPLY_TEXTS_BYTES_MAX
             try:
                 if turn.version > last_first_version:
                     raise Refused("OVERLOADED", f"items of one entry: at most {_LAST_FIRST_POSITION}")

@@ -5,10 +5,10 @@ the replies from there on. A number that was applied gets its old reply again; o
 cannot be told from a late copy and is refused, as is one of a client whose session is gone. Everything here
 follows from entries and their commit times alone, so all replicas keep and drop the same.
 
-A reply is kept with what tells its call from others: kind, namespace and agent. A number that comes again with
-another of these is no retry; without the comparison its reply would be of the wrong type, and one agent could
-ask for what another was told. The agent is not part of a session's key, because one client may write for many
-agents and counts its writes to a shard, not theirs.
+A reply is kept with what tells its call from others: kind, namespace and agent. A number that comes again
+with another of these is no retry; without the comparison its reply would be of the wrong type, and one agent
+could ask for what another was told. The agent is not part of a session's key, because one client may write for
+many agents and counts its writes to a shard, not theirs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SESSION_IDLE_US_MIN = 300_000_000
 REPLIES_MAX = 4_096
 """Most replies kept for one session: most writes that one client may have unanswered at a shard."""
 KEPT_BYTES_MAX = 16 << 20
-"""A session whose kept replies take this much gets no further write applied before it says what was answered."""
+"""A session whose kept replies take this much has no more writes applied until some were answered."""
 
 SESSION_BYTES = 400
 REPLY_BYTES = 150
@@ -122,8 +122,8 @@ class Sessions:
         if session.bytes >= KEPT_BYTES_MAX and number not in session.replies:
             raise Refused(
                 "OVERLOADED",
-                f"context.first_unanswered: the unanswered replies of this client have {session.bytes} bytes, "
-                f"at most {KEPT_BYTES_MAX}",
+                f"context.first_unanswered: the unanswered replies of this client have {session.bytes} "
+                f"bytes, at most {KEPT_BYTES_MAX}",
                 {"limit": "unanswered bytes", "maximum": str(KEPT_BYTES_MAX)},
             )
         return session

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from memraft_proto.v1.common_pb2 import Provenance
 from memraft_server.machine.entries import EntryTable
 from memraft_server.machine.ids import entry_parts, make_id
-from memraft_server.machine.limits import POSITION_BITS, POSITIONS_MAX, Limits
+from memraft_server.machine.limits import POSITION_BITS, POSITIONS_MAX, REPLY_TEXTS_BYTES_MAX, Limits
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.projections.versions import NOW, Author
 
@@ -53,7 +53,17 @@ class Indexed(Protocol):
 class Turn:
     """One command's turn to be applied. One object serves all commands, one after the other."""
 
-    __slots__ = ("_id_parts", "author", "expiries", "index_due", "items", "seed", "time_us", "version")
+    __slots__ = (
+        "_id_parts",
+        "author",
+        "expiries",
+        "index_due",
+        "items",
+        "seed",
+        "texts_bytes_left",
+        "time_us",
+        "version",
+    )
 
     def __init__(self) -> None:
         self.version = 0
@@ -68,6 +78,8 @@ class Turn:
         """What wants an index built, in order; a handler adds to it."""
         self.expiries: list[tuple[int, int, str, str]] = []
         """Heap of (expires_at_us, version, namespace, key)."""
+        self.texts_bytes_left = REPLY_TEXTS_BYTES_MAX
+        """What the command's reply may still take of `REPLY_TEXTS_BYTES_MAX`."""
         self._id_parts: tuple[str, str] | None = None
 
     def begin_entry(self, index: int, time_us: int, seed: int) -> None:
@@ -76,6 +88,14 @@ class Turn:
         self.time_us = time_us
         self.seed = seed
         self._id_parts = None
+
+    def room_for(self, text: bytes | str) -> bool:
+        """Takes room for a text in the command's reply; False where there is none left for it."""
+        size = len(text) if isinstance(text, bytes) else len(text.encode())
+        if size > self.texts_bytes_left:
+            return False
+        self.texts_bytes_left -= size
+        return True
 
     def new_id(self, item: int = 0) -> str:
         """Returns a new id for the command's item number `item`, from 0."""

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from memraft_proto.v1 import batch_pb2, kv_pb2, run_pb2, state_pb2, stream_pb2
-from memraft_server.machine import ITEMS_MAX, Refused
+from memraft_server.machine import ITEMS_MAX, Refused, machine
 from tests.unit.machine.harness import NAMESPACE, Shard, session
 
 
@@ -123,3 +123,38 @@ def test_a_malformed_operation_is_named(operation: dict[str, Any], message: str)
         shard.write(batch(put("a"), operation))
     assert refused.value.reason == "INVALID_ARGUMENT"
     assert shard.machine.applied_index == 0
+
+
+def test_swaps_that_fail_do_not_blow_up_the_reply() -> None:
+    """A few bytes a swap would each bring back a value of up to 1 MiB, kept for retries too."""
+    shard = Shard()
+    value = b'"%s"' % (b"x" * 400_000)
+    swap = state_pb2.CompareAndSwapRequest(name="n", value=value)
+    shard.write(batch({"compare_and_swap": swap}))
+    fails = {"compare_and_swap": state_pb2.CompareAndSwapRequest(name="n", value=b"1", expected_version=7)}
+    request = batch(*[fails] * 300, context=session(1))
+    reply = shard.write(request)
+    swaps = [result.compare_and_swap for result in reply.results]
+    assert all(not swap.swapped and swap.version == 1 << 20 for swap in swaps)
+    assert [swap.current_value == value for swap in swaps] == [True] * 2 + [False] * 298
+    assert [swap.current_value_omitted for swap in swaps] == [False] * 2 + [True] * 298
+    assert reply.ByteSize() < 1 << 20 and shard.machine.usage("acme").bytes < 2 << 20
+    assert shard.write(request) == reply
+    again = shard.write(batch(fails))
+    assert again.results[0].compare_and_swap.current_value == value, "the next command has room again"
+
+
+def test_one_swap_brings_back_the_largest_value() -> None:
+    shard = Shard()
+    value = b'"%s"' % (b"x" * ((1 << 20) - 2))
+    shard.write(state_pb2.CompareAndSwapRequest(namespace=NAMESPACE, name="n", value=value))
+    lost = shard.write(state_pb2.CompareAndSwapRequest(namespace=NAMESPACE, name="n", value=b"1"))
+    assert lost.current_value == value and not lost.current_value_omitted
+
+
+def test_messages_of_refused_operations_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "REPLY_TEXTS_BYTES_MAX", 100)
+    ends = [{"end_run": run_pb2.EndRunRequest(run_id=f"r{i}", status=2)} for i in range(5)]
+    errors = [result.error for result in Shard().write(batch(*ends)).results]
+    assert [error.reason for error in errors] == ["NO_SUCH_RUN"] * 5
+    assert [bool(error.message) for error in errors] == [True] * 2 + [False] * 3
