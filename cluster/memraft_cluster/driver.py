@@ -175,6 +175,10 @@ class MultiRaft:
         """Index up to which this node's machine has applied the group's log."""
         return self._groups[group].applied
 
+    def last_index(self, group: int) -> int:
+        """Index of the last entry in this node's log: on a leader, of the last one proposed."""
+        return self._groups[group].core.log.last_index
+
     def leader(self, group: int) -> int:
         """Node id of the group's leader as far as known here, 0 when unknown."""
         return self._groups[group].leader

@@ -155,7 +155,7 @@ class LocalShard:
         """Applies a command, after the log has it. Raises Refused, DiskError."""
         index = self.machine.applied_index + 1
         if self._log is None:
-            time_us, seed = wall_time_us(), self._random_bits(64)
+            time_us, seed = self._builder.stamp_us(), self._random_bits(64)
         else:
             raw = command.request.SerializeToString() if request is None else request
             data = self._builder.build((encode_command(command.kind, command.agent, raw),))
@@ -179,6 +179,10 @@ class LocalShard:
     def wait_applied(self, index: int) -> None:
         """Whatever was acknowledged has been applied."""
         return None
+
+    def settle(self, time_us: int) -> None:
+        """Nothing is on its way; what comes is stamped above."""
+        self._builder.keep_above(time_us)
 
     def age_us(self) -> int:
         """Never behind."""

@@ -73,10 +73,20 @@ class EntryBuilder:
     ) -> None:
         self._clock_us = clock_us
         self._seed = seed
+        self._floor_us = 0
+
+    def keep_above(self, time_us: int) -> None:
+        """From now on no entry is stamped at or below ``time_us``: a read was told how things stood then."""
+        if time_us > self._floor_us:
+            self._floor_us = time_us
+
+    def stamp_us(self) -> int:
+        """The commit time of an entry that is made now, in microseconds since the Unix epoch."""
+        return max(self._clock_us(), self._floor_us + 1)
 
     def build(self, commands: Sequence[bytes]) -> bytes:
         """The data of one entry; ``commands`` as :func:`encode_command` made them."""
-        header = HEADER.pack(FORMAT, self._clock_us(), self._seed(), ARRAY32)
+        header = HEADER.pack(FORMAT, self.stamp_us(), self._seed(), ARRAY32)
         return b"".join((header, LENGTH.pack(len(commands)), *commands))
 
 

@@ -99,14 +99,18 @@ class Node:
             node=config.node.name,
             durability=Durability(config.durability.mode),
         )
+        builders = [EntryBuilder() for _ in self.machines]
         groups = {
-            shard: GroupSpec(Replica(machine), EntryBuilder(), self._shard_map.preferred_leaders[shard])
+            shard: GroupSpec(Replica(machine), builders[shard], self._shard_map.preferred_leaders[shard])
             for shard, machine in enumerate(self.machines)
         }
         self.driver = MultiRaft(
             _driver_config(config), log, transport, groups, fatal=fatal, progress=self._note_replay
         )
-        self.shards = [ReplicatedShard(s, machine, self.driver) for s, machine in enumerate(self.machines)]
+        self.shards = [
+            ReplicatedShard(shard, machine, self.driver, builders[shard])
+            for shard, machine in enumerate(self.machines)
+        ]
         self.quotas = Quotas(config.quotas.default, config.quotas.tenant, self.machines, time.monotonic)
         self.calls = CallMetrics()
         self.service = Service(

@@ -1,4 +1,12 @@
-"""One read: as fresh as was asked for, then one query of the machine at one applied index."""
+"""One read: as fresh as was asked for, then one query of the machine at one applied index.
+
+A read at a time gives the same answer whenever it is repeated. Up to the commit time of the last entry applied
+here that needs nothing. At a later time entries may be on their way that were stamped before it, and this
+replica may lag; so only the leader answers, once it has proved to lead and has applied all that it has
+stamped, and it stamps nothing at or below that time any more. A leader that follows it has not heard of the
+promise: across a change of leaders it holds as far as the clocks of the nodes agree, less the time that the
+change takes. A ``stale`` read promises nothing of the kind.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +57,8 @@ class Reader:
             answer = self._query(shard, name, request)
             answer.stamp.age_us = shard.age_us()  # type: ignore[attr-defined]
             return answer
+        if context.at_time_us > shard.machine.last_time_us:
+            return self._at_new_time(shard, name, request)
         if level == LINEARIZABLE:
             barrier = shard.read_barrier()
             if barrier is not None:
@@ -56,28 +66,40 @@ class Reader:
         elif context.min_index > shard.machine.applied_index:
             applied = shard.wait_applied(context.min_index)
             if applied is not None:
-                return self._caught_up(applied, shard, name, request)
+                awaited = f"index {context.min_index}, which this session has seen,"
+                return self._caught_up(applied, awaited, shard, name, request)
         return self._query(shard, name, request)
 
     def _query(self, shard: Shard, name: str, request: Any) -> Message:
-        machine = shard.machine
-        context = request.context
-        if (
-            context.at_time_us > machine.last_time_us
-            and context.at_time_us > self._clock_us() + CLOCK_SKEW_US_MAX
-        ):
+        if request.context.at_time_us > shard.machine.last_time_us:
+            self._check_not_future(shard, request)
+        return shard.machine.query(name, request)
+
+    def _check_not_future(self, shard: Shard, request: Any) -> None:
+        at_time_us, now_us = request.context.at_time_us, self._clock_us()
+        if at_time_us > now_us + CLOCK_SKEW_US_MAX:
             raise Refused(
                 "AT_IN_FUTURE",
-                f"context.at_time_us: {context.at_time_us} lies in the future: it is {self._clock_us()} here",
+                f"context.at_time_us: {at_time_us} lies in the future: it is {now_us} here",
                 {"shard": str(shard.number)},
             )
-        return machine.query(name, request)
+
+    def _at_new_time(self, shard: Shard, name: str, request: Any) -> Outcome:
+        """A read at a time after this replica's last commit, which is to give the same answer ever after."""
+        self._check_not_future(shard, request)
+        at_time_us = request.context.at_time_us
+        settled = shard.settle(at_time_us)
+        if settled is None:
+            return self._query(shard, name, request)
+        return self._caught_up(settled, f"what was on its way at {at_time_us}", shard, name, request)
 
     async def _after(self, barrier: Awaitable[int], shard: Shard, name: str, request: Any) -> Message:
         await barrier
         return self._query(shard, name, request)
 
-    async def _caught_up(self, applied: Awaitable[int], shard: Shard, name: str, request: Any) -> Message:
+    async def _caught_up(
+        self, applied: Awaitable[int], awaited: str, shard: Shard, name: str, request: Any
+    ) -> Message:
         try:
             async with asyncio.timeout(self._lag_wait_ms / 1000):
                 await applied
@@ -85,8 +107,7 @@ class Reader:
             raise Refused(
                 "LAGGING",
                 f"this replica of shard {shard.number} has applied index {shard.machine.applied_index}; "
-                f"index {request.context.min_index}, which this session has seen, did not come "
-                f"within lag_wait_ms = {self._lag_wait_ms}",
+                f"{awaited} did not come within lag_wait_ms = {self._lag_wait_ms}",
                 {"shard": str(shard.number), "limit": "lag_wait_ms"},
             ) from None
         return self._query(shard, name, request)

@@ -9,7 +9,7 @@ from typing import cast
 from google.protobuf.message import Message
 
 from memraft_cluster.driver import Applied, MultiRaft
-from memraft_server.entries import decode_entry, decode_header, encode_command
+from memraft_server.entries import EntryBuilder, decode_entry, decode_header, encode_command
 from memraft_server.machine import Command, Machine, Refused
 
 
@@ -39,12 +39,14 @@ class ReplicatedShard:
         number: the shard; its Raft group has the same number.
         machine: what the driver applies the group's entries to.
         driver: started before the first call.
+        builder: what the driver makes the group's entries with.
     """
 
-    def __init__(self, number: int, machine: Machine, driver: MultiRaft) -> None:
+    def __init__(self, number: int, machine: Machine, driver: MultiRaft, builder: EntryBuilder) -> None:
         self.number = number
         self.machine = machine
         self._driver = driver
+        self._builder = builder
 
     def propose(self, command: Command, request: bytes | None) -> Awaitable[Message]:
         raw = command.request.SerializeToString() if request is None else request
@@ -56,6 +58,17 @@ class ReplicatedShard:
 
     def wait_applied(self, index: int) -> Awaitable[int] | None:
         return self._driver.wait_applied(self.number, index)
+
+    def settle(self, time_us: int) -> Awaitable[int]:
+        barrier = self._driver.read_barrier(self.number)  # first: a follower raises here and promises nothing
+        self._builder.keep_above(time_us)
+        # Entries that are stamped already may be stamped below.
+        return self._settled(barrier, self._driver.last_index(self.number))
+
+    async def _settled(self, barrier: Awaitable[int], last_index: int) -> int:
+        applied = await barrier
+        waiting = self._driver.wait_applied(self.number, last_index)
+        return applied if waiting is None else await waiting
 
     def age_us(self) -> int:
         return self._driver.age_us(self.number)

@@ -43,5 +43,16 @@ class Shard(Protocol):
     def wait_applied(self, index: int) -> Awaitable[int] | None:
         """Until the machine has applied log index ``index``. None: it has already. Raises ClusterError."""
 
+    def settle(self, time_us: int) -> Awaitable[int] | None:
+        """Makes what stood at ``time_us`` final, for a read at a time after the last commit.
+
+        From now on this shard stamps nothing at or below ``time_us``, and what it stamped before has been
+        applied when this is done. None: it is done already.
+
+        Raises:
+            memraft_cluster.errors.ClusterError: at once or later; only a leader can promise it.
+        """
+
     def age_us(self) -> int:
-        """Microseconds since the machine was last known to be up to date: 0 on the leader."""
+        """Microseconds since the machine was last known to be up to date: on the leader, since it last heard
+        a quorum; 0 where there is no other node."""

@@ -78,6 +78,30 @@ def test_a_stale_read_says_how_old_it_may_be(tmp_path: Path) -> None:
     run(Nodes(tmp_path, 3), script)
 
 
+def test_a_read_at_a_time_gives_the_same_answer_ever_after(tmp_path: Path) -> None:
+    async def script(nodes: Nodes) -> None:
+        leader = nodes.leader()
+        client, follower = nodes.client(number=leader), nodes.client(number=leader % 3 + 1)
+        written = await client.call("Put", put("k", b"0"))
+        # A time after the last commit takes the leader, who knows what is on its way.
+        with pytest.raises(Failed) as caught:
+            await follower.call("Get", get("k", at_time_us=written.time_us + 1))
+        assert caught.value.reason == "NOT_LEADER"
+        answers: list[tuple[int, bytes]] = []
+        for _ in range(20):
+            writes = [asyncio.create_task(client.call("Put", put("k", b"%d" % i))) for i in range(10)]
+            at_time_us = time.time_ns() // 1000 + 500_000
+            answers.append((at_time_us, (await client.call("Get", get("k", at_time_us=at_time_us))).value))
+            await asyncio.gather(*writes)
+        last = await client.call("Put", put("k", b'"last"'))
+        for at_time_us, value in answers:
+            context = {"at_time_us": at_time_us, "min_index": last.version >> 20}
+            for each in (client, follower):
+                assert (await each.call("Get", get("k", **context))).value == value
+
+    run(Nodes(tmp_path, 3), script)
+
+
 def test_a_replica_that_does_not_catch_up_says_that_it_lags(tmp_path: Path) -> None:
     async def script(nodes: Nodes) -> None:
         with pytest.raises(Failed, match=r"index 999, .* within lag_wait_ms = 20") as caught:
