@@ -7,8 +7,8 @@ follows from entries and their commit times alone, so all replicas keep and drop
 
 A reply is kept with what tells its call from others: kind, namespace and agent. A number that comes again
 with another of these is no retry; without the comparison its reply would be of the wrong type, and one agent
-could ask for what another was told. The agent is not part of a session's key, because one client may write for
-many agents and counts its writes to a shard, not theirs.
+could ask for what another was told. The agent is not part of a session's key, because one client may write
+for many agents and counts its writes to a shard, not theirs.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from memraft_server.machine.limits import Limits
 from memraft_server.machine.refused import invalid
 
 _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_AGENT = re.compile(r"[A-Za-z0-9._~:@-]{1,128}(?:/[A-Za-z0-9._~:@-]{1,128})*")  # As a certificate names one.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _SHOWN_CHARACTERS = 60
 _CLIENT_ID_BYTES = 16
@@ -25,12 +26,9 @@ def shown(text: str) -> str:
 
 
 @lru_cache(maxsize=16_384)
-def _namespace_fault(namespace: str, bytes_max: int, segments_max: int) -> str:
+def _namespace_fault(namespace: str, segments_max: int) -> str:
     if not namespace:
         return "namespace: missing; such as 'acme/support'"
-    size = len(namespace.encode())
-    if size > bytes_max:
-        return f"namespace: {size} bytes, at most {bytes_max}"
     segments = namespace.split("/")
     if len(segments) > segments_max:
         return f"namespace: {len(segments)} segments, at most {segments_max}"
@@ -45,7 +43,9 @@ def _namespace_fault(namespace: str, bytes_max: int, segments_max: int) -> str:
 
 def check_namespace(namespace: str, limits: Limits) -> None:
     """Refuses what is not a namespace."""
-    fault = _namespace_fault(namespace, limits.namespace_bytes_max, limits.namespace_segments_max)
+    if len(namespace) > limits.namespace_bytes_max:  # Before it could be remembered with its fault.
+        check_size("namespace", len(namespace.encode()), limits.namespace_bytes_max)
+    fault = _namespace_fault(namespace, limits.namespace_segments_max)
     if fault:
         raise invalid(fault, field="namespace")
 
@@ -126,7 +126,15 @@ def check_write_context(context: WriteContext, limits: Limits) -> None:
                 f"{context.request_number}",
                 field="context.first_unanswered",
             )
-    for field in ("agent", "run", "tool"):
-        text = getattr(context, field)
-        if text:
-            check_text(f"context.{field}", text, limits.label_bytes_max)
+    if agent := context.agent:
+        check_size("context.agent", len(agent.encode()), limits.label_bytes_max)
+        if not _AGENT.fullmatch(agent):
+            raise invalid(
+                f"context.agent: {shown(agent)}: segments of 1 to 128 letters, digits, '.', '_', '~', ':', "
+                "'@' or '-', with '/' between them",
+                field="context.agent",
+            )
+    if run := context.run:
+        check_text("context.run", run, limits.label_bytes_max)
+    if tool := context.tool:
+        check_text("context.tool", tool, limits.label_bytes_max)

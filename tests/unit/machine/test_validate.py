@@ -7,7 +7,14 @@ import pytest
 
 from memraft_proto.v1 import kv_pb2, run_pb2, state_pb2, stream_pb2
 from memraft_proto.v1.common_pb2 import WriteContext
-from memraft_server.machine import Limits, Refused, check_namespace, check_read, check_write
+from memraft_server.machine import (
+    Limits,
+    Refused,
+    check_namespace,
+    check_read,
+    check_write,
+    validate_common,
+)
 from tests.unit.machine.harness import KINDS, LIMITS, NAMESPACE, READS
 
 put, get, multi_put = kv_pb2.PutRequest, kv_pb2.GetRequest, kv_pb2.MultiPutRequest
@@ -29,6 +36,15 @@ def check(request: Any) -> None:
 )
 def test_namespaces_that_are_fine(namespace: str) -> None:
     check_namespace(namespace, LIMITS)
+
+
+def test_a_namespace_of_megabytes_is_not_remembered() -> None:
+    """The check keeps what it found out; it keyed that by whatever came, and 8 MB may come."""
+    kept = validate_common._namespace_fault.cache_info().currsize
+    for number in range(3):
+        with pytest.raises(Refused, match="namespace: 7000001 bytes, at most 255"):
+            check_namespace(str(number) + "x" * 7_000_000, LIMITS)
+    assert validate_common._namespace_fault.cache_info().currsize == kept
 
 
 @pytest.mark.parametrize(
@@ -105,6 +121,11 @@ MALFORMED: list[tuple[Any, str]] = [
     (context(run="r" * 256), "context.run: 256 bytes, at most 255"),
     (context(tool="a\0"), "context.tool: "),
     (context(agent="a\tb"), "context.agent: "),
+    (context(agent="a//b"), "context.agent: 'a//b': segments of 1 to 128 letters"),
+    (context(agent="support/"), "context.agent: 'support/': segments"),
+    (context(agent="support/\u202eecila"), "context.agent: "),
+    (context(agent="a" * 129), "context.agent: "),
+    (context(agent="/".join(["a" * 128] * 2)), "context.agent: 257 bytes, at most 255"),
     (kv_pb2.DeleteRequest(namespace=NAMESPACE), "key: missing"),
     (multi_put(namespace=NAMESPACE), "keys: 0, from 1 to 10000"),
     (multi_put(namespace=NAMESPACE, keys=["k"] * 10_001), "keys: 10001, from 1 to 10000"),
