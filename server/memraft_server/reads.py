@@ -1,11 +1,11 @@
 """One read: as fresh as was asked for, then one query of the machine at one applied index.
 
-A read at a time gives the same answer whenever it is repeated. Up to the commit time of the last entry applied
-here that needs nothing. At a later time entries may be on their way that were stamped before it, and this
-replica may lag; so only the leader answers, once it has proved to lead and has applied all that it has
-stamped, and it stamps nothing at or below that time any more. A leader that follows it has not heard of the
-promise: across a change of leaders it holds as far as the clocks of the nodes agree, less the time that the
-change takes. A ``stale`` read promises nothing of the kind.
+A read at a time gives the same answer whenever it is repeated. Up to the commit time of the last entry
+applied here that needs nothing. At a later time entries may be on their way that were stamped before it,
+and this replica may lag; so only the leader answers, once it has proved to lead and has applied all that
+it has stamped, and it stamps nothing at or below that time any more. A leader that follows it has not heard
+of the promise: across a change of leaders it holds as far as the clocks of the nodes agree, less the time
+that the change takes. A ``stale`` read promises nothing of the kind.
 """
 
 from __future__ import annotations
