@@ -10,6 +10,7 @@
     ├── Stopped                       retryable on another node
     ├── DataDirectoryError            the data directory cannot be used as it is
     │   ├── WrongDirectory            it belongs to another node or cluster
+    │   ├── LayoutChanged             it was made for other shards or other nodes
     │   ├── DirectoryLocked           another process has it open
     │   ├── FormatUnsupported         written by another version of this software
     │   └── LogCorrupted              what was stored is not what is read back
@@ -25,6 +26,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 
@@ -110,6 +112,22 @@ class WrongDirectory(DataDirectoryError):
         self.owner = owner
         self.wanted = wanted
         super().__init__(f"data directory {path} belongs to {owner}; this is {wanted}: refusing to open it")
+
+
+class LayoutChanged(DataDirectoryError):
+    """The directory was made for another number of shards, or for other nodes.
+
+    Args:
+        path: the directory.
+        differences: what it was made for and what the configuration says, such as ("1 shard", "4").
+    """
+
+    def __init__(self, path: str, differences: Iterable[tuple[str, str]]) -> None:
+        self.path = path
+        said = "; ".join(f"was made for {made}, the config says {wanted}" for made, wanted in differences)
+        super().__init__(
+            f"data directory {path} {said}: with these its data would not be found; refusing to open it"
+        )
 
 
 class DirectoryLocked(DataDirectoryError):

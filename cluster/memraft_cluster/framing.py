@@ -3,8 +3,8 @@
 ::
 
     frame   = size:u32be body            body is `size` bytes of msgpack
-    hello   = [protocol, cluster, sender, to]       the first frame in either direction
-    batch   = [[group, message], ...]               every later frame of the side that dialled
+    hello   = [protocol, cluster, sender, to, layout]   the first frame in either direction
+    batch   = [[group, message], ...]                   every later frame of the side that dialled
 
 A frame over ``frame_bytes_max`` is refused when its length is read, before its body is buffered.
 """
@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from .errors import MalformedFrame
+from .layout import Layout
 from .raft import Message
 
 PROTOCOL_VERSION = 1
@@ -37,6 +38,7 @@ class Hello(msgspec.Struct, array_like=True, frozen=True):
     cluster: str
     sender: int
     to: int
+    layout: Layout
 
 
 _hello_decoder = msgspec.msgpack.Decoder(Hello)

@@ -12,7 +12,8 @@ may vote a leader into being that lacks acknowledged entries:
 * Each entry carries a checksum that binds its data to group, index and term.
 * On opening, every group's entries are read once and must be contiguous and reach the commit index.
 
-The database is stamped with cluster and node; one of another node is refused.
+The database is stamped with cluster, node and layout; one of another node, or made for another number of
+shards or other nodes, is refused.
 """
 
 from __future__ import annotations
@@ -38,15 +39,18 @@ from .errors import (
     DirectoryLocked,
     DiskError,
     FormatUnsupported,
+    LayoutChanged,
     LogCorrupted,
     WrongDirectory,
 )
+from .layout import Layout
 from .log_group import GroupLog
 from .log_records import (
     FORMAT_VERSION,
     INDEX_MAX,
     STAMP_KEY,
     Stamp,
+    StampFormat,
     decode_entry,
     decode_hard_state,
     encode_entry,
@@ -92,11 +96,13 @@ class DurableLog:
         path: directory of the database; made when missing.
         cluster: id of the cluster the node belongs to.
         node: the node's name.
+        node_id: its number in the consensus core, which votes on disk name.
+        layout: the shards and nodes of the cluster.
         durability: see :class:`Durability`.
         progress: called now and then while opening, with the count of entries checked so far.
 
     Raises:
-        WrongDirectory, DirectoryLocked, FormatUnsupported, LogCorrupted, DiskError
+        WrongDirectory, LayoutChanged, DirectoryLocked, FormatUnsupported, LogCorrupted, DiskError
     """
 
     def __init__(
@@ -105,6 +111,8 @@ class DurableLog:
         *,
         cluster: str,
         node: str,
+        node_id: int = 1,
+        layout: Layout = Layout(),  # noqa: B008  (frozen)
         durability: Durability = Durability.COMMIT,
         progress: Callable[[int], None] | None = None,
     ) -> None:
@@ -117,7 +125,7 @@ class DurableLog:
         self._unsynced = WriteOptions()
         self._db = _open_database(Path(path))
         try:
-            self._check_stamp(Stamp(FORMAT_VERSION, cluster, node))
+            self._check_stamp(Stamp(FORMAT_VERSION, cluster, node, node_id, layout))
             self._scan(progress)
         except BaseException:
             self._db.close()
@@ -262,13 +270,19 @@ class DurableLog:
             self._db.put(STAMP_KEY, msgspec.json.encode(mine), self._synced)
             return
         try:
+            found_format = msgspec.json.decode(record, type=StampFormat).format
+            if found_format != FORMAT_VERSION:
+                raise FormatUnsupported(self.path, found_format, FORMAT_VERSION)
             found = msgspec.json.decode(record, type=Stamp)
         except msgspec.MsgspecError as error:
             raise LogCorrupted(self.path, f"its stamp cannot be read: {error}") from error
-        if found.format != FORMAT_VERSION:
-            raise FormatUnsupported(self.path, found.format, FORMAT_VERSION)
-        if found != mine:
+        if (found.cluster, found.node) != (mine.cluster, mine.node):
             raise WrongDirectory(self.path, str(found), str(mine))
+        differences = list(found.layout.differences(mine.layout))
+        if found.node_id != mine.node_id:
+            differences.append((f"node id {found.node_id}", str(mine.node_id)))
+        if differences:
+            raise LayoutChanged(self.path, differences)
 
     def _scan(self, progress: Callable[[int], None] | None) -> None:
         rows = self._db.iter()

@@ -4,7 +4,7 @@ Keys sort by group, then index, so that a group's log is one range::
 
     b"e" group:u32be index:u64be  ->  crc:u32be term:u64be data
     b"h" group:u32be              ->  crc:u32be term:u64be vote:u64be commit:u64be
-    b"m"                          ->  the stamp: JSON {"format", "cluster", "node"}
+    b"m"                          ->  the stamp: JSON {"format", "cluster", "node", "node_id", "layout"}
 
 The checksum of an entry covers group, index and term as well as the data: a record that is whole but
 stands in another's place is as wrong as one with a flipped bit.
@@ -18,9 +18,10 @@ from zlib import crc32
 import msgspec
 
 from .errors import LogCorrupted
+from .layout import Layout
 from .raft import Entry, HardState
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 STAMP_KEY = b"m"
 INDEX_MAX = 2**64 - 1
 GROUP_MAX = 2**32 - 1
@@ -33,12 +34,20 @@ _HARD = struct.Struct(">IQQQ")  # crc, term, vote, commit
 _HARD_BODY = struct.Struct(">IQQQ")  # group, term, vote, commit: what the checksum covers
 
 
+class StampFormat(msgspec.Struct, frozen=True):
+    """What can be read of a stamp of any version."""
+
+    format: int
+
+
 class Stamp(msgspec.Struct, frozen=True):
-    """Whose directory this is."""
+    """Whose directory this is, and what its groups were made for."""
 
     format: int
     cluster: str
     node: str
+    node_id: int
+    layout: Layout
 
     def __str__(self) -> str:
         return f"node {self.node!r} of cluster {self.cluster!r}"

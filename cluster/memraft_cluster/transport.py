@@ -20,6 +20,7 @@ from .connections import CLOSE_TIMEOUT_S, Inbound, Link
 from .errors import ListenError, PeerRefused
 from .framing import PROTOCOL_VERSION, GroupMessage, Hello
 from .identity import node_name
+from .layout import Layout
 from .raft import Message
 from .tls import TlsFiles, check_own_certificate, dialling_context, listening_context
 
@@ -67,6 +68,7 @@ class TransportConfig:
         dial_timeout_ms: for one attempt to connect, TLS and hello included.
         backoff_ms_min, backoff_ms_max: pause between attempts: doubled each time, with jitter.
         inbound_connections_max: further ones are closed at once.
+        shards: how many groups the cluster has; peers that say otherwise are refused.
     """
 
     cluster: str
@@ -83,6 +85,7 @@ class TransportConfig:
     backoff_ms_min: int = 50
     backoff_ms_max: int = 1_000
     inbound_connections_max: int = 64
+    shards: int = 1
 
     def __post_init__(self) -> None:
         if self.tls is None and not self.insecure:
@@ -95,6 +98,11 @@ class TransportConfig:
             raise ValueError(f"node ids and names must be unique: {ids}, {names}")
         if self.node_id not in ids:
             raise ValueError(f"node {self.node_id} is not among the peers {ids}")
+
+    @property
+    def layout(self) -> Layout:
+        """What every peer must say, too."""
+        return Layout(self.shards, tuple(sorted(peer.node_id for peer in self.peers)))
 
     @property
     def own(self) -> Peer:
@@ -206,15 +214,17 @@ class Transport:
         return self._dialling
 
     def hello(self, to: int) -> Hello:
-        return Hello(PROTOCOL_VERSION, self.config.cluster, self.config.node_id, to)
+        return Hello(PROTOCOL_VERSION, self.config.cluster, self.config.node_id, to, self.config.layout)
 
     def check_hello(self, hello: Hello, certified: int | None) -> None:
-        """Raises PeerRefused unless the hello is of this cluster, to this node, and of a known peer whose
-        certificate (``certified``; None in insecure mode) says the same."""
+        """Raises PeerRefused unless the hello is of this cluster and its layout, to this node, and of a known
+        peer whose certificate (``certified``; None in insecure mode) says the same."""
         if hello.protocol != PROTOCOL_VERSION:
             raise PeerRefused(f"it speaks protocol {hello.protocol}, this node speaks {PROTOCOL_VERSION}")
         if hello.cluster != self.config.cluster:
             raise PeerRefused(f"it is of cluster {hello.cluster!r}, this is {self.config.cluster!r}")
+        for theirs, ours in hello.layout.differences(self.config.layout):
+            raise PeerRefused(f"its config says {theirs}, this node's says {ours}")
         if hello.to != self.config.node_id:
             raise PeerRefused(f"it looks for node {hello.to}, this is node {self.config.node_id}")
         if hello.sender not in self._links:

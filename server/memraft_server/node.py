@@ -97,6 +97,8 @@ class Node:
             Path(config.node.data_dir) / "log",
             cluster=config.cluster.name,
             node=config.node.name,
+            node_id=config.node.id,
+            layout=transport.config.layout,
             durability=Durability(config.durability.mode),
         )
         builders = [EntryBuilder() for _ in self.machines]
@@ -297,6 +299,7 @@ def _transport_config(config: Config, trust_domain: str) -> TransportConfig:
         insecure=not tls.enabled,
         listen_host=host,
         listen_port=port,
+        shards=config.cluster.shards,
     )
 
 

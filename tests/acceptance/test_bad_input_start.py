@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from memraft_cluster.errors import DirectoryLocked, ListenError, WrongDirectory
+from memraft_cluster.errors import DirectoryLocked, LayoutChanged, ListenError, WrongDirectory
 from memraft_server import certs
 from memraft_server.certs import CertsError
 from memraft_server.config import Config, ConfigError, load, split_address
@@ -78,6 +78,15 @@ def test_the_data_directory_of_another_node_is_refused_and_left_alone(tmp_path: 
     with pytest.raises(WrongDirectory, match=r"n1.*n2"):
         Node(stranger)
     Node(first).driver._log.close()
+
+
+def test_a_data_directory_made_for_other_shards_or_nodes_is_refused_by_name(tmp_path: Path) -> None:
+    Node(Nodes(tmp_path, 2, shards=1).config(1)).driver._log.close()
+    with pytest.raises(LayoutChanged, match="was made for 1 shard, the config says 4"):
+        Node(Nodes(tmp_path, 2, shards=4).config(1))
+    with pytest.raises(LayoutChanged, match="was made for node ids 1 2, the config says 1 2 3"):
+        Node(Nodes(tmp_path, 3, shards=1).config(1))
+    Node(Nodes(tmp_path, 2, shards=1).config(1)).driver._log.close()
 
 
 def test_a_data_directory_in_use_is_refused(tmp_path: Path) -> None:

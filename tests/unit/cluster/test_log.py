@@ -10,8 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from memraft_cluster.errors import DirectoryLocked, DiskError, LogCorrupted, WrongDirectory
+from memraft_cluster.errors import (
+    DirectoryLocked,
+    DiskError,
+    FormatUnsupported,
+    LayoutChanged,
+    LogCorrupted,
+    WrongDirectory,
+)
+from memraft_cluster.layout import Layout
 from memraft_cluster.log import Durability, DurableLog, GroupUpdate
+from memraft_cluster.log_records import FORMAT_VERSION, STAMP_KEY
 from memraft_cluster.raft import Entry, HardState
 
 
@@ -107,6 +116,29 @@ def test_the_directory_of_another_node_is_refused_naming_both(tmp_path: Path) ->
         open_log(tmp_path / "log", node="n2")
     with pytest.raises(WrongDirectory, match=r"node 'n1' of cluster 'c1'.*node 'n1' of cluster 'c2'"):
         open_log(tmp_path / "log", cluster="c2")
+
+
+def test_a_directory_made_for_other_shards_or_nodes_is_refused_by_name(tmp_path: Path) -> None:
+    made = Layout(1, (1, 2, 3))
+    open_log(tmp_path / "log", layout=made).close()
+    others = {
+        "was made for 1 shard, the config says 4": {"layout": Layout(4, (1, 2, 3))},
+        "was made for node ids 1 2 3, the config says 1 2 4": {"layout": Layout(1, (1, 2, 4))},
+        "was made for 4096 slots, the config says 1024": {"layout": Layout(1, (1, 2, 3), 1024)},
+        "was made for node id 1, the config says 2": {"layout": made, "node_id": 2},
+    }
+    for message, other in others.items():
+        with pytest.raises(LayoutChanged, match=message):
+            open_log(tmp_path / "log", **other)
+    open_log(tmp_path / "log", layout=made).close()
+
+
+def test_a_directory_of_another_format_is_refused(tmp_path: Path) -> None:
+    log = open_log(tmp_path / "log")
+    log._db.put(STAMP_KEY, b'{"format": 1, "cluster": "c1", "node": "n1"}')
+    log.close()
+    with pytest.raises(FormatUnsupported, match=f"has format 1; this version reads format {FORMAT_VERSION}"):
+        open_log(tmp_path / "log")
 
 
 def test_a_directory_in_use_is_refused(tmp_path: Path) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from memraft_cluster.errors import CertificateError, ListenError, MalformedFrame
 from memraft_cluster.framing import (
+    PROTOCOL_VERSION,
     FrameReader,
     GroupMessage,
     Hello,
@@ -22,6 +25,7 @@ from memraft_cluster.framing import (
     encode_hello,
     message_bytes,
 )
+from memraft_cluster.layout import Layout
 from memraft_cluster.raft import Entry, Message, MessageType
 from memraft_cluster.tls import TlsFiles, dialling_context
 from memraft_cluster.transport import Peer, Transport, TransportConfig
@@ -44,6 +48,12 @@ class End:
 
 def heartbeat(sender: int, to: int, commit: int = 0) -> Message:
     return Message(MessageType.HEARTBEAT, sender, to, 1, commit=commit)
+
+
+def hello(**changes: object) -> Hello:
+    """What node 1 says to node 2, or something else."""
+    right = Hello(PROTOCOL_VERSION, "test", 1, 2, Layout(1, (1, 2)))
+    return msgspec.structs.replace(right, **changes)
 
 
 def make_peers(count: int = 2) -> tuple[Peer, ...]:
@@ -176,7 +186,7 @@ def handshake_rejected(authority: Authority, peers: tuple[Peer, ...], tls: TlsFi
 
 def test_a_node_of_this_cluster_is_let_in(tmp_path: Path) -> None:
     peers, authority = make_peers(), Authority(tmp_path)
-    assert not handshake_rejected(authority, peers, authority.issue_node("n1"), Hello(1, "test", 1, 2))
+    assert not handshake_rejected(authority, peers, authority.issue_node("n1"), hello())
 
 
 @pytest.mark.parametrize(
@@ -195,24 +205,52 @@ def test_a_node_of_this_cluster_is_let_in(tmp_path: Path) -> None:
 def test_certificates_that_are_not_node_1s_are_turned_away(tmp_path: Path, uris: list[str]) -> None:
     peers, authority = make_peers(), Authority(tmp_path)
     tls = authority.issue("wrong", uris or ["urn:nothing"])
-    assert handshake_rejected(authority, peers, tls, Hello(1, "test", 1, 2))
+    assert handshake_rejected(authority, peers, tls, hello())
 
 
 def test_a_certificate_of_another_authority_is_turned_away(tmp_path: Path) -> None:
     peers, authority = make_peers(), Authority(tmp_path)
     stranger = Authority(tmp_path, "stranger").issue_node("n1")
     trusting_us = replace(stranger, authority_path=str(authority.path))
-    assert handshake_rejected(authority, peers, trusting_us, Hello(1, "test", 1, 2))
+    assert handshake_rejected(authority, peers, trusting_us, hello())
 
 
 @pytest.mark.parametrize(
-    "hello",
-    [Hello(2, "test", 1, 2), Hello(1, "other", 1, 2), Hello(1, "test", 1, 3), Hello(1, "test", 7, 2)],
-    ids=["protocol", "cluster", "wrong address", "unknown sender"],
+    "other",
+    [
+        hello(protocol=2),
+        hello(cluster="other"),
+        hello(to=3),
+        hello(sender=7),
+        hello(layout=Layout(4, (1, 2))),
+        hello(layout=Layout(1, (1, 2, 3))),
+        hello(layout=Layout(1, (1, 2), 1024)),
+    ],
+    ids=["protocol", "cluster", "wrong address", "unknown sender", "shards", "nodes", "slots"],
 )
-def test_a_hello_that_does_not_fit_is_turned_away(tmp_path: Path, hello: Hello) -> None:
+def test_a_hello_that_does_not_fit_is_turned_away(tmp_path: Path, other: Hello) -> None:
     peers, authority = make_peers(), Authority(tmp_path)
-    assert handshake_rejected(authority, peers, authority.issue_node("n1"), hello)
+    assert handshake_rejected(authority, peers, authority.issue_node("n1"), other)
+
+
+def test_nodes_that_disagree_on_the_layout_stay_apart_and_say_why(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    peers, authority = make_peers(), Authority(tmp_path)
+    one = End(secure(authority, peers, 1))
+    two = End(replace(secure(authority, peers, 2), shards=4))
+
+    async def script() -> None:
+        said = "its config says 4 shards, this node's says 1"
+        await until(lambda: said in [fields_of(each).get("error") for each in caplog.records], said)
+        assert not one.transport.connected() and not two.transport.connected()
+
+    run([one, two], script)
+
+
+def fields_of(record: logging.LogRecord) -> dict[str, object]:
+    found: dict[str, object] = getattr(record, "fields", {})
+    return found
 
 
 def test_a_client_without_a_certificate_is_turned_away(tmp_path: Path) -> None:
@@ -223,7 +261,7 @@ def test_a_client_without_a_certificate_is_turned_away(tmp_path: Path) -> None:
     context.load_verify_locations(authority.path)
 
     async def script() -> None:
-        assert await answer_to(peers[1].port, context, Hello(1, "test", 1, 2)) == b""
+        assert await answer_to(peers[1].port, context, hello()) == b""
 
     run([two], script)
     assert not two.received
