@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import grpc
 
+from .._coalesce import Flight
 from .._embedder import Embedder
 
 R = TypeVar("R")
@@ -24,6 +25,7 @@ Channel = grpc.Channel
 Call = Callable[..., Any]
 
 sleep = time.sleep
+monotonic = time.monotonic
 
 INTERRUPTED = (ValueError,)
 """What a call raises when its channel is closed."""
@@ -37,6 +39,35 @@ def is_cancelled() -> bool:
 def acquire(lock: threading.Lock | threading.Semaphore, timeout_s: float) -> bool:
     """Waits for a lock or a slot; False when the time is up."""
     return lock.acquire(timeout=max(0.0, timeout_s))
+
+
+class Waiter:
+    """Where one thread waits to be woken."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def wake(self) -> None:
+        """Lets the thread go on."""
+        self._event.set()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Waits; False when the time is up."""
+        return self._event.wait(max(0.0, timeout_s))
+
+
+class Carriers:
+    """Has flights carried by the first of the callers whose writes they are: no thread beside theirs."""
+
+    def start(self, flight: Flight, carry: Callable[[Flight], None]) -> None:
+        """Wakes that caller, which finds that it is to carry."""
+        flight.writes[0].waiter.wake()
+
+
+def let_callers_run() -> None:
+    """Threads run as they please."""
 
 
 def open_channel(

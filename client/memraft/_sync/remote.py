@@ -13,6 +13,7 @@ from memraft_proto.sharding import tenant_of
 from memraft_proto.v1 import cluster_pb2
 
 from .. import _status, errors
+from .._coalesce import Write
 from .._course import Course, index_reader
 from .._diagnose import diagnose
 from .._router import MAP_AGE_MIN_S, Router
@@ -30,13 +31,14 @@ from .io import (
     open_channel,
     sleep,
 )
+from .lanes import Lanes
 
 _SHARD_MAP = METHOD["GetShardMap"]
 
 MAP_TIMEOUT_S = 1.0
 _CLOSED_MEANWHILE = "this memory was closed while a call was under way: a write may have been applied"
 CALLS_MAX = 1_024
-"""Writes under way at once; further ones wait here, where waiting makes no queue longer."""
+"""Writes under way or about to be; further ones wait here, where waiting makes no queue longer."""
 CHANNEL_OPTIONS: list[tuple[str, Any]] = [
     # Retries are ours: they know leaders and sessions.
     ("grpc.enable_retries", 0),
@@ -78,6 +80,7 @@ class RemoteLink:
         self._asked_at_s = float("-inf")
         self._unreachable: list[errors.MemraftError] = []
         self._slots = Slots(CALLS_MAX)
+        self._lanes = Lanes(self._send, cluster.timeout_s)
         self._is_closed = False
 
     def write(self, method: Method, request: Any) -> Any:
@@ -88,26 +91,10 @@ class RemoteLink:
             raise errors.Overloaded(
                 f"{CALLS_MAX} writes of this client wait for an answer, at most {CALLS_MAX}"
             )
-        tenant = tenant_of(request.namespace)
-        course = Course(self._router, shard, deadline_s, is_write=True, needs_leader=True)
         try:
-            while True:
-                session, number = self._router.begin(shard, tenant)
-                context = request.context
-                context.client_id = session.client_id
-                context.request_number = number
-                course.begin_session(session)
-                try:
-                    response = self._run(method, request, course)
-                finally:
-                    self._router.end(session, number)
-                if response is not None:
-                    break
-                self._router.renew(shard, tenant, session)
+            return self._lanes.write(Write(method, request, shard, deadline_s))
         finally:
             self._slots.release()
-        self._router.note_seen(shard, index_reader(method)(response))
-        return response
 
     def read(self, method: Method, request: Any) -> Any:
         """Asks until there is an answer. Raises MemraftError."""
@@ -119,16 +106,37 @@ class RemoteLink:
         return response
 
     def close(self) -> None:
-        """Closes all channels; calls under way fail."""
+        """Closes all channels; calls under way and writes that wait for them fail."""
         with self._opening:
             self._is_closed = True
             channels = list(self._channels.values())
             self._channels.clear()
             self._calls.clear()
+        self._lanes.close()
         for channel in channels:
             channel.close()
 
     # -- one call --------------------------------------------------------------------------------------
+
+    def _send(self, method: Method, request: Any, shard: int, deadline_s: float) -> Any:
+        """Makes the call of a write in its session, in another where the shard no longer keeps that one."""
+        tenant = tenant_of(request.namespace)
+        course = Course(self._router, shard, deadline_s, is_write=True, needs_leader=True)
+        while True:
+            session, number = self._router.begin(shard, tenant)
+            context = request.context
+            context.client_id = session.client_id
+            context.request_number = number
+            course.begin_session(session)
+            try:
+                response = self._run(method, request, course)
+            finally:
+                self._router.end(session, number)
+            if response is not None:
+                break
+            self._router.renew(shard, tenant, session)
+        self._router.note_seen(shard, index_reader(method)(response))
+        return response
 
     def _run(self, method: Method, request: Any, course: Course) -> Any:
         """Sends a call along its course. Returns None where a new session is needed."""
