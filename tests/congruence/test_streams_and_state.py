@@ -53,6 +53,17 @@ def test_many_events_are_read_in_pages(memory: Memory) -> None:
     assert memory.verify("log", at=written.log_index).count == 25
 
 
+def test_a_chain_of_more_than_a_page_is_verified_as_of_one_moment(memory: Memory) -> None:
+    first = memory.append_many("long", [1] * 10_000)
+    second = memory.append_many("long", [2] * 2_500)
+    verdict = memory.verify("long")
+    assert verdict.intact and (verdict.count, verdict.last_hash) == (12_500, second.last_hash)
+    for consistency in ("linearizable", "stale"):
+        assert memory.verify("long", consistency=consistency).intact
+    assert memory.verify("long", at=first.log_index).count == 10_000
+    assert memory.verify("long", at=second.at).count == 12_500
+
+
 def test_an_unknown_stream_is_empty_and_intact(memory: Memory) -> None:
     assert len(memory.events("nothing")) == 0
     verdict = memory.verify("nothing")

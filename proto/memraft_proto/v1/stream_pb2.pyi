@@ -111,28 +111,34 @@ class ReadStreamResponse(_message.Message):
     def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., last_sequence: _Optional[int] = ...) -> None: ...
 
 class VerifyStreamRequest(_message.Message):
-    __slots__ = ("namespace", "context", "stream")
+    __slots__ = ("namespace", "context", "stream", "from_sequence", "limit")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     STREAM_FIELD_NUMBER: _ClassVar[int]
+    FROM_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     context: _common_pb2.ReadContext
     stream: str
-    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.ReadContext, _Mapping]] = ..., stream: _Optional[str] = ...) -> None: ...
+    from_sequence: int
+    limit: int
+    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.ReadContext, _Mapping]] = ..., stream: _Optional[str] = ..., from_sequence: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
 
 class VerifyStreamResponse(_message.Message):
-    __slots__ = ("stamp", "intact", "count", "last_hash", "first_broken_sequence")
+    __slots__ = ("stamp", "intact", "count", "last_hash", "first_broken_sequence", "next_sequence")
     STAMP_FIELD_NUMBER: _ClassVar[int]
     INTACT_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
     LAST_HASH_FIELD_NUMBER: _ClassVar[int]
     FIRST_BROKEN_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     stamp: _common_pb2.ReadStamp
     intact: bool
     count: int
     last_hash: bytes
     first_broken_sequence: int
-    def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., intact: bool = ..., count: _Optional[int] = ..., last_hash: _Optional[bytes] = ..., first_broken_sequence: _Optional[int] = ...) -> None: ...
+    next_sequence: int
+    def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., intact: bool = ..., count: _Optional[int] = ..., last_hash: _Optional[bytes] = ..., first_broken_sequence: _Optional[int] = ..., next_sequence: _Optional[int] = ...) -> None: ...
 
 class ListStreamsRequest(_message.Message):
     __slots__ = ("namespace", "context", "prefix", "limit", "cursor")

@@ -88,7 +88,7 @@ class StreamServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def VerifyStream(self, request, context):
-        """Recomputes the hash chain of a stream and says whether it holds.
+        """Recomputes the hash chain of a stream, page by page, and says whether it holds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -9,6 +9,9 @@ from memraft_server.machine.turn import Query, View
 from memraft_server.projections.streams import StreamsProjection
 
 _EVENT_WIRE_BYTES = 200
+_VERIFIED_MAX = 10_000
+_VERIFIED_BYTES_MAX = 16 << 20
+"""Most events and bytes of payloads that one call hashes: some tens of milliseconds, and nothing else runs."""
 
 
 def read_stream(
@@ -52,19 +55,29 @@ def read_stream(
 def verify_stream(
     view: View, space: Namespace, request: stream_pb2.VerifyStreamRequest
 ) -> stream_pb2.VerifyStreamResponse:
-    """Recomputes a stream's chain from what is stored: about 3 microseconds an event."""
+    """Recomputes a page of a stream's chain from what is stored: about 7 microseconds an event."""
     stream = space.projection(StreamsProjection).streams.get(request.stream)
     if stream is None:
         return stream_pb2.VerifyStreamResponse(intact=True)
     entries = view.entries
-    count = stream.count_at(view.ceiling)
-    versions = (event.version for event in stream.events[:count])
-    broken = stream.first_broken(((entries.id_of(v), entries.time_us(v)) for v in versions), count)
+    last = stream.count_at(view.ceiling)
+    first = min(max(1, request.from_sequence), last + 1)
+    items_max = min(request.limit or _VERIFIED_MAX, _VERIFIED_MAX, view.limits.page_items_max)
+    versions: list[int] = []
+    size = 0
+    for event in stream.events[first - 1 : min(last, first - 1 + items_max)]:
+        size += len(event.payload)
+        if size > _VERIFIED_BYTES_MAX and versions:
+            break
+        versions.append(event.version)
+    end = first + len(versions)
+    broken = stream.first_broken(((entries.id_of(v), entries.time_us(v)) for v in versions), first)
     return stream_pb2.VerifyStreamResponse(
         intact=not broken,
-        count=count,
-        last_hash=stream.hash_of(count) if count else b"",
+        count=len(versions),
+        last_hash=stream.hash_of(end - 1) if versions else b"",
         first_broken_sequence=broken,
+        next_sequence=end if end <= last else 0,
     )
 
 

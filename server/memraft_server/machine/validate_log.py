@@ -33,12 +33,10 @@ def _append_many(request: stream_pb2.AppendManyRequest, limits: Limits) -> None:
         check_json(f"payloads[{i}]", payload, limits.value_bytes_max)
 
 
-def _stream(request: stream_pb2.ReadStreamRequest | stream_pb2.VerifyStreamRequest, limits: Limits) -> None:
+def _stream_page(
+    request: stream_pb2.ReadStreamRequest | stream_pb2.VerifyStreamRequest, limits: Limits
+) -> None:
     check_text("stream", request.stream, limits.key_bytes_max)
-
-
-def _read_stream(request: stream_pb2.ReadStreamRequest, limits: Limits) -> None:
-    _stream(request, limits)
     check_count("limit", request.limit, limits.page_items_max)
 
 
@@ -88,8 +86,8 @@ WRITE_CHECKS: dict[int, Check] = {
     14: _end_run,
 }
 READ_CHECKS: dict[str, Check] = {
-    "ReadStream": _read_stream,
-    "VerifyStream": _stream,
+    "ReadStream": _stream_page,
+    "VerifyStream": _stream_page,
     "ListStreams": _list_streams,
     "GetState": _get_state,
     "GetRun": _get_run,

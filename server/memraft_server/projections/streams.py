@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 
 import msgspec
@@ -110,22 +110,22 @@ class Stream:
             return len(events)
         return bisect_right(events, ceiling, key=_version_of)
 
-    def first_broken(self, ids_and_times: Iterator[tuple[str, int]], count: int) -> int:
-        """Recomputes the chain of the first `count` events.
+    def first_broken(self, ids_and_times: Iterable[tuple[str, int]], first: int) -> int:
+        """Recomputes the chain from an event on, after the hash that is stored before it.
 
         Args:
-            ids_and_times: Event id and commit time of each, in order.
-            count: How many to check.
+            ids_and_times: Event id and commit time of each event to check, in order.
+            first: The sequence of the first of them.
 
         Returns:
             The first sequence whose hash does not hold, or 0.
         """
-        prev_hash = FIRST_PREV_HASH
-        for place, (event_id, time_us) in zip(range(count), ids_and_times, strict=False):
-            event = self.events[place]
-            prev_hash = event_hash(prev_hash, self.prefix, place + 1, event_id, time_us, event)
-            if prev_hash != self.hash_of(place + 1):
-                return place + 1
+        prev_hash = self.hash_of(first - 1)
+        for sequence, (event_id, time_us) in enumerate(ids_and_times, first):
+            event = self.events[sequence - 1]
+            prev_hash = event_hash(prev_hash, self.prefix, sequence, event_id, time_us, event)
+            if prev_hash != self.hash_of(sequence):
+                return sequence
         return 0
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import struct
+from typing import Any
 
 import pytest
 
@@ -29,8 +30,10 @@ def read(from_sequence: int = 0, limit: int = 0) -> stream_pb2.ReadStreamRequest
     )
 
 
-def verify(stream: str = "ticket:1458") -> stream_pb2.VerifyStreamRequest:
-    return stream_pb2.VerifyStreamRequest(namespace=NAMESPACE, stream=stream)
+def verify(stream: str = "ticket:1458", from_sequence: int = 0, limit: int = 0) -> Any:
+    return stream_pb2.VerifyStreamRequest(
+        namespace=NAMESPACE, stream=stream, from_sequence=from_sequence, limit=limit
+    )
 
 
 def hash_as_the_contract_says(event: stream_pb2.Event, stream: str) -> bytes:
@@ -132,6 +135,53 @@ def test_a_tampered_event_is_found(damage: str) -> None:
     verdict = shard.read(verify())
     assert (verdict.intact, verdict.first_broken_sequence) == (False, 3)
     assert shard.read(verify(), at_index=0).intact
+
+
+def test_a_long_chain_is_verified_page_by_page() -> None:
+    """One call hashes a bounded number of events: 300,000 held the event loop for seconds."""
+    shard = Shard()
+    for _ in range(2):
+        shard.write(append_many(*[b"1"] * 6_000))
+    first = shard.read(verify())
+    assert (first.intact, first.count, first.next_sequence) == (True, 10_000, 10_001)
+    rest = shard.read(verify(from_sequence=first.next_sequence))
+    assert (rest.intact, rest.count, rest.next_sequence) == (True, 2_000, 0)
+    last = shard.read(read(from_sequence=12_000)).events[0]
+    assert first.last_hash == shard.read(read(from_sequence=10_000, limit=1)).events[0].hash
+    assert rest.last_hash == last.hash
+    few = shard.read(verify(from_sequence=5, limit=3))
+    assert (few.count, few.next_sequence) == (3, 8)
+    for beyond in (12_001, 2**64 - 1):
+        nothing = shard.read(verify(from_sequence=beyond))
+        assert (nothing.intact, nothing.count, nothing.next_sequence) == (True, 0, 0)
+    with pytest.raises(Refused, match="limit: 10001, at most 10000"):
+        shard.read(verify(limit=10_001))
+
+
+def test_a_page_of_a_chain_is_bounded_by_bytes_too() -> None:
+    shard = Shard()
+    shard.write(append_many(*[b'"%s"' % (b"x" * 1_000_000)] * 40))
+    counts, sequence = [], 1
+    while sequence:
+        page = shard.read(verify(from_sequence=sequence))
+        counts.append(page.count)
+        sequence = page.next_sequence
+    assert counts == [16, 16, 8]
+
+
+@pytest.mark.parametrize("place", [2, 3, 4, 6])
+def test_a_break_is_found_in_its_page_and_where_the_next_begins(place: int) -> None:
+    shard = Shard()
+    shard.write(append_many(*(b"%d" % number for number in range(7))))
+    stream = shard.machine._spaces[NAMESPACE].projection(StreamsProjection).streams["ticket:1458"]
+    stream.hashes[(place - 1) * 32] ^= 1
+    broken, sequence = [], 1
+    while sequence:
+        page = shard.read(verify(from_sequence=sequence, limit=3))
+        broken.append(page.first_broken_sequence)
+        sequence = page.next_sequence
+    whole = shard.read(verify()).first_broken_sequence
+    assert whole == place == next(filter(None, broken))
 
 
 def test_reads_go_on_from_a_sequence_and_end_before_they_are_too_big() -> None:
