@@ -155,13 +155,14 @@ class LocalShard:
         """Applies a command, after the log has it. Raises Refused, DiskError."""
         index = self.machine.applied_index + 1
         if self._log is None:
-            time_us, seed = self._builder.stamp_us(), self._random_bits(64)
+            # The payload is what the machine's hash covers: here there is no replica to compare with.
+            data, time_us, seed = b"", self._builder.stamp_us(), self._random_bits(64)
         else:
             raw = command.request.SerializeToString() if request is None else request
             data = self._builder.build((encode_command(command.kind, command.agent, raw),))
             self._log.append(_GROUP, (Entry(_TERM, index, data),))
             time_us, seed = decode_header(data)
-        reply = self.machine.apply(index, time_us, seed, (command,))[0]
+        reply = self.machine.apply(index, time_us, seed, (command,), data)[0]
         if isinstance(reply, Refused):
             raise reply
         return reply
@@ -260,7 +261,7 @@ def _open_log(path: str | Path, machine: Machine) -> DurableLog:
         raise DirectoryUnusable(str(error)) from error
     try:
         for entry in log.replay(_GROUP):
-            machine.apply(entry.index, *decode_entry(entry.data))
+            machine.apply(entry.index, *decode_entry(entry.data), entry.data)
     except (DataDirectoryError, EntryMalformed) as error:
         log.close()
         raise DirectoryUnusable(str(error)) from error

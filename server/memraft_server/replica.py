@@ -29,7 +29,7 @@ class Replica:
         else:
             time_us, seed = decode_header(data)
             commands = cast("list[Command]", local)
-        return self.machine.apply(index, time_us, seed, commands)
+        return self.machine.apply(index, time_us, seed, commands, data)
 
 
 class ReplicatedShard:

@@ -7,6 +7,7 @@ from bisect import bisect_right
 
 from memraft_server.machine.ids import entry_parts, make_id
 from memraft_server.machine.limits import POSITION_BITS, POSITIONS_MAX
+from memraft_server.machine.refused import BrokenInvariant
 
 
 class EntryTable:
@@ -23,11 +24,17 @@ class EntryTable:
         self._seeds = array("Q")
 
     def add(self, index: int, time_us: int, seed: int) -> None:
-        """Adds the entry at `index`, above all others. Skipped indices (no-ops) take the time before."""
+        """Adds the entry at `index`. Skipped indices (no-ops) take the time before.
+
+        Raises:
+            BrokenInvariant: it is not above all others, such as after an apply that was cut short.
+        """
         times_us = self._times_us
         if not times_us:
             self._first = index
         missing = index - self._first - len(times_us)
+        if missing < 0:
+            raise BrokenInvariant(f"entry {index} after entry {self._first + len(times_us) - 1}")
         if missing:
             times_us.extend([times_us[-1]] * missing)
             self._seeds.extend([0] * missing)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import blake2b
+from hashlib import sha256
 from heapq import heappop, heappush
 from struct import Struct
 from typing import Any
@@ -26,7 +26,7 @@ from memraft_server.machine.limits import (
     Limits,
 )
 from memraft_server.machine.namespaces import Namespace, Tenant
-from memraft_server.machine.refused import Refused, invalid
+from memraft_server.machine.refused import BrokenInvariant, Refused, invalid
 from memraft_server.machine.registry import HANDLERS, QUERIES
 from memraft_server.machine.sessions import Kept, keep_refusal, kept_refusal
 from memraft_server.machine.turn import Handler, IndexJob, Turn, View
@@ -38,8 +38,10 @@ Nearest = tuple[list[str], list[float], list[bytes], list[int], int, int]
 """(ids, scores, metadatas, versions), best first; then the applied index and its commit time in µs."""
 
 _AUTHORS_MAX = 65_536
+_HASH_BYTES = 16
 _NAMESPACE_BYTES = 2_000
-_HEADER = Struct("<QqQ").pack
+_HEADER = Struct("<QqQQ").pack
+_COMMAND = Struct("<IQQ").pack
 _NOBODY = Author("", "", "")
 _HANDLERS: dict[int, Handler] = {
     **HANDLERS,
@@ -48,10 +50,6 @@ _HANDLERS: dict[int, Handler] = {
 _RESPONSES = {method.kind: method.response for method in METHODS.values() if method.kind}
 # A command begins only where even a Batch whose last operation is the largest there is still fits the entry.
 _LAST_FIRST_POSITION = POSITIONS_MAX - 2 * ITEMS_MAX
-
-
-class BrokenInvariant(Exception):
-    """What cannot be: the log or this program is damaged. The replica must stop."""
 
 
 class Machine:
@@ -69,8 +67,12 @@ class Machine:
         """The log index of the last entry that was applied."""
         self.last_time_us = 0
         """Its commit time in microseconds since the epoch."""
-        self.applied_hash = bytes(16)
-        """Running hash of everything applied and replied: equal on all replicas at equal `applied_index`."""
+        self.applied_hash = bytes(_HASH_BYTES)
+        """Running hash of everything applied and replied: equal on all replicas at equal `applied_index`.
+
+        The commands are in it, so that other values and authors show at once, and the replies, so that a
+        state that differs shows at the first reply that depends on it.
+        """
         self._entries = EntryTable()
         self._turn = Turn()
         self._view_now = View(NOW, self._entries, limits)
@@ -80,7 +82,12 @@ class Machine:
         self._unknown = Namespace("", Tenant())
 
     def apply(
-        self, index: int, time_us: int, seed: int, commands: Sequence[Command]
+        self,
+        index: int,
+        time_us: int,
+        seed: int,
+        commands: Sequence[Command],
+        payload: bytes | None = None,
     ) -> list[Message | Refused]:
         """Applies one committed entry, once.
 
@@ -90,6 +97,8 @@ class Machine:
                 one microsecond after the entry before where that is later.
             seed: 64 random bits of the leader, for ids.
             commands: The entry's commands.
+            payload: Bytes that are the same wherever the same commands are applied, and nowhere else: the
+                entry's data. `applied_hash` covers them. None: what the commands encode to, which takes time.
 
         Returns:
             One reply a command: the response message, or why it was refused.
@@ -105,8 +114,9 @@ class Machine:
         turn.begin_entry(index, time_us, seed)
         self._entries.add(index, time_us, seed)
         replies: list[Message | Refused] = []
-        kinds = bytes([command.kind for command in commands])
-        hashed = [self.applied_hash, _HEADER(index, time_us, seed), kinds]
+        if payload is None:
+            payload = _encoded(commands)
+        hashed = [self.applied_hash, _HEADER(index, time_us, seed, len(payload)), payload]
         last_first_version = turn.version + _LAST_FIRST_POSITION
         for command in commands:
             turn.items = 1
@@ -120,7 +130,8 @@ class Machine:
                 replies.append(refused.with_traceback(None))
                 hashed.append(refused.reason.encode())
             turn.version += turn.items
-        self.applied_hash = blake2b(b"".join(hashed), digest_size=16).digest()
+        # Processors have instructions for SHA-256, so that an entry of 14 KB takes 10 µs, half of BLAKE2's.
+        self.applied_hash = sha256(b"".join(hashed)).digest()[:_HASH_BYTES]
         self.applied_index = index
         self.last_time_us = time_us
         return replies
@@ -334,3 +345,12 @@ class Machine:
                 return NOW
             index = max(0, self._entries.index_at(time_us))
         return index << POSITION_BITS | (POSITIONS_MAX - 1)
+
+
+def _encoded(commands: Sequence[Command]) -> bytes:
+    """Returns bytes that tell these commands from any others."""
+    parts = []
+    for command in commands:
+        agent, request = command.agent.encode(), command.request.SerializeToString()
+        parts += (_COMMAND(command.kind, len(agent), len(request)), agent, request)
+    return b"".join(parts)

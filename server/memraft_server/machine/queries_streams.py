@@ -11,7 +11,7 @@ from memraft_server.projections.streams import StreamsProjection
 _EVENT_WIRE_BYTES = 200
 _VERIFIED_MAX = 10_000
 _VERIFIED_BYTES_MAX = 16 << 20
-"""Most events and bytes of payloads that one call hashes: some tens of milliseconds, and nothing else runs."""
+"""Most events and bytes of payloads that one call hashes: some tens of milliseconds without other calls."""
 
 
 def read_stream(

@@ -1,4 +1,7 @@
-"""Why a command or a read is not carried out: one class, whose reason says how it is told to the caller."""
+"""Why a command or a read is not carried out: one class, whose reason says how it is told to the caller.
+
+Beside it, what is nobody's call to refuse: a broken invariant, which ends the replica.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,10 @@ STATUS_CODES: dict[str, int] = {
     "INTERNAL": 13,
 }
 """Reason -> gRPC status code, as `error.proto` says. Numbers, because the machine knows no gRPC."""
+
+
+class BrokenInvariant(Exception):
+    """What cannot be: the log or this program is damaged. The replica must stop."""
 
 
 class Refused(Exception):

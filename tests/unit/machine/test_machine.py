@@ -7,10 +7,10 @@ from google.protobuf.message import Message
 
 from memraft_proto.methods import COMMANDS, KIND_BATCH, METHODS, Access
 from memraft_proto.v1 import kv_pb2, run_pb2, state_pb2
+from memraft_proto.v1.common_pb2 import WriteContext
 from memraft_proto.v1.error_pb2 import ErrorReason
 from memraft_server.machine import Command, Machine
-from memraft_server.machine.machine import BrokenInvariant
-from memraft_server.machine.refused import STATUS_CODES
+from memraft_server.machine.refused import STATUS_CODES, BrokenInvariant
 from memraft_server.machine.registry import HANDLERS, QUERIES
 from memraft_server.machine.validate import READ_CHECKS, WRITE_CHECKS
 from tests.unit.machine.harness import NAMESPACE, Shard, command, session
@@ -61,6 +61,16 @@ def test_log_indices_may_be_skipped_but_never_repeated() -> None:
         machine.apply(9, 3_000, 0, [])
 
 
+def test_an_apply_that_was_cut_short_is_never_done_again() -> None:
+    """What it had changed is unknown; a second try would also give the entries after it wrong times."""
+    machine = Machine(3)
+    machine.apply(1, 1_000, 0, [command(put("k"))])
+    with pytest.raises(BrokenInvariant, match="unknown kind"):
+        machine.apply(2, 2_000, 0, [command(put("k")), Command(99, "alice", put("k"))])
+    with pytest.raises(BrokenInvariant, match="entry 2 after entry 2"):
+        machine.apply(2, 5_000, 0, [command(put("k"))])
+
+
 def test_an_unknown_kind_stops_the_replica() -> None:
     with pytest.raises(BrokenInvariant, match="unknown kind 99"):
         Machine(0).apply(1, 1, 0, [Command(99, "alice", put("k"))])
@@ -82,6 +92,12 @@ def test_an_empty_entry_moves_the_clock_and_the_hash() -> None:
         lambda m: m.apply(1, 1_000, 8, [command(put("k"))]),
         lambda m: m.apply(1, 1_000, 7, [command(put("k")), command(put("k"))]),
         lambda m: m.apply(1, 1_000, 7, [command(put("k", if_version=1))]),
+        lambda m: m.apply(1, 1_000, 7, [command(put("k", b"2"))]),
+        lambda m: m.apply(1, 1_000, 7, [command(put("k", ttl_ms=1))]),
+        lambda m: m.apply(1, 1_000, 7, [command(put("k"), agent="bob")]),
+        lambda m: m.apply(1, 1_000, 7, [command(put("k", context=WriteContext(run="r")))]),
+        lambda m: m.apply(1, 1_000, 7, [command(put("k", context=WriteContext(tool="t")))]),
+        lambda m: m.apply(1, 1_000, 7, [command(put("k"))], b"another entry"),
         lambda m: m.apply(1, 1_000, 7, [command(kv_pb2.DeleteRequest(namespace=NAMESPACE, key="k"))]),
         lambda m: m.apply(1, 1_000, 7, [command(run_pb2.EndRunRequest(namespace=NAMESPACE, run_id="r"))]),
         lambda m: m.apply(
@@ -99,8 +115,19 @@ def test_what_was_applied_and_replied_shows_in_the_hash(differ: Any) -> None:
     assert len(one.applied_hash) == 16
 
 
-def test_a_divergence_stays_visible() -> None:
-    """A replica that lost a write gives itself away at the first reply that depends on it, and ever after."""
+@pytest.mark.parametrize("other_write", [put("k", b"2"), put("k", context=WriteContext(run="r"))])
+def test_a_divergence_stays_visible(other_write: Any) -> None:
+    """A replica that applied anything else gives itself away at once and ever after, whatever the replies."""
+    one, other = Machine(0), Machine(0)
+    assert one.apply(1, 1_000, 7, [command(put("k"))]) == other.apply(1, 1_000, 7, [command(other_write)])
+    assert one.applied_hash != other.applied_hash
+    for index in range(2, 5):
+        for machine in (one, other):
+            machine.apply(index, 1_000 * index, 7, [command(put("j"))])
+        assert one.applied_hash != other.applied_hash
+
+
+def test_a_state_that_was_damaged_shows_at_the_first_reply_that_depends_on_it() -> None:
     one, other = Machine(0), Machine(0)
     one.apply(1, 1_000, 7, [command(put("k"))])
     other.apply(1, 1_000, 7, [command(put("k"))])

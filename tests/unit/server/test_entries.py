@@ -43,6 +43,15 @@ def test_a_follower_that_parses_and_the_leader_that_does_not_agree() -> None:
     assert leader.machine.applied_hash == follower.machine.applied_hash
 
 
+def test_replicas_whose_entries_differ_tell_by_their_hash() -> None:
+    replicas = [Replica(Machine(0)) for _ in range(3)]
+    writes = [("support", b"1"), ("support", b"2"), ("desk", b"1")]
+    for replica, (agent, value) in zip(replicas, writes, strict=True):
+        request = kv_pb2.PutRequest(namespace="acme/x", key="k", value=value)
+        replica.apply(1, builder.build([encode_command(1, agent, request.SerializeToString())]), None)
+    assert len({replica.machine.applied_hash for replica in replicas}) == 3
+
+
 @pytest.mark.parametrize(
     "data",
     [
