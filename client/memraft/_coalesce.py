@@ -17,7 +17,7 @@ What comes of a batch's call:
 ::
 
     answered                  each caller gets its operation's response
-    an operation refused      it was not applied, and goes again as its own call: that tells all details
+    an operation refused      it was not applied; it goes again, as its own call, which tells all details
     malformed, over a quota   nothing was applied, and it may be the fault of one: each goes as its own call
     anything else             it is the answer to each: OutcomeUnknown above all, for the batch is one request
 
@@ -156,7 +156,10 @@ class Flight:
             return
         for write, result in zip(self.writes, response.results, strict=True):
             which = result.WhichOneof("result")
-            write.settle(ALONE if which == "error" else getattr(result, which))
+            reply = getattr(result, which)
+            # Neither was applied, and a batch's reply has less to say of it than that of an own call.
+            is_short = which == "error" or (which == "compare_and_swap" and reply.current_value_omitted)
+            write.settle(ALONE if is_short else reply)
 
     def fail(self, error: errors.MemraftError) -> None:
         """The call failed: tells every caller, or has each go alone."""
@@ -222,11 +225,12 @@ class Coalescer:
         with self._lock:
             late = self._drop_late(lane)
             writes = self._take(lane)
-            if not writes:
+            flight = Flight(lane, writes) if writes else None
+            if flight is None:
                 del self._lanes[lane.key]
         for write in late:
             write.settle(too_late())
-        return Flight(lane, writes) if writes else None
+        return flight
 
     def withdraw(self, write: Write) -> bool:
         """Takes a write out of its queue; False where it is under way or has its outcome."""
