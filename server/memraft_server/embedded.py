@@ -49,7 +49,7 @@ DiskFailed = DiskError
 
 
 class Closed(Exception):
-    """The engine was used after it was closed."""
+    """The engine was used after it was closed, or after a write broke off in the middle."""
 
 
 class DirectoryUnusable(Exception):
@@ -89,11 +89,12 @@ class EmbeddedEngine:
         Raises:
             Refused: the request is malformed, or the state does not allow it.
             DiskFailed: the log could not be written.
-            Closed: the engine was closed.
+            Closed: the engine was closed, or an exception other than these, such as KeyboardInterrupt, or a
+                failing disk has broken off a write: what of it was done is unknown until it is opened again.
         """
         with self._lock:
-            if self._is_closed:
-                raise Closed("this memory is closed")
+            if self._shard.ended:
+                raise Closed(self._shard.ended)
             self._shard.expire()
             response = self._serve(_CALLER, method, request)
             if method.kind:
@@ -103,8 +104,8 @@ class EmbeddedEngine:
     def head(self, namespace: str, key: str) -> bytes | None:
         """Returns the document that stands at a key now, None where there is none. Raises Closed."""
         with self._lock:
-            if self._is_closed:
-                raise Closed("this memory is closed")
+            if self._shard.ended:
+                raise Closed(self._shard.ended)
             self._shard.expire()
             record = self._machine.kv_head(namespace, key)
         return record.value if record is not None else None
@@ -122,8 +123,8 @@ class EmbeddedEngine:
             Closed: the engine was closed.
         """
         with self._lock:
-            if self._is_closed:
-                raise Closed("this memory is closed")
+            if self._shard.ended:
+                raise Closed(self._shard.ended)
             self._shard.expire()
             return self._machine.nearest(namespace, collection, vector, k)
 
@@ -133,6 +134,7 @@ class EmbeddedEngine:
             if self._is_closed:
                 return
             self._is_closed = True
+            self._shard.ended = "this memory is closed"
         self._indexer.stop()
         if self._log is not None:
             self._log.close()
@@ -150,9 +152,13 @@ class LocalShard:
         generator = random.Random(random.SystemRandom().getrandbits(256))
         self._random_bits = generator.getrandbits
         self._builder = EntryBuilder(seed=lambda: generator.getrandbits(64))
+        self.ended = ""
+        """Why nothing can be done here any more, for the caller; empty while it can."""
 
     def propose(self, command: Command, request: bytes | None) -> Message:
-        """Applies a command, after the log has it. Raises Refused, DiskError."""
+        """Applies a command, after the log has it. Raises Refused, DiskError, Closed."""
+        if self.ended:
+            raise Closed(self.ended)
         index = self.machine.applied_index + 1
         if self._log is None:
             # The payload is what the machine's hash covers: here there is no replica to compare with.
@@ -160,9 +166,14 @@ class LocalShard:
         else:
             raw = command.request.SerializeToString() if request is None else request
             data = self._builder.build((encode_command(command.kind, command.agent, raw),))
-            self._log.append(_GROUP, (Entry(_TERM, index, data),))
             time_us, seed = decode_header(data)
-        reply = self.machine.apply(index, time_us, seed, (command,), data)[0]
+        try:
+            if self._log is not None:
+                self._log.append(_GROUP, (Entry(_TERM, index, data),))
+            reply = self.machine.apply(index, time_us, seed, (command,), data)[0]
+        except BaseException as failure:  # KeyboardInterrupt too: log and machine may disagree from here on
+            self.ended = f"a write broke off in the middle ({failure!r}): close this memory and reopen it"
+            raise
         if isinstance(reply, Refused):
             raise reply
         return reply

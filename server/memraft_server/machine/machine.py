@@ -349,7 +349,7 @@ class Machine:
 
 def _encoded(commands: Sequence[Command]) -> bytes:
     """Returns bytes that tell these commands from any others."""
-    parts = []
+    parts: list[bytes] = []
     for command in commands:
         agent, request = command.agent.encode(), command.request.SerializeToString()
         parts += (_COMMAND(command.kind, len(agent), len(request)), agent, request)
