@@ -19,7 +19,7 @@ from .framing import (
     encode_hello,
     message_bytes,
 )
-from .raft import Message
+from .raft import Message, MessageType
 
 if TYPE_CHECKING:
     from .transport import Transport
@@ -64,6 +64,8 @@ class Link:
             await self._connection.close_and_wait()
 
     def send(self, group: int, message: Message) -> None:
+        if not self.up and message.type is MessageType.HEARTBEAT:
+            return  # It tells how things stand now; when the peer is back they will stand otherwise.
         size = message_bytes(message)
         self.queue.append((size, group, message))
         self._queue_bytes += size

@@ -184,11 +184,19 @@ class MultiRaft:
         return self._groups[group].leader
 
     def age_us(self, group: int) -> int:
-        """Microseconds since this node last heard the group's leader, or started; 0 where it leads itself."""
-        found = self._groups[group]
-        if found.role is raft.Role.LEADER:
-            return 0
-        return int((time.monotonic() - found.heard_at) * 1_000_000)
+        """How old what this node's machine shows may be, in microseconds.
+
+        On a follower: since the arrival of the last heartbeat whose leader had then committed nothing that is
+        not applied here by now. On a leader: since it last heard a quorum; 0 where it is its own quorum. A
+        node that has not been up to date yet counts from its start. Not in it is the way of a message, and
+        that a leader that is cut off is believed by followers on its side until it steps down, at the latest
+        after twice the election timeout.
+        """
+        return int(self._groups[group].freshness.age_s(time.monotonic()) * 1_000_000)
+
+    def has_caught_up(self, group: int) -> bool:
+        """Whether this node's machine has been up to date once since the start."""
+        return self._groups[group].freshness.has_caught_up
 
     def is_leader(self, group: int) -> bool:
         """Whether this node believes to lead; only :meth:`read_barrier` proves it."""
@@ -385,8 +393,7 @@ class MultiRaft:
                 except raft.BadMessage as error:
                     self._report_bad(error)
                     continue
-                if message.sender == group.core.leader:
-                    group.heard_at = now
+                group.heard(message, now)
                 if not group.is_dirty:
                     group.is_dirty = True
                     self._dirty.append(group)

@@ -17,6 +17,7 @@ import msgspec
 
 from . import raft
 from .errors import CommandTooLarge, NotLeader, OutcomeUnknown, Overloaded, Stopped
+from .freshness import Freshness
 
 
 class StateMachine(Protocol):
@@ -98,6 +99,9 @@ class GroupLimits(msgspec.Struct, frozen=True):
     outcome_wait_ms: int
 
 
+_FROM_FOLLOWERS = frozenset({raft.MessageType.APPEND_REPLY, raft.MessageType.HEARTBEAT_REPLY})
+
+
 class _InFlight(msgspec.Struct, gc=False):
     """An entry that was proposed here and whose index is not committed yet."""
 
@@ -125,7 +129,7 @@ class Group:
         self.leader = 0
         self.term = core.term
         self.applied = core.status().applied
-        self.heard_at = time.monotonic()
+        self.freshness = Freshness(core.others, core.quorum, time.monotonic())
         self.is_dirty = False
         self.unsaved_commit: raft.HardState | None = None
         self.commands_applied_total = 0
@@ -199,6 +203,17 @@ class Group:
         if self.core.has_ready() or self._readers:
             return True
         return bool(self._queued) and not self._is_refused and self._may_propose()
+
+    def heard(self, message: raft.Message, now: float) -> None:
+        """Take note of a message that the core has stepped."""
+        core = self.core
+        if message.term != core.term:
+            return
+        if message.type is raft.MessageType.HEARTBEAT:
+            if message.hint_index and message.sender == core.leader:
+                self.freshness.told(message.hint_index, self.applied, now)
+        elif message.type in _FROM_FOLLOWERS:
+            self.freshness.heard(message.sender, now)
 
     def take_in(self) -> None:
         """Close entries over the queued commands and start the round of the waiting reads."""
@@ -290,6 +305,10 @@ class Group:
         self.leader = ready.leader
         for entry in ready.committed:
             self._apply(entry)
+        if ready.committed:
+            self.freshness.applied(self.applied)
+            if self.role is raft.Role.LEADER and ready.committed[-1].term == self.term:
+                self.freshness.lead(now)
         for state in ready.read_states:
             for reader in self._rounds.pop(state.request_id, ()):
                 self._wait(state.index, reader)
@@ -328,6 +347,7 @@ class Group:
     def _change_role(self, ready: raft.Ready, now: float) -> None:
         if self.role is raft.Role.LEADER:
             self._lost_lead_at = now
+            self.freshness.follow(now)
         self.role, self.term = ready.role, ready.term
 
     def transfer(self, to: int) -> None:

@@ -47,6 +47,9 @@ logger = logging.getLogger("memraft.node")
 
 DRAIN_GRACE_S = 1.0
 """How long calls may take to finish after the shards have been handed over: they only have to be answered."""
+READY_LAG_S_MAX = 5.0
+"""A node that was ready stays so while its replicas lag by no more: under load a replica is nearly always a
+few entries behind, and only a node that is far behind should not be sent calls."""
 EXIT_FAILED = 1
 
 START_ERRORS = (CertsError, ClusterError, ListenFailed, MetricsListenFailed)
@@ -200,12 +203,15 @@ class Node:
             ]
             return [f"{self._phase}", *replay]
         reasons = []
-        for status in self.driver.status():
+        for shard in range(len(self.machines)):
             # Not the core's word, which it may say before its vote is on disk: the one that calls go by.
-            if not self.driver.leader(status.group):
-                reasons.append(f"shard {status.group}: no leader is known")
-            if status.applied < status.commit:
-                reasons.append(f"shard {status.group}: applied {status.applied} of {status.commit} entries")
+            if not self.driver.leader(shard):
+                reasons.append(f"shard {shard}: no leader is known")
+            elif not self.driver.has_caught_up(shard):
+                applied = self.driver.applied(shard)
+                reasons.append(f"shard {shard}: has yet to catch up, applied {applied} entries so far")
+            elif (age_s := self.driver.age_us(shard) / 1_000_000) > READY_LAG_S_MAX:
+                reasons.append(f"shard {shard}: {age_s:.1f} s behind, more than {READY_LAG_S_MAX:.0f} s")
         return reasons
 
     def gather(self) -> list[Metric]:

@@ -32,7 +32,9 @@ class MessageType(IntEnum):
     `APPEND_REPLY`: `index` up to which the logs match, or, with `reject`, the `index` that did not match and
     the hint (`hint_index`, `hint_term`) from where to try again.
 
-    `HEARTBEAT`: `commit`, no more than the receiver is known to have; `context` is the round of reads.
+    `HEARTBEAT`: `commit`, no more than the receiver is known to have; `hint_index`, all that the leader has
+    committed, 0 as long as nothing of its own term is, because its predecessor may have committed more;
+    `context` is the round of reads.
     `HEARTBEAT_REPLY`: the same `context`, and the `commit` that it answers.
 
     `COMMIT`: as a heartbeat, but wants no reply: tells a follower that has no entries to come that the commit

@@ -72,10 +72,19 @@ class Replication(State):
         self._must_heartbeat = False
         self._heartbeat_elapsed = 0
         context = self._reads.round if self._reads.is_under_way else 0
+        all_committed = self.log.committed if self.log.committed >= self._term_start else 0
         for peer, progress in self._peers.items():
             commit = min(self.log.committed, progress.match)
             self._send_early(
-                Message(MessageType.HEARTBEAT, self.id, peer, self.term, commit=commit, context=context)
+                Message(
+                    MessageType.HEARTBEAT,
+                    self.id,
+                    peer,
+                    self.term,
+                    commit=commit,
+                    hint_index=all_committed,
+                    context=context,
+                )
             )
 
     def _begin_read_round(self) -> None:

@@ -151,6 +151,22 @@ def test_a_follower_can_be_waited_on_for_an_index(tmp_path: Path) -> None:
     run_cluster(Cluster(tmp_path), script)
 
 
+def test_a_leader_that_is_cut_off_and_a_follower_that_hears_nobody_grow_old(tmp_path: Path) -> None:
+    async def script(cluster: Cluster) -> None:
+        leader = await cluster.wait_leader()
+        await cluster.write(b"applied everywhere")
+        await until(lambda: all(node.has_caught_up(0) for node in cluster.nodes.values()), "all caught up")
+        for node in NODES:
+            if node != leader.config.node_id:
+                await cluster.kill(node)
+        assert leader.is_leader(0)  # it believes so until its check of the quorum, seconds from now
+        await until(lambda: leader.age_us(0) > 1_500_000, "the leader's age to grow")
+        await until(lambda: not leader.is_leader(0), "the leader to step down")
+        assert leader.age_us(0) > 1_500_000
+
+    run_cluster(Cluster(tmp_path, settings={"election_ticks": 40, "outcome_wait_ms": 1}), script)
+
+
 def test_full_queues_refuse_at_once_and_name_their_limit(tmp_path: Path) -> None:
     async def script(cluster: Cluster) -> None:
         leader = await cluster.wait_leader()
