@@ -145,8 +145,11 @@ def vector_bytes(vector: Any, name: str = "vector") -> bytes:
 def matrix_bytes(vectors: Any, name: str, dimensions: int = 2) -> tuple[bytes, int]:
     """Returns vectors as float32 little-endian bytes, one after the other, and their dimension."""
     try:
-        array: npt.NDArray[np.float32] = np.asarray(vectors, dtype="<f4")
-    except (TypeError, ValueError) as error:
+        with np.errstate(
+            over="ignore"
+        ):  # What float32 cannot hold becomes infinite, which the server refuses.
+            array: npt.NDArray[np.float32] = np.asarray(vectors, dtype="<f4")
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidArgument(f"{name} is not a sequence of numbers: {error}") from error
     if array.ndim != dimensions:
         wanted = "one row of numbers" if dimensions == 1 else "rows of numbers, all of one length"

@@ -31,6 +31,7 @@ from memraft_server.machine.registry import HANDLERS, QUERIES
 from memraft_server.machine.sessions import Kept, keep_refusal, kept_refusal
 from memraft_server.machine.turn import Handler, IndexJob, Turn, View
 from memraft_server.projections.usage import Usage
+from memraft_server.projections.vector_math import as_float32
 from memraft_server.projections.vectors import VectorStore
 from memraft_server.projections.versions import NOW, Author, Record
 
@@ -174,12 +175,14 @@ class Machine:
             None where anything is amiss: `query` then says what.
         """
         space = self._spaces.get(namespace)
-        found = space.projection(VectorStore).get(collection, None) if space is not None else None
-        if found is None or not 1 <= k <= self.limits.k_max:
+        if space is None or type(collection) is not str:
+            return None
+        found = space.projection(VectorStore).get(collection, None)
+        if found is None or type(k) is not int or not 1 <= k <= self.limits.k_max:
             return None
         try:
-            components = np.asarray(vector, "<f4")
-        except (TypeError, ValueError):
+            components = as_float32(vector)
+        except (TypeError, ValueError, OverflowError):
             return None
         if components.shape != (found.settings.dimension,) or not np.isfinite(components).all():
             return None

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from operator import neg
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Rows = NDArray[np.int64]
 """Row numbers of a store."""
+
+FLOAT32 = np.dtype("<f4")
 
 Floats = NDArray[np.float32]
 """Components, scores or distances."""
@@ -65,3 +68,17 @@ def merged(parts: list[tuple[Rows, Floats]], k: int) -> Found:
         scores += part[1].tolist()
     rows, scores = ranked(rows, scores)
     return rows[:k], scores[:k]
+
+
+def as_float32(vector: Any) -> Floats:
+    """Returns numbers as an array of float32, the same object where they are one already.
+
+    What float32 cannot hold becomes infinite, without numpy's warning.
+
+    Raises:
+        TypeError, ValueError, OverflowError: they are no numbers, or not of one shape.
+    """
+    if type(vector) is np.ndarray and vector.dtype == FLOAT32:
+        return vector
+    with np.errstate(over="ignore"):  # Takes 2 µs, where all of a search takes 40.
+        return np.asarray(vector, FLOAT32)

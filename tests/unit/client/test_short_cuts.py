@@ -30,6 +30,10 @@ def test_a_search_gives_the_same_with_and_without_messages(memory):
         (("nowhere", ROWS[0]), errors.NotFound, "nowhere"),
         (("notes", ROWS[0][:5]), errors.EmbeddingMismatch, "8"),
         (("notes", [float("nan")] * 8), errors.InvalidArgument, "component 0"),
+        (("notes", [1e39] * 8), errors.InvalidArgument, "component 0"),
+        (("notes", np.full(8, 1e39)), errors.InvalidArgument, "component 0"),
+        (("notes", [10**400] * 8), errors.InvalidArgument, "not a sequence of numbers"),
+        ((["notes"], ROWS[0]), errors.InvalidArgument, "collection"),
         (("notes", "words"), errors.InvalidArgument, "not a sequence of numbers"),
         (("notes", ROWS), errors.InvalidArgument, "one row of numbers"),
     ],
@@ -43,6 +47,13 @@ def test_a_search_that_is_off_gets_the_long_way_s_error(memory, arguments, error
 def test_k_is_bounded_on_both_ways(memory, k):
     with pytest.raises(errors.InvalidArgument, match="k"):
         memory.search("notes", ROWS[0], k=k)
+
+
+@pytest.mark.parametrize("k", ["x", 2.5, [1]])
+def test_what_is_no_number_of_matches_is_refused_on_both_ways(memory, k):
+    for consistency in (None, "linearizable"):
+        with pytest.raises(errors.InvalidArgument, match="k"):
+            memory.search("notes", ROWS[0], k=k, consistency=consistency)
 
 
 def test_a_get_gives_the_same_with_and_without_messages(memory):
