@@ -127,11 +127,6 @@ class IndexJob:
         self._finish = finish
         self.segment: Segment | None = None
 
-    @property
-    def row_count(self) -> int:
-        """Rows that `run` links."""
-        return len(self._labels)
-
     def run(self) -> None:
         """Builds the segment: 2 s for 10,000 rows of 384 dimensions, mostly without the GIL."""
         hnswlib = load_hnswlib()

@@ -212,11 +212,6 @@ class RowStore:
     # Searching
 
     @property
-    def index_kind(self) -> str:
-        """`flat`: every search scans exactly. `hnsw`: some rows are in graphs."""
-        return "hnsw" if self._segments else "flat"
-
-    @property
     def sealed_count(self) -> int:
         """Rows up to here are answered for by segments."""
         return self._segments[-1].stop if self._segments else 0
