@@ -1,0 +1,193 @@
+"""How callers wait for each other's calls: in tasks and in threads, in time and out of it."""
+
+import asyncio
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from memraft import OutcomeUnknown, Unavailable, _coalesce
+from memraft._async.io import Waiter
+from memraft._async.lanes import AsyncLanes
+from memraft._coalesce import Write
+from memraft._sync.lanes import Lanes
+from memraft_proto.methods import METHODS, Method
+from memraft_proto.v1 import batch_pb2, kv_pb2
+
+WAIT_S = 30.0
+
+
+def put(key: str, timeout_s: float = WAIT_S) -> Write:
+    request = kv_pb2.PutRequest(namespace="acme/x", key=key, value=b"1")
+    return Write(METHODS["Put"], request, 0, time.monotonic() + timeout_s)
+
+
+def answer(method: Method, request: Any) -> Any:
+    """A response whose version is the number in the key."""
+    if method.name == "Put":
+        return kv_pb2.PutResponse(version=int(request.key))
+    puts = (kv_pb2.PutResponse(version=int(each.put.key)) for each in request.operations)
+    return batch_pb2.BatchResponse(results=[batch_pb2.OperationResult(put=each) for each in puts])
+
+
+class Gate:
+    """Carries calls of tasks; they come back when it is open."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.sizes: list[int] = []
+
+    async def __call__(self, method: Method, request: Any, shard: int, deadline_s: float) -> Any:
+        self.sizes.append(len(request.operations) if method.name == "Batch" else 1)
+        await asyncio.sleep(0)  # No call returns at once.
+        await self.open.wait()
+        return answer(method, request)
+
+
+async def settle() -> None:
+    """Lets all tasks run until they wait."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_tasks_that_write_again_and_again_stay_together() -> None:
+    async def script() -> None:
+        gate = Gate()
+        gate.open.set()
+        lanes = AsyncLanes(gate, WAIT_S)
+
+        async def write(caller: int) -> None:
+            for i in range(10):
+                response = await lanes.write(put(str(caller * 100 + i)))
+                assert response.version == caller * 100 + i
+
+        await asyncio.gather(*(write(caller) for caller in range(20)))
+        assert sum(gate.sizes) == 200
+        assert gate.sizes[:3] == [1, 19, 20], "what is written next joins, though the lane was just free"
+        assert len(lanes._coalescer) == 0
+
+    asyncio.run(script())
+
+
+def test_a_queued_write_whose_time_is_up_was_not_sent() -> None:
+    async def script() -> None:
+        gate = Gate()
+        lanes = AsyncLanes(gate, WAIT_S)
+        first = asyncio.create_task(lanes.write(put("1")))
+        await settle()
+        with pytest.raises(Unavailable, match="not sent"):
+            await lanes.write(put("2", timeout_s=0.01))
+        gate.open.set()
+        assert (await first).version == 1
+        assert gate.sizes == [1]
+        assert len(lanes._coalescer) == 0
+
+    asyncio.run(script())
+
+
+def test_nobody_waits_forever_for_who_carries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_coalesce, "GRACE_S", 0.01)
+
+    async def script() -> None:
+        gate = Gate()
+        lanes = AsyncLanes(gate, WAIT_S)
+        first = asyncio.create_task(lanes.write(put("1")))
+        await settle()
+        others = [asyncio.create_task(lanes.write(put(key, timeout_s=0.2))) for key in "23"]
+        await settle()
+        first.cancel()  # A call under way ends, and the others' begins and does not.
+        outcomes = await asyncio.gather(first, *others, return_exceptions=True)
+        assert isinstance(outcomes[0], asyncio.CancelledError)
+        assert all(isinstance(each, OutcomeUnknown) for each in outcomes[1:])
+        assert gate.sizes == [1, 2]
+        gate.open.set()
+        await settle()
+        assert len(lanes._coalescer) == 0
+
+    asyncio.run(script())
+
+
+def test_all_in_a_call_that_is_torn_down_are_told_that_nobody_knows() -> None:
+    async def script() -> None:
+        gate = Gate()
+        lanes = AsyncLanes(gate, WAIT_S)
+        first = asyncio.create_task(lanes.write(put("1")))
+        await settle()
+        others = [asyncio.create_task(lanes.write(put(key))) for key in "23"]
+        await settle()
+        first.cancel()
+        await settle()
+        (carrier,) = lanes._carriers._tasks
+        carrier.cancel()
+        outcomes = await asyncio.gather(*others, return_exceptions=True)
+        assert all(isinstance(each, OutcomeUnknown) for each in outcomes)
+        assert len(lanes._coalescer) == 0
+
+    asyncio.run(script())
+
+
+def test_a_waiter_can_be_woken_before_it_waits_and_after_it_gave_up() -> None:
+    async def script() -> None:
+        early, late = Waiter(), Waiter()
+        early.wake()
+        assert await early.wait(0.0)
+        assert not await late.wait(0.0)
+        late.wake()
+        assert await late.wait(0.0)
+
+    asyncio.run(script())
+
+
+class ThreadGate:
+    """Carries calls of threads; they come back when it is open. A batch's call may be interrupted."""
+
+    def __init__(self, interrupts: bool = False) -> None:
+        self.open = threading.Event()
+        self.sizes: list[int] = []
+        self._interrupts = interrupts
+
+    def __call__(self, method: Method, request: Any, shard: int, deadline_s: float) -> Any:
+        self.sizes.append(len(request.operations) if method.name == "Batch" else 1)
+        assert self.open.wait(WAIT_S)
+        if self._interrupts and method.name == "Batch":
+            raise KeyboardInterrupt
+        return answer(method, request)
+
+
+def write_in_threads(gate: ThreadGate) -> dict[str, Any]:
+    """Has a first write under way while four others queue; returns the outcome of each."""
+    lanes = Lanes(gate, WAIT_S)
+    outcomes: dict[str, Any] = {}
+
+    def work(key: str) -> None:
+        try:
+            outcomes[key] = lanes.write(put(key)).version
+        except BaseException as error:
+            outcomes[key] = error
+
+    threads = [threading.Thread(target=work, args=(key,)) for key in "12345"]
+    deadline_s = time.monotonic() + WAIT_S
+    for i, thread in enumerate(threads):
+        thread.start()
+        while len(gate.sizes) + sum(len(each.queue) for each in lanes._coalescer._lanes.values()) <= i:
+            assert time.monotonic() < deadline_s
+    gate.open.set()
+    for thread in threads:
+        thread.join(WAIT_S)
+    assert len(lanes._coalescer) == 0
+    return outcomes
+
+
+def test_the_first_of_the_waiting_threads_carries_for_all() -> None:
+    gate = ThreadGate()
+    assert write_in_threads(gate) == {"1": 1, "2": 2, "3": 3, "4": 4, "5": 5}
+    assert gate.sizes == [1, 4]
+
+
+def test_an_interrupted_thread_tells_those_that_it_carried() -> None:
+    outcomes = write_in_threads(ThreadGate(interrupts=True))
+    assert outcomes.pop("1") == 1
+    assert isinstance(outcomes.pop("2"), KeyboardInterrupt)
+    assert len(outcomes) == 3
+    assert all(isinstance(each, OutcomeUnknown) for each in outcomes.values())
