@@ -101,7 +101,10 @@ def test_history_tells_every_version_newest_first(memory: Memory) -> None:
     history = memory.history("k")
     assert [(each.value, each.deleted) for each in history] == [(None, True), (2, False), (1, False)]
     assert (history[1].run, history[1].tool, history[1].agent) == ("run-7", "crm", "support")
-    assert len(memory.history("k", limit=1)) == 1
+    assert history.next_cursor == ""
+    first = memory.history("k", limit=1)
+    assert first.items == history[:1] and first.next_cursor
+    assert memory.history("k", cursor=first.next_cursor).items == history[1:]
 
 
 def test_many_are_written_and_read_at_once(memory: Memory) -> None:

@@ -123,18 +123,25 @@ class AsyncKvCalls(AsyncCalls):
         return _wire.listing(await self._link.read(_LIST, request), keys_only)
 
     async def history(
-        self, key: str, *, limit: int = 100, at: At = None, consistency: Consistency | None = None
+        self,
+        key: str,
+        *,
+        limit: int = 100,
+        cursor: str = "",
+        at: At = None,
+        consistency: Consistency | None = None,
     ) -> Results[KeyVersion]:
         """Lists the versions of one key, newest first, deletions and expiries among them.
 
         Args:
             key: which one.
-            limit: at most this many, 1 to 10,000.
+            limit: at most this many a page, 1 to 10,000.
+            cursor: `next_cursor` of the page before. A page may be shorter than `limit` and yet not the last.
             at: only what was there as of an aware datetime or a log index; None: now.
             consistency: how fresh; None: as this memory was opened with.
         """
         fields = self._from(at, consistency)
-        request = _wire.build(kv_pb2.HistoryRequest, **fields, key=key, limit=limit)
+        request = _wire.build(kv_pb2.HistoryRequest, **fields, key=key, limit=limit, cursor=cursor)
         return _wire.history(key, await self._link.read(_HISTORY, request))
 
     async def get_many(

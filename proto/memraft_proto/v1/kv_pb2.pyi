@@ -117,16 +117,18 @@ class ListResponse(_message.Message):
     def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., keys: _Optional[_Iterable[str]] = ..., values: _Optional[_Iterable[bytes]] = ..., versions: _Optional[_Iterable[int]] = ..., times_us: _Optional[_Iterable[int]] = ..., next_cursor: _Optional[str] = ...) -> None: ...
 
 class HistoryRequest(_message.Message):
-    __slots__ = ("namespace", "context", "key", "limit")
+    __slots__ = ("namespace", "context", "key", "limit", "cursor")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     context: _common_pb2.ReadContext
     key: str
     limit: int
-    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.ReadContext, _Mapping]] = ..., key: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
+    cursor: str
+    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.ReadContext, _Mapping]] = ..., key: _Optional[str] = ..., limit: _Optional[int] = ..., cursor: _Optional[str] = ...) -> None: ...
 
 class KvVersion(_message.Message):
     __slots__ = ("provenance", "value", "deleted")
@@ -139,12 +141,14 @@ class KvVersion(_message.Message):
     def __init__(self, provenance: _Optional[_Union[_common_pb2.Provenance, _Mapping]] = ..., value: _Optional[bytes] = ..., deleted: bool = ...) -> None: ...
 
 class HistoryResponse(_message.Message):
-    __slots__ = ("stamp", "versions")
+    __slots__ = ("stamp", "versions", "next_cursor")
     STAMP_FIELD_NUMBER: _ClassVar[int]
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_CURSOR_FIELD_NUMBER: _ClassVar[int]
     stamp: _common_pb2.ReadStamp
     versions: _containers.RepeatedCompositeFieldContainer[KvVersion]
-    def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., versions: _Optional[_Iterable[_Union[KvVersion, _Mapping]]] = ...) -> None: ...
+    next_cursor: str
+    def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., versions: _Optional[_Iterable[_Union[KvVersion, _Mapping]]] = ..., next_cursor: _Optional[str] = ...) -> None: ...
 
 class MultiGetRequest(_message.Message):
     __slots__ = ("namespace", "context", "keys")

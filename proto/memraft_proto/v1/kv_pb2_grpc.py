@@ -105,7 +105,7 @@ class KvServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def History(self, request, context):
-        """Lists the versions of one key, newest first.
+        """Lists the versions of one key, newest first, page by page.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

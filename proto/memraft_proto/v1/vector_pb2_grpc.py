@@ -107,7 +107,7 @@ class VectorServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SearchVectors(self, request, context):
-        """Finds the nearest vectors, optionally among those whose metadata pass a filter.
+        """Finds the nearest vectors, optionally among those whose metadata pass a filter: the best that fit a reply.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from itertools import accumulate
+
 import numpy as np
 
 from memraft_proto.v1 import vector_pb2
@@ -15,6 +18,8 @@ from memraft_server.projections.vector_math import Floats
 from memraft_server.projections.vectors import Collection, Settings, VectorStore
 
 K_DEFAULT = 10
+_MATCH_WIRE_BYTES = 24
+"""What a match takes in a reply beside its id and metadata."""
 
 _METRIC_NAMES = {1: "cosine", 2: "dot", 3: "L2"}
 _METRICS = {0, *_METRIC_NAMES}
@@ -159,7 +164,7 @@ def list_collections(
 def search_vectors(
     view: View, space: Namespace, request: vector_pb2.SearchVectorsRequest
 ) -> vector_pb2.SearchVectorsResponse:
-    """Finds the nearest vectors."""
+    """Finds the nearest vectors, as many of the best as fit a reply."""
     ceiling = None if view.is_now else view.ceiling
     collection = _existing(space, request.collection, ceiling)
     data = request.vector
@@ -169,6 +174,12 @@ def search_vectors(
     ids, scores, metadatas, versions = collection.search(
         as_vector(data), request.k or K_DEFAULT, ceiling, text, predicate
     )
+    sizes = accumulate(
+        _MATCH_WIRE_BYTES + 3 * len(id) + len(metadata) for id, metadata in zip(ids, metadatas, strict=True)
+    )
+    fit = bisect_right(list(sizes), view.limits.reply_bytes_max)
+    if fit < len(ids):
+        ids, scores, metadatas, versions = ids[:fit], scores[:fit], metadatas[:fit], versions[:fit]
     return vector_pb2.SearchVectorsResponse(ids=ids, scores=scores, metadatas=metadatas, versions=versions)
 
 

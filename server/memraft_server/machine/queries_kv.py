@@ -60,9 +60,13 @@ def history(view: View, space: Namespace, request: kv_pb2.HistoryRequest) -> kv_
     response = kv_pb2.HistoryResponse()
     size = 0
     count_max = min(request.limit or 100, limits.page_items_max)
-    for record in space.kv.records.versions(request.key, view.ceiling, count_max):
+    ceiling = view.ceiling
+    if request.cursor:
+        ceiling = min(ceiling, cursors.decode_number("history", request.cursor))
+    for record in space.kv.records.versions(request.key, ceiling, count_max + 1):
         size += len(record.value or b"") + 4 * _RECORD_WIRE_BYTES
-        if size > limits.page_bytes_max and response.versions:
+        if len(response.versions) >= count_max or (size > limits.page_bytes_max and response.versions):
+            response.next_cursor = cursors.encode("history", str(record.version))
             break
         response.versions.add(
             provenance=view.provenance(record.version, record.author),

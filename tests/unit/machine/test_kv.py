@@ -6,7 +6,7 @@ from memraft_proto.methods import KIND_EXPIRE
 from memraft_proto.v1 import kv_pb2
 from memraft_proto.v1.log_pb2 import ExpireCommand
 from memraft_server.machine import Limits, Refused
-from tests.unit.machine.harness import NAMESPACE, SECOND_US, START_US, Shard, session
+from tests.unit.machine.harness import LIMITS, NAMESPACE, SECOND_US, START_US, Shard, session
 
 
 def put(key: str, value: bytes = b"1", **more: object) -> kv_pb2.PutRequest:
@@ -102,6 +102,30 @@ def test_history_lists_versions_newest_first_deletions_too() -> None:
     assert [v.value for v in shard.read(request, at_index=2).versions] == [b"2", b"1"]
     unknown = kv_pb2.HistoryRequest(namespace=NAMESPACE, key="unknown")
     assert not shard.read(unknown).versions
+
+
+@pytest.mark.parametrize("limits", [LIMITS, Limits(page_bytes_max=250)])
+def test_a_long_history_is_told_in_pages_that_say_that_there_is_more(limits: Limits) -> None:
+    shard = Shard(limits)
+    for number in range(10):
+        shard.write(put("k", b"%d" % number))
+    request = kv_pb2.HistoryRequest(namespace=NAMESPACE, key="k", limit=4)
+    told: list[bytes] = []
+    for _ in range(10):
+        page = shard.read(request)
+        assert 0 < len(page.versions) <= 4
+        told += [version.value for version in page.versions]
+        request.cursor = page.next_cursor
+        shard.write(put("k", b"-1"))  # what comes meanwhile is not on the pages that follow
+        if not page.next_cursor:
+            break
+    assert told == [b"%d" % number for number in range(9, -1, -1)]
+    request.cursor, request.limit = "", 10_000
+    everything = shard.read(request, at_index=10)
+    assert bool(everything.next_cursor) == (limits is not LIMITS)
+    request.cursor = "nonsense"
+    with pytest.raises(Refused, match="cursor: not the next_cursor"):
+        shard.read(request)
 
 
 def test_lists_are_in_order_of_key_by_prefix_and_by_range() -> None:

@@ -24,8 +24,8 @@ def floats(*components: float) -> bytes:
 class Shard:
     """A machine whose calls are checked first, as the server does."""
 
-    def __init__(self) -> None:
-        self.machine = Machine(0, LIMITS)
+    def __init__(self, limits: Limits = LIMITS) -> None:
+        self.machine = Machine(0, limits)
 
     def write(self, name: str, **fields: Any) -> Any:
         """Applies one write; raises what it was refused with."""
@@ -53,6 +53,17 @@ class Shard:
 
     def search(self, *components: float, **fields: Any) -> Any:
         return self.read("SearchVectors", collection="docs", vector=floats(*components), **fields)
+
+
+def test_a_search_returns_as_many_of_the_best_as_fit_a_reply() -> None:
+    shard = Shard(Limits(reply_bytes_max=10_000))
+    shard.create()
+    for number in range(10):
+        shard.upsert(f"v{number}", 1.0, number / 10, metadata=b'{"a": "%s"}' % (b"x" * 3_000))
+    found = shard.search(1.0, 0.0, k=10)
+    assert list(found.ids) == ["v0", "v1", "v2"]
+    assert len(found.scores) == len(found.metadatas) == len(found.versions) == 3
+    assert found.ByteSize() <= 10_000
 
 
 def refusal(shard: Shard, call: str, name: str, **fields: Any) -> Refused:
