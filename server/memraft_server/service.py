@@ -12,9 +12,10 @@ from google.protobuf.message import DecodeError, Message
 
 from memraft_proto.methods import Access, Method
 from memraft_server.admission.identity import Caller, Role, check_namespace
-from memraft_server.admission.quotas import Quotas
+from memraft_server.admission.quotas import Cost, Quotas, TenantQuota
 from memraft_server.entries import wall_time_us
 from memraft_server.machine import Limits, Refused
+from memraft_server.machine.validate import check_namespace as check_syntax
 from memraft_server.machine.validate import check_read, check_write
 from memraft_server.reads import Reader
 from memraft_server.shard import Outcome, Shard
@@ -72,6 +73,7 @@ class Service:
     def call_bytes(self, caller: Caller, method: Method, raw: bytes) -> Outcome:
         """As :meth:`call`, with the request as it came over the wire."""
         if len(raw) > self._request_bytes_max:
+            self._count(caller)
             raise Refused(
                 "INVALID_ARGUMENT",
                 f"the request has {len(raw)} bytes, over request_bytes_max = {self._request_bytes_max}",
@@ -80,6 +82,7 @@ class Service:
         try:
             request = method.request.FromString(raw)
         except DecodeError as error:
+            self._count(caller)
             raise Refused(
                 "INVALID_ARGUMENT", f"the request is no {method.request.DESCRIPTOR.name}: {error}"
             ) from None
@@ -104,16 +107,29 @@ class Service:
         access = method.access
         if access is Access.CLUSTER:
             return self._cluster(caller, method.name)
+        quota = self._admit(caller, request.namespace)
         if access is Access.WRITE:
             check_write(method.kind, request, self.limits)
-            check_namespace(caller, request.namespace)
-            return write(self.shard(request.namespace), self._quotas, caller, method.kind, request, raw)
+            return write(self.shard(request.namespace), quota, caller, method.kind, request, raw)
         check_read(method.name, request, self.limits)
-        check_namespace(caller, request.namespace)
-        if self._quotas is not None:
-            operations = len(request.keys) if method.name == "MultiGet" else 1
-            self._quotas.of(caller.tenant).take_operations(operations)
+        if quota is not None and method.name == "MultiGet":
+            quota.take(Cost(len(request.keys)))
         return self._reader.read(self.shard(request.namespace), method.name, request)
+
+    def _admit(self, caller: Caller, namespace: str) -> TenantQuota | None:
+        """Counts a call for its caller's tenant before more is done for it; refuses what it may not touch."""
+        quota = self._count(caller)
+        if quota is not None:
+            check_syntax(namespace, self.limits)
+        check_namespace(caller, namespace)
+        return quota
+
+    def _count(self, caller: Caller) -> TenantQuota | None:
+        if self._quotas is None or caller.role is not Role.AGENT:
+            return None
+        quota = self._quotas.of(caller.tenant)
+        quota.admit()
+        return quota
 
     def shard(self, namespace: str) -> Shard:
         """The shard that holds a namespace."""

@@ -10,7 +10,7 @@ from memraft_cluster.errors import CommandTooLarge, NotLeader, Overloaded, Stopp
 from memraft_proto.methods import KIND_BATCH
 from memraft_proto.v1 import batch_pb2
 from memraft_server.admission.identity import Caller, writing_agent
-from memraft_server.admission.quotas import Cost, Quotas, TenantQuota
+from memraft_server.admission.quotas import FREEING_BYTES, Cost, TenantQuota
 from memraft_server.machine import Command
 from memraft_server.shard import Outcome, Shard
 
@@ -21,17 +21,17 @@ UPSERT_VECTOR = _FIELDS["upsert_vector"].number
 UPSERT_MANY = _FIELDS["upsert_many"].number
 REMEMBER = _FIELDS["remember"].number
 FREEING = frozenset(_FIELDS[name].number for name in ("delete", "delete_vector", "forget", "end_run"))
-"""Kinds that a tenant over its quota of bytes may still use: to tidy up and to finish."""
+"""Kinds that a tenant over its quota of bytes may still use, within a reserve: to tidy up and to finish."""
 
 
 def write(
-    shard: Shard, quotas: Quotas | None, caller: Caller, kind: int, request: Any, raw: bytes | None
+    shard: Shard, quota: TenantQuota | None, caller: Caller, kind: int, request: Any, raw: bytes | None
 ) -> Outcome:
     """Proposes a write whose request has been checked and whose namespace the caller may touch.
 
     Args:
         shard: of the request's namespace.
-        quotas: None: nothing is limited.
+        quota: of the caller's tenant, which has admitted the call; None: nothing is limited.
         caller: who writes.
         kind: as in ``memraft_proto.methods.COMMANDS``.
         request: the parsed request; kept until it is applied, so the caller must not change it.
@@ -42,9 +42,8 @@ def write(
         ClusterError: at once where the shard cannot take the command.
     """
     command = Command(kind, writing_agent(caller, request.context.agent), request)
-    if quotas is None:
+    if quota is None:
         return shard.propose(command, raw)
-    quota = quotas.of(caller.tenant)
     cost = cost_of(kind, request, len(raw) if raw is not None else request.ByteSize())
     quota.take(cost)
     return _propose(shard, command, raw, quota, cost)
@@ -67,7 +66,9 @@ def cost_of(kind: int, request: Any, size_bytes: int) -> Cost:
         size_bytes: of the encoded request, which bounds what it stores.
     """
     if kind != KIND_BATCH:
-        return Cost(_operations(kind, request), 0 if kind in FREEING else size_bytes, _vectors(kind, request))
+        if kind in FREEING:
+            return Cost(1, size_bytes + FREEING_BYTES, is_freeing=True)
+        return Cost(_operations(kind, request), size_bytes, _vectors(kind, request))
     operations = vectors = 0
     is_freeing = True
     for operation in request.operations:
@@ -79,7 +80,9 @@ def cost_of(kind: int, request: Any, size_bytes: int) -> Cost:
         operations += _operations(inner_kind, inner)
         vectors += _vectors(inner_kind, inner)
         is_freeing = is_freeing and inner_kind in FREEING
-    return Cost(operations, 0 if is_freeing else size_bytes, vectors)
+    if is_freeing:
+        return Cost(operations, size_bytes + FREEING_BYTES, is_freeing=True)
+    return Cost(operations, size_bytes, vectors)
 
 
 def _operations(kind: int, request: Any) -> int:
