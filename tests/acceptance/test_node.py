@@ -162,6 +162,15 @@ def test_vectors_get_an_index_without_being_asked(tmp_path: Path) -> None:
     run(Nodes(tmp_path, background={"index_interval_ms": 10}), script)
 
 
+def test_thousands_of_calls_at_once_are_all_answered(tmp_path: Path) -> None:
+    async def script(nodes: Nodes) -> None:
+        client = nodes.client()
+        written = await asyncio.gather(*(client.call("Put", put(f"k{i}")) for i in range(2_000)))
+        assert len({each.version for each in written}) == 2_000
+
+    run(Nodes(tmp_path), script)
+
+
 # -- where things are ----------------------------------------------------------------------------------
 
 

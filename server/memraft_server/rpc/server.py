@@ -235,6 +235,9 @@ def _options(config: RpcConfig) -> list[tuple[str, Any]]:
         ("grpc.so_reuseport", 0),
         ("grpc.max_receive_message_length", config.receive_bytes_max),
         ("grpc.max_send_message_length", config.send_bytes_max),
+        # From 1,000 calls that the loop has yet to take up gRPC would drop some by chance, as CANCELLED.
+        ("grpc.server.max_pending_requests", config.concurrent_calls_max),
+        ("grpc.server.max_pending_requests_hard_limit", config.concurrent_calls_max + 1),
         # A client that is gone without a word is noticed within 50 s; one that pings more often than
         # every 10 s is told to go.
         ("grpc.keepalive_time_ms", 30_000),
