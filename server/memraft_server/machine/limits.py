@@ -52,6 +52,6 @@ class Limits:
     page_bytes_max: int = 3 << 20
     """A page ends before it grows beyond this, so that it fits gRPC's default message of 4 MiB."""
     reply_bytes_max: int = 32 << 20
-    """Of a reply that cannot be paged (MultiGet)."""
+    """Of a reply that cannot be paged: MultiGet is refused over it, SearchVectors and Recall end before."""
     scan_keys_max: int = 100_000
     """Keys that one page looks at, deleted ones included; a page may end early and be continued."""
