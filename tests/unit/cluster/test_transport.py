@@ -143,12 +143,30 @@ def test_queues_are_bounded_and_drop_their_oldest_messages(tmp_path: Path) -> No
     async def script() -> None:
         # Nobody listens on the other side yet: only the newest messages are kept.
         for number in range(5_000):
-            one.transport.send(2, 0, heartbeat(1, 2, commit=number))
+            one.transport.send(2, 0, Message(MessageType.APPEND, 1, 2, 1, commit=number))
         assert one.transport.dropped_total() > 3_000
         await two.transport.start()
         await until(lambda: bool(two.received), "the newest messages")
         await until(lambda: two.received[-1][1][1].commit == 4_999, "the very newest")
         assert len(two.received) == 5_000 - one.transport.dropped_total()
+        await two.transport.stop()
+
+    run([one], script)
+
+
+def test_a_heartbeat_is_not_kept_for_a_peer_that_is_away(tmp_path: Path) -> None:
+    peers = make_peers()
+    one = End(TransportConfig("test", 1, peers, insecure=True))
+    two = End(TransportConfig("test", 2, peers, insecure=True))
+
+    async def script() -> None:
+        one.transport.send(2, 0, heartbeat(1, 2, commit=1))  # old news by the time it could be told
+        await two.transport.start()
+        await until(lambda: one.transport.connected() == {2}, "a connection")
+        one.transport.send(2, 0, heartbeat(1, 2, commit=2))
+        one.transport.flush()
+        await until(lambda: bool(two.received), "a heartbeat")
+        assert [message.commit for _, (_, message) in two.received] == [2]
         await two.transport.stop()
 
     run([one], script)
