@@ -167,7 +167,8 @@ class MultiRaft:
     def wait_applied(self, group: int, index: int) -> asyncio.Future[int] | None:
         """Wait until this node's machine has applied ``index``; None when it has already.
 
-        The future has no time limit of its own: the caller cancels it. Raises Overloaded, Stopped.
+        The future has no time limit of its own: the caller cancels it. Raises Overloaded, Stopped, and
+        NotYetWritten for an index so far ahead that waiting would only hold the call.
         """
         return self._group(group).wait_applied(index)
 
@@ -247,7 +248,8 @@ class MultiRaft:
         await self._close(clean=self.failure is None)
 
     async def kill(self) -> None:
-        """Stop as a crash would: nothing is handed over, nothing more is written. For tests."""
+        """Stop at once, for tests: nothing is handed over, no commit index is saved, nobody is told. The log
+        is closed in order, though: what a crash of the process leaves on disk is tried with processes."""
         self._is_stopping = True
         if self._task is not None:
             self._task.cancel()

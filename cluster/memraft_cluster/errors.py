@@ -6,6 +6,7 @@
     ├── NotLeader                     retryable: ask the leader it names, or any node when it names none
     ├── OutcomeUnknown                retryable with the same request number only
     ├── Overloaded                    retryable after a pause: a bounded queue is full
+    ├── NotYetWritten                 retryable on another node: an index far beyond what is known here
     ├── CommandTooLarge
     ├── Stopped                       retryable on another node
     ├── DataDirectoryError            the data directory cannot be used as it is
@@ -37,7 +38,8 @@ class ClusterError(Exception):
 
 
 class NotLeader(ClusterError):
-    """This node does not lead the group; the command was not and will not be applied through this call.
+    """This node does not lead the group; the command was not and will not be applied through this call: it
+    was never proposed, or an entry of another leader is committed where it stood.
 
     Args:
         group: the group asked.
@@ -83,6 +85,26 @@ class Overloaded(ClusterError):
         self.limit = limit
         self.value = value
         super().__init__(f"group {group} is overloaded: {limit} = {value} is reached; retry after a pause")
+
+
+class NotYetWritten(ClusterError):
+    """An index to wait for lies so far beyond the log known here that waiting would be of no use.
+
+    Args:
+        group: the group asked.
+        index: what was to be waited for.
+        known: the highest index that this node has or has heard of.
+    """
+
+    retryable = True
+
+    def __init__(self, group: int, index: int, known: int) -> None:
+        self.group = group
+        self.index = index
+        self.known = known
+        super().__init__(
+            f"index {index} of group {group} lies far beyond index {known}, the highest known here"
+        )
 
 
 class CommandTooLarge(ClusterError):

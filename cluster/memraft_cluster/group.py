@@ -16,7 +16,7 @@ from typing import Protocol
 import msgspec
 
 from . import raft
-from .errors import CommandTooLarge, NotLeader, OutcomeUnknown, Overloaded, Stopped
+from .errors import CommandTooLarge, NotLeader, NotYetWritten, OutcomeUnknown, Overloaded, Stopped
 from .freshness import Freshness
 
 
@@ -99,6 +99,9 @@ class GroupLimits(msgspec.Struct, frozen=True):
     outcome_wait_ms: int
 
 
+INDEX_AHEAD_MAX = 10_000
+"""How far above what this node knows of a log an index may be that somebody waits for: as many entries as a
+leader may commit between two of its heartbeats, and many more."""
 _FROM_FOLLOWERS = frozenset({raft.MessageType.APPEND_REPLY, raft.MessageType.HEARTBEAT_REPLY})
 
 
@@ -130,6 +133,8 @@ class Group:
         self.term = core.term
         self.applied = core.status().applied
         self.freshness = Freshness(core.others, core.quorum, time.monotonic())
+        self.told = 0
+        """The highest index that a leader said is committed."""
         self.is_dirty = False
         self.unsaved_commit: raft.HardState | None = None
         self.commands_applied_total = 0
@@ -145,6 +150,7 @@ class Group:
         self._lost_lead_at: float | None = None
         self._readers: list[asyncio.Future[int]] = []
         self._rounds: dict[int, list[asyncio.Future[int]]] = {}
+        self._round_readers = 0
         self._next_round = 1
         self._waiters: list[tuple[int, int, asyncio.Future[int]]] = []
         self._waiter_count = 0
@@ -179,15 +185,19 @@ class Group:
     def wait_applied(self, index: int) -> asyncio.Future[int] | None:
         if index <= self.applied:
             return None
+        known = max(self.core.log.last_index, self.told)
+        if index > known + INDEX_AHEAD_MAX:
+            raise NotYetWritten(self.id, index, known)
         future = self._new_waiter()
         self._wait(index, future)
         return future
 
     def _new_waiter(self) -> asyncio.Future[int]:
-        if len(self._waiters) + len(self._readers) >= self._limits.waiters_max:
+        elsewhere = len(self._readers) + self._round_readers
+        if len(self._waiters) + elsewhere >= self._limits.waiters_max:
             self._waiters = [each for each in self._waiters if not each[2].done()]
             heapq.heapify(self._waiters)
-            if len(self._waiters) + len(self._readers) >= self._limits.waiters_max:
+            if len(self._waiters) + elsewhere >= self._limits.waiters_max:
                 raise Overloaded(self.id, "waiters_max", self._limits.waiters_max)
         return self._loop.create_future()
 
@@ -210,6 +220,7 @@ class Group:
         if message.term != core.term:
             return
         if message.type is raft.MessageType.HEARTBEAT:
+            self.told = max(self.told, message.hint_index)
             if message.hint_index and message.sender == core.leader:
                 self.freshness.told(message.hint_index, self.applied, now)
         elif message.type in _FROM_FOLLOWERS:
@@ -247,6 +258,7 @@ class Group:
             _fail(readers, lambda: Overloaded(self.id, limit, value))
         else:
             self._rounds[self._next_round] = readers
+            self._round_readers += len(readers)
             self._next_round += 1
 
     def _propose_entry(self) -> bool:
@@ -270,9 +282,9 @@ class Group:
             return True
         locals_, futures = self._drop_queued(count)
         if index in self._inflight:
-            # Leadership was lost and won again meanwhile, and the log was cut: that entry is gone.
-            stale = self._inflight.pop(index)
-            _fail(stale.futures, lambda: NotLeader(self.id, self.leader))
+            # Leadership was lost and won again meanwhile, and the log was cut here. Another node may still
+            # hold the entry that stood there; until one is committed at its index it may yet be that one.
+            self._give_up(self._inflight.pop(index))
         self._inflight[index] = _InFlight(index, self.core.term, locals_, futures)
         self.entries_proposed_total += 1
         return True
@@ -310,13 +322,18 @@ class Group:
             if self.role is raft.Role.LEADER and ready.committed[-1].term == self.term:
                 self.freshness.lead(now)
         for state in ready.read_states:
-            for reader in self._rounds.pop(state.request_id, ()):
+            for reader in self._end_round(state.request_id):
                 self._wait(state.index, reader)
         for dropped in ready.dropped_reads:
-            _fail(self._rounds.pop(dropped, ()), lambda: NotLeader(self.id, self.leader))
+            _fail(self._end_round(dropped), lambda: NotLeader(self.id, self.leader))
         if self._waiters:
             self._wake_waiters()
         self.core.advance(ready)
+
+    def _end_round(self, number: int) -> list[asyncio.Future[int]]:
+        readers = self._rounds.pop(number, [])
+        self._round_readers -= len(readers)
+        return readers
 
     def _apply(self, entry: raft.Entry) -> None:
         mine = self._take_inflight(entry) if self._inflight else None
@@ -333,7 +350,7 @@ class Group:
         mine = self._inflight.pop(entry.index, None)
         if mine is None or mine.term == entry.term:
             return mine
-        # Another leader's entry took the place of ours, so ours can never be applied.
+        # Another leader's entry is committed in the place of ours, so ours can never be: certain only now.
         _fail(mine.futures, lambda: NotLeader(self.id, self.leader))
         return None
 
@@ -401,6 +418,7 @@ class Group:
             _fail(readers, stopped)
         self._readers, self._waiters = [], []
         self._rounds.clear()
+        self._round_readers = 0
 
     def _give_up(self, entry: _InFlight) -> None:
         _fail(entry.futures, lambda: OutcomeUnknown(self.id, entry.index))

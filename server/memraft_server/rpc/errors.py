@@ -15,7 +15,14 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from memraft_cluster.errors import CommandTooLarge, NotLeader, OutcomeUnknown, Overloaded, Stopped
+from memraft_cluster.errors import (
+    CommandTooLarge,
+    NotLeader,
+    NotYetWritten,
+    OutcomeUnknown,
+    Overloaded,
+    Stopped,
+)
 from memraft_server.machine import Refused
 from memraft_server.machine.refused import STATUS_CODES
 
@@ -56,6 +63,8 @@ def to_refused(error: BaseException, address: Address) -> Refused:
         case Overloaded():
             limits = {"shard": str(error.group), "limit": error.limit, "value": str(error.value)}
             return Refused("OVERLOADED", str(error), limits | {"retry_after_ms": str(RETRY_SOON_MS)})
+        case NotYetWritten():
+            return Refused("LAGGING", str(error), {"shard": str(error.group), "known": str(error.known)})
         case CommandTooLarge():
             size = {"limit": "command_bytes_max", "value": str(error.command_bytes_max)}
             return Refused("INVALID_ARGUMENT", str(error), size)

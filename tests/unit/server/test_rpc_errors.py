@@ -8,7 +8,14 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from memraft_cluster.errors import CommandTooLarge, NotLeader, OutcomeUnknown, Overloaded, Stopped
+from memraft_cluster.errors import (
+    CommandTooLarge,
+    NotLeader,
+    NotYetWritten,
+    OutcomeUnknown,
+    Overloaded,
+    Stopped,
+)
 from memraft_proto.v1 import error_pb2
 from memraft_server.machine import Refused
 from memraft_server.machine.refused import STATUS_CODES
@@ -47,6 +54,7 @@ def test_every_reason_of_the_contract_has_a_code_and_no_other() -> None:
             grpc.StatusCode.INVALID_ARGUMENT,
             {"limit": "command_bytes_max", "value": "10"},
         ),
+        (NotYetWritten(3, 99, 7), "LAGGING", grpc.StatusCode.UNAVAILABLE, {"shard": "3", "known": "7"}),
         (Stopped("x"), "SHUTTING_DOWN", grpc.StatusCode.UNAVAILABLE, {}),
     ],
 )
