@@ -23,7 +23,10 @@ NODES_MAX = 63
 SHARDS_MAX = 1024
 CONFIG_BYTES_MAX = 1 << 20
 MESSAGE_MARGIN_BYTES = 64 << 10
-"""What gRPC takes beyond ``request_bytes_max``, so that it is this node that refuses, naming the setting."""
+"""Room beside the largest request in a command of the log, and beside the largest reply in a message."""
+RECEIVE_FACTOR = 2
+"""gRPC takes messages this many times as large as ``request_bytes_max``, so that it is the service that
+refuses one over the limit, naming the setting; what is larger still gRPC refuses unread."""
 
 
 class ConfigError(Exception):

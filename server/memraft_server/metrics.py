@@ -126,7 +126,7 @@ COUNTERS = {
     "peer_messages_received": ("messages_received_total", "Consensus messages from other nodes."),
     "peer_messages_dropped": (
         "messages_dropped_total",
-        "Consensus messages dropped because a queue was full.",
+        "Consensus messages received and dropped because the mailbox was full.",
     ),
     "peer_messages_bad": ("messages_bad_total", "Consensus messages that made no sense."),
     "entries_applied": ("entries_applied_total", "Log entries applied."),
@@ -145,6 +145,16 @@ def driver_families(counters: Counters) -> list[Metric]:
     longest = counters.sync_seconds_max
     families.append(GaugeMetricFamily("memraft_log_sync_seconds_max", "Longest synced write.", value=longest))
     return families
+
+
+def transport_families(rejected: int, dropped: int) -> list[Metric]:
+    """Connections from other nodes that were turned away; messages to them that a full queue dropped."""
+    return [
+        CounterMetricFamily("memraft_peer_connections_rejected", "Connections turned away.", value=rejected),
+        CounterMetricFamily(
+            "memraft_peer_messages_unsent", "Consensus messages that a full queue dropped.", value=dropped
+        ),
+    ]
 
 
 def process_families(version: str, node: str, cluster: str) -> list[Metric]:

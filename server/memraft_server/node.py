@@ -27,7 +27,7 @@ from memraft_server.admission.identity import Caller, parse_identity
 from memraft_server.admission.quotas import Quotas
 from memraft_server.background import Background
 from memraft_server.certs import CertsError, check_files
-from memraft_server.config import MESSAGE_MARGIN_BYTES, Config, split_address
+from memraft_server.config import MESSAGE_MARGIN_BYTES, RECEIVE_FACTOR, Config, split_address
 from memraft_server.entries import EntryBuilder, wall_time_us
 from memraft_server.health import HealthServer, MetricsListenFailed
 from memraft_server.machine import Machine, Refused
@@ -38,6 +38,7 @@ from memraft_server.metrics import (
     quota_family,
     resident_bytes,
     shard_families,
+    transport_families,
 )
 from memraft_server.replica import Replica, ReplicatedShard
 from memraft_server.rpc.server import ListenFailed, RpcConfig, RpcServer, TlsBytes
@@ -95,7 +96,7 @@ class Node:
         self._members = {member.id: member for member in config.cluster.nodes}
         self.machines = [Machine(shard, limits) for shard in range(config.cluster.shards)]
         trust_domain = _trust_domain(config)
-        transport = Transport(_transport_config(config, trust_domain))
+        self._transport = transport = Transport(_transport_config(config, trust_domain))
         log = DurableLog(
             Path(config.node.data_dir) / "log",
             cluster=config.cluster.name,
@@ -221,6 +222,7 @@ class Node:
             self.calls.family(),
             *shard_families(status),
             *driver_families(self.driver.counters),
+            *transport_families(self._transport.rejected_total, self._transport.dropped_total()),
             quota_family(self.quotas.refusals),
             *process_families(_version(), self.config.node.name, self.config.cluster.name),
         ]
@@ -337,7 +339,7 @@ def _rpc_config(config: Config, trust_domain: str) -> RpcConfig:
     return RpcConfig(
         listen=config.client_listen,
         tls=tls,
-        receive_bytes_max=config.limits.request_bytes_max * 2,
+        receive_bytes_max=config.limits.request_bytes_max * RECEIVE_FACTOR,
         send_bytes_max=config.limits.reply_bytes_max + MESSAGE_MARGIN_BYTES,
         concurrent_calls_max=config.client.concurrent_calls_max,
     )
@@ -360,14 +362,32 @@ def run_node(config: Config) -> int:
     return asyncio.run(_run(config))
 
 
+async def _start(node: Node, ended: asyncio.Event) -> bool:
+    """Starts a node; False where it was told to end before it was up, and has been stopped."""
+    starting = asyncio.ensure_future(node.start())
+    told = asyncio.ensure_future(ended.wait())
+    await asyncio.wait((starting, told), return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    if not starting.done():
+        starting.cancel()
+        await asyncio.wait((starting,))
+    if starting.cancelled():
+        return False
+    starting.result()
+    return True
+
+
 async def _run(config: Config) -> int:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
     try:
+        # Opening reads the whole log without a pause and writes nothing: until then a signal just ends it.
         node = Node(config)
-        await node.start()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, ended.set)
+        if not await _start(node, ended):
+            logger.info("stopped while starting")
+            return 0
     except START_ERRORS as error:
         fields = {"error": str(error), "kind": type(error).__name__}
         logger.critical("the node cannot start", extra={"fields": fields})

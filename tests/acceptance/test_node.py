@@ -111,6 +111,15 @@ def test_a_replica_that_does_not_catch_up_says_that_it_lags(tmp_path: Path) -> N
     run(Nodes(tmp_path, client={"lag_wait_ms": 20}), script)
 
 
+def test_an_index_that_no_session_can_have_seen_holds_no_call(tmp_path: Path) -> None:
+    async def script(nodes: Nodes) -> None:
+        with pytest.raises(Failed, match="index 99999999 of group 0 lies far beyond index 1") as caught:
+            await nodes.client().call("Get", get("k", min_index=99_999_999), timeout_s=10.0)
+        assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.UNAVAILABLE, "LAGGING")
+
+    run(Nodes(tmp_path, client={"lag_wait_ms": 60_000}), script)
+
+
 def test_what_was_acknowledged_is_there_after_a_restart(tmp_path: Path) -> None:
     nodes = Nodes(tmp_path, 1, shards=2)
 
@@ -217,6 +226,7 @@ def test_the_watchers_port(tmp_path: Path) -> None:
         assert 'memraft_call_seconds_count{code="OK",method="Put"} 1.0' in body
         assert 'memraft_shard_role{shard="0"} 2.0' in body
         assert 'memraft_commits_total{shard="0"} 1.0' in body
+        assert "memraft_peer_connections_rejected_total 0.0" in body
         assert (await http(port, "/elsewhere"))[0] == 404
         assert (await http(port, "/metrics", "POST"))[0] == 405
 

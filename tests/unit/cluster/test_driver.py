@@ -10,7 +10,17 @@ import pytest
 from memraft_cluster.driver import DriverConfig
 from memraft_cluster.errors import CommandTooLarge, NotLeader, OutcomeUnknown, Overloaded, Stopped
 from memraft_cluster.raft import Role
+from memraft_server.config import RaftSection
 from tests.unit.cluster.harness import NODES, Cluster, run_cluster, until
+
+AS_SHIPPED: dict[str, object] = {"sync_in_thread": True, "entries_inflight_target": 1}
+AS_DRIVEN = pytest.mark.parametrize("settings", [{}, AS_SHIPPED], ids=["inline", "as nodes ship"])
+"""What must hold with the driver's own defaults must hold with those of a node."""
+
+
+def test_the_settings_tried_here_are_those_of_a_node() -> None:
+    shipped = RaftSection()
+    assert {name: getattr(shipped, name) for name in AS_SHIPPED} == AS_SHIPPED
 
 
 def test_a_command_is_applied_on_every_node_and_answered_once(tmp_path: Path) -> None:
@@ -69,7 +79,10 @@ def test_leaders_of_many_groups_spread_over_the_nodes(tmp_path: Path) -> None:
     run_cluster(Cluster(tmp_path, groups=6), script)
 
 
-def test_a_killed_leader_loses_nothing_and_comes_back_from_disk(tmp_path: Path) -> None:
+@AS_DRIVEN
+def test_a_killed_leader_loses_nothing_and_comes_back_from_disk(
+    tmp_path: Path, settings: dict[str, object]
+) -> None:
     async def script(cluster: Cluster) -> None:
         written = [f"before {number}".encode() for number in range(20)]
         for command in written:
@@ -83,10 +96,13 @@ def test_a_killed_leader_loses_nothing_and_comes_back_from_disk(tmp_path: Path) 
         await cluster.start([victim])
         assert await cluster.wait_equal(count=len(written)) == written
 
-    run_cluster(Cluster(tmp_path), script)
+    run_cluster(Cluster(tmp_path, settings=settings), script)
 
 
-def test_a_follower_that_was_away_catches_up_from_the_leaders_disk(tmp_path: Path) -> None:
+@AS_DRIVEN
+def test_a_follower_that_was_away_catches_up_from_the_leaders_disk(
+    tmp_path: Path, settings: dict[str, object]
+) -> None:
     async def script(cluster: Cluster) -> None:
         leader = await cluster.wait_leader()
         away = next(node for node in NODES if node != leader.config.node_id)
@@ -99,10 +115,13 @@ def test_a_follower_that_was_away_catches_up_from_the_leaders_disk(tmp_path: Pat
         commands = await cluster.wait_equal()
         assert [int(command.split()[0]) for command in commands] == list(range(80))
 
-    run_cluster(Cluster(tmp_path), script)
+    run_cluster(Cluster(tmp_path, settings=settings), script)
 
 
-def test_all_nodes_killed_at_once_keep_what_was_acknowledged(tmp_path: Path) -> None:
+@AS_DRIVEN
+def test_all_nodes_stopped_at_once_keep_what_was_acknowledged(
+    tmp_path: Path, settings: dict[str, object]
+) -> None:
     async def script(cluster: Cluster) -> None:
         written = [f"{number}".encode() for number in range(50)]
         leader = await cluster.wait_leader()
@@ -112,7 +131,7 @@ def test_all_nodes_killed_at_once_keep_what_was_acknowledged(tmp_path: Path) -> 
         await cluster.start()
         assert await cluster.wait_equal(count=len(written)) == written
 
-    run_cluster(Cluster(tmp_path), script)
+    run_cluster(Cluster(tmp_path, settings=settings), script)
 
 
 def test_a_follower_refuses_commands_and_names_the_leader(tmp_path: Path) -> None:
@@ -282,18 +301,6 @@ def test_a_failed_write_is_fatal_and_never_acknowledged(tmp_path: Path) -> None:
         await cluster.nodes.pop(leader.config.node_id).stop()
 
     run_cluster(Cluster(tmp_path), script)
-
-
-def test_sync_in_a_thread_keeps_the_same_promises(tmp_path: Path) -> None:
-    async def script(cluster: Cluster) -> None:
-        leader = await cluster.wait_leader()
-        await asyncio.gather(*(leader.propose(0, b"%d" % number, None) for number in range(200)))
-        for node in NODES:
-            await cluster.kill(node)
-        await cluster.start()
-        assert len(await cluster.wait_equal(count=200)) == 200
-
-    run_cluster(Cluster(tmp_path, settings={"sync_in_thread": True}), script)
 
 
 def test_replay_reports_its_progress(tmp_path: Path) -> None:

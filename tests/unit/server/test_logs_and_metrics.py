@@ -12,7 +12,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from memraft_cluster.driver import Counters
 from memraft_server import logs
-from memraft_server.metrics import CallMetrics, driver_families, process_families, quota_family, render
+from memraft_server.metrics import (
+    CallMetrics,
+    driver_families,
+    process_families,
+    quota_family,
+    render,
+    transport_families,
+)
 
 
 @pytest.fixture
@@ -64,7 +71,7 @@ def test_calls_become_a_histogram_by_method_and_code() -> None:
     calls.of("Put").observe("UNAVAILABLE", 0.1)
     families = [
         calls.family(), *driver_families(Counters()), quota_family({"bytes_max": 2}),
-        *process_families("1.0", "n1", "c"),
+        *transport_families(rejected=3, dropped=4), *process_families("1.0", "n1", "c"),
     ]  # fmt: skip
     samples = {
         (sample.name, *sorted(sample.labels.items())): sample.value
@@ -78,5 +85,7 @@ def test_calls_become_a_histogram_by_method_and_code() -> None:
     assert samples["memraft_call_seconds_bucket", ("code", "OK"), ("le", "5.0"), ("method", "Put")] == 2
     assert samples["memraft_call_seconds_bucket", ("code", "OK"), ("le", "+Inf"), ("method", "Put")] == 3
     assert samples["memraft_quota_refusals_total", ("limit", "bytes_max")] == 2
+    assert samples["memraft_peer_connections_rejected_total",] == 3
+    assert samples["memraft_peer_messages_unsent_total",] == 4
     assert samples["memraft_log_syncs_total",] == 0
     assert samples["memraft_resident_bytes",] > 1 << 20
