@@ -8,6 +8,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
+BLAS_THREADS = "OPENBLAS_NUM_THREADS"
+"""One, unless the operator says otherwise: a search is too small to be shared out, and the threads that numpy
+would start take the cores of other nodes and of the event loop."""
+
 
 def register(commands: Any) -> None:
     """Adds `serve`."""
@@ -23,6 +27,10 @@ def register(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Reads the configuration and runs the node to its end."""
+    if BLAS_THREADS not in os.environ:
+        os.environ[BLAS_THREADS] = "1"
+        if "numpy" in sys.modules:
+            _start_anew(arguments)
     from memraft_server.config import load
     from memraft_server.node import run_node
 
@@ -30,6 +38,15 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.until_stdin_closes:
         threading.Thread(target=_stop_when_stdin_closes, daemon=True).start()
     return run_node(config)
+
+
+def _start_anew(arguments: argparse.Namespace) -> None:
+    """numpy reads the variable once, when it is loaded, as the client library has done by now where the
+    program was started by its name. The same process begins again, without the client."""
+    command = [sys.executable, "-m", "memraft_server.cli", "serve", "--config", arguments.config]
+    if arguments.until_stdin_closes:
+        command.append("--until-stdin-closes")
+    os.execv(sys.executable, command)
 
 
 def _stop_when_stdin_closes() -> None:
