@@ -13,11 +13,9 @@ _SERVER_PACKAGES = frozenset(
         "google",  # google.rpc, from googleapis-common-protos
         "grpc_health",
         "grpc_reflection",
-        "grpc_status",
         "hnswlib",
         "prometheus_client",
         "rocksdict",
-        "sortedcontainers",
     }
 )
 

@@ -12,8 +12,8 @@ sys.argv = {command!r}
 sys.exit(main())
 """
 
-SERVER_PACKAGES = ["cryptography", "grpc_health", "grpc_reflection", "grpc_status", "hnswlib"]
-SERVER_PACKAGES += ["prometheus_client", "rocksdict", "sortedcontainers"]
+SERVER_PACKAGES = ["cryptography", "google.rpc", "grpc_health", "grpc_reflection"]
+SERVER_PACKAGES += ["hnswlib", "prometheus_client", "rocksdict"]
 
 
 def run_without(hidden: list[str], *command: str) -> subprocess.CompletedProcess[str]:
