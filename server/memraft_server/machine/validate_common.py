@@ -41,6 +41,11 @@ def _namespace_fault(namespace: str, segments_max: int) -> str:
     return ""
 
 
+@lru_cache(maxsize=16_384)
+def _is_agent(agent: str) -> bool:
+    return _AGENT.fullmatch(agent) is not None
+
+
 def check_namespace(namespace: str, limits: Limits) -> None:
     """Refuses what is not a namespace."""
     if len(namespace) > limits.namespace_bytes_max:  # Before it could be remembered with its fault.
@@ -127,8 +132,9 @@ def check_write_context(context: WriteContext, limits: Limits) -> None:
                 field="context.first_unanswered",
             )
     if agent := context.agent:
-        check_size("context.agent", len(agent.encode()), limits.label_bytes_max)
-        if not _AGENT.fullmatch(agent):
+        if len(agent) > limits.label_bytes_max:
+            check_size("context.agent", len(agent.encode()), limits.label_bytes_max)
+        if not _is_agent(agent):
             raise invalid(
                 f"context.agent: {shown(agent)}: segments of 1 to 128 letters, digits, '.', '_', '~', ':', "
                 "'@' or '-', with '/' between them",
