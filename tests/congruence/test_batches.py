@@ -81,3 +81,15 @@ def test_a_batch_of_a_hundred(memory: Memory) -> None:
         for i in range(100):
             batch.put(f"k{i:03}", i)
     assert [each.value for each in memory.list("k")] == list(range(100))
+
+
+def test_a_batch_of_lost_swaps_brings_back_one_mebibyte_of_what_stands_and_says_so(memory: Memory) -> None:
+    value = "x" * 400_000
+    version = memory.cas("n", value, expected_version=0).version
+    with memory.batch() as batch:
+        for _ in range(40):
+            batch.cas("n", 1, expected_version=version + 1)
+    lost = batch.results
+    assert all(not swap.swapped and swap.version == version for swap in lost)
+    assert [swap.current for swap in lost] == [value] * 2 + [None] * 38
+    assert [swap.is_current_omitted for swap in lost] == [False] * 2 + [True] * 38
