@@ -27,14 +27,14 @@ def register(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Reads the configuration and runs the node to its end."""
-    if BLAS_THREADS not in os.environ:
-        os.environ[BLAS_THREADS] = "1"
-        if "numpy" in sys.modules:
-            _start_anew(arguments)
+    is_numpy_set = BLAS_THREADS in os.environ or "numpy" not in sys.modules
+    os.environ.setdefault(BLAS_THREADS, "1")
     from memraft_server.config import load
     from memraft_server.node import run_node
 
     config = load(Path(arguments.config))
+    if not is_numpy_set:
+        _start_anew(arguments)
     if arguments.until_stdin_closes:
         threading.Thread(target=_stop_when_stdin_closes, daemon=True).start()
     return run_node(config)
