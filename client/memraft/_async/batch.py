@@ -9,7 +9,7 @@ from memraft_proto.v1 import batch_pb2
 
 from .. import _operations as operations
 from .. import _wire
-from ..errors import BatchFailed, InvalidArgument, MemraftError
+from ..errors import BatchFailed, ClosedError, InvalidArgument, MemraftError
 from ..types import Metric
 from .base import METHOD
 
@@ -29,6 +29,7 @@ class AsyncBatch:
 
     The operations are applied in order with nothing between them, in one log entry, once. A batch is not a
     transaction: an operation that is refused, or whose `if_version` does not hold, does not undo the others.
+    It is sent once: after its block it only has results, and whatever else is asked of it raises ClosedError.
     Each call takes the arguments of the memory's own call and returns the operation's position in `results`.
     """
 
@@ -36,7 +37,7 @@ class AsyncBatch:
         self,
         send: AsyncSend,
         where: Mapping[str, Any],
-        embed: Callable[[str | None, Any, str | None], Awaitable[tuple[bytes, str]]],
+        embed: Callable[[str, Any, str | None], Awaitable[tuple[bytes, str]]],
         errors: Literal["raise", "return"],
     ) -> None:
         if errors not in ("raise", "return"):
@@ -51,11 +52,17 @@ class AsyncBatch:
         self._errors = errors
         self._operations: list[tuple[Any, Any]] = []
         self._wrapped: list[batch_pb2.Operation] = []
+        self._is_entered = False
+        self._is_over = False
 
     def __len__(self) -> int:
         return len(self._operations)
 
     async def __aenter__(self) -> "AsyncBatch":
+        self._check_not_over()
+        if self._is_entered:
+            raise InvalidArgument("this batch's block is under way already: begin another with batch()")
+        self._is_entered = True
         return self
 
     async def __aexit__(
@@ -64,8 +71,14 @@ class AsyncBatch:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        # Before it is sent: also where the outcome is unknown, it must not be sent again as something new.
+        self._is_over = True
         if kind is None and self._operations:
             await self._commit()
+
+    def _check_not_over(self) -> None:
+        if self._is_over:
+            raise ClosedError("this batch is over, its block has ended: begin another with batch()")
 
     async def _commit(self) -> None:
         request = _wire.build(batch_pb2.BatchRequest, **self._where, operations=self._wrapped)
@@ -76,6 +89,7 @@ class AsyncBatch:
             raise BatchFailed(self.results)
 
     def _add(self, field: str, request: Any, done: Callable[[Any, Any], object]) -> int:
+        self._check_not_over()
         self._operations.append((request, done))
         self._wrapped.append(batch_pb2.Operation(**{field: request}))
         return len(self._operations) - 1
