@@ -1,7 +1,9 @@
 """What a memory is opened on: reads addresses and certificate files, and says what is wrong with them."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import grpc
 import msgspec
@@ -9,6 +11,7 @@ import msgspec
 from .errors import ConfigurationError
 
 ADDRESSES_MAX = 1_024
+TIMEOUT_S_MAX = 7 * 24 * 3600.0
 CA_FILE, CERTIFICATE_FILE, KEY_FILE = "ca.pem", "cert.pem", "key.pem"
 
 
@@ -46,8 +49,14 @@ def read_target(
     Raises:
         ConfigurationError: see there.
     """
-    if not timeout_s > 0:
-        raise ConfigurationError(f"timeout_s must be greater than 0 seconds, not {timeout_s}")
+    if isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float):
+        raise ConfigurationError(f"timeout_s must be a number of seconds, not {timeout_s!r}")
+    if not 0 < timeout_s <= TIMEOUT_S_MAX:
+        raise ConfigurationError(
+            f"timeout_s must be greater than 0 and at most {TIMEOUT_S_MAX:.0f} seconds, not {timeout_s}"
+        )
+    _check_path(path, "path")
+    _check_path(certs, "certs")
     if target is None:
         if certs is not None or insecure:
             raise ConfigurationError("certs= and insecure= are for a cluster: say where it is, host:port")
@@ -68,8 +77,22 @@ def read_target(
     return ClusterTarget(addresses=addresses, certificates=certificates, timeout_s=timeout_s)
 
 
-def _addresses(target: str | Sequence[str]) -> tuple[str, ...]:
-    parts = target.split(",") if isinstance(target, str) else list(target)
+def _check_path(path: Any, name: str) -> None:
+    """Refuses what names no directory; the empty one would be the directory that the process runs in."""
+    if path is not None and not isinstance(path, str | os.PathLike):
+        raise ConfigurationError(f"{name} must be the path of a directory, not {path!r}")
+    if path == "":
+        raise ConfigurationError(f"{name} must not be empty; the current directory is '.'")
+
+
+def _addresses(target: Any) -> tuple[str, ...]:
+    parts = target.split(",") if isinstance(target, str) else target
+    if not isinstance(parts, Iterable):
+        raise ConfigurationError(f"an address must be a str such as 'host:port', not {target!r}")
+    parts = list(parts)
+    for part in parts:
+        if not isinstance(part, str):
+            raise ConfigurationError(f"an address must be a str such as 'host:port', not {part!r}")
     addresses = tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
     if not addresses:
         raise ConfigurationError(f"no address in {target!r}; give host:port, separated by commas")
