@@ -70,13 +70,15 @@ def delete_done(request: kv_pb2.DeleteRequest, response: kv_pb2.DeleteResponse) 
 def put_many(
     where: Where, values: Mapping[str, Any], delete: Iterable[str], ttl_ms: int
 ) -> kv_pb2.MultiPutRequest:
-    deleted = [delete] if isinstance(delete, str) else list(delete)
+    if not isinstance(values, Mapping):
+        raise errors.InvalidArgument(f"values must be a mapping, key -> document, not {_wire.shown(values)}")
+    deleted = [delete] if isinstance(delete, str) else _wire.listed(delete, "delete", "keys")
     return _wire.build(
         kv_pb2.MultiPutRequest,
         **where,
         kinds=bytes(len(values)) + b"\x01" * len(deleted) if deleted else b"",
         keys=[*values, *deleted],
-        values=[*(_wire.encode_json(each) for each in values.values()), *(b"" for _ in deleted)],
+        values=[*(_wire.encode_json(each, "values") for each in values.values()), *(b"" for _ in deleted)],
         ttls_ms=[ttl_ms] * len(values) + [0] * len(deleted) if ttl_ms else [],
     )
 
@@ -112,8 +114,10 @@ def append_many(
         stream_pb2.AppendManyRequest,
         **where,
         stream=stream,
-        types=[type] if isinstance(type, str) else type,
-        payloads=[_wire.encode_json(each, "payloads") for each in payloads],
+        types=[type] if isinstance(type, str) else _wire.listed(type, "type", "types"),
+        payloads=[
+            _wire.encode_json(each, "payloads") for each in _wire.listed(payloads, "payloads", "events")
+        ],
     )
 
 
@@ -132,6 +136,8 @@ def append_many_done(
 def cas(
     where: Where, name: str, value: Any, expected_version: int, remove: bool
 ) -> state_pb2.CompareAndSwapRequest:
+    if expected_version is None:  # The contract would take it for 0.
+        raise errors.InvalidArgument("expected_version must be a version, or 0 for none, not None")
     return _wire.build(
         state_pb2.CompareAndSwapRequest,
         **where,
@@ -206,15 +212,28 @@ def upsert_many(
     metadatas: Sequence[Mapping[str, Any] | None] | None,
     fingerprint: str,
 ) -> vector_pb2.UpsertManyRequest:
+    listed = _wire.listed(ids, "ids", "ids")
+    objects = _metadatas(metadatas, len(listed))
     return _wire.build(
         vector_pb2.UpsertManyRequest,
         **where,
         collection=collection,
-        ids=ids,
-        vectors=_wire.matrix_bytes(vectors, "vectors")[0],
-        metadatas=[_wire.encode_object(each, "metadatas") for each in metadatas] if metadatas else [],
+        ids=listed,
+        vectors=_wire.matrix_bytes(vectors, "vectors", len(listed))[0],
+        metadatas=objects,
         fingerprint=fingerprint,
     )
+
+
+def _metadatas(metadatas: Sequence[Mapping[str, Any] | None] | None, count: int) -> list[bytes]:
+    if metadatas is None:
+        return []
+    listed = _wire.listed(metadatas, "metadatas", "objects")
+    if len(listed) != count:
+        raise errors.InvalidArgument(
+            f"metadatas must have an item for each of {count} ids, not {len(listed)}"
+        )
+    return [_wire.encode_object(each, f"metadatas[{i}]") for i, each in enumerate(listed)]
 
 
 def upsert_many_done(
@@ -243,6 +262,8 @@ def remember(
     metadata: Mapping[str, Any] | None,
     id: str,
 ) -> memory_pb2.RememberRequest:
+    if salience is None:  # The contract would take it for 0.
+        raise errors.InvalidArgument("salience must be a number from 0 to 1, not None")
     return _wire.build(
         memory_pb2.RememberRequest,
         **where,

@@ -3,13 +3,18 @@
 The client checks no more than it must to build a message: limits are the server's to know and to name.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, MutableSequence, Sequence
 from datetime import datetime
+from math import isfinite
+from operator import index
+from reprlib import repr as shown
 from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from memraft_proto.v1 import common_pb2, run_pb2, vector_pb2
@@ -66,34 +71,123 @@ def build(message: Callable[..., M], **fields: Any) -> M:
     try:
         return message(**fields)
     except (UnicodeError, ValueError, TypeError, OverflowError) as error:
-        name = getattr(message, "__name__", "message").removesuffix("Request")
-        raise InvalidArgument(f"{name}: {_culprit(message, fields)}{error}") from error
+        raise InvalidArgument(_fault(message, fields) or str(error)) from error
 
 
-def _culprit(message: Callable[..., Message], fields: Mapping[str, Any]) -> str:
+_KINDS = {
+    FieldDescriptor.CPPTYPE_STRING: "a str that UTF-8 can encode",
+    FieldDescriptor.CPPTYPE_INT32: "an integer from -2**31 to 2**31-1",
+    FieldDescriptor.CPPTYPE_INT64: "an integer from -2**63 to 2**63-1",
+    FieldDescriptor.CPPTYPE_UINT32: "an integer from 0 to 2**32-1",
+    FieldDescriptor.CPPTYPE_UINT64: "an integer from 0 to 2**64-1",
+    FieldDescriptor.CPPTYPE_FLOAT: "a number",
+    FieldDescriptor.CPPTYPE_DOUBLE: "a number",
+    FieldDescriptor.CPPTYPE_BOOL: "a bool",
+}
+_ARGUMENT = {"ttls_ms": "ttl_ms"}
+"""Field -> argument, where their names differ."""
+
+
+def _fault(message: Callable[..., Message], fields: Mapping[str, Any]) -> str:
+    """What is wrong with the first field that does not fit; empty where each fits by itself."""
     for name, value in fields.items():
-        try:
-            message(**{name: value})
-        except (UnicodeError, ValueError, TypeError, OverflowError):
-            return f"argument {name}: "
+        if _fits(message, name, value):
+            continue
+        empty = message()
+        wanted = _KINDS.get(empty.DESCRIPTOR.fields_by_name[name].cpp_type, "of another type")
+        argument = _ARGUMENT.get(name, name)
+        if not isinstance(getattr(empty, name), MutableSequence):
+            return f"{argument} must be {wanted}, not {shown(value)}"
+        if not isinstance(value, Sequence):
+            return f"{argument} must be a sequence, not {shown(value)}"
+        for i, each in enumerate(value):
+            if not _fits(message, name, [each]):
+                return f"{argument}[{i}] must be {wanted}, not {shown(each)}"
     return ""
+
+
+def _fits(message: Callable[..., Message], name: str, value: Any) -> bool:
+    try:
+        message(**{name: value})
+    except (UnicodeError, ValueError, TypeError, OverflowError):
+        return False
+    return True
+
+
+def at_least_one(value: Any, name: str) -> int:
+    """Returns how many things a caller asks for.
+
+    Raises:
+        InvalidArgument: it is no integer, or less than 1: to the contract 0 means its own default.
+    """
+    try:
+        count = index(value)
+    except TypeError as error:
+        raise InvalidArgument(f"{name} must be an integer from 1, not {shown(value)}") from error
+    if count < 1:
+        raise InvalidArgument(f"{name} must be an integer from 1, not {count}")
+    return count
+
+
+def listed(values: Any, name: str, of: str) -> list[Any]:
+    """Returns the items of an argument that takes several.
+
+    Raises:
+        InvalidArgument: it cannot be iterated, or is a str, bytes or a mapping, which can, but surely not as
+            the caller means.
+    """
+    if isinstance(values, str | bytes | Mapping):
+        raise InvalidArgument(f"{name} must be a sequence of {of}, not a {type(values).__name__}")
+    try:
+        return list(values)
+    except TypeError as error:
+        raise InvalidArgument(f"{name} must be a sequence of {of}, not {shown(values)}") from error
 
 
 def encode_json(value: Any, name: str = "value") -> bytes:
     """Returns the JSON text of a value: what msgspec encodes (dicts, lists, dataclasses, datetimes, ...).
 
     Raises:
-        InvalidArgument: the value, called `name`, cannot be written as JSON.
+        InvalidArgument: the value, called `name`, cannot be written as JSON; NaN and the infinities cannot.
     """
     try:
-        return _encode_json(value)
+        data = _encode_json(value)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidArgument(f"{name} cannot be written as JSON: {error}") from error
+    if b"null" in data:
+        # What msgspec writes for a float that JSON has no word for; looking through every value costs more.
+        _check_finite(value, name)
+    return data
+
+
+def _check_finite(value: Any, name: str) -> None:
+    """Refuses a value with a float in it that is not finite. It has been encoded, so it has an end."""
+    # The hook is for msgspec.Raw alone, which is JSON already.
+    found = msgspec.to_builtins(value, enc_hook=lambda _raw: None)
+    waiting: list[tuple[str, Any]] = [(name, found)]
+    while waiting:
+        path, each = waiting.pop()
+        if isinstance(each, float):
+            if not isfinite(each):
+                raise InvalidArgument(f"{path} is {each}, which JSON cannot say: numbers must be finite")
+        elif isinstance(each, dict):
+            waiting += [(f"{path}[{key!r}]", inner) for key, inner in each.items()]
+        elif isinstance(each, list | tuple | set | frozenset):
+            waiting += [(f"{path}[{i}]", inner) for i, inner in enumerate(each)]
 
 
 def encode_object(value: Mapping[str, Any] | None, name: str) -> bytes:
-    """Returns the JSON text of an object; empty bytes for None and for an empty one."""
-    return encode_json(value, name) if value else b""
+    """Returns the JSON text of an object; empty bytes for None and for an empty one.
+
+    Raises:
+        InvalidArgument: the value, called `name`, is no object or cannot be written as JSON.
+    """
+    if value is None:
+        return b""
+    data = encode_json(value, name)
+    if not data.startswith(b"{"):
+        raise InvalidArgument(f"{name} must be an object, such as a dict, not {shown(value)}")
+    return data if len(data) > len(b"{}") else b""
 
 
 def decode_object(data: bytes) -> dict[str, Any]:
@@ -114,11 +208,7 @@ def read_context(consistency: Consistency, at: At) -> common_pb2.ReadContext:
         InvalidArgument: the consistency is none of the three, or `at` is not a datetime with a zone or an
         index.
     """
-    level = _CONSISTENCY.get(consistency)
-    if level is None:
-        raise InvalidArgument(
-            f"consistency must be one of {', '.join(map(repr, _CONSISTENCY))}, not {consistency!r}"
-        )
+    level = _named(consistency, _CONSISTENCY, "consistency")
     if at is None:
         return common_pb2.ReadContext(consistency=level)
     if isinstance(at, datetime):
@@ -133,17 +223,55 @@ def read_context(consistency: Consistency, at: At) -> common_pb2.ReadContext:
     )
 
 
+def _named(value: Any, numbers: Mapping[str, T], name: str) -> T:
+    """The contract's number of a name; InvalidArgument for an unknown one."""
+    found = numbers.get(value) if isinstance(value, str) else None
+    if found is None:
+        raise InvalidArgument(f"{name} must be one of {', '.join(map(repr, numbers))}, not {shown(value)}")
+    return found
+
+
+_SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+def namespace(name: Any) -> str:
+    """Returns a namespace that has the syntax of one; how long it may be is the server's to know.
+
+    Raises:
+        InvalidArgument: it has not.
+    """
+    if not isinstance(name, str):
+        raise InvalidArgument(f"namespace must be a str such as 'acme/support', not {shown(name)}")
+    for segment in name.split("/"):
+        if not _SEGMENT.fullmatch(segment):
+            raise InvalidArgument(
+                f"namespace {shown(name)}: segment {shown(segment)} must be 1 to 63 letters, digits, '.', "
+                "'_' or '-', the first a letter or digit"
+            )
+    return name
+
+
 def vector_bytes(vector: Any, name: str = "vector") -> bytes:
     """Returns one vector as float32 little-endian bytes.
 
     Raises:
         InvalidArgument: it is not a sequence of numbers.
     """
-    return matrix_bytes(vector, name, dimensions=1)[0]
+    return matrix_bytes(vector, name, rows=None)[0]
 
 
-def matrix_bytes(vectors: Any, name: str, dimensions: int = 2) -> tuple[bytes, int]:
-    """Returns vectors as float32 little-endian bytes, one after the other, and their dimension."""
+def matrix_bytes(vectors: Any, name: str, rows: int | None) -> tuple[bytes, int]:
+    """Returns vectors as float32 little-endian bytes, one after the other, and their dimension.
+
+    Args:
+        vectors: shape (rows, dimension).
+        name: what the caller knows them as.
+        rows: how many; None: one, of shape (dimension,).
+
+    Raises:
+        InvalidArgument: they are not numbers of that shape. Only bytes are sent: of another shape, there may
+            be just as many.
+    """
     try:
         with np.errstate(
             over="ignore"
@@ -151,26 +279,24 @@ def matrix_bytes(vectors: Any, name: str, dimensions: int = 2) -> tuple[bytes, i
             array: npt.NDArray[np.float32] = np.asarray(vectors, dtype="<f4")
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidArgument(f"{name} is not a sequence of numbers: {error}") from error
-    if array.ndim != dimensions:
-        wanted = "one row of numbers" if dimensions == 1 else "rows of numbers, all of one length"
-        raise InvalidArgument(f"{name} must be {wanted}, not an array of {array.ndim} dimensions")
+    if array.ndim != (1 if rows is None else 2):
+        wanted = "one row of numbers" if rows is None else "rows of numbers, all of one length"
+        raise InvalidArgument(f"{name} must be {wanted}, not an array of shape {array.shape}")
+    if rows is not None and array.shape[0] != rows:
+        raise InvalidArgument(
+            f"{name} must have a row for each of {rows} ids, shape ({rows}, dimension), not {array.shape}"
+        )
     return array.tobytes(), array.shape[-1]
 
 
 def metric_number(metric: Metric) -> int:
     """Returns the contract's number of a metric; InvalidArgument for an unknown one."""
-    found = _METRIC.get(metric)
-    if found is None:
-        raise InvalidArgument(f"metric must be one of {', '.join(map(repr, _METRIC))}, not {metric!r}")
-    return found
+    return _named(metric, _METRIC, "metric")
 
 
 def run_status_number(status: str) -> int:
     """Returns the contract's number of a run's final status; InvalidArgument for any other."""
-    found = _RUN_STATUS.get(status)
-    if found is None:
-        raise InvalidArgument(f"status must be 'succeeded' or 'failed', not {status!r}")
-    return found
+    return _named(status, _RUN_STATUS, "status")
 
 
 def event(found: Any) -> Event:

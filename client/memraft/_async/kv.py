@@ -49,7 +49,10 @@ class AsyncKvCalls(AsyncCalls):
             The value, decoded from JSON. `record` also tells its version, its time and who wrote it.
         """
         if self._head is not None and at is None and consistency is None:
-            head = self._head(self._namespace, key)
+            try:
+                head = self._head(self._namespace, key)
+            except TypeError:  # A key that cannot be one: the message says so.
+                head = None
             if head is not None:
                 return _wire.decode_json(head)
         request = _wire.build(kv_pb2.GetRequest, **self._from(at, consistency), key=key)
@@ -116,7 +119,7 @@ class AsyncKvCalls(AsyncCalls):
             prefix=prefix,
             start=start,
             end=end,
-            limit=limit,
+            limit=_wire.at_least_one(limit, "limit"),
             cursor=cursor,
             keys_only=keys_only,
         )
@@ -140,8 +143,13 @@ class AsyncKvCalls(AsyncCalls):
             at: only what was there as of an aware datetime or a log index; None: now.
             consistency: how fresh; None: as this memory was opened with.
         """
-        fields = self._from(at, consistency)
-        request = _wire.build(kv_pb2.HistoryRequest, **fields, key=key, limit=limit, cursor=cursor)
+        request = _wire.build(
+            kv_pb2.HistoryRequest,
+            **self._from(at, consistency),
+            key=key,
+            limit=_wire.at_least_one(limit, "limit"),
+            cursor=cursor,
+        )
         return _wire.history(key, await self._link.read(_HISTORY, request))
 
     async def get_many(
@@ -157,7 +165,7 @@ class AsyncKvCalls(AsyncCalls):
         Returns:
             Key -> value of those that exist, with their versions.
         """
-        wanted = [keys] if isinstance(keys, str) else [*keys]
+        wanted = [keys] if isinstance(keys, str) else _wire.listed(keys, "keys", "keys")
         request = _wire.build(kv_pb2.MultiGetRequest, **self._from(at, consistency), keys=wanted)
         return _wire.documents(wanted, await self._link.read(_MULTI_GET, request))
 

@@ -76,7 +76,11 @@ class AsyncRunCalls(AsyncCalls):
             at: as of an aware datetime or a log index; None: now.
             consistency: how fresh; None: as this memory was opened with.
         """
-        fields = self._from(at, consistency)
-        request = _wire.build(run_pb2.ListRunsRequest, **fields, limit=limit, cursor=cursor)
+        request = _wire.build(
+            run_pb2.ListRunsRequest,
+            **self._from(at, consistency),
+            limit=_wire.at_least_one(limit, "limit"),
+            cursor=cursor,
+        )
         response: run_pb2.ListRunsResponse = await self._link.read(_LIST, request)
         return _wire.results(response, tuple(map(_wire.run, response.runs)))

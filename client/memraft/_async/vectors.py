@@ -152,6 +152,7 @@ class AsyncVectorCalls(AsyncCalls):
             NotFound: there is no such collection.
             EmbeddingMismatch: another fingerprint or dimension than the collection's.
         """
+        k = _wire.at_least_one(k, "k")
         is_plain = filter is None and at is None and consistency is None and not fingerprint
         if self._nearest is not None and is_plain:
             found = self._nearest(self._namespace, collection, vector, k)

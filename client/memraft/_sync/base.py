@@ -60,21 +60,19 @@ class Calls:
         """The fields of a read that say where, how fresh and as of when."""
         if at is None and consistency is None:
             return {"namespace": self._namespace, "context": self._reader}
-        context = _wire.read_context(consistency or self._consistency, at)
+        context = _wire.read_context(self._consistency if consistency is None else consistency, at)
         return {"namespace": self._namespace, "context": context}
 
-    def _embedding(self, text: str | None, vector: Any, fingerprint: str | None) -> tuple[bytes, str]:
+    def _embedding(self, text: str, vector: Any, fingerprint: str | None) -> tuple[bytes, str]:
         """The embedding's bytes and fingerprint: of the vector that is given, else of the text."""
         embedder = self._embedder
         if vector is None:
-            if text is None:
-                raise InvalidArgument("recall needs a query or an embedding=")
             if not isinstance(text, str):
                 raise InvalidArgument(f"text must be a str, not {type(text).__name__}")
             if embedder is None:
                 return _wire.vector_bytes(DEFAULT(text)), fingerprint or DEFAULT.fingerprint
             vector = call_embedder(embedder, text)
-        data, dimension = _wire.matrix_bytes(vector, "embedding", dimensions=1)
+        data, dimension = _wire.matrix_bytes(vector, "embedding", rows=None)
         if fingerprint is None:
             named = fingerprint_of(embedder, dimension) if embedder is not None else f"caller:{dimension}"
             return data, named

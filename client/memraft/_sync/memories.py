@@ -9,6 +9,7 @@ from memraft_proto.v1 import memory_pb2
 
 from .. import _operations as operations
 from .. import _wire
+from ..errors import InvalidArgument
 from ..types import At, Consistency, Deleted, Hit, MemoryItem, Results, Written
 from .base import METHOD, Calls
 
@@ -67,7 +68,8 @@ class MemoryCalls(Calls):
         """Finds the memories nearest to a query, best first.
 
         Args:
-            query: a text; the embedder makes its embedding.
+            query: a text, not empty; the embedder makes its embedding. Where that is all zeros, as the
+                built-in one's of a text without letters and digits, nothing is near it: there are no hits.
             about: only memories about this entity.
             kind: only memories of this kind.
             filter: only memories whose metadata pass, as in `search`.
@@ -83,19 +85,22 @@ class MemoryCalls(Calls):
         Raises:
             EmbeddingMismatch: the namespace's memories have embeddings of another model or dimension.
         """
-        data, named = self._embedding(query, embedding, fingerprint)
+        if embedding is None:
+            _check_query(query)
+        data, named = self._embedding(query or "", embedding, fingerprint)
         request = _wire.build(
             memory_pb2.RecallRequest,
             **self._from(at, consistency),
             embedding=data,
             fingerprint=named,
-            k=k,
+            k=_wire.at_least_one(k, "k"),
             about=about,
             kind=kind,
             filter=_wire.encode_object(filter, "filter"),
         )
         response: memory_pb2.RecallResponse = self._link.read(_RECALL, request)
-        return _wire.results(response, _wire.hits(response.hits))
+        has_direction = embedding is not None or bool(data.strip(b"\0"))
+        return _wire.results(response, _wire.hits(response.hits) if has_direction else ())
 
     def forget(self, id: str) -> Deleted:
         """Forgets a memory. It stays readable with an earlier `at=`.
@@ -141,8 +146,17 @@ class MemoryCalls(Calls):
             memory_pb2.ListMemoriesRequest,
             **self._from(at, consistency),
             about=about,
-            limit=limit,
+            limit=_wire.at_least_one(limit, "limit"),
             cursor=cursor,
         )
         response: memory_pb2.ListMemoriesResponse = self._link.read(_LIST, request)
         return _wire.results(response, _wire.memories(response.memories))
+
+
+def _check_query(query: Any) -> None:
+    if query is None:
+        raise InvalidArgument("recall needs a query or an embedding=")
+    if not isinstance(query, str):
+        raise InvalidArgument(f"query must be a str, not {type(query).__name__}")
+    if not query:
+        raise InvalidArgument("query must not be empty; memories() lists them all")

@@ -13,6 +13,7 @@ from .. import _wire
 from .._embedded import open_engine
 from .._embedder import DEFAULT, Embedder
 from .._target import ClusterTarget, read_target
+from ..errors import ConfigurationError
 from ..types import Consistency
 from .base import Link
 from .batch import Batch
@@ -54,11 +55,12 @@ class Memory(KvCalls, StreamCalls, StateCalls, VectorCalls, MemoryCalls, RunCall
             `module.name:dimension`, which tells two models apart only by the names of their callables.
             None: the built-in one, which needs no download and finds shared words and parts of words, not
             meaning.
-        timeout_s: seconds that a call may take altogether, retries included.
+        timeout_s: seconds that a call may take altogether, retries included; at most a week.
         consistency: of reads that say nothing else: `session`, `linearizable` or `stale`.
         insecure: talk to a cluster without TLS and without an identity; only for nodes that were started so.
 
     Raises:
+        InvalidArgument: `agent`, `namespace` or `consistency` is malformed.
         ConfigurationError: a file is missing, an address is malformed, arguments do not fit together.
         DataDirectoryError: the directory of `path` is locked, damaged or of another kind.
     """
@@ -76,7 +78,11 @@ class Memory(KvCalls, StreamCalls, StateCalls, VectorCalls, MemoryCalls, RunCall
         consistency: Consistency = "session",
         insecure: bool = False,
     ) -> None:
-        writer = _wire.build(common_pb2.WriteContext, agent=agent or "")
+        if embedder is not None and not callable(embedder):
+            raise ConfigurationError(f"embedder must be a callable, str -> numbers, not {embedder!r}")
+        if namespace is not None:
+            _wire.namespace(namespace)
+        writer = _wire.build(common_pb2.WriteContext, agent="" if agent is None else agent)
         _wire.read_context(consistency, None)
         cluster = read_target(target, path, certs, insecure, timeout_s)
         link = _open_link(cluster, path)
@@ -125,10 +131,9 @@ class Memory(KvCalls, StreamCalls, StateCalls, VectorCalls, MemoryCalls, RunCall
             tool=mine.tool if tool is None else tool,
         )
         view = Memory.__new__(Memory)
-        place = self._namespace if namespace is None else namespace
-        super(Memory, view).__init__(
-            self._link, place, writer, consistency or self._consistency, self._embedder
-        )
+        place = self._namespace if namespace is None else _wire.namespace(namespace)
+        level = self._consistency if consistency is None else consistency
+        super(Memory, view).__init__(self._link, place, writer, level, self._embedder)
         return view
 
     def batch(self, *, errors: Literal["raise", "return"] = "raise") -> Batch:

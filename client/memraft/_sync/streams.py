@@ -66,7 +66,7 @@ class StreamCalls(Calls):
             **self._from(at, consistency),
             stream=stream,
             from_sequence=from_sequence,
-            limit=limit,
+            limit=_wire.at_least_one(limit, "limit"),
         )
         response: stream_pb2.ReadStreamResponse = self._link.read(_READ, request)
         return _wire.results(response, tuple(map(_wire.event, response.events)))
@@ -124,7 +124,7 @@ class StreamCalls(Calls):
             stream_pb2.ListStreamsRequest,
             **self._from(at, consistency),
             prefix=prefix,
-            limit=limit,
+            limit=_wire.at_least_one(limit, "limit"),
             cursor=cursor,
         )
         response: stream_pb2.ListStreamsResponse = self._link.read(_LIST, request)
