@@ -19,6 +19,7 @@ shards or other nodes, is refused.
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
@@ -66,6 +67,7 @@ from .wal_tail import check_tails
 logger = logging.getLogger("memraft.log")
 
 RELAXED_SYNC_MS = 100
+_DATA_FILE = re.compile(r"[0-9]{6,}\.(sst|blob|log)")
 SINGLE_DELETES_MAX = 64
 """A longer conflict is cut with one range tombstone; a shorter one leaves no tombstone range to read over."""
 
@@ -128,7 +130,7 @@ class DurableLog:
             self._check_stamp(Stamp(FORMAT_VERSION, cluster, node, node_id, layout))
             self._scan(progress)
         except BaseException:
-            self._db.close()
+            self._close_database()
             raise
         self._syncer = _BackgroundSync(self) if self.durability is Durability.RELAXED else None
 
@@ -232,13 +234,21 @@ class DurableLog:
         return self._failure
 
     def close(self) -> None:
-        """Sync what is not yet and release the directory. Harmless when called twice."""
+        """Sync what is not yet and release the directory. Harmless when called twice, and after a failed
+        write, which its caller was told of: nothing is raised."""
         if self._syncer is not None:
             self._syncer.stop()
+        self._close_database()
+
+    def _close_database(self) -> None:
         try:
             self._db.close()
         except DbClosedError:
             pass
+        except Exception as error:
+            # It flushes before it closes. What counts as written is synced by now, so nothing is lost.
+            if self._failure is None:
+                logger.error("closing the log failed", extra={"fields": {"error": str(self.fail(error))}})
 
     def _add(self, batch: WriteBatch, update: GroupUpdate) -> None:
         group, entries = update.group, update.entries
@@ -267,7 +277,10 @@ class DurableLog:
             rows.seek_to_first()
             if rows.valid():
                 raise LogCorrupted(self.path, "it has records but no stamp that says whose they are")
-            self._db.put(STAMP_KEY, msgspec.json.encode(mine), self._synced)
+            try:
+                self._db.put(STAMP_KEY, msgspec.json.encode(mine), self._synced)
+            except Exception as error:
+                raise self.fail(error) from error
             return
         try:
             found_format = msgspec.json.decode(record, type=StampFormat).format
@@ -398,7 +411,7 @@ def _refuse_headless(path: Path) -> None:
     """RocksDB makes a new, empty database over one whose CURRENT file is lost: a replica that forgets."""
     if not path.is_dir() or (path / "CURRENT").exists():
         return
-    remains = [each.name for each in path.iterdir() if each.suffix in (".sst", ".blob", ".log")]
+    remains = [each.name for each in path.iterdir() if _DATA_FILE.fullmatch(each.name)]
     if remains:
         raise LogCorrupted(str(path), f"file CURRENT is missing beside {', '.join(sorted(remains))}")
 
