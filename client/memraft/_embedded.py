@@ -59,15 +59,18 @@ class Engine:
 class _Failures:
     """What the engine raises beside refusals, and what a caller is told."""
 
-    def __init__(self, closed: type[Exception], disk: type[Exception]) -> None:
-        self.types = (closed, disk)
+    def __init__(self, closed: type[Exception], disk: type[Exception], unwritten: type[Exception]) -> None:
+        self.types = (closed, disk, unwritten)
         self._disk = disk
+        self._unwritten = unwritten
 
     def explain(self, failure: Exception) -> errors.MemraftError:
         if isinstance(failure, self._disk):
             return errors.OutcomeUnknown(
                 f"{failure}; what reached the disk is unknown: close it and open it again"
             )
+        if isinstance(failure, self._unwritten):
+            return errors.DataDirectoryError(str(failure))
         return errors.ClosedError(str(failure))
 
 
@@ -79,10 +82,17 @@ def open_engine(path: str | Path | None) -> Engine:
 
     Raises:
         ConfigurationError: the server's needs are not installed.
-        DataDirectoryError: the directory is locked, damaged or of another kind.
+        DataDirectoryError: the directory is locked, damaged or holds something else, or its disk is full.
     """
     try:
-        from memraft_server.embedded import Closed, DirectoryUnusable, DiskFailed, EmbeddedEngine, Refused
+        from memraft_server.embedded import (
+            Closed,
+            DirectoryUnusable,
+            DiskFailed,
+            EmbeddedEngine,
+            NotWritten,
+            Refused,
+        )
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("memraft"):
             raise
@@ -91,4 +101,4 @@ def open_engine(path: str | Path | None) -> Engine:
         engine = EmbeddedEngine(path)
     except DirectoryUnusable as error:
         raise errors.DataDirectoryError(str(error)) from error
-    return Engine(engine, Refused, _Failures(Closed, DiskFailed))
+    return Engine(engine, Refused, _Failures(Closed, DiskFailed, NotWritten))

@@ -19,7 +19,7 @@
     ├── OutcomeUnknown                the write may or may not have been applied
     ├── BatchFailed                   operations of a batch were refused; has every outcome
     ├── ConfigurationError            how this client was set up: files, addresses, missing packages
-    │   └── DataDirectoryError        the directory of `Memory(path=...)` is locked, damaged or another's
+    │   └── DataDirectoryError        directory of `Memory(path=...)` is locked, damaged, failed or another's
     ├── ClosedError                   used after close()
     └── ServerError                   an error that should not be
 
@@ -194,7 +194,11 @@ class ConfigurationError(MemraftError):
 
 
 class DataDirectoryError(ConfigurationError):
-    """The directory of `Memory(path=...)` is locked, damaged, or belongs to another node."""
+    """The directory of `Memory(path=...)` is locked, damaged or something else's, or its disk has failed.
+
+    After a write that met `OutcomeUnknown` because the disk failed, every later write raises this and was
+    certainly not made, while reads go on.
+    """
 
 
 class ClosedError(MemraftError):

@@ -4,12 +4,17 @@ With a directory it is durable: every command is appended to a log in RocksDB an
 and acknowledged, and the log is replayed when the directory is opened. Documents whose time is over are
 removed by a logged command before the next call that comes after it, so that a replay removes them at the
 same place.
+
+Once the disk has failed a write the engine is read-only: nobody knows what of that write a replay will find,
+so nothing may be logged after it, but what was acknowledged is here and can be read. Documents whose time
+is over then stay visible until the directory is opened again.
 """
 
 from __future__ import annotations
 
 import random
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +27,7 @@ from memraft_proto.methods import Method
 from memraft_proto.sharding import SLOT_COUNT
 from memraft_proto.v1 import cluster_pb2
 from memraft_server.admission.identity import Caller, Role
+from memraft_server.embedded_directory import DirectoryUnusable, claim
 from memraft_server.entries import (
     EntryBuilder,
     EntryMalformed,
@@ -33,7 +39,7 @@ from memraft_server.entries import (
 from memraft_server.machine import Command, Limits, Machine, Nearest, Refused
 from memraft_server.service import Service
 
-__all__ = ["Closed", "DirectoryUnusable", "DiskFailed", "EmbeddedEngine", "Refused"]
+__all__ = ["Closed", "DirectoryUnusable", "DiskFailed", "EmbeddedEngine", "NotWritten", "Refused"]
 
 AGENT = "local"
 """Who writes where the caller named no agent: there is no certificate to say."""
@@ -41,6 +47,8 @@ EXPIRE_KEYS_MAX = 1_000
 """Documents that one logged command removes; what is left is removed by further ones."""
 INDEX_QUIET_S = 0.05
 """A few new vectors join an index once this long no more of them came."""
+CLUSTER = "embedded memory"
+"""In the stamp where a node has its cluster's name; no cluster can be called so, for the blank in it."""
 _GROUP = 0
 _TERM = 1
 _CALLER = Caller(Role.LOCAL, AGENT)
@@ -52,8 +60,8 @@ class Closed(Exception):
     """The engine was used after it was closed, or after a write broke off in the middle."""
 
 
-class DirectoryUnusable(Exception):
-    """The directory is locked, damaged, or holds something else."""
+class NotWritten(Exception):
+    """The write was not made, because the disk failed an earlier one. Reads go on."""
 
 
 class EmbeddedEngine:
@@ -88,9 +96,11 @@ class EmbeddedEngine:
 
         Raises:
             Refused: the request is malformed, or the state does not allow it.
-            DiskFailed: the log could not be written.
-            Closed: the engine was closed, or an exception other than these, such as KeyboardInterrupt, or a
-                failing disk has broken off a write: what of it was done is unknown until it is opened again.
+            DiskFailed: the log could not be written: whether it has the write is unknown until it is opened
+                again. The engine is read-only from then on.
+            NotWritten: a write, after one met DiskFailed.
+            Closed: the engine was closed, or an exception other than these, such as KeyboardInterrupt, has
+                broken off a write: what of it was done is unknown until it is opened again.
         """
         with self._lock:
             if self._shard.ended:
@@ -154,11 +164,15 @@ class LocalShard:
         self._builder = EntryBuilder(seed=lambda: generator.getrandbits(64))
         self.ended = ""
         """Why nothing can be done here any more, for the caller; empty while it can."""
+        self.disk_failure = ""
+        """What the disk answered to the write that it failed; nothing is written any more from then on."""
 
     def propose(self, command: Command, request: bytes | None) -> Message:
-        """Applies a command, after the log has it. Raises Refused, DiskError, Closed."""
+        """Applies a command, after the log has it. Raises Refused, DiskError, NotWritten, Closed."""
         if self.ended:
             raise Closed(self.ended)
+        if self.disk_failure:
+            raise NotWritten(f"this write was not made; an earlier one failed: {self.disk_failure}")
         index = self.machine.applied_index + 1
         if self._log is None:
             # The payload is what the machine's hash covers: here there is no replica to compare with.
@@ -171,6 +185,9 @@ class LocalShard:
             if self._log is not None:
                 self._log.append(_GROUP, (Entry(_TERM, index, data),))
             reply = self.machine.apply(index, time_us, seed, (command,), data)[0]
+        except DiskError as failure:
+            self.disk_failure = str(failure)
+            raise
         except BaseException as failure:  # KeyboardInterrupt too: log and machine may disagree from here on
             self.ended = f"a write broke off in the middle ({failure!r}): close this memory and reopen it"
             raise
@@ -179,10 +196,13 @@ class LocalShard:
         return reply
 
     def expire(self) -> None:
-        """Removes the documents whose time is over."""
+        """Removes the documents whose time is over; where the disk fails that, later writes say so."""
         while (due_us := self.machine.next_due_us()) is not None and due_us <= (now_us := wall_time_us()):
-            for command in self.machine.due(now_us, EXPIRE_KEYS_MAX):
-                self.propose(command, None)
+            if self.disk_failure:
+                return
+            with suppress(DiskError):
+                for command in self.machine.due(now_us, EXPIRE_KEYS_MAX):
+                    self.propose(command, None)
 
     def read_barrier(self) -> None:
         """Every read is linearizable here."""
@@ -266,10 +286,13 @@ class _Directory:
 
 def _open_log(path: str | Path, machine: Machine) -> DurableLog:
     """Opens the log and applies all of it to an empty machine."""
+    claim(Path(path))
     try:
-        log = DurableLog(path, cluster="embedded", node=AGENT)
-    except (DataDirectoryError, DiskError) as error:
+        log = DurableLog(path, cluster=CLUSTER, node=AGENT)
+    except DataDirectoryError as error:
         raise DirectoryUnusable(str(error)) from error
+    except DiskError as error:
+        raise DirectoryUnusable(f"the memory in {path} cannot be opened: {error}") from error
     try:
         for entry in log.replay(_GROUP):
             machine.apply(entry.index, *decode_entry(entry.data), entry.data)

@@ -10,7 +10,7 @@ import pytest
 from memraft_cluster.errors import DiskError
 from memraft_proto.methods import METHODS
 from memraft_proto.v1 import kv_pb2
-from memraft_server.embedded import Closed, EmbeddedEngine, Refused
+from memraft_server.embedded import Closed, EmbeddedEngine, NotWritten, Refused
 from memraft_server.machine import machine
 
 PUT, GET = METHODS["Put"], METHODS["Get"]
@@ -55,20 +55,17 @@ def test_an_apply_that_breaks_off_ends_the_engine(
     again.close()
 
 
-def test_a_failing_disk_ends_the_engine(tmp_path: Path) -> None:
-    class FullDisk:
-        def append(self, *_: Any) -> None:
-            raise DiskError("append", "the disk is full")
-
-        def close(self) -> None: ...
-
+def test_a_failing_disk_leaves_what_was_acknowledged_readable(tmp_path: Path) -> None:
     engine = EmbeddedEngine(tmp_path / "m")
     engine.call(PUT, put("a"))
-    log, engine._shard._log = engine._shard._log, FullDisk()  # type: ignore[assignment]
+    assert engine._log is not None
+    engine._log.fail(OSError("the disk is full"))
     with pytest.raises(DiskError, match="full"):
         engine.call(PUT, put("b"))
-    refuses_everything(engine)
-    engine._shard._log = log
+    with pytest.raises(NotWritten, match=r"not made; an earlier one failed: .*full"):
+        engine.call(PUT, put("a", b"2"))
+    assert engine.head("acme/x", "a") == b"1"
+    assert engine.head("acme/x", "b") is None
     engine.close()
 
 
