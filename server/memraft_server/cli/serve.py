@@ -1,6 +1,7 @@
 """`memraft serve`: runs one node until it is told to stop (SIGTERM or Ctrl-C)."""
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -27,26 +28,24 @@ def register(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Reads the configuration and runs the node to its end."""
-    is_numpy_set = BLAS_THREADS in os.environ or "numpy" not in sys.modules
-    os.environ.setdefault(BLAS_THREADS, "1")
+    os.environ.setdefault(BLAS_THREADS, "1")  # numpy reads it once, when it is loaded: with what follows
     from memraft_server.config import load
     from memraft_server.node import run_node
 
     config = load(Path(arguments.config))
-    if not is_numpy_set:
-        _start_anew(arguments)
     if arguments.until_stdin_closes:
         threading.Thread(target=_stop_when_stdin_closes, daemon=True).start()
+    logging.getLogger("memraft.node").addHandler(_PlainLine(logging.CRITICAL))
     return run_node(config)
 
 
-def _start_anew(arguments: argparse.Namespace) -> None:
-    """numpy reads the variable once, when it is loaded, as the client library has done by now where the
-    program was started by its name. The same process begins again, without the client."""
-    command = [sys.executable, "-m", "memraft_server.cli", "serve", "--config", arguments.config]
-    if arguments.until_stdin_closes:
-        command.append("--until-stdin-closes")
-    os.execv(sys.executable, command)
+class _PlainLine(logging.Handler):
+    """Says beside the log, as every command does, in one line why the node cannot start."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        fields = getattr(record, "fields", {})
+        why = " ".join(str(fields.get("error", "")).split())
+        print(f"memraft: {record.getMessage()}{': ' if why else ''}{why}", file=sys.stderr)
 
 
 def _stop_when_stdin_closes() -> None:
