@@ -3,6 +3,7 @@
 The details are read with messages of our own contract that are equal to Google's on the wire.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -29,6 +30,11 @@ _NEVER_SENT = (
     "DNS resolution",
 )
 """How gRPC's messages begin or what they contain where it found no connection to send on."""
+
+_TOO_LARGE = re.compile(
+    r"((?:CLIENT|SERVER): (?:Sent|Received)) message larger than max \((\d+) vs\. (\d+)\)"
+)
+"""What gRPC says of a message over a limit, of this client or of a node."""
 
 _BROKEN = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
 """Without details of ours they come from gRPC itself, as when a stream was reset: a write may be done."""
@@ -62,12 +68,22 @@ def explain(failure: Any, address: str) -> errors.MemraftError:
         return errors.ConnectionFailed(f"{address}: no answer in time", reason=ATTEMPT_TIMEOUT)
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
         if "larger than max" in message:
-            # Only reads have answers that large: the machine bounds those of writes.
-            return errors.InvalidArgument(f"{address}: {message}")
+            return errors.InvalidArgument(f"{address}: {_too_large(message)}")
         return errors.Overloaded(f"{address}: {message}")
     if code in _BROKEN:
         return errors.ConnectionFailed(f"{address}: {code.name}: {message}", reason=CONNECTION_LOST)
     return _BY_CODE.get(code, errors.ServerError)(f"{address}: {code.name}: {message}")
+
+
+def _too_large(message: str) -> str:
+    """What a call has too much of. Only reads have answers that large: the machine bounds those of writes."""
+    found = _TOO_LARGE.search(message)
+    if found is None:
+        return message
+    place, size, size_max = found.groups()
+    if place in ("CLIENT: Sent", "SERVER: Received"):
+        return f"this call's request has {size} bytes, at most {size_max}: send less in one call"
+    return f"this call's answer would have {size} bytes, at most {size_max}: ask for less in one call"
 
 
 def _details(trailer: Iterable[tuple[str, str | bytes]]) -> tuple[error_pb2.ErrorInfo, float | None] | None:

@@ -213,9 +213,12 @@ def read_context(consistency: Consistency, at: At) -> common_pb2.ReadContext:
         return common_pb2.ReadContext(consistency=level)
     if isinstance(at, datetime):
         try:
-            return common_pb2.ReadContext(consistency=level, at_time_us=time_us_of(at))
+            time_us = time_us_of(at)
         except ValueError as error:
             raise InvalidArgument(f"at: {error}") from error
+        if time_us < 0:
+            raise InvalidArgument(f"at: {at.isoformat()} is before 1970, when nothing was written")
+        return common_pb2.ReadContext(consistency=level, at_time_us=time_us)
     if isinstance(at, int) and not isinstance(at, bool) and 0 <= at < 1 << 44:
         return common_pb2.ReadContext(consistency=level, at_index=at)
     raise InvalidArgument(

@@ -20,7 +20,7 @@
     ├── BatchFailed                   operations of a batch were refused; has every outcome
     ├── ConfigurationError            how this client was set up: files, addresses, missing packages
     │   └── DataDirectoryError        directory of `Memory(path=...)` is locked, damaged, failed or another's
-    ├── ClosedError                   used after close()
+    ├── ClosedError                   used after close(), or a batch after its block
     └── ServerError                   an error that should not be
 
 ``retryable`` says whether the same call may succeed later without being changed. The client has used up its
@@ -29,7 +29,9 @@ own time budget (``timeout_s``) by the time one of these arrives, so retrying at
 A compare-and-swap that does not swap is no exception: it is a result with ``swapped == False``.
 """
 
+import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 
@@ -202,7 +204,7 @@ class DataDirectoryError(ConfigurationError):
 
 
 class ClosedError(MemraftError):
-    """The memory was used after close()."""
+    """The memory was used after close(), or a batch after its block had ended."""
 
 
 class ServerError(MemraftError):
@@ -233,6 +235,22 @@ _QUOTA_REASONS = ("RATE_LIMITED", "QUOTA_EXCEEDED")
 _OVERLOAD_REASONS = ("OVERLOADED", "TOO_MANY_SESSIONS")
 
 
+_AT_FIELD = re.compile(r"context\.at_(?:time_us|index)\b")
+_MICROSECONDS = re.compile(r"\b\d{15,17}\b")
+"""A moment from 1973 to 5138, in microseconds since the Unix epoch."""
+
+
+def _say_at(message: str) -> str:
+    """The server's words about fields of the contract, in those of a caller: `at`, and times in ISO 8601."""
+    if "at_time_us" in message:
+        message = _MICROSECONDS.sub(lambda found: _iso(int(found[0])), message)
+    return _AT_FIELD.sub("at", message)
+
+
+def _iso(time_us: int) -> str:
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=time_us)).isoformat()
+
+
 def from_reason(
     reason: str,
     message: str,
@@ -254,4 +272,6 @@ def from_reason(
         )
     if reason in _OVERLOAD_REASONS:
         return Overloaded(message, reason=reason, retry_after_s=retry_after_s, metadata=metadata)
+    if reason == "AT_IN_FUTURE":
+        message = _say_at(message)
     return _BY_REASON.get(reason, ServerError)(message, reason=reason, metadata=metadata)

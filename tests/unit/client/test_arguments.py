@@ -3,13 +3,14 @@
 import asyncio
 import dataclasses
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 
-from memraft import AsyncMemory, ClosedError, ConfigurationError, InvalidArgument, Memory
+from memraft import AsyncMemory, AtInFuture, ClosedError, ConfigurationError, InvalidArgument, Memory
 
 NAN, INFINITY = float("nan"), float("inf")
 
@@ -249,6 +250,21 @@ def test_a_memory_is_not_opened_on_what_cannot_be(
 def test_a_view_s_namespace_is_checked_too(m: Memory) -> None:
     with pytest.raises(InvalidArgument, match="bad//ns"):
         m.scoped("bad//ns")
+
+
+# -- moments ------------------------------------------------------------------------------------------
+
+
+def test_a_moment_in_the_future_is_told_as_the_caller_gave_it(m: Memory) -> None:
+    with pytest.raises(AtInFuture, match=r"^at: 2100-01-01T00:00:00\+00:00 lies .* it is 20\d\d-\S+\+00:00 "):
+        m.get("k", at=datetime(2100, 1, 1, tzinfo=UTC))
+    with pytest.raises(AtInFuture, match=r"^at: 1000000 is above"):
+        m.get("k", at=1_000_000)
+
+
+def test_a_moment_before_all_others_is_refused(m: Memory) -> None:
+    with pytest.raises(InvalidArgument, match=r"^at: 1960-01-01\S* is before 1970"):
+        m.get("k", at=datetime(1960, 1, 1, tzinfo=UTC))
 
 
 # -- what nothing is near ------------------------------------------------------------------------------

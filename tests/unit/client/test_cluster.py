@@ -179,3 +179,16 @@ def test_a_cluster_wants_a_namespace(tmp_path: object) -> None:
             await memory.scoped("acme/x").put("k", 1)
 
     run(Nodes(tmp_path), script)  # type: ignore[arg-type]
+
+
+def test_what_no_call_can_carry_is_refused_with_its_size_and_the_limit(tmp_path: object) -> None:
+    mib = 1 << 20
+
+    async def script(nodes: Nodes) -> None:
+        certs = nodes.agent_certs("acme", "support")
+        async with AsyncMemory(nodes.address(), certs=certs, namespace="acme/x") as memory:
+            for size in (20 * mib, 65 * mib):
+                with pytest.raises(InvalidArgument, match=r"request has \d+ bytes, at most \d+"):
+                    await memory.put("k", "x" * size)
+
+    run(Nodes(tmp_path), script)  # type: ignore[arg-type]

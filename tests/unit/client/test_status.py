@@ -93,6 +93,21 @@ def test_a_status_without_details_is_told_by_its_code(
     assert "n1:1" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("message", "says"),
+    [
+        ("CLIENT: Sent message larger than max (68157482 vs. 67108864)", "request has 68157482 bytes"),
+        ("SERVER: Received message larger than max (20971562 vs. 16777216)", "request has 20971562 bytes"),
+        ("CLIENT: Received message larger than max (68157482 vs. 67108864)", "answer would have 68157482"),
+    ],
+)
+def test_a_message_too_large_is_told_with_its_limit(message: str, says: str) -> None:
+    error = explain(Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, message), "n1:1")
+    assert isinstance(error, errors.InvalidArgument)
+    assert says in str(error)
+    assert f"at most {message.split()[-1][:-1]}" in str(error)
+
+
 def test_damaged_details_are_passed_over() -> None:
     failure = Failure(grpc.StatusCode.UNAVAILABLE, "Socket closed")
     failure._trailer = (("grpc-status-details-bin", b"\xff\xff"),)  # type: ignore[assignment]
