@@ -7,9 +7,9 @@ import sys
 HIDE_AND_RUN = """
 import sys
 sys.modules.update(dict.fromkeys({hidden!r}))
-from memraft._entry import main
+from memraft_server.cli import program
 sys.argv = {command!r}
-sys.exit(main())
+sys.exit(program())
 """
 
 SERVER_PACKAGES = ["cryptography", "google.rpc", "grpc_health", "grpc_reflection"]
@@ -35,7 +35,7 @@ def test_a_command_that_needs_the_extra_says_what_to_install() -> None:
 
 def test_a_broken_install_is_not_explained_away() -> None:
     """Our own module missing is a bug of ours: it must show its traceback, not advice about extras."""
-    done = run_without(["memraft_server.cli"], "--help")
+    done = run_without(["memraft_server.cli.app"], "--help")
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert "memraft[server]" not in done.stderr

@@ -2,7 +2,7 @@
 
 import sys
 
-from memraft_server.cli import main
+from memraft_server.cli import program
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program())

@@ -17,12 +17,11 @@ import memraft_server.cli.serve as serve
 import memraft_server.cli.status as status
 import memraft_server.cli.stream as stream
 import memraft_server.cli.up as up
+from memraft_server.cli import EXIT_INTERRUPTED
+from memraft_server.cli.ending import Interrupted
 from memraft_server.cli.errors import CliError
 
 GROUPS: tuple[ModuleType, ...] = (demo, up, serve, certs, status, kv, stream, memory, bench)
-
-EXIT_INTERRUPTED = 130
-"""As shells report a process that ended by SIGINT."""
 
 OUR_PACKAGES = frozenset({"memraft", "memraft_server", "memraft_cluster"})
 
@@ -62,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status_code
     except CliError as error:
+        return _fail(str(error), error.exit_status)
+    except Interrupted as error:
         return _fail(str(error), error.exit_status)
     except KeyboardInterrupt:
         return _fail("interrupted", EXIT_INTERRUPTED)

@@ -5,6 +5,9 @@ A node ends with the process that started it, however that ended: it holds the o
 standard input, and `memraft serve --until-stdin-closes` stops in good order when that closes.
 """
 
+import fcntl
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -20,12 +23,14 @@ from memraft_server.cli.devplan import (
     Plan,
     PlannedNode,
     check_ports,
+    check_same,
     new_plan,
     node_toml,
     read_plan,
     write_plan,
 )
 from memraft_server.cli.errors import CliError
+from memraft_server.cli.nodelog import last_error
 
 READY_TIMEOUT_S = 60.0
 """A node that is not ready by then is reported with the end of its log."""
@@ -34,7 +39,7 @@ STOP_TIMEOUT_S = 10.0
 """What a node gets to hand over its shards and flush before it is killed."""
 
 POLL_INTERVAL_S = 0.05
-LOG_LINES_SHOWN = 8
+NODES_DEFAULT = 3
 
 OPERATOR = "local"
 """Name of the operator whose certificate a development cluster comes with."""
@@ -52,27 +57,31 @@ class DevCluster:
         self.directory = directory
         self.plan = plan
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._log_begins: dict[str, int] = {}
+        self._lock: int | None = None
 
     @classmethod
     def open(
         cls,
         directory: Path,
-        nodes: int = 3,
+        nodes: int | None = None,
         shards: int | None = None,
         port_base: int | None = None,
     ) -> "DevCluster":
         """Resumes the cluster in `directory`, or plans a new one there and makes its certificates.
 
-        shards: left out, as many as nodes; of a cluster that exists, nodes, shards and ports stay what they
-        were.
+        nodes: left out, 3; shards: left out, as many as nodes; port_base: left out, free ports are taken.
+        Of a cluster that exists all three stay what they were: CliError where another number is asked for.
         """
         directory = directory.resolve()
         plan_file = directory / "cluster.json"
         if plan_file.exists():
             plan = read_plan(plan_file)
+            check_same(plan, directory, nodes, shards, port_base)
         else:
             if directory.exists() and any(directory.iterdir()):
                 raise CliError(f"{directory} is not empty and holds no development cluster (cluster.json)")
+            nodes = NODES_DEFAULT if nodes is None else nodes
             plan = new_plan(nodes, nodes if shards is None else shards, port_base)
             directory.mkdir(parents=True, exist_ok=True)
             write_plan(plan, plan_file)
@@ -127,8 +136,10 @@ class DevCluster:
         """Starts all nodes and returns when all are ready.
 
         report: called with a line about how far it is, several times a second.
-        Raises CliError where a port is in use, a node ends, or one is not ready in time.
+        Raises CliError where the cluster runs already, a port is in use, a node ends, or one is not ready in
+        time.
         """
+        self._take_lock()
         for node in self.plan.nodes:
             if not self.is_running(node.name):
                 check_ports(node)
@@ -137,11 +148,29 @@ class DevCluster:
                 self.start_node(node.name)
         self.wait_ready([node.name for node in self.plan.nodes], report, timeout_s)
 
+    def _take_lock(self) -> None:
+        """Holds DIR/lock until the nodes are stopped; the system lets go of it when this process ends."""
+        if self._lock is not None:
+            return
+        lock = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(lock, 32).decode("ascii", "replace").strip()
+            os.close(lock)
+            raise CliError(
+                f"the cluster in {self.directory} is already running, started by process {holder}"
+            ) from None
+        os.truncate(lock, 0)
+        os.write(lock, f"{os.getpid()}\n".encode())
+        self._lock = lock
+
     def start_node(self, name: str) -> None:
         """Starts one node and returns at once."""
         home = self._home(self.node(name).name)
         command = [sys.executable, "-m", "memraft_server.cli", "serve", "--until-stdin-closes"]
         with (home / "node.log").open("ab") as log:
+            self._log_begins[name] = log.tell()
             self._processes[name] = subprocess.Popen(
                 [*command, "--config", str(home / "node.toml")],
                 stdin=subprocess.PIPE,
@@ -163,15 +192,12 @@ class DevCluster:
             report(f"starting nodes: {total - len(waiting)} of {total} ready")
             if waiting and time.monotonic() > deadline:
                 late = ", ".join(waiting)
-                raise CliError(f"not ready after {timeout_s:.0f} s: {late}. {self._log_end(waiting[0])}")
+                raise CliError(f"not ready after {timeout_s:.0f} s: {late}{self._last_words(waiting[0])}")
             if waiting:
                 time.sleep(POLL_INTERVAL_S)
 
     def _ready(self, name: str) -> bool:
-        process = self._processes.get(name)
-        if process is not None and process.poll() is not None:
-            ended = f"node {name} ended with status {process.returncode}"
-            raise CliError(f"{ended}. {self._log_end(name)}")
+        self._check_alive(name)
         try:
             url = f"http://{HOST}:{self.node(name).metrics_port}/readyz"
             with urllib.request.urlopen(url, timeout=1.0) as answer:
@@ -179,10 +205,21 @@ class DevCluster:
         except (OSError, urllib.error.URLError):
             return False
 
-    def _log_end(self, name: str) -> str:
+    def check_alive(self) -> None:
+        """CliError where a node that was started has ended by itself: how, its last error, and its log."""
+        for name in self._processes:
+            self._check_alive(name)
+
+    def _check_alive(self, name: str) -> None:
+        process = self._processes.get(name)
+        status = None if process is None else process.poll()
+        if status is not None:
+            raise CliError(f"node {name} ended by itself, {_how(status)}{self._last_words(name)}")
+
+    def _last_words(self, name: str) -> str:
         path = self._home(name) / "node.log"
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
-        return f"The end of {path}: " + " | ".join(lines[-LOG_LINES_SHOWN:])
+        error = last_error(path, self._log_begins.get(name, 0))
+        return f": {error}; its log: {path}" if error else f"; its log: {path}"
 
     def is_running(self, name: str) -> bool:
         """Whether this object started the node and its process lives."""
@@ -209,30 +246,28 @@ class DevCluster:
         """Ends all nodes in good order, at the same time; kills those not done in STOP_TIMEOUT_S."""
         self._terminate(list(self._processes))
 
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
     def _terminate(self, names: Sequence[str]) -> None:
-        ending = [self._processes.pop(name) for name in names]
-        for process in ending:
-            if process.poll() is None:
-                process.terminate()
-        deadline = time.monotonic() + STOP_TIMEOUT_S
-        for process in ending:
-            try:
-                process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
+        ending = [self._processes[name] for name in names]
+        try:
+            for process in ending:
+                if process.poll() is None:
+                    process.terminate()
+            deadline = time.monotonic() + STOP_TIMEOUT_S
+            for process in ending:
+                try:
+                    process.wait(max(0.0, deadline - time.monotonic()))
+                except subprocess.TimeoutExpired:
+                    pass
+        finally:
+            # Those that took too long, and all that are left where this was cut short.
+            for name, process in zip(names, ending, strict=True):
                 process.kill()
-            _reap(process)
-
-    def wait_any_exit(self) -> str:
-        """Waits until a node ends by itself and returns its name."""
-        while True:
-            for name, process in self._processes.items():
-                if process.poll() is not None:
-                    return name
-            time.sleep(POLL_INTERVAL_S)
-
-    def log_end(self, name: str) -> str:
-        """The last lines of a node's log, for an error message."""
-        return self._log_end(name)
+                _reap(process)
+                del self._processes[name]
 
     def __enter__(self) -> "DevCluster":
         return self
@@ -241,6 +276,16 @@ class DevCluster:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _how(status: int) -> str:
+    """How a process ended, from its `returncode`."""
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return f"killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"killed by signal {-status}"
 
 
 def _reap(process: subprocess.Popen[bytes]) -> None:

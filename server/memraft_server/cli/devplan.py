@@ -1,6 +1,7 @@
 """What a development cluster consists of: its directory, its ports and its node.toml files.
 
 DIR/cluster.json                   the plan: written once, read when the cluster is resumed
+DIR/lock                           held while the nodes run: a second start is refused
 DIR/certs/ca/                      the certificate authority
 DIR/certs/nodes/<node>/            ca.pem, cert.pem, key.pem of each node
 DIR/certs/operator/                the same for an operator
@@ -80,6 +81,22 @@ def new_plan(nodes: int, shards: int, port_base: int | None) -> Plan:
         for number in range(1, nodes + 1)
     )
     return Plan(cluster="development", trust_domain="memraft.local", shards=shards, nodes=planned)
+
+
+def check_same(
+    plan: Plan, directory: Path, nodes: int | None, shards: int | None, port_base: int | None
+) -> None:
+    """Raises CliError where a number that was asked for is not the one of the cluster that exists."""
+    for what, asked, has in (
+        ("--nodes", nodes, len(plan.nodes)),
+        ("--shards", shards, plan.shards),
+        ("--port-base", port_base, plan.nodes[0].client_port),
+    ):
+        if asked is not None and asked != has:
+            raise CliError(
+                f"{what} {asked}: the cluster in {directory} was made with {has}, which cannot be changed; "
+                f"leave {what} out, or take another directory"
+            )
 
 
 def _free_ports(number: int) -> list[int]:

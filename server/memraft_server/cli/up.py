@@ -3,14 +3,12 @@ same command with the same directory resumes it."""
 
 import argparse
 import shlex
-import signal
-import threading
+import time
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from memraft_server.cli.connection import add_json
-from memraft_server.cli.errors import CliError
+from memraft_server.cli.ending import Ending, Interrupted
 from memraft_server.cli.output import print_json, progress
 
 if TYPE_CHECKING:
@@ -26,7 +24,7 @@ def register(commands: Any) -> None:
     parser.add_argument(
         "--dir", metavar="DIR", required=True, help="where certificates, logs and data are kept"
     )
-    parser.add_argument("--nodes", type=int, default=3, metavar="N", help="how many nodes (3)")
+    parser.add_argument("--nodes", type=int, metavar="N", help="how many nodes (3)")
     parser.add_argument("--shards", type=int, metavar="N", help="how many shards (as many as nodes)")
     parser.add_argument(
         "--port-base", type=int, metavar="PORT", help="take consecutive ports from here (else free ones)"
@@ -42,25 +40,20 @@ def run(arguments: argparse.Namespace) -> int:
     """Starts the cluster, prints how to use it, and waits for Ctrl-C, SIGTERM or the end of a node."""
     from memraft_server.cli.devcluster import DevCluster
 
-    ended = _end_on_signals()
-    cluster = DevCluster.open(Path(arguments.dir), arguments.nodes, arguments.shards, arguments.port_base)
-    try:
-        certs = cluster.agent_certs(arguments.tenant, arguments.agent)
-        with progress(quiet=arguments.json) as shown:
-            cluster.start(_interruptible(ended, shown.update))
-        namespace = f"{arguments.tenant}/{arguments.agent}"
-        if arguments.json:
-            print_json(_facts(cluster, certs, namespace))
-        else:
-            print(_greeting(cluster, certs, namespace), flush=True)
-        while not ended.wait(WATCH_INTERVAL_S):
-            for node in cluster.plan.nodes:
-                if not cluster.is_running(node.name):
-                    raise CliError(f"node {node.name} ended by itself. {cluster.log_end(node.name)}")
-    except _Ended:
-        pass
-    finally:
-        with progress(quiet=arguments.json) as shown:
+    with Ending() as ending, progress(quiet=arguments.json) as shown:
+        cluster = DevCluster.open(Path(arguments.dir), arguments.nodes, arguments.shards, arguments.port_base)
+        try:
+            certs = cluster.agent_certs(arguments.tenant, arguments.agent)
+            cluster.start(ending.checking(shown.update))
+            shown.clear()
+            _greet(arguments, cluster, certs)
+            while True:
+                cluster.check_alive()
+                ending.check()
+                time.sleep(WATCH_INTERVAL_S)
+        except Interrupted:
+            pass  # how this command is meant to end
+        finally:
             shown.step("stopping the nodes …")
             cluster.stop()
     if not arguments.json:
@@ -68,29 +61,12 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-class _Ended(Exception):
-    """The user ended the command while the nodes were starting. Never leaves this module."""
-
-
-def _end_on_signals() -> threading.Event:
-    """An event that SIGINT and SIGTERM set, instead of tearing through whatever runs."""
-    ended = threading.Event()
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        ended.set()
-
-    signal.signal(signal.SIGINT, on_signal)
-    signal.signal(signal.SIGTERM, on_signal)
-    return ended
-
-
-def _interruptible(ended: threading.Event, report: Any) -> Any:
-    def checked(text: str) -> None:
-        if ended.is_set():
-            raise _Ended
-        report(text)
-
-    return checked
+def _greet(arguments: argparse.Namespace, cluster: "DevCluster", certs: Path) -> None:
+    namespace = f"{arguments.tenant}/{arguments.agent}"
+    if arguments.json:
+        print_json(_facts(cluster, certs, namespace))
+    else:
+        print(_greeting(cluster, certs, namespace), flush=True)
 
 
 def _facts(cluster: "DevCluster", certs: Path, namespace: str) -> dict[str, Any]:

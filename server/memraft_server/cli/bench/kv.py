@@ -23,6 +23,7 @@ from memraft_server.cli.bench.result import (
 )
 from memraft_server.cli.clusterview import ClusterView, Observer
 from memraft_server.cli.devcluster import DevCluster
+from memraft_server.cli.ending import Ending
 from memraft_server.cli.output import Progress, print_json, progress
 
 TENANT = "acme"
@@ -80,7 +81,7 @@ ONE_CALLER_P50_US = at_most(3_000)
 def run(arguments: argparse.Namespace) -> int:
     """Measures everything and prints it. The exit status is 0 whether targets are reached or not."""
     scale = QUICK if arguments.quick else FULL
-    with progress(quiet=arguments.json) as shown:
+    with Ending(at_once=True), progress(quiet=arguments.json) as shown:
         figures = [*_embedded(scale, shown)]
         for nodes in (1, 3):
             figures += _cluster(nodes, scale, shown)

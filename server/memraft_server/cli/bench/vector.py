@@ -10,6 +10,7 @@ import msgspec
 from memraft import Memory
 from memraft_server.cli.bench.clustered import Clustered, FloatArray, clustered, exact_neighbours, recall
 from memraft_server.cli.bench.result import Figure, at_least, at_most, figure, render, report
+from memraft_server.cli.ending import Ending
 from memraft_server.cli.figures import latencies
 from memraft_server.cli.output import Progress, print_json, progress
 
@@ -50,7 +51,7 @@ RECALL_TARGETS = {10_000: at_least(0.95), 100_000: at_least(0.95)}
 def run(arguments: argparse.Namespace) -> int:
     """Measures everything and prints it. The exit status is 0 whether targets are reached or not."""
     scale = QUICK if arguments.quick else FULL
-    with progress(quiet=arguments.json) as shown:
+    with Ending(at_once=True), progress(quiet=arguments.json) as shown:
         figures = [each for size in scale.sizes for each in _size(size, scale, shown)]
     result = report("vector", arguments.quick, figures)
     if arguments.json:

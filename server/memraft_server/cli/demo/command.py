@@ -1,7 +1,6 @@
 """Sets the stage for `memraft demo` and prints what came of it."""
 
 import argparse
-import asyncio
 import tempfile
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 from memraft_server.cli.demo import locomo, replay, report
 from memraft_server.cli.demo.story import FULL, QUICK, Story
 from memraft_server.cli.devcluster import DevCluster
+from memraft_server.cli.ending import Ending
 from memraft_server.cli.errors import CliError, UsageError
 from memraft_server.cli.output import Progress, print_json, progress
 
@@ -22,14 +22,13 @@ MAJORITY_NEEDS = 3
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the demo that the arguments ask for and returns the exit status."""
-    if arguments.input:
-        return _replay(arguments)
-    if arguments.nodes < MAJORITY_NEEDS:
+    if not arguments.input and arguments.nodes < MAJORITY_NEEDS:
         raise UsageError(f"the demo kills a node: it needs --nodes {MAJORITY_NEEDS} or more")
-    return _story(arguments)
+    with Ending() as ending:
+        return _replay(arguments, ending) if arguments.input else _story(arguments, ending)
 
 
-def _story(arguments: argparse.Namespace) -> int:
+def _story(arguments: argparse.Namespace, ending: Ending) -> int:
     with progress(quiet=arguments.json) as shown:
 
         def say(text: str) -> None:
@@ -37,12 +36,12 @@ def _story(arguments: argparse.Namespace) -> int:
                 shown.clear()
                 print(text, flush=True)
 
-        with _cluster(arguments, shown) as cluster:
+        with _cluster(arguments, shown, ending) as cluster:
             nodes = cluster.plan.nodes
             pids = ", ".join(f"{node.name} (pid {cluster.pid(node.name)})" for node in nodes)
             say(f"{len(nodes)} nodes, {cluster.plan.shards} shards, mutual TLS: {pids}")
             pace = QUICK if arguments.quick else FULL
-            outcome = _run(Story(cluster, pace, say, shown.update).run())
+            outcome = _run(ending, Story(cluster, pace, say, shown.update).run())
             shown.step("stopping the nodes …")
     if arguments.json:
         print_json({**_kept(arguments), "good": outcome.good, "outcome": outcome})
@@ -51,13 +50,13 @@ def _story(arguments: argparse.Namespace) -> int:
     return 0 if outcome.good else 1
 
 
-def _replay(arguments: argparse.Namespace) -> int:
+def _replay(arguments: argparse.Namespace, ending: Ending) -> int:
     file = Path(arguments.input)
     with progress(quiet=arguments.json) as shown:
         shown.step(f"reading {file.name} …")
         conversations = locomo.read(file)
-        with _cluster(arguments, shown) as cluster:
-            outcome = _run(replay.replay(cluster, file, conversations, shown.update))
+        with _cluster(arguments, shown, ending) as cluster:
+            outcome = _run(ending, replay.replay(cluster, file, conversations, shown.update))
             shown.step("stopping the nodes …")
     if arguments.json:
         print_json(outcome)
@@ -67,14 +66,14 @@ def _replay(arguments: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _cluster(arguments: argparse.Namespace, shown: Progress) -> Iterator[DevCluster]:
+def _cluster(arguments: argparse.Namespace, shown: Progress, ending: Ending) -> Iterator[DevCluster]:
     """A cluster whose nodes are ready: in --dir, where it stays, or in a directory that goes with it."""
     with tempfile.TemporaryDirectory(prefix="memraft-demo-") as temporary:
         directory = Path(arguments.dir) if arguments.dir else Path(temporary) / "cluster"
         if (directory / "cluster.json").exists():
             raise CliError(f"{directory} holds a cluster already; the demo wants a directory of its own")
         with DevCluster.open(directory, nodes=arguments.nodes) as cluster:
-            cluster.start(shown.update)
+            cluster.start(ending.checking(shown.update))
             yield cluster
 
 
@@ -82,10 +81,10 @@ def _kept(arguments: argparse.Namespace) -> dict[str, str]:
     return {"directory": str(Path(arguments.dir).resolve())} if arguments.dir else {}
 
 
-def _run(main: Coroutine[Any, Any, T]) -> T:
+def _run(ending: Ending, main: Coroutine[Any, Any, T]) -> T:
     """Runs to the end; of failures that came together, the first one is what the user is told."""
     try:
-        return asyncio.run(main)
+        return ending.run(main)
     except BaseExceptionGroup as group:
         error: BaseException = group
         while isinstance(error, BaseExceptionGroup):
