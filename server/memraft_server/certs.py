@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from memraft_server.admission.identity import SPIFFE_URI, TRUST_DOMAIN
+from memraft_server.admission.identity import AGENT_BYTES_MAX, SPIFFE_URI, TRUST_DOMAIN
 
 CA_CERT, CA_KEY = "ca.pem", "ca-key.pem"
 CERT, KEY = "cert.pem", "key.pem"
@@ -30,6 +30,12 @@ CA_DAYS = 3650
 LEAF_DAYS = 365
 BACKDATED = timedelta(minutes=5)
 """Validity begins a little early, because clocks of machines differ."""
+
+_TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+"""As the first segment of a namespace, which is what a tenant is."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~:@-]*")
+"""A name that is issued, or a part of one: what identities are made of, but never ``..`` or ``-x``, because
+names become directories and arguments."""
 
 
 class CertsError(Exception):
@@ -86,7 +92,15 @@ def issue_node(ca: Path, out: Path, name: str, hosts: Sequence[str], *, days: in
 def issue_agent(ca: Path, out: Path, tenant: str, agent: str, *, days: int = LEAF_DAYS) -> None:
     """Issues an agent's certificate. ``agent`` may be a path, such as ``support/worker-3``; otherwise as
     :func:`issue_node`."""
-    _issue(ca, out, f"tenant/{tenant}/agent/{agent}", agent, (), days)
+    path = f"tenant/{tenant}/agent/{agent}"
+    if not _TENANT.fullmatch(tenant):
+        raise CertsError(
+            f"{path!r} cannot stand in a certificate: tenant {tenant!r} is not 1 to 63 of A-Z a-z 0-9 . _ -, "
+            "the first a letter or digit"
+        )
+    if len(agent) > AGENT_BYTES_MAX:
+        raise CertsError(f"agent {agent[:40] + '…'!r} has {len(agent)} bytes, at most {AGENT_BYTES_MAX}")
+    _issue(ca, out, path, agent, (), days)
 
 
 def issue_operator(ca: Path, out: Path, name: str, *, days: int = LEAF_DAYS) -> None:
@@ -100,10 +114,10 @@ def _issue(
 ) -> None:
     authority, authority_key, trust_domain = _read_ca(ca)
     uri = f"spiffe://{trust_domain}/{path}"
-    if not SPIFFE_URI.fullmatch(uri):
+    if not SPIFFE_URI.fullmatch(uri) or not all(map(_NAME.fullmatch, path.split("/"))):
         raise CertsError(
             f"{path!r} cannot stand in a certificate: names are made of A-Z a-z 0-9 . _ ~ : @ -, "
-            "a node's name of A-Z a-z 0-9 . _ -"
+            "a node's name of A-Z a-z 0-9 . _ -, and begin with a letter or digit"
         )
     names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri), *map(_host_name, hosts)]
     usages = [ExtendedKeyUsageOID.CLIENT_AUTH]

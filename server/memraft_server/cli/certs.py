@@ -23,7 +23,7 @@ def register(commands: Any) -> None:
     init.add_argument(
         "--trust-domain", default=TRUST_DOMAIN, help=f"stands in all certificates ({TRUST_DOMAIN})"
     )
-    init.add_argument("--days", type=int, help="how long it is valid")
+    init.add_argument("--days", type=int, metavar="N", help="how long it is valid: 1 to 36500")
     add_json(init)
 
     text = "issue a certificate: ca.pem, cert.pem and key.pem in a directory of their own"
@@ -44,7 +44,7 @@ def register(commands: Any) -> None:
         metavar="HOST",
         help="a name or address of the node; repeatable",
     )
-    issue.add_argument("--days", type=int, help="how long it is valid")
+    issue.add_argument("--days", type=int, metavar="N", help="how long it is valid: 1 to 36500")
     add_json(issue)
 
 
@@ -52,7 +52,7 @@ def _init(arguments: argparse.Namespace) -> int:
     from memraft_server.certs import CA_CERT, CA_DAYS, CA_KEY, init_ca
 
     directory = Path(arguments.dir)
-    init_ca(directory, arguments.trust_domain, days=arguments.days or CA_DAYS)
+    init_ca(directory, arguments.trust_domain, days=_days(arguments, CA_DAYS))
     _tell(arguments, "made an authority", [directory / CA_CERT, directory / CA_KEY])
     return 0
 
@@ -61,7 +61,7 @@ def _issue(arguments: argparse.Namespace) -> int:
     from memraft_server.certs import CA_CERT, CERT, KEY, LEAF_DAYS, issue_agent, issue_node, issue_operator
 
     ca, out = Path(arguments.dir), Path(arguments.out)
-    days = arguments.days or LEAF_DAYS
+    days = _days(arguments, LEAF_DAYS)
     if arguments.host and not arguments.node:
         raise UsageError("--host names where a node is reached: it goes with --node")
     if arguments.node:
@@ -77,6 +77,10 @@ def _issue(arguments: argparse.Namespace) -> int:
         issue_operator(ca, out, arguments.operator, days=days)
     _tell(arguments, "issued a certificate", [out / CA_CERT, out / CERT, out / KEY])
     return 0
+
+
+def _days(arguments: argparse.Namespace, default: int) -> int:
+    return default if arguments.days is None else int(arguments.days)
 
 
 def _tell(arguments: argparse.Namespace, what: str, files: list[Path]) -> None:
