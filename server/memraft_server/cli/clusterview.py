@@ -8,9 +8,15 @@ from typing import Any
 import grpc
 import msgspec
 
+from memraft._diagnose import diagnose
+from memraft._status import CONNECT_FAILED
+from memraft._target import Certificates
+from memraft.errors import ConnectionFailed
 from memraft_proto.methods import METHODS
 from memraft_proto.v1 import cluster_pb2
 from memraft_server.cli.errors import CliError
+
+NO_CONNECTION = "the connection fails"
 
 ASK_TIMEOUT_S = 3.0
 """What a node gets to answer before it counts as unreachable."""
@@ -51,6 +57,9 @@ class NodeView(msgspec.Struct, frozen=True):
     uptime_s: float = 0.0
     resident_bytes: int = 0
     leads: list[int] = []
+    shards: int = 0
+    shards_due: int = 0
+    """How many shards it holds, and how many the shard map says it does."""
 
 
 class ClusterView(msgspec.Struct, frozen=True):
@@ -66,21 +75,22 @@ class ClusterView(msgspec.Struct, frozen=True):
         """The shards without a leader."""
         return [shard.shard for shard in self.shards if not shard.leader]
 
+    @property
+    def differing(self) -> list[NodeView]:
+        """The nodes that answered, and hold another number of shards than the shard map says."""
+        return [node for node in self.nodes if not node.error and node.shards != node.shards_due]
+
 
 class Observer:
     """Asks nodes how they stand, over channels that stay open. A context manager.
 
     endpoints: addresses to learn the shard map from; certs: directory with an operator's ca.pem, cert.pem
-    and key.pem.
+    and key.pem; None: plain text.
     """
 
-    def __init__(self, endpoints: Sequence[str], certs: Path) -> None:
+    def __init__(self, endpoints: Sequence[str], certs: Path | None) -> None:
         self._endpoints = list(endpoints)
-        self._credentials = grpc.ssl_channel_credentials(
-            root_certificates=(certs / "ca.pem").read_bytes(),
-            private_key=(certs / "key.pem").read_bytes(),
-            certificate_chain=(certs / "cert.pem").read_bytes(),
-        )
+        self._certificates = None if certs is None else _certificates(certs)
         self._channels: dict[str, grpc.Channel] = {}
 
     def __enter__(self) -> "Observer":
@@ -97,8 +107,7 @@ class Observer:
         if channel is None:
             # A node that was down must be found again soon after it is back.
             options = (("grpc.max_reconnect_backoff_ms", 500), ("grpc.min_reconnect_backoff_ms", 100))
-            channel = grpc.secure_channel(address, self._credentials, options)
-            self._channels[address] = channel
+            channel = self._channels[address] = self._open(address, options)
         method = METHODS[call]
         ask = channel.unary_unary(
             method.path,
@@ -106,6 +115,23 @@ class Observer:
             response_deserializer=method.response.FromString,
         )
         return ask.future(method.request(), timeout=timeout_s)
+
+    def _open(self, address: str, options: tuple[tuple[str, int], ...]) -> grpc.Channel:
+        own = self._certificates
+        if own is None:
+            return grpc.insecure_channel(address, options)
+        return grpc.secure_channel(address, own.credentials(), options)
+
+    def _reason(self, address: str, error: grpc.RpcError) -> str:
+        """Why a node did not answer, in a few words. Where there is no connection, a handshake tells why."""
+        if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return "no answer in time"
+        said = " ".join(str(error.details() or error.code().name.lower()).split())
+        if error.code() is not grpc.StatusCode.UNAVAILABLE:
+            return said
+        unclear = NO_CONNECTION if "connect" in said else said  # gRPC's own words name addresses and codes
+        found = diagnose(address, self._certificates, ConnectionFailed(unclear, reason=CONNECT_FAILED))
+        return str(found).removeprefix(f"{address}: ")
 
     def shard_map(self, timeout_s: float = ASK_TIMEOUT_S) -> cluster_pb2.GetShardMapResponse:
         """The newest shard map that any endpoint gives; CliError where none answers."""
@@ -116,7 +142,7 @@ class Observer:
             try:
                 maps.append(answer.result())
             except grpc.RpcError as error:
-                failures.append(f"{address}: {_reason(error)}")
+                failures.append(f"{address}: {self._reason(address, error)}")
         if not maps:
             raise CliError(f"no node answers: {'; '.join(failures)}")
         return max(maps, key=lambda each: each.epoch)
@@ -133,18 +159,15 @@ class Observer:
             except grpc.RpcError as error:
                 if error.code() in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED):
                     raise CliError(f"{node.address} refuses: {error.details()}") from error
-                errors[node.node_id] = _reason(error)
+                errors[node.node_id] = self._reason(node.address, error)
         return assemble(shard_map, answers, errors)
 
 
-def _reason(error: grpc.RpcError) -> str:
-    """Why a node did not answer, in a few words."""
-    details = str(error.details() or "")
-    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return "no answer in time"
-    if "Connection refused" in details:
-        return "connection refused"
-    return details.splitlines()[0] if details else str(error.code().name).lower()
+def _certificates(directory: Path) -> Certificates:
+    authority, certificate, key = (
+        (directory / name).read_bytes() for name in ("ca.pem", "cert.pem", "key.pem")
+    )
+    return Certificates(directory=directory, authority=authority, certificate=certificate, key=key)
 
 
 def assemble(
@@ -159,7 +182,7 @@ def assemble(
         for route in shard_map.shards
     ]
     nodes = [
-        _node(node, answers.get(node.node_id), errors.get(node.node_id, ""), shards)
+        _node(node, answers.get(node.node_id), errors.get(node.node_id, ""), shards, shard_map.shards)
         for node in shard_map.nodes
     ]
     return ClusterView(cluster=shard_map.cluster, epoch=shard_map.epoch, nodes=nodes, shards=shards)
@@ -208,6 +231,7 @@ def _node(
     answer: cluster_pb2.GetNodeStatusResponse | None,
     error: str,
     shards: Sequence[ShardView],
+    routes: Sequence[cluster_pb2.ShardRoute],
 ) -> NodeView:
     if answer is None:
         return NodeView(node_id=node.node_id, name=node.name, address=node.address, error=error)
@@ -219,4 +243,6 @@ def _node(
         uptime_s=round(answer.uptime_s, 1),
         resident_bytes=answer.resident_bytes,
         leads=[shard.shard for shard in shards if shard.leader == node.name],
+        shards=len(answer.replicas),
+        shards_due=sum(node.node_id in route.replica_node_ids for route in routes),
     )

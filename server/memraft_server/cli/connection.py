@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from memraft_server.cli.errors import UsageError
+from memraft_server.cli.errors import CliError, UsageError
 from memraft_server.cli.output import progress
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ NAMESPACE_VARIABLE = "MEMRAFT_NAMESPACE"
 AGENT_VARIABLE = "MEMRAFT_AGENT"
 
 CONSISTENCIES = ("session", "linearizable", "stale")
+
+SHOWN_CHARACTERS = 60
+"""As much of a text that is refused stands in the message."""
 
 _AGO = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
@@ -37,11 +41,17 @@ def add_connection(parser: argparse.ArgumentParser, namespace: bool = True) -> N
         default=os.environ.get(ENDPOINTS_VARIABLE),
         help=f"addresses of nodes (or {ENDPOINTS_VARIABLE})",
     )
-    where.add_argument(
+    identity = where.add_mutually_exclusive_group()
+    identity.add_argument(
         "--certs",
         metavar="DIR",
         default=os.environ.get(CERTS_VARIABLE),
         help=f"directory with ca.pem, cert.pem and key.pem (or {CERTS_VARIABLE})",
+    )
+    identity.add_argument(
+        "--insecure",
+        action="store_true",
+        help="plain text and no identity, for nodes with tls.enabled = false",
     )
     if not namespace:
         return
@@ -114,10 +124,15 @@ def endpoints_of(arguments: argparse.Namespace) -> list[str]:
     return addresses
 
 
-def certs_of(arguments: argparse.Namespace) -> Path:
-    """The directory of certificates; UsageError where none is given, or it lacks a file."""
+def certs_of(arguments: argparse.Namespace) -> Path | None:
+    """The directory of certificates, None with --insecure; UsageError where neither is given, or a file is
+    missing there."""
+    if arguments.insecure:
+        return None
     if not arguments.certs:
-        raise UsageError(f"say which certificates to use: --certs DIR or {CERTS_VARIABLE}")
+        raise UsageError(
+            f"say which certificates to use: --certs DIR or {CERTS_VARIABLE} (--insecure: nodes without TLS)"
+        )
     certs = Path(arguments.certs)
     for name in ("ca.pem", "cert.pem", "key.pem"):
         if not (certs / name).is_file():
@@ -126,8 +141,12 @@ def certs_of(arguments: argparse.Namespace) -> Path:
 
 
 @contextmanager
-def open_memory(arguments: argparse.Namespace) -> Iterator["Memory"]:
-    """Opens what --path, or --endpoints and --certs say, and tells a person who is waited for."""
+def open_memory(arguments: argparse.Namespace, makes: bool = False) -> Iterator["Memory"]:
+    """Opens what --path, or --endpoints and --certs say, and tells a person who is waited for.
+
+    makes: the directory of --path may be made, because something is about to be stored there; otherwise
+        CliError where it does not exist.
+    """
     from memraft import Memory
 
     if not arguments.namespace:
@@ -135,12 +154,14 @@ def open_memory(arguments: argparse.Namespace) -> Iterator["Memory"]:
     who = given(namespace=arguments.namespace, agent=arguments.agent, timeout_s=arguments.timeout_s)
     with progress(quiet=arguments.json) as shown:
         if arguments.path:
+            if not makes and not Path(arguments.path).is_dir():
+                raise CliError(f"there is no directory {arguments.path}; the first write makes one")
             shown.step(f"opening {arguments.path} …")
             memory = Memory(path=arguments.path, **who)
         else:
             addresses = ",".join(endpoints_of(arguments))
             shown.step(f"waiting for {addresses} …")
-            memory = Memory(addresses, certs=str(certs_of(arguments)), **who)
+            memory = Memory(addresses, certs=certs_of(arguments), insecure=arguments.insecure, **who)
         with memory:
             yield memory
 
@@ -153,9 +174,32 @@ def parse_json_object(text: str, what: str) -> dict[str, Any]:
         raise UsageError(f"{what} must be a JSON object, not {text!r}: {error}") from error
 
 
+def add_value(parser: argparse.ArgumentParser, name: str) -> None:
+    """Adds the argument `name` for a document, and --string."""
+    parser.add_argument(name, help="JSON; other text is stored as a string; - reads standard input")
+    parser.add_argument("--string", action="store_true", help="store the text as it is, be it JSON or not")
+
+
+def value_of(arguments: argparse.Namespace, name: str) -> Any:
+    """The document that `add_value` asked for; UsageError where it begins as JSON and is not."""
+    text = getattr(arguments, name)
+    if text == "-":
+        text = sys.stdin.read()
+    return text if arguments.string else parse_value(text)
+
+
 def parse_value(text: str) -> Any:
-    """A document typed by a person: JSON where it is JSON, otherwise the text itself."""
+    """A document typed by a person: JSON where it is JSON, otherwise the text itself.
+
+    Raises UsageError for text that begins as an object, a list or a string of JSON and is none: it was meant
+    to be one.
+    """
     try:
         return msgspec.json.decode(text.encode())
-    except (msgspec.DecodeError, UnicodeEncodeError):
+    except (msgspec.DecodeError, UnicodeEncodeError) as error:
+        if text.lstrip()[:1] in ("{", "[", '"'):
+            shown = text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
+            raise UsageError(
+                f"{shown!r} begins as JSON and is not: {error} (--string stores it as it is)"
+            ) from error
         return text

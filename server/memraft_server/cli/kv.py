@@ -1,7 +1,6 @@
 """`memraft kv`: documents under keys."""
 
 import argparse
-import sys
 from typing import Any
 
 import msgspec
@@ -10,10 +9,11 @@ from memraft_server.cli.connection import (
     add_connection,
     add_json,
     add_read,
+    add_value,
     given,
     open_memory,
-    parse_value,
     read_options,
+    value_of,
 )
 from memraft_server.cli.errors import CliError
 from memraft_server.cli.output import moment, print_json, table
@@ -30,7 +30,7 @@ def register(commands: Any) -> None:
 
     put = _action(actions, "put", _put, "store a document")
     put.add_argument("key")
-    put.add_argument("value", help="JSON; other text is stored as a string; - reads standard input")
+    add_value(put, "value")
     put.add_argument("--ttl-ms", type=int, metavar="MS", help="milliseconds until it expires")
     put.add_argument(
         "--if-version", type=int, metavar="V", help="only if the key has this version; 0: if it is absent"
@@ -84,10 +84,10 @@ def record_fields(record: Any) -> dict[str, Any]:
 
 
 def _put(arguments: argparse.Namespace) -> int:
-    text = sys.stdin.read() if arguments.value == "-" else arguments.value
+    value = value_of(arguments, "value")
     options = given(ttl_ms=arguments.ttl_ms, if_version=arguments.if_version)
-    with open_memory(arguments) as memory:
-        written = memory.put(arguments.key, parse_value(text), **options)
+    with open_memory(arguments, makes=True) as memory:
+        written = memory.put(arguments.key, value, **options)
     _print_written(arguments, written, f"stored {arguments.key}")
     return 0
 

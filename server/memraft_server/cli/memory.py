@@ -74,7 +74,7 @@ def _remember(arguments: argparse.Namespace) -> int:
         id=arguments.id,
     )
     text = sys.stdin.read().strip() if arguments.text == "-" else arguments.text
-    with open_memory(arguments) as memory:
+    with open_memory(arguments, makes=True) as memory:
         written = memory.remember(text, **options)
     if arguments.json:
         print_json(_fields(written))

@@ -1,4 +1,5 @@
-"""`memraft status`: nodes, shards, leaders, terms and lag. Exit status 1 where a shard has no leader."""
+"""`memraft status`: nodes, shards, leaders, terms and lag. Exit status 1 where a shard has no leader, or a
+node holds another number of shards than the shard map says."""
 
 import argparse
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_json(view)
     else:
         print(render(view))
-    return 1 if view.leaderless else 0
+    return 1 if view.leaderless or view.differing else 0
 
 
 def render(view: "ClusterView") -> str:
@@ -51,6 +52,10 @@ def render(view: "ClusterView") -> str:
     parts = [f"cluster {view.cluster}", nodes, shards]
     if view.leaderless:
         parts.append(f"without a leader: shards {', '.join(map(str, view.leaderless))}")
+    parts += [
+        f"{node.name} holds {node.shards} shards; by the shard map they are {node.shards_due}"
+        for node in view.differing
+    ]
     return "\n\n".join(parts)
 
 

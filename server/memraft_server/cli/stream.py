@@ -1,7 +1,6 @@
 """`memraft stream`: append-only events, chained by their hashes."""
 
 import argparse
-import sys
 from typing import Any
 
 import msgspec
@@ -10,10 +9,11 @@ from memraft_server.cli.connection import (
     add_connection,
     add_json,
     add_read,
+    add_value,
     given,
     open_memory,
-    parse_value,
     read_options,
+    value_of,
 )
 from memraft_server.cli.output import moment, print_json, table
 
@@ -25,7 +25,7 @@ def register(commands: Any) -> None:
 
     append = _action(actions, "append", _append, "append an event")
     append.add_argument("stream")
-    append.add_argument("payload", help="JSON; other text is stored as a string; - reads standard input")
+    add_value(append, "payload")
     append.add_argument("--type", help="what kind of event")
 
     read = _action(actions, "read", _read, "print events in order")
@@ -54,9 +54,9 @@ def _action(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentPa
 
 
 def _append(arguments: argparse.Namespace) -> int:
-    text = sys.stdin.read() if arguments.payload == "-" else arguments.payload
-    with open_memory(arguments) as memory:
-        event = memory.append(arguments.stream, parse_value(text), **given(type=arguments.type))
+    payload = value_of(arguments, "payload")
+    with open_memory(arguments, makes=True) as memory:
+        event = memory.append(arguments.stream, payload, **given(type=arguments.type))
     if arguments.json:
         print_json(_with_hex(event))
     else:
