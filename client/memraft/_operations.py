@@ -17,7 +17,7 @@ from memraft_proto.v1 import (
     vector_pb2,
 )
 
-from . import _wire, errors
+from . import _json, _wire, errors
 from .types import (
     Appended,
     AppendedMany,
@@ -38,7 +38,7 @@ def put(where: Where, key: str, value: Any, ttl_ms: int, if_version: int | None)
         kv_pb2.PutRequest,
         **where,
         key=key,
-        value=_wire.encode_json(value),
+        value=_json.encode(value),
         ttl_ms=ttl_ms,
         if_version=if_version,
     )
@@ -78,7 +78,7 @@ def put_many(
         **where,
         kinds=bytes(len(values)) + b"\x01" * len(deleted) if deleted else b"",
         keys=[*values, *deleted],
-        values=[*(_wire.encode_json(each, "values") for each in values.values()), *(b"" for _ in deleted)],
+        values=[*(_json.encode(each, "values") for each in values.values()), *(b"" for _ in deleted)],
         ttls_ms=[ttl_ms] * len(values) + [0] * len(deleted) if ttl_ms else [],
     )
 
@@ -93,7 +93,7 @@ def append(where: Where, stream: str, payload: Any, type: str) -> stream_pb2.App
         **where,
         stream=stream,
         type=type,
-        payload=_wire.encode_json(payload, "payload"),
+        payload=_json.encode(payload, "payload"),
     )
 
 
@@ -115,9 +115,7 @@ def append_many(
         **where,
         stream=stream,
         types=[type] if isinstance(type, str) else _wire.listed(type, "type", "types"),
-        payloads=[
-            _wire.encode_json(each, "payloads") for each in _wire.listed(payloads, "payloads", "events")
-        ],
+        payloads=[_json.encode(each, "payloads") for each in _wire.listed(payloads, "payloads", "events")],
     )
 
 
@@ -143,7 +141,7 @@ def cas(
         **where,
         name=name,
         expected_version=expected_version,
-        value=b"" if remove else _wire.encode_json(value),
+        value=b"" if remove else _json.encode(value),
         remove=remove,
     )
 
@@ -153,7 +151,7 @@ def cas_done(_request: state_pb2.CompareAndSwapRequest, response: state_pb2.Comp
         swapped=response.swapped,
         version=response.version,
         time_us=response.time_us,
-        current=None if response.swapped else _wire.decode_optional(response.current_value),
+        current=None if response.swapped else _json.decode_optional(response.current_value),
         is_current_omitted=response.current_value_omitted,
     )
 
@@ -191,7 +189,7 @@ def upsert(
         collection=collection,
         id=id,
         vector=_wire.vector_bytes(vector),
-        metadata=_wire.encode_object(metadata, "metadata"),
+        metadata=_json.encode_object(metadata, "metadata"),
         fingerprint=fingerprint,
     )
 
@@ -233,7 +231,7 @@ def _metadatas(metadatas: Sequence[Mapping[str, Any] | None] | None, count: int)
         raise errors.InvalidArgument(
             f"metadatas must have an item for each of {count} ids, not {len(listed)}"
         )
-    return [_wire.encode_object(each, f"metadatas[{i}]") for i, each in enumerate(listed)]
+    return [_json.encode_object(each, f"metadatas[{i}]") for i, each in enumerate(listed)]
 
 
 def upsert_many_done(
@@ -270,7 +268,7 @@ def remember(
         text=text,
         embedding=embedding[0],
         fingerprint=embedding[1],
-        metadata=_wire.encode_object(metadata, "metadata"),
+        metadata=_json.encode_object(metadata, "metadata"),
         about=about,
         kind=kind,
         salience=salience,
@@ -295,7 +293,7 @@ def begin_run(where: Where, run_id: str, inputs: Any) -> run_pb2.BeginRunRequest
         run_pb2.BeginRunRequest,
         **where,
         run_id=run_id,
-        inputs=b"" if inputs is None else _wire.encode_json(inputs, "inputs"),
+        inputs=b"" if inputs is None else _json.encode(inputs, "inputs"),
     )
 
 
@@ -311,7 +309,7 @@ def end_run(where: Where, run_id: str, status: str, outputs: Any) -> run_pb2.End
         **where,
         run_id=run_id,
         status=_wire.run_status_number(status),
-        outputs=b"" if outputs is None else _wire.encode_json(outputs, "outputs"),
+        outputs=b"" if outputs is None else _json.encode(outputs, "outputs"),
     )
 
 

@@ -1,17 +1,16 @@
 """Between Python values and the messages of the contract. Pure; shared by both facades.
 
-The client checks no more than it must to build a message: limits are the server's to know and to name.
+The client checks no more than it must: that arguments make a message, and none that says something else, as
+0 for None, null for NaN or other rows for these. Limits are the server's to know and to name.
 """
 
 import re
 from collections.abc import Callable, Iterable, Mapping, MutableSequence, Sequence
 from datetime import datetime
-from math import isfinite
 from operator import index
 from reprlib import repr as shown
 from typing import Any, TypeVar
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 from google.protobuf.descriptor import FieldDescriptor
@@ -19,6 +18,7 @@ from google.protobuf.message import Message
 
 from memraft_proto.v1 import common_pb2, run_pb2, vector_pb2
 
+from . import _json
 from .errors import InvalidArgument
 from .types import (
     At,
@@ -39,9 +39,6 @@ from .types import (
 
 M = TypeVar("M", bound=Message)
 T = TypeVar("T")
-
-_encode_json: Callable[[Any], bytes] = msgspec.json.Encoder().encode
-decode_json: Callable[[bytes], Any] = msgspec.json.Decoder().decode
 
 _CONSISTENCY = {
     "session": common_pb2.CONSISTENCY_SESSION,
@@ -142,63 +139,6 @@ def listed(values: Any, name: str, of: str) -> list[Any]:
         return list(values)
     except TypeError as error:
         raise InvalidArgument(f"{name} must be a sequence of {of}, not {shown(values)}") from error
-
-
-def encode_json(value: Any, name: str = "value") -> bytes:
-    """Returns the JSON text of a value: what msgspec encodes (dicts, lists, dataclasses, datetimes, ...).
-
-    Raises:
-        InvalidArgument: the value, called `name`, cannot be written as JSON; NaN and the infinities cannot.
-    """
-    try:
-        data = _encode_json(value)
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise InvalidArgument(f"{name} cannot be written as JSON: {error}") from error
-    if b"null" in data:
-        # What msgspec writes for a float that JSON has no word for; looking through every value costs more.
-        _check_finite(value, name)
-    return data
-
-
-def _check_finite(value: Any, name: str) -> None:
-    """Refuses a value with a float in it that is not finite. It has been encoded, so it has an end."""
-    # The hook is for msgspec.Raw alone, which is JSON already.
-    found = msgspec.to_builtins(value, enc_hook=lambda _raw: None)
-    waiting: list[tuple[str, Any]] = [(name, found)]
-    while waiting:
-        path, each = waiting.pop()
-        if isinstance(each, float):
-            if not isfinite(each):
-                raise InvalidArgument(f"{path} is {each}, which JSON cannot say: numbers must be finite")
-        elif isinstance(each, dict):
-            waiting += [(f"{path}[{key!r}]", inner) for key, inner in each.items()]
-        elif isinstance(each, list | tuple | set | frozenset):
-            waiting += [(f"{path}[{i}]", inner) for i, inner in enumerate(each)]
-
-
-def encode_object(value: Mapping[str, Any] | None, name: str) -> bytes:
-    """Returns the JSON text of an object; empty bytes for None and for an empty one.
-
-    Raises:
-        InvalidArgument: the value, called `name`, is no object or cannot be written as JSON.
-    """
-    if value is None:
-        return b""
-    data = encode_json(value, name)
-    if not data.startswith(b"{"):
-        raise InvalidArgument(f"{name} must be an object, such as a dict, not {shown(value)}")
-    return data if len(data) > len(b"{}") else b""
-
-
-def decode_object(data: bytes) -> dict[str, Any]:
-    """Returns the object in JSON text; an empty one for empty bytes."""
-    found: dict[str, Any] = decode_json(data) if data else {}
-    return found
-
-
-def decode_optional(data: bytes) -> Any:
-    """Returns the value in JSON text; None for empty bytes."""
-    return decode_json(data) if data else None
 
 
 def read_context(consistency: Consistency, at: At) -> common_pb2.ReadContext:
@@ -310,7 +250,7 @@ def event(found: Any) -> Event:
         sequence=found.sequence,
         id=found.event_id,
         type=found.type,
-        payload=decode_optional(found.payload),
+        payload=_json.decode_optional(found.payload),
         agent=found.agent,
         run=found.run,
         prev_hash=found.prev_hash,
@@ -323,7 +263,7 @@ def record(key: str, found: Any) -> Record:
     written = found.provenance
     return Record(
         key=key,
-        value=decode_json(found.value),
+        value=_json.decode(found.value),
         version=written.version,
         time_us=written.time_us,
         agent=written.agent,
@@ -342,7 +282,7 @@ def memory_fields(found: Any) -> dict[str, Any]:
         "about": found.about,
         "kind": found.kind,
         "salience": found.salience,
-        "metadata": decode_object(found.metadata),
+        "metadata": _json.decode_object(found.metadata),
         "version": written.version,
         "time_us": written.time_us,
         "agent": written.agent,
@@ -390,8 +330,8 @@ def _run(found: Any, status: Any) -> Run:
         time_us=found.ended_at_us or found.began_at_us,
         began_at_us=found.began_at_us,
         ended_at_us=found.ended_at_us,
-        inputs=decode_optional(found.inputs),
-        outputs=decode_optional(found.outputs),
+        inputs=_json.decode_optional(found.inputs),
+        outputs=_json.decode_optional(found.outputs),
     )
 
 
@@ -409,7 +349,7 @@ def results(response: Any, items: tuple[T, ...]) -> Results[T]:
 
 def listing(response: Any, keys_only: bool) -> Results[Record]:
     """Returns the records of a `ListResponse`."""
-    values = [None] * len(response.keys) if keys_only else map(decode_json, response.values)
+    values = [None] * len(response.keys) if keys_only else map(_json.decode, response.values)
     columns = zip(response.keys, values, response.versions, response.times_us, strict=True)
     items = tuple(
         Record(key=key, value=value, version=version, time_us=time_us)
@@ -423,7 +363,7 @@ def history(key: str, response: Any) -> Results[KeyVersion]:
     items = tuple(
         KeyVersion(
             key=key,
-            value=None if each.deleted else decode_json(each.value),
+            value=None if each.deleted else _json.decode(each.value),
             deleted=each.deleted,
             version=each.provenance.version,
             time_us=each.provenance.time_us,
@@ -443,7 +383,7 @@ def documents(keys: Sequence[str], response: Any) -> Documents:
     columns = zip(keys, response.kinds, response.values, response.versions, strict=True)
     for key, kind, value, version in columns:
         if kind:
-            values[key] = decode_json(value)
+            values[key] = _json.decode(value)
             versions[key] = version
     stamp = response.stamp
     return Documents(
@@ -464,7 +404,7 @@ def nearest(found: Nearest) -> Results[Match]:
     ids, scores, metadatas, versions, log_index, time_us = found
     items = tuple(
         [
-            Match(id=id, score=score, metadata=decode_json(metadata) if metadata else {}, version=version)
+            Match(id=id, score=score, metadata=_json.decode(metadata) if metadata else {}, version=version)
             for id, score, metadata, version in zip(ids, scores, metadatas, versions, strict=True)
         ]
     )
@@ -475,6 +415,6 @@ def matches(response: Any) -> tuple[Match, ...]:
     """Returns the matches of a `SearchVectorsResponse`."""
     columns = zip(response.ids, response.scores, response.metadatas, response.versions, strict=True)
     return tuple(
-        Match(id=id, score=score, metadata=decode_object(metadata), version=version)
+        Match(id=id, score=score, metadata=_json.decode_object(metadata), version=version)
         for id, score, metadata, version in columns
     )

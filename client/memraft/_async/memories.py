@@ -5,8 +5,8 @@ from typing import Any
 
 from memraft_proto.v1 import memory_pb2
 
+from .. import _json, _wire
 from .. import _operations as operations
-from .. import _wire
 from ..errors import InvalidArgument
 from ..types import At, Consistency, Deleted, Hit, MemoryItem, Results, Written
 from .base import METHOD, AsyncCalls
@@ -94,7 +94,7 @@ class AsyncMemoryCalls(AsyncCalls):
             k=_wire.at_least_one(k, "k"),
             about=about,
             kind=kind,
-            filter=_wire.encode_object(filter, "filter"),
+            filter=_json.encode_object(filter, "filter"),
         )
         response: memory_pb2.RecallResponse = await self._link.read(_RECALL, request)
         has_direction = embedding is not None or bool(data.strip(b"\0"))

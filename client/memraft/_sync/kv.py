@@ -7,8 +7,8 @@ from typing import Any
 
 from memraft_proto.v1 import kv_pb2
 
+from .. import _json, _wire
 from .. import _operations as operations
-from .. import _wire
 from ..types import At, Consistency, Deleted, Documents, KeyVersion, Record, Results, Written, WrittenMany
 from .base import METHOD, Calls
 
@@ -56,10 +56,10 @@ class KvCalls(Calls):
             except TypeError:  # A key that cannot be one: the message says so.
                 head = None
             if head is not None:
-                return _wire.decode_json(head)
+                return _json.decode(head)
         request = _wire.build(kv_pb2.GetRequest, **self._from(at, consistency), key=key)
         response: kv_pb2.GetResponse = self._link.read(_GET, request)
-        return _wire.decode_json(response.value) if response.found else default
+        return _json.decode(response.value) if response.found else default
 
     def record(self, key: str, *, at: At = None, consistency: Consistency | None = None) -> Record | None:
         """Reads a document with its version, its time and who wrote it; None where there is none.

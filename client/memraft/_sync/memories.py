@@ -7,8 +7,8 @@ from typing import Any
 
 from memraft_proto.v1 import memory_pb2
 
+from .. import _json, _wire
 from .. import _operations as operations
-from .. import _wire
 from ..errors import InvalidArgument
 from ..types import At, Consistency, Deleted, Hit, MemoryItem, Results, Written
 from .base import METHOD, Calls
@@ -96,7 +96,7 @@ class MemoryCalls(Calls):
             k=_wire.at_least_one(k, "k"),
             about=about,
             kind=kind,
-            filter=_wire.encode_object(filter, "filter"),
+            filter=_json.encode_object(filter, "filter"),
         )
         response: memory_pb2.RecallResponse = self._link.read(_RECALL, request)
         has_direction = embedding is not None or bool(data.strip(b"\0"))

@@ -7,8 +7,8 @@ from typing import Any
 
 from memraft_proto.v1 import vector_pb2
 
+from .. import _json, _wire
 from .. import _operations as operations
-from .. import _wire
 from ..types import (
     At,
     Collection,
@@ -164,7 +164,7 @@ class VectorCalls(Calls):
             collection=collection,
             vector=_wire.vector_bytes(vector),
             k=k,
-            filter=_wire.encode_object(filter, "filter"),
+            filter=_json.encode_object(filter, "filter"),
             fingerprint=fingerprint,
         )
         response: vector_pb2.SearchVectorsResponse = self._link.read(_SEARCH, request)

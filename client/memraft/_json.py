@@ -1,0 +1,89 @@
+"""Between Python values and JSON text."""
+
+from collections.abc import Callable, Mapping
+from math import isfinite
+from reprlib import repr as shown
+from typing import Any
+
+import msgspec
+
+from .errors import InvalidArgument
+
+_encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
+decode: Callable[[bytes], Any] = msgspec.json.Decoder().decode
+"""Returns the value in JSON text."""
+
+
+def encode(value: Any, name: str = "value") -> bytes:
+    """Returns the JSON text of a value: what msgspec encodes (dicts, lists, dataclasses, datetimes, ...).
+
+    Raises:
+        InvalidArgument: the value, called `name`, cannot be written as JSON; NaN and the infinities cannot.
+    """
+    try:
+        data = _encode(value)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise InvalidArgument(f"{name} cannot be written as JSON: {error}") from error
+    # msgspec writes null for a float that JSON has no word for. Looking through every value costs more.
+    if b"null" in data and not _is_finite(value):
+        # The hook is for msgspec.Raw alone, which is JSON already.
+        plain = msgspec.to_builtins(value, enc_hook=lambda _raw: None)
+        if not _is_finite(plain):
+            _refuse_non_finite(plain, name)
+    return data
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether there are only plain values in `value`, and no float that is not finite."""
+    waiting = [value]
+    for each in waiting:  # It grows meanwhile.
+        kind = type(each)
+        if kind is dict:
+            waiting += each.values()
+        elif kind is list or kind is tuple:
+            waiting += each
+        elif kind is float:
+            if not isfinite(each):
+                return False
+        elif not (kind is str or kind is int or each is None or kind is bool):
+            return False
+    return True
+
+
+def _refuse_non_finite(value: Any, name: str) -> None:
+    """Names the first float in a value of builtin types that is not finite, if there is one."""
+    waiting: list[tuple[str, Any]] = [(name, value)]
+    while waiting:
+        path, each = waiting.pop()
+        if isinstance(each, float):
+            if not isfinite(each):
+                raise InvalidArgument(f"{path} is {each}, which JSON cannot say: numbers must be finite")
+        elif isinstance(each, dict):
+            waiting += [(f"{path}[{key!r}]", inner) for key, inner in each.items()]
+        elif isinstance(each, list | tuple | set | frozenset):
+            waiting += [(f"{path}[{i}]", inner) for i, inner in enumerate(each)]
+
+
+def encode_object(value: Mapping[str, Any] | None, name: str) -> bytes:
+    """Returns the JSON text of an object; empty bytes for None and for an empty one.
+
+    Raises:
+        InvalidArgument: the value, called `name`, is no object or cannot be written as JSON.
+    """
+    if value is None:
+        return b""
+    data = encode(value, name)
+    if not data.startswith(b"{"):
+        raise InvalidArgument(f"{name} must be an object, such as a dict, not {shown(value)}")
+    return data if len(data) > len(b"{}") else b""
+
+
+def decode_object(data: bytes) -> dict[str, Any]:
+    """Returns the object in JSON text; an empty one for empty bytes."""
+    found: dict[str, Any] = decode(data) if data else {}
+    return found
+
+
+def decode_optional(data: bytes) -> Any:
+    """Returns the value in JSON text; None for empty bytes."""
+    return decode(data) if data else None
