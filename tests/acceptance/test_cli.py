@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from memraft_server.cli.devcluster import DevCluster
+
 COMMAND = [sys.executable, "-m", "memraft_server.cli"]
 PATIENCE_S = 60.0
 
@@ -205,7 +207,8 @@ def test_a_cluster_is_resumed_with_its_data_after_a_node_died(tmp_path: Path) ->
     os.kill(pids[2], signal.SIGKILL)
     _, complaints = first.process.communicate(timeout=PATIENCE_S)
     assert first.process.returncode == 1
-    assert "node n3 ended by itself" in complaints
+    log = tmp_path / "cluster" / "nodes" / "n3" / "node.log"
+    assert complaints == f"memraft: node n3 ended by itself, killed by SIGKILL; its log: {log}\n"
     assert not any(map(alive, pids)), "the other nodes end with it"
 
     second = Up("--dir", directory)
@@ -213,6 +216,10 @@ def test_a_cluster_is_resumed_with_its_data_after_a_node_died(tmp_path: Path) ->
         assert second.facts["endpoints"] == first.facts["endpoints"]
         assert second.facts["shards"] == 2
         assert second.run("kv", "get", "kept").stdout == '"over the restart"\n'
+        third = memraft("up", "--dir", directory)
+        assert third.returncode == 1
+        assert f"is already running, started by process {second.process.pid}" in third.stderr
+        assert third.stderr.count("\n") == 1
     finally:
         status, complaints = second.end()
     assert (status, complaints) == (0, "")
@@ -225,6 +232,67 @@ def test_nodes_do_not_outlive_the_command_that_started_them(tmp_path: Path) -> N
     running.process.communicate()
     pid = running.facts["nodes"][0]["pid"]
     eventually(lambda: not alive(pid), "the node ends")
+
+
+def test_a_cluster_is_not_resumed_with_other_numbers_than_it_was_made_with(tmp_path: Path) -> None:
+    directory = tmp_path / "cluster"
+    DevCluster.open(directory, nodes=3, shards=2)
+    for option, asked, has in (("--nodes", "5", "3"), ("--shards", "7", "2"), ("--port-base", "1024", "")):
+        done = memraft("up", "--dir", str(directory), option, asked)
+        assert done.returncode == 1
+        assert f"{option} {asked}: the cluster in {directory} was made with {has}" in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_a_node_that_cannot_start_says_why_in_one_line(tmp_path: Path) -> None:
+    """Its log holds JSON; what the person sees are the exit status, the last error and where the log is."""
+    directory = tmp_path / "cluster"
+    DevCluster.open(directory, nodes=1)
+    certificate = directory / "certs" / "nodes" / "n1" / "cert.pem"
+    certificate.write_text("nothing")
+    up = memraft("up", "--dir", str(directory))
+    home = directory / "nodes" / "n1"
+    why = f"the node cannot start: certificate {certificate} is not a PEM certificate"
+    assert up.returncode == 1
+    log = home / "node.log"
+    assert (
+        up.stderr == f"memraft: node n1 ended by itself, exit status 1; last error: {why}; its log: {log}\n"
+    )
+
+    served = memraft("serve", "--config", str(home / "node.toml"))
+    assert served.returncode == 1
+    plain, structured = served.stderr.splitlines()
+    assert plain == f"memraft: {why}"
+    assert json.loads(structured)["level"] == "critical"
+
+
+def test_nodes_without_tls_are_reached_by_saying_so(tmp_path: Path) -> None:
+    with DevCluster.open(tmp_path / "cluster", nodes=1, shards=2) as cluster:
+        config = tmp_path / "cluster" / "nodes" / "n1" / "node.toml"
+        config.write_text(config.read_text().partition("[tls]")[0] + "[tls]\nenabled = false\n")
+        cluster.start()
+        where = ("--endpoints", cluster.endpoints, "--namespace", "acme/plain")
+        agent = ("--certs", str(cluster.agent_certs("acme", "support")))
+        assert memraft("kv", "put", "k", "[1]", "--insecure", *where).returncode == 0
+        got = memraft("kv", "get", "k", "--insecure", *where, env={"MEMRAFT_CERTS": agent[1]})
+        assert (got.stdout, got.stderr) == ("[1]\n", "")
+        status = memraft("status", "--json", "--insecure", "--endpoints", cluster.endpoints)
+        assert [shard["leader"] for shard in json.loads(status.stdout)["shards"]] == ["n1", "n1"]
+        assert memraft("kv", "get", "k", "--insecure", *agent, *where).returncode == 2
+        for command in (
+            ("kv", "get", "k", *where, *agent),
+            ("status", "--endpoints", cluster.endpoints, "--certs", str(cluster.operator_certs)),
+        ):
+            done = memraft(*command)
+            assert done.returncode == 1
+            assert "the port does not speak TLS" in done.stderr
+            assert done.stderr.count("\n") == 1
+
+
+def test_a_cluster_that_is_not_there_is_told_in_one_line_without_grpcs_own() -> None:
+    done = memraft("status", "--insecure", "--endpoints", "127.0.0.1:1")
+    assert done.returncode == 1
+    assert done.stderr == "memraft: no node answers: 127.0.0.1:1: connection refused\n"
 
 
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:
@@ -246,6 +314,16 @@ def test_a_directory_of_something_else_is_left_alone(tmp_path: Path) -> None:
 
 def test_an_embedded_directory_is_served_without_nodes(tmp_path: Path) -> None:
     where = ("--path", str(tmp_path / "memory"), "--namespace", "acme/notes")
+    for reading in (
+        ("kv", "get", "k"),
+        ("kv", "delete", "k"),
+        ("stream", "read", "s"),
+        ("memory", "recall", "kettle"),
+    ):
+        missing = memraft(*reading, *where)
+        assert missing.returncode == 1
+        assert f"there is no directory {tmp_path / 'memory'}" in missing.stderr
+        assert list(tmp_path.iterdir()) == [], "to read makes nothing"
     assert memraft("kv", "put", "k", "17", *where).returncode == 0
     assert memraft("kv", "get", "k", *where).stdout == "17\n"
     assert memraft("memory", "remember", "the kettle is blue", *where).returncode == 0
@@ -265,3 +343,11 @@ def test_certificates_are_made_and_never_overwritten(tmp_path: Path) -> None:
     again = memraft("certs", "issue", "--dir", ca, "--agent", "acme/support", "--out", out)
     assert again.returncode == 1
     assert "exists already" in again.stderr
+    issue = ("certs", "issue", "--dir", ca, "--out", str(tmp_path / "no"))
+    never = memraft(*issue, "--agent", "acme/support", "--days", "0")
+    assert never.stderr == "memraft: days = 0 is not between 1 and 36500\n"
+    for name in ("acme/../s", "../s", "acme/.hidden", "acme/a//b", "a:b/s", f"{'a' * 64}/s"):
+        refused = memraft(*issue, "--agent", name)
+        assert refused.returncode in (1, 2), name
+        assert "cannot stand in a certificate" in refused.stderr
+    assert not (tmp_path / "no").exists()

@@ -219,7 +219,7 @@ class DevCluster:
     def _last_words(self, name: str) -> str:
         path = self._home(name) / "node.log"
         error = last_error(path, self._log_begins.get(name, 0))
-        return f": {error}; its log: {path}" if error else f"; its log: {path}"
+        return f"; last error: {error}; its log: {path}" if error else f"; its log: {path}"
 
     def is_running(self, name: str) -> bool:
         """Whether this object started the node and its process lives."""

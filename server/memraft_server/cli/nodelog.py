@@ -19,8 +19,9 @@ def last_error(path: Path, begin: int = 0) -> str:
     try:
         with path.open("rb") as log:
             end = log.seek(0, 2)
-            log.seek(max(begin, end - TAIL_BYTES))
-            lines = log.read().decode("utf-8", "replace").splitlines()
+            is_cut = end - TAIL_BYTES > begin
+            log.seek(end - TAIL_BYTES if is_cut else begin)
+            lines = log.read().decode("utf-8", "replace").splitlines()[is_cut:]
     except OSError:
         return ""
     for line in reversed(lines):

@@ -64,3 +64,13 @@ def test_a_node_that_does_not_answer_is_shown_as_such() -> None:
     assert "n3    host:7003  unreachable (connection refused)" in text
     assert "NONE" in text
     assert text.endswith("without a leader: shards 1")
+
+
+def test_a_node_with_another_number_of_shards_than_the_map_is_named() -> None:
+    """Such as one whose node.toml says another number."""
+    leads = replica(0, LEADER, 5, 40, 40), replica(1, LEADER, 7, 9, 9)
+    answers = {1: node(*leads), 2: node(replica(0, FOLLOWER, 5, 40, 40))}
+    seen = assemble(MAP, answers, {3: "connection refused"})
+    assert [each.name for each in seen.differing] == ["n2"]
+    assert render(seen).endswith("n2 holds 1 shards; by the shard map they are 2")
+    assert view().differing == []

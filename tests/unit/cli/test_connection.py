@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from memraft_server.cli.connection import parse_at, parse_json_object, parse_value
+from memraft_server.cli.connection import add_value, parse_at, parse_json_object, parse_value, value_of
 from memraft_server.cli.errors import UsageError
 
 
@@ -38,6 +38,19 @@ def test_what_a_person_types_is_json_where_it_is_json_and_text_otherwise() -> No
     assert parse_value('{"a": 1}') == {"a": 1}
     assert parse_value("17") == 17
     assert parse_value("hello world") == "hello world"
+    assert parse_value("it's {braced}") == "it's {braced}"
+
+
+@pytest.mark.parametrize("text", ["{", " [1, 2", '"quoted', "{'a': 1}", "{" + "x" * 500])
+def test_what_begins_as_json_and_is_not_is_refused_and_stored_only_with_string(text: str) -> None:
+    with pytest.raises(UsageError, match="begins as JSON and is not") as refused:
+        parse_value(text)
+    assert len(str(refused.value)) < 250
+    parser = argparse.ArgumentParser()
+    add_value(parser, "value")
+    assert value_of(parser.parse_args([text, "--string"]), "value") == text
+    assert value_of(parser.parse_args(["[1]", "--string"]), "value") == "[1]"
+    assert value_of(parser.parse_args(["[1]"]), "value") == [1]
 
 
 def test_a_filter_must_be_an_object() -> None:
