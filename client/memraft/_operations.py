@@ -79,7 +79,7 @@ def put_many(
         kinds=bytes(len(values)) + b"\x01" * len(deleted) if deleted else b"",
         keys=[*values, *deleted],
         values=[*(_json.encode(each, "values") for each in values.values()), *(b"" for _ in deleted)],
-        ttls_ms=[ttl_ms] * len(values) + [0] * len(deleted) if ttl_ms else [],
+        ttls_ms=[] if ttl_ms in (0, None) else [ttl_ms] * len(values) + [0] * len(deleted),
     )
 
 

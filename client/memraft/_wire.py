@@ -225,6 +225,8 @@ def matrix_bytes(vectors: Any, name: str, rows: int | None) -> tuple[bytes, int]
     if array.ndim != (1 if rows is None else 2):
         wanted = "one row of numbers" if rows is None else "rows of numbers, all of one length"
         raise InvalidArgument(f"{name} must be {wanted}, not an array of shape {array.shape}")
+    if not array.shape[-1]:
+        raise InvalidArgument(f"{name} must have one number at least in each row, not shape {array.shape}")
     if rows is not None and array.shape[0] != rows:
         raise InvalidArgument(
             f"{name} must have a row for each of {rows} ids, shape ({rows}, dimension), not {array.shape}"

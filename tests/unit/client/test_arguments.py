@@ -205,6 +205,8 @@ def test_nothing_is_no_value(m: Memory, says: str, call: Callable[[Memory], obje
         ("type must be a sequence", lambda m: m.append_many("s", [1], type=5)),
         (r"ttl_ms must be an integer from 0 to .*, not -5$", lambda m: m.put("a", 1, ttl_ms=-5)),
         (r"ttl_ms\[0\] must be an integer from 0", lambda m: m.put_many({"a": 1}, ttl_ms=-5)),
+        (r"ttl_ms\[0\] must be an integer from 0", lambda m: m.put_many({"a": 1}, ttl_ms="")),
+        ("embedding must have one number at least", lambda m: m.remember("tea", embedding=[])),
         (r"if_version must be an integer from 0 to 2\*\*64-1", lambda m: m.put("a", 1, if_version=-5)),
         ("from_sequence must be an integer from 0", lambda m: m.events("s", from_sequence=-5)),
         ("dimension must be an integer from 0", lambda m: m.create_collection("d", -5)),
