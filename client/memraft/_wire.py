@@ -81,8 +81,8 @@ _KINDS = {
     FieldDescriptor.CPPTYPE_DOUBLE: "a number",
     FieldDescriptor.CPPTYPE_BOOL: "a bool",
 }
-_ARGUMENT = {"ttls_ms": "ttl_ms"}
-"""Field -> argument, where their names differ."""
+_REPEATED = {"ttls_ms": "ttl_ms"}
+"""Column -> the argument that it repeats for every item."""
 
 
 def _fault(message: Callable[..., Message], fields: Mapping[str, Any]) -> str:
@@ -92,14 +92,13 @@ def _fault(message: Callable[..., Message], fields: Mapping[str, Any]) -> str:
             continue
         empty = message()
         wanted = _KINDS.get(empty.DESCRIPTOR.fields_by_name[name].cpp_type, "of another type")
-        argument = _ARGUMENT.get(name, name)
         if not isinstance(getattr(empty, name), MutableSequence):
-            return f"{argument} must be {wanted}, not {shown(value)}"
+            return f"{name} must be {wanted}, not {shown(value)}"
         if not isinstance(value, Sequence):
-            return f"{argument} must be a sequence, not {shown(value)}"
+            return f"{name} must be a sequence, not {shown(value)}"
         for i, each in enumerate(value):
             if not _fits(message, name, [each]):
-                return f"{argument}[{i}] must be {wanted}, not {shown(each)}"
+                return f"{_REPEATED.get(name, f'{name}[{i}]')} must be {wanted}, not {shown(each)}"
     return ""
 
 
