@@ -11,6 +11,7 @@ import grpc.aio
 
 from .._coalesce import Flight
 from .._embedder import Embedder
+from ..errors import ConfigurationError
 
 R = TypeVar("R")
 
@@ -29,6 +30,23 @@ monotonic = time.monotonic
 
 INTERRUPTED = (asyncio.CancelledError, grpc.aio.UsageError)
 """What a call under way raises when its channel is closed."""
+
+
+class Home:
+    """The event loop that a client of a cluster belongs to, for its channels do: that of its first call."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def check(self) -> None:
+        """Raises ConfigurationError in any other."""
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise ConfigurationError(
+                "this memory belongs to the event loop of its first call: open one in each asyncio.run()"
+            )
 
 
 def is_cancelled() -> bool:

@@ -21,6 +21,7 @@ from .io import (
     INTERRUPTED,
     Call,
     Channel,
+    Home,
     Lock,
     Slots,
     acquire,
@@ -80,6 +81,7 @@ class AsyncRemoteLink:
         self._slots = Slots(CALLS_MAX)
         self._lanes = AsyncLanes(self._send, cluster.timeout_s)
         self._is_closed = False
+        self._home = Home()
 
     async def write(self, method: Method, request: Any) -> Any:
         """Sends a write until it is answered. Raises MemraftError; OutcomeUnknown where it may be applied."""
@@ -186,6 +188,7 @@ class AsyncRemoteLink:
     # -- the map ---------------------------------------------------------------------------------------
 
     async def _shard(self, namespace: str, deadline_s: float) -> int:
+        self._home.check()
         if self._is_closed:
             raise errors.ClosedError("this memory is closed")
         if not namespace:

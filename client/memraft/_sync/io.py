@@ -31,6 +31,13 @@ INTERRUPTED = (ValueError,)
 """What a call raises when its channel is closed."""
 
 
+class Home:
+    """Threads are at home wherever they are."""
+
+    def check(self) -> None:
+        """Nothing to check."""
+
+
 def is_cancelled() -> bool:
     """Threads are not cancelled."""
     return False

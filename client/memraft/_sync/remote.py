@@ -23,6 +23,7 @@ from .io import (
     INTERRUPTED,
     Call,
     Channel,
+    Home,
     Lock,
     Slots,
     acquire,
@@ -82,6 +83,7 @@ class RemoteLink:
         self._slots = Slots(CALLS_MAX)
         self._lanes = Lanes(self._send, cluster.timeout_s)
         self._is_closed = False
+        self._home = Home()
 
     def write(self, method: Method, request: Any) -> Any:
         """Sends a write until it is answered. Raises MemraftError; OutcomeUnknown where it may be applied."""
@@ -188,6 +190,7 @@ class RemoteLink:
     # -- the map ---------------------------------------------------------------------------------------
 
     def _shard(self, namespace: str, deadline_s: float) -> int:
+        self._home.check()
         if self._is_closed:
             raise errors.ClosedError("this memory is closed")
         if not namespace:

@@ -7,7 +7,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from memraft import AsyncMemory, ClosedError, InvalidArgument, Memory, QuotaExceeded, Unavailable
+from memraft import (
+    AsyncMemory,
+    ClosedError,
+    ConfigurationError,
+    InvalidArgument,
+    Memory,
+    QuotaExceeded,
+    Unavailable,
+)
 from memraft._async.remote import AsyncRemoteLink
 from memraft_server.cli.devcluster import DevCluster
 from tests.acceptance.nodes import Nodes, run
@@ -168,6 +176,16 @@ def test_a_cancelled_call_leaves_the_session_in_order(tmp_path: object) -> None:
             assert all(each.floor == each.next for each in link._router._sessions.values())
 
     run(Nodes(tmp_path), script)  # type: ignore[arg-type]
+
+
+def test_a_memory_belongs_to_one_event_loop(cluster: DevCluster) -> None:
+    certs = cluster.agent_certs("acme", "support")
+    memory = AsyncMemory(cluster.endpoints, certs=certs, namespace="acme/x", timeout_s=WAIT_S)
+    asyncio.run(memory.put("k", 1))
+    for call in (memory.get, memory.delete):
+        with pytest.raises(ConfigurationError, match="event loop of its first call"):
+            asyncio.run(call("k"))
+    asyncio.run(memory.close())
 
 
 def test_a_cluster_wants_a_namespace(tmp_path: object) -> None:
