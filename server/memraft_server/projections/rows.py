@@ -75,6 +75,9 @@ HOPED_SHARE = 0.25
 
 SHARE_MIN = 1e-3
 
+FEW_ROWS = 32
+"""Up to so many rows a column is read one by one."""
+
 Passes = Callable[[Rows], NDArray[np.bool_]]
 
 
@@ -190,7 +193,11 @@ class RowStore:
 
     def versions(self, rows: list[int]) -> list[int]:
         """Returns the versions at which these rows were born."""
-        return self._born[rows].tolist() if rows else []
+        if len(rows) > FEW_ROWS:
+            born: list[int] = self._born[rows].tolist()
+            return born
+        item = self._born.item  # making an index array of a short list takes longer than this
+        return [item(row) for row in rows]
 
     def alive(self, rows: Rows, ceiling: int | None) -> NDArray[np.bool_]:
         """Says of each row whether it lives now (None), or lived as of version `ceiling`."""
