@@ -15,11 +15,14 @@ from memraft_server.machine import Command
 from memraft_server.shard import Outcome, Shard
 
 _FIELDS = batch_pb2.Operation.DESCRIPTOR.fields_by_name
+KIND_OF_FIELD = {name: field.number for name, field in _FIELDS.items()}
 MULTI_PUT = _FIELDS["multi_put"].number
 APPEND_MANY = _FIELDS["append_many"].number
 UPSERT_VECTOR = _FIELDS["upsert_vector"].number
 UPSERT_MANY = _FIELDS["upsert_many"].number
 REMEMBER = _FIELDS["remember"].number
+WEIGHED = frozenset((MULTI_PUT, APPEND_MANY, UPSERT_VECTOR, UPSERT_MANY, REMEMBER))
+"""Kinds that may count as more than one operation, or as vectors."""
 FREEING = frozenset(_FIELDS[name].number for name in ("delete", "delete_vector", "forget", "end_run"))
 """Kinds that a tenant over its quota of bytes may still use, within a reserve: to tidy up and to finish."""
 
@@ -75,11 +78,14 @@ def cost_of(kind: int, request: Any, size_bytes: int) -> Cost:
         name = operation.WhichOneof("operation")
         if name is None:
             continue
-        inner_kind = _FIELDS[name].number
+        inner_kind = KIND_OF_FIELD[name]
+        is_freeing = is_freeing and inner_kind in FREEING
+        if inner_kind not in WEIGHED:
+            operations += 1
+            continue
         inner: Message = getattr(operation, name)
         operations += _operations(inner_kind, inner)
         vectors += _vectors(inner_kind, inner)
-        is_freeing = is_freeing and inner_kind in FREEING
     if is_freeing:
         return Cost(operations, size_bytes + FREEING_BYTES, is_freeing=True)
     return Cost(operations, size_bytes, vectors)
