@@ -53,7 +53,7 @@ class Scale(msgspec.Struct, frozen=True):
 
 FULL = Scale(
     callers=(1, 64, 256),
-    batch_callers=16,
+    batch_callers=64,
     warm_up_s=1.5,
     round_s=2.5,
     rounds=3,
