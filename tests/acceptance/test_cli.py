@@ -298,9 +298,9 @@ def test_a_cluster_that_is_not_there_is_told_in_one_line_without_grpcs_own() -> 
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = memraft("up", "--dir", str(tmp_path / "c"), "--nodes", "1", "--port-base", str(port - 1))
+        done = memraft("up", "--dir", str(tmp_path / "c"), "--nodes", "1", "--port-base", str(port))
     assert done.returncode == 1
-    assert f"port {port} (n1, for peers) on 127.0.0.1 is in use" in done.stderr
+    assert f"port {port} (n1, for clients) on 127.0.0.1 is in use" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
