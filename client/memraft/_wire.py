@@ -4,7 +4,6 @@ The client checks no more than it must: that arguments make a message, and none 
 0 for None, null for NaN or other rows for these. Limits are the server's to know and to name.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping, MutableSequence, Sequence
 from datetime import datetime
 from operator import index
@@ -16,6 +15,7 @@ import numpy.typing as npt
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
+from memraft_proto.names import is_namespace_segment
 from memraft_proto.v1 import common_pb2, run_pb2, vector_pb2
 
 from . import _json
@@ -173,9 +173,6 @@ def _named(value: Any, numbers: Mapping[str, T], name: str) -> T:
     return found
 
 
-_SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-
-
 def namespace(name: Any) -> str:
     """Returns a namespace that has the syntax of one; how long it may be is the server's to know.
 
@@ -185,7 +182,7 @@ def namespace(name: Any) -> str:
     if not isinstance(name, str):
         raise InvalidArgument(f"namespace must be a str such as 'acme/support', not {shown(name)}")
     for segment in name.split("/"):
-        if not _SEGMENT.fullmatch(segment):
+        if not is_namespace_segment(segment):
             raise InvalidArgument(
                 f"namespace {shown(name)}: segment {shown(segment)} must be 1 to 63 letters, digits, '.', "
                 "'_' or '-', the first a letter or digit"

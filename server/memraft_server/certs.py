@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from memraft_proto.names import is_namespace_segment
 from memraft_server.admission.identity import AGENT_BYTES_MAX, SPIFFE_URI, TRUST_DOMAIN
 
 CA_CERT, CA_KEY = "ca.pem", "ca-key.pem"
@@ -31,8 +32,6 @@ LEAF_DAYS = 365
 BACKDATED = timedelta(minutes=5)
 """Validity begins a little early, because clocks of machines differ."""
 
-_TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-"""As the first segment of a namespace, which is what a tenant is."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~:@-]*")
 """A name that is issued, or a part of one: what identities are made of, but never ``..`` or ``-x``, because
 names become directories and arguments."""
@@ -93,7 +92,7 @@ def issue_agent(ca: Path, out: Path, tenant: str, agent: str, *, days: int = LEA
     """Issues an agent's certificate. ``agent`` may be a path, such as ``support/worker-3``; otherwise as
     :func:`issue_node`."""
     path = f"tenant/{tenant}/agent/{agent}"
-    if not _TENANT.fullmatch(tenant):
+    if not is_namespace_segment(tenant):
         raise CertsError(
             f"{path!r} cannot stand in a certificate: tenant {tenant!r} is not 1 to 63 of A-Z a-z 0-9 . _ -, "
             "the first a letter or digit"

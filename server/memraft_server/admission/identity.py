@@ -14,16 +14,16 @@ from enum import Enum
 
 import msgspec
 
+from memraft_proto.names import AGENT_PART
 from memraft_proto.sharding import tenant_of
 from memraft_server.machine import Refused
 
 TRUST_DOMAIN = r"[a-z0-9._-]{1,255}"
-SEGMENT = r"[A-Za-z0-9._~:@-]{1,128}"
 AGENT_BYTES_MAX = 255
 SPIFFE_URI = re.compile(
     rf"spiffe://(?P<domain>{TRUST_DOMAIN})/"
-    rf"(?:tenant/(?P<tenant>{SEGMENT})/agent/(?P<agent>{SEGMENT}(?:/{SEGMENT})*)"
-    rf"|operator/(?P<operator>{SEGMENT})|node/(?P<node>[A-Za-z0-9._-]{{1,64}}))"
+    rf"(?:tenant/(?P<tenant>{AGENT_PART})/agent/(?P<agent>{AGENT_PART}(?:/{AGENT_PART})*)"
+    rf"|operator/(?P<operator>{AGENT_PART})|node/(?P<node>[A-Za-z0-9._-]{{1,64}}))"
 )
 
 

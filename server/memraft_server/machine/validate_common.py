@@ -7,12 +7,11 @@ from functools import lru_cache
 
 import msgspec
 
+from memraft_proto.names import is_agent, is_namespace_segment
 from memraft_proto.v1.common_pb2 import WriteContext
 from memraft_server.machine.limits import Limits
 from memraft_server.machine.refused import invalid
 
-_SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-_AGENT = re.compile(r"[A-Za-z0-9._~:@-]{1,128}(?:/[A-Za-z0-9._~:@-]{1,128})*")  # As a certificate names one.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _SHOWN_CHARACTERS = 60
 _CLIENT_ID_BYTES = 16
@@ -33,7 +32,7 @@ def _namespace_fault(namespace: str, segments_max: int) -> str:
     if len(segments) > segments_max:
         return f"namespace: {len(segments)} segments, at most {segments_max}"
     for segment in segments:
-        if not _SEGMENT.fullmatch(segment):
+        if not is_namespace_segment(segment):
             return (
                 f"namespace: segment {shown(segment)} of {shown(namespace)}: 1 to 63 letters, digits, "
                 "'.', '_' or '-', the first a letter or digit"
@@ -43,7 +42,7 @@ def _namespace_fault(namespace: str, segments_max: int) -> str:
 
 @lru_cache(maxsize=16_384)
 def _is_agent(agent: str) -> bool:
-    return _AGENT.fullmatch(agent) is not None
+    return is_agent(agent) is not None
 
 
 def check_namespace(namespace: str, limits: Limits) -> None:
