@@ -21,8 +21,10 @@ from .layout import Layout
 from .raft import Message
 
 PROTOCOL_VERSION = 1
-ENTRY_OVERHEAD_BYTES = 24
-MESSAGE_OVERHEAD_BYTES = 64
+ENTRY_OVERHEAD_BYTES = 25
+MESSAGE_OVERHEAD_BYTES = 96
+SNAPSHOT_LABEL_BYTES = 32
+MEMBER_BYTES = 9
 
 GroupMessage = tuple[int, Message]
 
@@ -46,7 +48,11 @@ _hello_decoder = msgspec.msgpack.Decoder(Hello)
 
 def message_bytes(message: Message) -> int:
     """About how many bytes a message takes in a frame; never too few."""
-    size = MESSAGE_OVERHEAD_BYTES
+    size = MESSAGE_OVERHEAD_BYTES + len(message.data)
+    label = message.snapshot
+    if label is not None:
+        members = len(label.membership.voters) + len(label.membership.learners)
+        size += SNAPSHOT_LABEL_BYTES + members * MEMBER_BYTES
     for entry in message.entries:
         size += len(entry.data) + ENTRY_OVERHEAD_BYTES
     return size

@@ -337,7 +337,7 @@ class Group:
 
     def _apply(self, entry: raft.Entry) -> None:
         mine = self._take_inflight(entry) if self._inflight else None
-        if entry.data:
+        if entry.data and entry.kind is raft.EntryKind.COMMAND:
             replies = self.spec.machine.apply(entry.index, entry.data, mine.locals if mine else None)
             if mine is not None:
                 self.commands_applied_total += len(mine.futures)

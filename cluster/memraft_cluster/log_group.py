@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
-from .raft import Entry, HardState
+from .raft import Entry, HardState, Membership, SnapshotMeta
 
 ReadEntries = Callable[[int, int, int, int], list[Entry]]
 """(group, lo, hi, bytes_max) -> entries of [lo, hi), at least one, read from disk."""
@@ -29,6 +29,14 @@ class GroupLog:
         # Run-length encoded: from _term_starts[i] on, the term is _terms[i].
         self._term_starts: list[int] = []
         self._terms: list[int] = []
+
+    def base(self) -> SnapshotMeta | None:
+        """What the log begins behind: None, as it is not cut yet."""
+        return None
+
+    def memberships(self) -> Sequence[tuple[int, Membership]]:
+        """Index and content of the membership entries held: none, as records carry no kind yet."""
+        return ()
 
     def first_index(self) -> int:
         """Index of the first entry held. The log is not cut yet, so this is 1."""

@@ -36,7 +36,7 @@ async def replay(log: DurableLog, group: int, spec: GroupSpec, progress: Progres
         return
     slice_end = time.monotonic() + REPLAY_SLICE_S
     for entry in log.replay(group, 1, state.commit + 1):
-        if entry.data:
+        if entry.data and entry.kind is raft.EntryKind.COMMAND:
             spec.machine.apply(entry.index, entry.data, None)
         if time.monotonic() > slice_end:
             if progress is not None:
@@ -52,7 +52,7 @@ def make_core(config: DriverConfig, log: DurableLog, group: int, spec: GroupSpec
     state = log.hard_state(group)
     core_config = raft.Config(
         id=config.node_id,
-        peers=config.peers,
+        voters=config.peers,
         election_ticks=config.election_ticks,
         heartbeat_ticks=config.heartbeat_ticks,
         entry_bytes_max=config.command_bytes_max + config.entry_bytes_target + ENTRY_ROOM_BYTES,

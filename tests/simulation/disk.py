@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from memraft_cluster.raft import Entry, HardState
+from memraft_cluster.raft import Entry, EntryKind, HardState, Membership, SnapshotMeta
 
 
 class SimDisk:
@@ -20,6 +20,16 @@ class SimDisk:
         self.hard_state: HardState | None = None
         self.log: list[Entry] = []
         self._pending: tuple[HardState | None, Sequence[Entry]] | None = None
+
+    def base(self) -> SnapshotMeta | None:
+        return None
+
+    def memberships(self) -> Sequence[tuple[int, Membership]]:
+        return [
+            (entry.index, Membership.decode(entry.data))
+            for entry in self.log
+            if entry.kind is EntryKind.MEMBERSHIP
+        ]
 
     def first_index(self) -> int:
         return 1

@@ -49,7 +49,7 @@ class World:
         # Small bounds, so that windows fill, pages turn and the cache runs out within one run.
         config = Config(
             id=node,
-            peers=ids,
+            voters=ids,
             election_ticks=random.choice((5, 10)),
             heartbeat_ticks=random.choice((1, 2)),
             inflight_messages_max=random.choice((1, 4, 64)),

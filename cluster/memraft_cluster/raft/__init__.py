@@ -23,13 +23,16 @@ from memraft_cluster.raft.errors import (
 from memraft_cluster.raft.log import LogStorage
 from memraft_cluster.raft.messages import (
     Entry,
+    EntryKind,
     HardState,
+    Membership,
     Message,
     MessageType,
     PeerStatus,
     ReadState,
     Ready,
     Role,
+    SnapshotMeta,
     Status,
 )
 from memraft_cluster.raft.progress import Progress
@@ -42,10 +45,12 @@ __all__ = [
     "Core",
     "EntriesUnavailable",
     "Entry",
+    "EntryKind",
     "EntryTooLarge",
     "HardState",
     "LeadershipMoving",
     "LogStorage",
+    "Membership",
     "Message",
     "MessageType",
     "NotLeader",
@@ -56,5 +61,6 @@ __all__ = [
     "ReadState",
     "Ready",
     "Role",
+    "SnapshotMeta",
     "Status",
 ]

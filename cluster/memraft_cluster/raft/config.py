@@ -20,8 +20,12 @@ class Config:
     id: int
     """This node, 1 or more; 0 means nobody."""
 
-    peers: tuple[int, ...]
-    """All voters including this node. Learners and changing members come with membership change."""
+    voters: tuple[int, ...]
+    """The voters that a group begins with; not looked at once the log says who belongs to it. Empty, or
+    without this node, on one that joins a group later and waits to be contacted."""
+
+    learners: tuple[int, ...] = ()
+    """The learners that a group begins with: they receive the log and do not vote."""
 
     election_ticks: int = 10
     """A follower campaigns after 1 to 2 times this many ticks without a leader (thesis §3.4), a leader steps
@@ -86,7 +90,8 @@ class Config:
                 f"election_ticks = {self.election_ticks}: "
                 f"must exceed heartbeat_ticks = {self.heartbeat_ticks}"
             )
-        if self.id not in self.peers:
-            raise ConfigError(f"peers = {self.peers}: must contain this node, id = {self.id}")
-        if len(set(self.peers)) != len(self.peers) or min(self.peers) < 1:
-            raise ConfigError(f"peers = {self.peers}: ids must be distinct and at least 1")
+        members = self.voters + self.learners
+        if len(set(members)) != len(members) or min(members, default=1) < 1:
+            raise ConfigError(
+                f"voters = {self.voters}, learners = {self.learners}: ids must be distinct and at least 1"
+            )

@@ -238,6 +238,7 @@ class Core(Elections):
             leader=self.leader,
             term=self.term,
             must_sync=is_vote_new or bool(entries),
+            membership=self.membership,
         )
         self._early, self._late, self._read_states, self._dropped_reads = [], [], [], []
         self._told = (self.role, self.leader, self.term)
@@ -276,6 +277,8 @@ class Core(Elections):
             durable_index=log.durable,
             uncommitted_bytes=log.bytes_between(log.committed + 1, log.last_index + 1),
             transfer_to=self._transfer_to,
+            membership=self.membership,
+            is_whole=self._saved.is_whole,
             peers={
                 peer: PeerStatus(
                     match=progress.match,
@@ -284,6 +287,7 @@ class Core(Elections):
                     active=progress.active,
                     inflight_messages=progress.inflight_messages,
                     inflight_bytes=progress.inflight_bytes,
+                    is_recovering=False,
                 )
                 for peer, progress in self._peers.items()
             },

@@ -16,7 +16,7 @@ from itertools import accumulate
 from typing import Protocol
 
 from memraft_cluster.raft.errors import BrokenInvariant, EntriesUnavailable
-from memraft_cluster.raft.messages import Entry
+from memraft_cluster.raft.messages import Entry, Membership, SnapshotMeta
 
 ENTRY_OVERHEAD_BYTES = 32
 """Added to the length of an entry's data in all bounds, so that many small entries are bounded, too."""
@@ -25,8 +25,14 @@ ENTRY_OVERHEAD_BYTES = 32
 class LogStorage(Protocol):
     """The durable log of one group. Reads see exactly what was synced.
 
-    `first_index` is 1 until snapshots let the log be cut; `term(first_index() - 1)` must be known then.
+    Its owner may cut it behind the core's back, up to what the machine's durable state covers.
     """
+
+    def base(self) -> SnapshotMeta | None:
+        """What the log begins behind: its index is `first_index() - 1`. None for a log never cut."""
+
+    def memberships(self) -> Sequence[tuple[int, Membership]]:
+        """Index and content of all entries of kind MEMBERSHIP that are held, ascending."""
 
     def first_index(self) -> int:
         """The first index that can be read."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 from memraft_cluster.raft.config import Config
 from memraft_cluster.raft.jitter import Jitter
 from memraft_cluster.raft.log import Log, LogStorage
-from memraft_cluster.raft.messages import HardState, Message, MessageType, ReadState, Role
+from memraft_cluster.raft.messages import HardState, Membership, Message, MessageType, ReadState, Role
 from memraft_cluster.raft.progress import Progress
 from memraft_cluster.raft.read_only import ReadRounds
 
@@ -29,8 +29,9 @@ class State:
         saved = hard_state or HardState(0, 0, 0)
         self.config = config
         self.id = config.id
-        self.others = tuple(peer for peer in config.peers if peer != config.id)
-        self.quorum = len(config.peers) // 2 + 1
+        self.membership = Membership.of(config.voters, config.learners)
+        self.others = tuple(peer for peer in config.voters if peer != config.id)
+        self.quorum = self.membership.quorum
         self.term = saved.term
         self.vote = saved.vote
         self.log = Log(storage, saved.commit, applied, config.cache_bytes_max)

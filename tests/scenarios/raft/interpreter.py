@@ -60,7 +60,7 @@ class Interpreter:
         options: dict[str, Any] = {name: int(value) for name, value in (field.split("=") for field in fields)}
         preferred = options.pop("preferred", 0)
         for node in ids:
-            self._configs[node] = Config(id=node, peers=ids, preferred=node == preferred, **options)
+            self._configs[node] = Config(id=node, voters=ids, preferred=node == preferred, **options)
             self._disks[node] = SimDisk()
             self.do_restart(str(node))
 

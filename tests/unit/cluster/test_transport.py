@@ -26,7 +26,7 @@ from memraft_cluster.framing import (
     message_bytes,
 )
 from memraft_cluster.layout import Layout
-from memraft_cluster.raft import Entry, Message, MessageType
+from memraft_cluster.raft import Entry, Membership, Message, MessageType, SnapshotMeta
 from memraft_cluster.tls import TlsFiles, dialling_context
 from memraft_cluster.transport import Peer, Transport, TransportConfig
 from tests.unit.cluster.harness import Authority, free_ports, until
@@ -395,4 +395,7 @@ def test_the_size_of_a_message_is_never_guessed_too_small() -> None:
     message = Message(
         MessageType.APPEND, 1, 2, 2**60, 2**60, 2**60, 2**60, (entry,) * 10, True, 2**60, 2**60, 2**60
     )
-    assert len(encode_batch([(2**30, message)])) <= message_bytes(message) + 5
+    assert len(encode_batch([(2**30, message)])) <= message_bytes(message)
+    message.snapshot = SnapshotMeta(2**60, 2**60, Membership((2**40, 2**41), (2**50,)))
+    message.data = bytes(100_000)
+    assert len(encode_batch([(2**30, message)])) <= message_bytes(message)

@@ -11,13 +11,16 @@ from memraft_cluster.raft import (
     ConfigError,
     Core,
     Entry,
+    EntryKind,
     HardState,
+    Membership,
     Message,
     MessageType,
     NotLeader,
     Overloaded,
     Ready,
     Role,
+    SnapshotMeta,
 )
 from memraft_cluster.raft.jitter import Jitter
 from tests.simulation.disk import SimDisk
@@ -40,14 +43,14 @@ def run_alone(core: Core, disk: SimDisk) -> list[Entry]:
 
 def alone() -> tuple[Core, SimDisk]:
     disk = SimDisk()
-    core = Core(Config(id=1, peers=(1,)), disk, None)
+    core = Core(Config(id=1, voters=(1,)), disk, None)
     core.tick()
     run_alone(core, disk)
     return core, disk
 
 
 def test_nothing_is_ready_when_nothing_happened() -> None:
-    core = Core(Config(id=1, peers=(1, 2, 3)), SimDisk(), None)
+    core = Core(Config(id=1, voters=(1, 2, 3)), SimDisk(), None)
     assert not core.has_ready()
     core.tick()
     assert not core.has_ready()
@@ -83,15 +86,15 @@ def test_a_restart_hands_out_what_the_machine_does_not_have() -> None:
     for data in (b"a", b"b", b"c"):
         core.propose(data)
     run_alone(core, disk)
-    again = Core(Config(id=1, peers=(1,)), disk, disk.hard_state, applied=2)
+    again = Core(Config(id=1, voters=(1,)), disk, disk.hard_state, applied=2)
     assert [entry.data for entry in again.ready().committed] == [b"b", b"c"]
-    again = Core(Config(id=1, peers=(1,)), disk, HardState(1, 1, 0), applied=4)
+    again = Core(Config(id=1, voters=(1,)), disk, HardState(1, 1, 0), applied=4)
     assert again.status().commit == 4, "a commit index that was not written is known from what was applied"
     assert again.ready().committed == []
 
 
 def test_a_leader_sends_all_proposals_in_one_message() -> None:
-    core = Core(Config(id=1, peers=(1, 2)), SimDisk(), None)
+    core = Core(Config(id=1, voters=(1, 2)), SimDisk(), None)
     core.campaign()
     core.step(Message(MessageType.PRE_VOTE_REPLY, 2, 1, term=1))
     core.step(Message(MessageType.VOTE_REPLY, 2, 1, term=1))
@@ -105,7 +108,7 @@ def test_a_leader_sends_all_proposals_in_one_message() -> None:
 
 
 def test_refusals_leave_the_log_as_it_was() -> None:
-    core = Core(Config(id=1, peers=(1, 2), proposals_bytes_max=10), SimDisk(), None)
+    core = Core(Config(id=1, voters=(1, 2), proposals_bytes_max=10), SimDisk(), None)
     with pytest.raises(NotLeader) as refused:
         core.propose(b"x")
     assert refused.value.leader == 0
@@ -120,7 +123,7 @@ def test_refusals_leave_the_log_as_it_was() -> None:
 
 
 def test_heartbeats_do_not_pile_up_while_a_sync_takes_long() -> None:
-    core = Core(Config(id=1, peers=(1, 2)), SimDisk(), None)
+    core = Core(Config(id=1, voters=(1, 2)), SimDisk(), None)
     core.campaign()
     core.step(Message(MessageType.PRE_VOTE_REPLY, 2, 1, term=1))
     core.step(Message(MessageType.VOTE_REPLY, 2, 1, term=1))
@@ -133,21 +136,42 @@ def test_heartbeats_do_not_pile_up_while_a_sync_takes_long() -> None:
 
 def test_the_wire_form_stays_as_it_is() -> None:
     """Nodes of two versions talk to each other during a rolling restart."""
-    message = Message(MessageType.APPEND, 1, 2, 3, 4, 5, 6, (Entry(7, 8, b"9"),), True, 10, 11, 12)
+    entry = Entry(7, 8, b"9", EntryKind.MEMBERSHIP)
+    label = SnapshotMeta(13, 14, Membership((1, 2), (3,)))
+    message = Message(MessageType.APPEND, 1, 2, 3, 4, 5, 6, (entry,), True, 10, 11, 12, label, b"d")
     frame = msgspec.msgpack.encode(message)
-    assert frame == bytes.fromhex("9c04010203040506919307 08c40139c30a0b0c".replace(" ", ""))
+    assert frame == bytes.fromhex("9e 04010203040506 91 940708c4013901 c30a0b0c 930d0e9292010291 03 c40164")
     assert msgspec.msgpack.decode(frame, type=Message) == message
-    assert msgspec.msgpack.encode(HardState(1, 2, 3)) == bytes.fromhex("93010203")
-    assert [kind.value for kind in MessageType] == list(range(10))
+    before_snapshots = bytes.fromhex("9c 04010203040506 91 930708c40139 c30a0b0c")
+    assert msgspec.msgpack.decode(before_snapshots, type=Message).entries == (Entry(7, 8, b"9"),)
+    assert msgspec.msgpack.encode(HardState(1, 2, 3)) == bytes.fromhex("94010203c3")
+    assert [kind.value for kind in MessageType] == list(range(15))
+
+
+@pytest.mark.parametrize("ids", [((2, 1), ()), ((1, 1), ()), ((0,), ()), ((1, 2), (2,)), ((1,), (3, 2))])
+def test_a_membership_that_cannot_be_is_refused(ids: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
+    with pytest.raises(ValueError, match=r"ids must|overlap"):
+        Membership(*ids)
+    with pytest.raises(msgspec.ValidationError):
+        Membership.decode(msgspec.msgpack.encode(ids))
+
+
+def test_a_membership_is_the_same_after_its_way_through_the_log() -> None:
+    membership = Membership.of({5, 1, 3}, [9, 2])
+    assert membership == Membership((1, 3, 5), (2, 9))
+    assert Membership.decode(membership.encode()) == membership
+    assert (membership.quorum, membership.members) == (2, (1, 2, 3, 5, 9))
+    assert 9 in membership
+    assert 4 not in membership
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"id": 0}, "id = 0"),
-        ({"id": 4}, "must contain this node, id = 4"),
-        ({"peers": (1, 1, 2)}, "ids must be distinct"),
-        ({"peers": (0, 1)}, "at least 1"),
+        ({"voters": (1, 1, 2)}, "ids must be distinct"),
+        ({"voters": (0, 1)}, "at least 1"),
+        ({"learners": (3, 4)}, "ids must be distinct"),
         ({"election_ticks": 1}, "must exceed heartbeat_ticks = 1"),
         ({"heartbeat_ticks": 0}, "heartbeat_ticks = 0"),
         ({"inflight_messages_max": 0}, "inflight_messages_max = 0"),
@@ -155,7 +179,7 @@ def test_the_wire_form_stays_as_it_is() -> None:
     ],
 )
 def test_a_config_that_cannot_work_is_refused_by_name(change: dict[str, object], words: str) -> None:
-    settings: dict[str, object] = {"id": 1, "peers": (1, 2, 3), **change}
+    settings: dict[str, object] = {"id": 1, "voters": (1, 2, 3), **change}
     with pytest.raises(ConfigError, match=words):
         Config(**settings)  # type: ignore[arg-type]
 
