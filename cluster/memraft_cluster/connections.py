@@ -22,7 +22,7 @@ from .framing import (
 from .raft import Message, MessageType
 
 if TYPE_CHECKING:
-    from .transport import Transport
+    from .transport import Peer, Transport
 
 logger = logging.getLogger("memraft.transport")
 
@@ -38,12 +38,10 @@ UNACKED_TIMEOUT_MS = 10_000
 class Link:
     """Dials one peer for as long as it runs, and sends to it."""
 
-    def __init__(self, owner: Transport, node_id: int, name: str, host: str, port: int) -> None:
+    def __init__(self, owner: Transport, peer: Peer) -> None:
         self.owner = owner
-        self.node_id = node_id
-        self.name = name
-        self.host = host
-        self.port = port
+        self.peer = peer
+        self.node_id = peer.node_id
         self.queue: deque[tuple[int, int, Message]] = deque()
         self.dropped_total = 0
         self.up = False
@@ -62,6 +60,11 @@ class Link:
             self._task = None
         if self._connection is not None:
             await self._connection.close_and_wait()
+
+    @property
+    def backlog_bytes(self) -> int:
+        written = self._connection.transport if self._connection is not None else None
+        return self._queue_bytes + (written.get_write_buffer_size() if written is not None else 0)
 
     def send(self, group: int, message: Message) -> None:
         if not self.up and message.type is MessageType.HEARTBEAT:
@@ -123,7 +126,7 @@ class Link:
         self._connection = connection
         try:
             async with asyncio.timeout(self.owner.config.dial_timeout_ms / 1000):
-                await loop.create_connection(lambda: connection, self.host, self.port, ssl=context)
+                await loop.create_connection(lambda: connection, self.peer.host, self.peer.port, ssl=context)
                 await connection.greeted
         except BaseException:
             connection.abort()
@@ -136,7 +139,7 @@ class Link:
         if state == self._reported:
             return
         self._reported = state
-        fields = {"peer": self.name, "address": f"{self.host}:{self.port}", "error": error}
+        fields = {"peer": self.peer.name, "address": f"{self.peer.host}:{self.peer.port}", "error": error}
         logger.log(level, event, extra={"fields": fields})
 
 

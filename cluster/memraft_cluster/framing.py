@@ -20,7 +20,7 @@ from .errors import MalformedFrame
 from .layout import Layout
 from .raft import Message
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 ENTRY_OVERHEAD_BYTES = 25
 MESSAGE_OVERHEAD_BYTES = 96
 SNAPSHOT_LABEL_BYTES = 32

@@ -4,6 +4,9 @@ A node dials every other node and sends on the connection it dialled; what it re
 connections that others dialled. All messages of one turn of the driver to one peer leave in one frame.
 The consensus core tolerates loss, so every queue is bounded and drops its oldest messages when it is full.
 
+Who the other nodes are may change at any time (:meth:`Transport.set_peers`): a new one is dialled and let in, one
+that left is neither.
+
 A connection counts once both sides have said hello and each found the other's name in its certificate.
 """
 
@@ -13,7 +16,7 @@ import asyncio
 import logging
 import random
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from .connections import CLOSE_TIMEOUT_S, Inbound, Link
@@ -33,7 +36,7 @@ Disconnected = Callable[[int], None]
 """(node id): what was on its way to that node may be lost."""
 
 HANDSHAKE_TIMEOUT_S = 5.0
-REPORT_AGAIN_S = 60.0
+REPORT_AGAIN_S = 3600.0
 REPORTED_MAX = 256
 
 
@@ -57,7 +60,7 @@ class TransportConfig:
     Args:
         cluster: id of the cluster; nodes of another one are refused.
         node_id: which of ``peers`` this node is.
-        peers: all nodes, this one included.
+        peers: all nodes known at the start, this one included.
         tls: certificate files; None only together with ``insecure``.
         insecure: plain text without any identity, for experiments on one machine.
         listen_host, listen_port: where to listen when it is not the address others dial; port 0 takes a
@@ -102,7 +105,7 @@ class TransportConfig:
     @property
     def layout(self) -> Layout:
         """What every peer must say, too."""
-        return Layout(self.shards, tuple(sorted(peer.node_id for peer in self.peers)))
+        return Layout(self.shards)
 
     @property
     def own(self) -> Peer:
@@ -124,18 +127,17 @@ class Transport:
         self._reported: dict[tuple[str, str], float] = {}
         self._server: asyncio.Server | None = None
         self._inbound: set[Inbound] = set()
-        self._by_name = {peer.name: peer.node_id for peer in config.peers}
+        self._by_name: dict[str, int] = {}
+        self._links: dict[int, Link] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+        self._is_running = False
         self._listening: ssl.SSLContext | None = None
         self._dialling: ssl.SSLContext | None = None
         if config.tls is not None:
             check_own_certificate(config.tls, config.own.name)
             self._listening = listening_context(config.tls)
             self._dialling = dialling_context(config.tls)
-        self._links = {
-            peer.node_id: Link(self, peer.node_id, peer.name, peer.host, peer.port)
-            for peer in config.peers
-            if peer.node_id != config.node_id
-        }
+        self.set_peers(config.peers)
 
     def bind(self, receive: Receive, disconnected: Disconnected) -> None:
         """Who gets what comes in, and hears of connections that broke. Call before :meth:`start`."""
@@ -162,15 +164,52 @@ class Transport:
             )
         except OSError as error:
             raise ListenError(host, port, error.strerror or str(error)) from error
+        self._is_running = True
         for link in self._links.values():
             link.start(random.Random())
 
+    def set_peers(self, peers: Iterable[Peer]) -> None:
+        """From now on these are the nodes of the cluster. What stays as it is keeps its connections.
+
+        Args:
+            peers: all nodes; this one may be among them and is not looked at.
+        """
+        wanted = {peer.node_id: peer for peer in peers if peer.node_id != self.config.node_id}
+        links = self._links
+        for node_id, link in list(links.items()):
+            if wanted.get(node_id) != link.peer:
+                del links[node_id]
+                self._drop(link, is_gone=node_id not in wanted)
+        for node_id, peer in wanted.items():
+            if node_id not in links:
+                links[node_id] = Link(self, peer)
+                if self._is_running:
+                    links[node_id].start(random.Random())
+        self._by_name = {link.peer.name: node_id for node_id, link in links.items()}
+        self._by_name.setdefault(self.config.own.name, self.config.node_id)
+        self._reported.clear()
+
+    def _drop(self, link: Link, is_gone: bool) -> None:
+        """Stop dialling where nobody is any more, and close what came from there."""
+        if not self._is_running:
+            return
+        if is_gone:
+            logger.info("peer left the cluster", extra={"fields": {"peer": link.peer.name}})
+        for connection in self._inbound:
+            if connection.sender == link.peer.node_id:
+                connection.abort()
+        task = asyncio.get_running_loop().create_task(link.stop(), name="memraft-link-stop")
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
     async def stop(self) -> None:
         """Close every connection, after what was flushed has been handed to the kernel."""
+        self._is_running = False
         if self._server is not None:
             self._server.close()
-        closing = [link.stop() for link in self._links.values()]
+        closing: list[Awaitable[None]] = [link.stop() for link in self._links.values()]
         closing += [connection.close_and_wait() for connection in list(self._inbound)]
+        closing += self._closing
         await asyncio.gather(*closing)
         if self._server is not None:
             # Newer Pythons wait for connections still in their handshake, too: not longer than this.
@@ -199,6 +238,11 @@ class Transport:
         for link in self._links.values():
             if link.queue:
                 link.flush()
+
+    def backlog_bytes(self, to: int) -> int:
+        """What waits for a peer here: queued messages and what its connection has not taken yet."""
+        link = self._links.get(to)
+        return link.backlog_bytes if link is not None else 0
 
     def connected(self) -> frozenset[int]:
         """Ids of the peers that can be sent to right now."""
@@ -265,7 +309,7 @@ class Transport:
         self._disconnected(node_id)
 
     def refused(self, address: object, error: Exception) -> None:
-        """Count it, and log it unless the same host was refused for the same reason within a minute."""
+        """Count it, and log it unless the same host was refused for the same reason within an hour."""
         self.rejected_total += 1
         host = str(address[0]) if isinstance(address, tuple) else str(address)
         now = asyncio.get_running_loop().time()

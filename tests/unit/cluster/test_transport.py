@@ -52,7 +52,7 @@ def heartbeat(sender: int, to: int, commit: int = 0) -> Message:
 
 def hello(**changes: object) -> Hello:
     """What node 1 says to node 2, or something else."""
-    right = Hello(PROTOCOL_VERSION, "test", 1, 2, Layout(1, (1, 2)))
+    right = Hello(PROTOCOL_VERSION, "test", 1, 2, Layout(1))
     return msgspec.structs.replace(right, **changes)
 
 
@@ -236,15 +236,14 @@ def test_a_certificate_of_another_authority_is_turned_away(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "other",
     [
-        hello(protocol=2),
+        hello(protocol=1),
         hello(cluster="other"),
         hello(to=3),
         hello(sender=7),
-        hello(layout=Layout(4, (1, 2))),
-        hello(layout=Layout(1, (1, 2, 3))),
-        hello(layout=Layout(1, (1, 2), 1024)),
+        hello(layout=Layout(4)),
+        hello(layout=Layout(1, 1024)),
     ],
-    ids=["protocol", "cluster", "wrong address", "unknown sender", "shards", "nodes", "slots"],
+    ids=["protocol", "cluster", "wrong address", "unknown sender", "shards", "slots"],
 )
 def test_a_hello_that_does_not_fit_is_turned_away(tmp_path: Path, other: Hello) -> None:
     peers, authority = make_peers(), Authority(tmp_path)
@@ -337,6 +336,69 @@ def test_a_peer_that_cannot_be_reached_is_logged_once_not_per_attempt(
     with caplog.at_level("INFO", "memraft.transport"):
         run([one], script)
     assert [each.message for each in caplog.records] == ["peer unreachable"]
+
+
+def test_a_peer_that_joins_is_dialled_and_let_in(tmp_path: Path) -> None:
+    peers, authority = make_peers(3), Authority(tmp_path)
+    one, two = (End(secure(authority, peers[:2], node)) for node in (1, 2))
+    three = End(secure(authority, peers, 3))
+
+    async def script() -> None:
+        await until(
+            lambda: three.transport.rejected_total == 0 and one.transport.rejected_total > 0, "refusal"
+        )
+        one.transport.set_peers(peers)
+        await until(lambda: one.transport.connected() == {2, 3}, "a connection to the new node")
+        await until(lambda: three.transport.connected() == {1}, "a connection from the new node")
+        assert two.transport.connected() == {1}
+
+    run([one, two, three], script)
+
+
+def test_a_peer_that_left_is_cut_off_refused_and_dialled_no_more(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    peers, authority = make_peers(3), Authority(tmp_path)
+    configs = [
+        replace(secure(authority, peers, node), backoff_ms_min=1, backoff_ms_max=2) for node in (1, 2, 3)
+    ]
+    one, two, three = (End(config) for config in configs)
+    ends = [one, two, three]
+
+    async def script() -> None:
+        await until(lambda: all(len(end.transport.connected()) == 2 for end in ends), "all connections")
+        caplog.clear()
+        one.transport.set_peers(peers[:2])
+        assert one.transport.connected() == {2}
+        await until(lambda: one.transport.rejected_total > 10, "many attempts of the node that left")
+        assert 1 not in three.transport.connected()
+        assert two.transport.connected() == {1, 3}
+        one.transport.send(3, 0, heartbeat(1, 3))  # nowhere to go: not an error
+
+    with caplog.at_level("INFO", "memraft.transport"):
+        run(ends, script)
+    said = [each for each in caplog.records if "not a peer" in str(fields_of(each).get("error"))]
+    assert len(said) == 1
+    left = [each for each in caplog.records if each.message == "peer left the cluster"]
+    assert [fields_of(each)["peer"] for each in left] == ["n3"]
+
+
+def test_a_peer_that_moved_is_dialled_where_it_is(tmp_path: Path) -> None:
+    peers, authority = make_peers(3), Authority(tmp_path)
+    moved = replace(peers[1], port=peers[2].port)
+    one = End(secure(authority, peers[:2], 1))
+    two = End(secure(authority, (peers[0], moved), 2))
+
+    async def script() -> None:
+        await until(lambda: two.transport.connected() == {1}, "node 2 reaches node 1")
+        assert not one.transport.connected()
+        one.transport.set_peers((peers[0], moved))
+        await until(lambda: one.transport.connected() == {2}, "node 1 reaches node 2 where it is now")
+        one.transport.send(2, 0, heartbeat(1, 2))
+        one.transport.flush()
+        await until(lambda: len(two.received) == 1, "a message on the new connection")
+
+    run([one, two], script)
 
 
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:
