@@ -145,18 +145,19 @@ class _Checker:
             chain = [self.writers.get((key, element)) for element in order]
             for first, second in pairwise(chain):
                 graph.add(first, second, "ww", key)
-            for writer in unread[key] if chain else ():
-                graph.add(chain[-1], writer, "ww", key)
+            for last in unread[key] if chain else ():
+                graph.add(chain[-1], last, "ww", key)
             following = {element: [after] for element, after in zip(order, chain[1:], strict=False)}
             for reader, transaction in enumerate(self.transactions):
                 if key not in transaction.reads:
                     continue
                 elements = transaction.reads[key]
+                overwriting: list[int | None]
                 if elements:
                     graph.add(self.writers.get((key, elements[-1])), reader, "wr", key)
-                    overwriting = following.get(elements[-1], unread[key])
+                    overwriting = following.get(elements[-1], [*unread[key]])
                 else:
-                    overwriting = chain[:1] or unread[key]
+                    overwriting = chain[:1] or [*unread[key]]
                 for writer in overwriting:
                     graph.add(reader, writer, "rw", key)
         return graph
