@@ -45,6 +45,21 @@ class ClusterServiceStub(object):
                 request_serializer=memraft__proto_dot_v1_dot_cluster__pb2.GetNodeStatusRequest.SerializeToString,
                 response_deserializer=memraft__proto_dot_v1_dot_cluster__pb2.GetNodeStatusResponse.FromString,
                 _registered_method=True)
+        self.GetClusterRecord = channel.unary_unary(
+                '/memraft.v1.ClusterService/GetClusterRecord',
+                request_serializer=memraft__proto_dot_v1_dot_cluster__pb2.GetClusterRecordRequest.SerializeToString,
+                response_deserializer=memraft__proto_dot_v1_dot_cluster__pb2.GetClusterRecordResponse.FromString,
+                _registered_method=True)
+        self.ChangeCluster = channel.unary_unary(
+                '/memraft.v1.ClusterService/ChangeCluster',
+                request_serializer=memraft__proto_dot_v1_dot_cluster__pb2.ChangeClusterRequest.SerializeToString,
+                response_deserializer=memraft__proto_dot_v1_dot_cluster__pb2.ChangeClusterResponse.FromString,
+                _registered_method=True)
+        self.ReportReplicas = channel.unary_unary(
+                '/memraft.v1.ClusterService/ReportReplicas',
+                request_serializer=memraft__proto_dot_v1_dot_cluster__pb2.ReportReplicasRequest.SerializeToString,
+                response_deserializer=memraft__proto_dot_v1_dot_cluster__pb2.ReportReplicasResponse.FromString,
+                _registered_method=True)
 
 
 class ClusterServiceServicer(object):
@@ -65,6 +80,28 @@ class ClusterServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetClusterRecord(self, request, context):
+        """The cluster's own record, as the answering node knows it. Operators and nodes only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangeCluster(self, request, context):
+        """Changes what is wanted; the leaders of the shards bring it about afterwards, one safe step at a time. Repeating
+        a change does nothing. Only the leader of the record takes it. Operators only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportReplicas(self, request, context):
+        """A group's leader tells the leader of the record where the group is. Nodes only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ClusterServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +114,21 @@ def add_ClusterServiceServicer_to_server(servicer, server):
                     servicer.GetNodeStatus,
                     request_deserializer=memraft__proto_dot_v1_dot_cluster__pb2.GetNodeStatusRequest.FromString,
                     response_serializer=memraft__proto_dot_v1_dot_cluster__pb2.GetNodeStatusResponse.SerializeToString,
+            ),
+            'GetClusterRecord': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetClusterRecord,
+                    request_deserializer=memraft__proto_dot_v1_dot_cluster__pb2.GetClusterRecordRequest.FromString,
+                    response_serializer=memraft__proto_dot_v1_dot_cluster__pb2.GetClusterRecordResponse.SerializeToString,
+            ),
+            'ChangeCluster': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangeCluster,
+                    request_deserializer=memraft__proto_dot_v1_dot_cluster__pb2.ChangeClusterRequest.FromString,
+                    response_serializer=memraft__proto_dot_v1_dot_cluster__pb2.ChangeClusterResponse.SerializeToString,
+            ),
+            'ReportReplicas': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportReplicas,
+                    request_deserializer=memraft__proto_dot_v1_dot_cluster__pb2.ReportReplicasRequest.FromString,
+                    response_serializer=memraft__proto_dot_v1_dot_cluster__pb2.ReportReplicasResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +186,87 @@ class ClusterService(object):
             '/memraft.v1.ClusterService/GetNodeStatus',
             memraft__proto_dot_v1_dot_cluster__pb2.GetNodeStatusRequest.SerializeToString,
             memraft__proto_dot_v1_dot_cluster__pb2.GetNodeStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetClusterRecord(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memraft.v1.ClusterService/GetClusterRecord',
+            memraft__proto_dot_v1_dot_cluster__pb2.GetClusterRecordRequest.SerializeToString,
+            memraft__proto_dot_v1_dot_cluster__pb2.GetClusterRecordResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangeCluster(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memraft.v1.ClusterService/ChangeCluster',
+            memraft__proto_dot_v1_dot_cluster__pb2.ChangeClusterRequest.SerializeToString,
+            memraft__proto_dot_v1_dot_cluster__pb2.ChangeClusterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportReplicas(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memraft.v1.ClusterService/ReportReplicas',
+            memraft__proto_dot_v1_dot_cluster__pb2.ReportReplicasRequest.SerializeToString,
+            memraft__proto_dot_v1_dot_cluster__pb2.ReportReplicasResponse.FromString,
             options,
             channel_credentials,
             insecure,

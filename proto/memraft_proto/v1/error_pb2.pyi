@@ -32,6 +32,8 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_LAGGING: _ClassVar[ErrorReason]
     ERROR_REASON_SHUTTING_DOWN: _ClassVar[ErrorReason]
     ERROR_REASON_INTERNAL: _ClassVar[ErrorReason]
+    ERROR_REASON_CHANGE_REFUSED: _ClassVar[ErrorReason]
+    ERROR_REASON_DISK_FULL: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_INVALID_ARGUMENT: ErrorReason
 ERROR_REASON_NO_IDENTITY: ErrorReason
@@ -54,6 +56,8 @@ ERROR_REASON_TOO_MANY_SESSIONS: ErrorReason
 ERROR_REASON_LAGGING: ErrorReason
 ERROR_REASON_SHUTTING_DOWN: ErrorReason
 ERROR_REASON_INTERNAL: ErrorReason
+ERROR_REASON_CHANGE_REFUSED: ErrorReason
+ERROR_REASON_DISK_FULL: ErrorReason
 
 class ErrorStatus(_message.Message):
     __slots__ = ("code", "message", "details")
