@@ -5,6 +5,7 @@
     answer           what to do
     NOT_LEADER       follow the hint once; then ask for the map
     NO_LEADER        wait, ask for the map
+    DISK_FULL        the same: another node will lead
     LAGGING          ask the next replica
     connection lost  suspect the node; a read asks the next replica, a write needs the new leader
     OVERLOADED       wait as long as the shard says, then ask it again
@@ -31,7 +32,7 @@ is noticed at once, by its closed connection; this is for one that vanished, and
 under load: what is sent again makes the queue longer."""
 
 _TRANSPORT = frozenset({_status.CONNECT_FAILED, _status.CONNECTION_LOST, _status.ATTEMPT_TIMEOUT})
-_MOVED = frozenset({"NOT_LEADER", "NO_LEADER", "OUTCOME_UNKNOWN", "SHUTTING_DOWN"})
+_MOVED = frozenset({"NOT_LEADER", "NO_LEADER", "OUTCOME_UNKNOWN", "SHUTTING_DOWN", "DISK_FULL"})
 _MAYBE_APPLIED = frozenset({_status.CONNECTION_LOST, _status.ATTEMPT_TIMEOUT, "OUTCOME_UNKNOWN"})
 
 

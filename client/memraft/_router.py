@@ -21,6 +21,8 @@ MAP_AGE_MIN_S = 0.05
 """Having asked for the map, nobody asks again for so long."""
 WINDOW = 4_000
 """Numbers of a session in use from its lowest unanswered on; a shard keeps 4,096 replies a session."""
+MAP_AGE_MAX_S = 10.0
+"""A map this old is asked for anew in passing: nodes may have come and gone without a call that noticed."""
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.02, 0.2
 ROUTES_MAX = 65_536
 """Namespaces whose shard is remembered."""
@@ -86,6 +88,7 @@ class Router:
         self._sessions: dict[tuple[int, str], Session] = {}
         self._turn = 0
         self._epoch = -1
+        self._due_s = float("inf")
 
     @property
     def has_map(self) -> bool:
@@ -113,6 +116,7 @@ class Router:
         names = {node.node_id: node.address for node in found.nodes}
         routes = sorted(found.shards, key=lambda route: route.slot_first)
         with self._lock:
+            self._due_s = self._clock_s() + MAP_AGE_MAX_S
             if found.epoch >= self._epoch and routes:
                 if found.epoch > self._epoch:
                     self._routes.clear()
@@ -128,6 +132,18 @@ class Router:
                 leader = names.get(route.leader_node_id)
                 if leader is not None and not self._is_gone(leader):
                     self._leaders[route.shard] = leader
+
+    def is_map_due(self) -> bool:
+        """Whether it is time to ask for the map in passing. True for one caller: nobody else is told so for a
+        while."""
+        if self._clock_s() < self._due_s:
+            return False
+        with self._lock:
+            now_s = self._clock_s()
+            is_due = now_s >= self._due_s
+            if is_due:
+                self._due_s = now_s + MAP_AGE_MAX_S
+            return is_due
 
     def known_addresses(self) -> list[str]:
         """Every node that may be asked for the map, those that answered last first."""
@@ -160,6 +176,8 @@ class Router:
             if self._is_gone(address):
                 return False
             self._leaders[shard] = address
+            if self._nodes and address not in self._nodes:
+                self._due_s = self._clock_s()  # a node that has come since
             return True
 
     def forget_leader(self, shard: int, address: str) -> None:

@@ -229,6 +229,7 @@ _BY_REASON: dict[str, type[MemraftError]] = {
     "LAGGING": Unavailable,
     "SHUTTING_DOWN": Unavailable,
     "INTERNAL": ServerError,
+    "DISK_FULL": Unavailable,
 }
 
 _QUOTA_REASONS = ("RATE_LIMITED", "QUOTA_EXCEEDED")

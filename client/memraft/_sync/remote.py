@@ -37,6 +37,8 @@ from .lanes import Lanes
 _SHARD_MAP = METHOD["GetShardMap"]
 
 MAP_TIMEOUT_S = 1.0
+PASSING_TIMEOUT_S = 0.25
+"""For the map asked for in passing, of a node that has just answered."""
 _CLOSED_MEANWHILE = "this memory was closed while a call was under way: a write may have been applied"
 CALLS_MAX = 1_024
 """Writes under way or about to be; further ones wait here, where waiting makes no queue longer."""
@@ -165,7 +167,21 @@ class RemoteLink:
                     sleep(wait_s)
                 continue
             self._router.clear(address)
+            if self._router.is_map_due():
+                self._renew_map(address)
             return response
+
+    def _renew_map(self, address: str) -> None:
+        """Asks a node that has just answered for the map, so that nodes that came since are known before
+        those that were known are gone. It may fail: the next one will do."""
+        try:
+            asked = self._call(address, _SHARD_MAP)
+            self._router.learn(asked(cluster_pb2.GetShardMapRequest(), timeout=PASSING_TIMEOUT_S))
+        except INTERRUPTED:
+            if not self._is_closed or is_cancelled():
+                raise
+        except (grpc.RpcError, errors.ClosedError):
+            pass
 
     def _call(self, address: str, method: Method) -> Call:
         """The callable of one method on one node; its channel connects when it is first used."""

@@ -31,6 +31,8 @@ STATUS_CODES: dict[str, int] = {
     "LAGGING": 14,
     "SHUTTING_DOWN": 14,
     "INTERNAL": 13,
+    "CHANGE_REFUSED": 9,
+    "DISK_FULL": 14,
 }
 """Reason -> gRPC status code, as `error.proto` says. Numbers, because the machine knows no gRPC."""
 

@@ -6,7 +6,7 @@ import pytest
 
 from memraft import errors
 from memraft._course import Course
-from memraft._router import BACKOFF_MAX_S, SUSPECT_S, WINDOW, Router, Session
+from memraft._router import BACKOFF_MAX_S, MAP_AGE_MAX_S, SUSPECT_S, WINDOW, Router, Session
 from memraft._status import ATTEMPT_TIMEOUT, CONNECT_FAILED, CONNECTION_LOST
 from memraft_proto.sharding import SLOT_COUNT, slot_of
 from memraft_proto.v1 import cluster_pb2, common_pb2, kv_pb2
@@ -54,6 +54,34 @@ def router(clock: Clock) -> Router:
     made = Router([A], clock_s=clock, fraction=lambda: 1.0)
     made.learn(shard_map())
     return made
+
+
+def test_an_old_map_is_asked_for_by_one_caller_at_a_time(router: Router, clock: Clock) -> None:
+    assert not router.is_map_due()
+    clock.now_s += MAP_AGE_MAX_S
+    assert router.is_map_due()
+    assert not router.is_map_due()  # somebody is at it
+    router.learn(shard_map(epoch=2))
+    clock.now_s += MAP_AGE_MAX_S
+    assert router.is_map_due()
+
+
+def test_a_leader_that_no_map_names_makes_the_map_due(router: Router) -> None:
+    assert router.note_leader(0, B)
+    assert not router.is_map_due()
+    assert router.note_leader(0, "d:1")
+    assert router.leader(0) == "d:1"
+    assert router.is_map_due()
+
+
+def test_nodes_of_a_newer_map_replace_those_of_an_older_one(router: Router) -> None:
+    newer = shard_map(epoch=5)
+    newer.nodes[0].address = "d:1"
+    router.learn(newer)
+    assert set(router.replicas(0)) == {"d:1", B, C}
+    router.learn(shard_map(epoch=4))
+    assert set(router.replicas(0)) == {"d:1", B, C}
+    assert set(router.known_addresses()) == {A, B, C, "d:1"}  # A was given by the user
 
 
 def course(
