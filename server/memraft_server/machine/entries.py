@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
+from collections.abc import Iterable
 
 from memraft_server.machine.ids import entry_parts, make_id
 from memraft_server.machine.limits import POSITION_BITS, POSITIONS_MAX
@@ -40,6 +41,26 @@ class EntryTable:
             self._seeds.extend([0] * missing)
         times_us.append(time_us)
         self._seeds.append(seed)
+
+    def __len__(self) -> int:
+        return len(self._times_us)
+
+    def columns(self, start: int, end: int) -> tuple[int, array[int], array[int]]:
+        """Returns (first index, times, seeds) of the entries in places [start, end), from 0."""
+        return self._first + start, self._times_us[start:end], self._seeds[start:end]
+
+    def restore(self, first: int, times_us: Iterable[int], seeds: Iterable[int]) -> None:
+        """Takes what `columns` gave: all of it, in order, in as many portions as it was asked for.
+
+        Raises:
+            BrokenInvariant: it does not follow what is here.
+        """
+        if not self._times_us:
+            self._first = first
+        if first != self._first + len(self._times_us):
+            raise BrokenInvariant(f"entries {self._first + len(self._times_us)} to {first - 1} are missing")
+        self._times_us.extend(times_us)
+        self._seeds.extend(seeds)
 
     def time_us(self, version: int) -> int:
         """Returns the commit time of `version` in microseconds since the epoch."""

@@ -17,7 +17,9 @@ from memraft_proto.v1.common_pb2 import WriteContext
 from memraft_proto.v1.log_pb2 import ExpireCommand
 from memraft_server.machine.commands import Command
 from memraft_server.machine.entries import EntryTable
+from memraft_server.machine.facts import StateLabel
 from memraft_server.machine.handlers_batch import batch
+from memraft_server.machine.journal import Journal, Sealed
 from memraft_server.machine.limits import (
     ITEMS_MAX,
     POSITION_BITS,
@@ -30,6 +32,7 @@ from memraft_server.machine.refused import BrokenInvariant, Refused, invalid
 from memraft_server.machine.registry import HANDLERS, QUERIES
 from memraft_server.machine.sessions import Kept, keep_refusal, kept_refusal
 from memraft_server.machine.turn import Handler, IndexJob, Turn, View
+from memraft_server.projections.notes import ENTRIES, NAMESPACE, Notes
 from memraft_server.projections.usage import Usage
 from memraft_server.projections.vector_math import as_float32
 from memraft_server.projections.vectors import VectorStore
@@ -39,6 +42,7 @@ Nearest = tuple[list[str], list[float], list[bytes], list[int], int, int]
 """(ids, scores, metadatas, versions), best first; then the applied index and its commit time in µs."""
 
 _AUTHORS_MAX = 65_536
+_ENTRIES_A_ROW = 4_096
 _HASH_BYTES = 16
 _NAMESPACE_BYTES = 2_000
 _HEADER = Struct("<QqQQ").pack
@@ -59,9 +63,17 @@ class Machine:
     Args:
         shard: The shard's number, for messages.
         limits: Limits of reads. Nothing that is applied depends on them.
+        journal: An empty one where the machine is kept on disk.
     """
 
-    def __init__(self, shard: int, limits: Limits = Limits()) -> None:  # noqa: B008  (frozen)
+    def __init__(
+        self,
+        shard: int,
+        limits: Limits = Limits(),  # noqa: B008  (frozen)
+        journal: Journal | None = None,
+    ) -> None:
+        self.journal = journal
+        """Told all that is applied; None: nobody keeps this machine."""
         self.shard = shard
         self.limits = limits
         self.applied_index = 0
@@ -136,6 +148,65 @@ class Machine:
         self.applied_index = index
         self.last_time_us = time_us
         return replies
+
+    def seal(self) -> Sealed:
+        """Returns all that happened since the last time, for a store. Only for a machine with a journal."""
+        journal = self.journal
+        if journal is None:
+            raise BrokenInvariant(f"shard {self.shard}: nothing is kept of this machine")
+        entries = self._entries
+        for start in range(journal.entries, len(entries), _ENTRIES_A_ROW):
+            columns = entries.columns(start, min(start + _ENTRIES_A_ROW, len(entries)))
+            journal.add((ENTRIES, *columns))
+        journal.entries = len(entries)
+        facts, changes = journal.take()
+        label = StateLabel(self.applied_index, self.applied_hash, self.last_time_us, journal.rows)
+        return Sealed(facts, changes, label)
+
+    def become(self, other: Machine) -> None:
+        """Takes over all that another machine is, which must not be used any more; references to this one
+        stay good. What this one was is freed here, unless somebody holds it."""
+        limits, shard = self.limits, self.shard
+        self.__dict__.update(other.__dict__)
+        self.shard = shard
+        self.limits = limits
+        self._view_now = View(NOW, self._entries, limits)
+
+    # For the loader
+
+    @property
+    def expiries(self) -> list[tuple[int, int, str, str]]:
+        """Heap of (expires_at_us, version, namespace, key)."""
+        return self._turn.expiries
+
+    def restore_entries(self, first: int, times_us: list[int], seeds: list[int]) -> None:
+        """Takes times and seeds of entries; see `EntryTable.restore`."""
+        self._entries.restore(first, times_us, seeds)
+        if self.journal is not None:
+            self.journal.entries = len(self._entries)
+
+    def restore_namespace(self, name: str) -> Namespace:
+        """Makes a namespace; in the order in which they once were made."""
+        return self._make_space(name)
+
+    def tenant(self, name: str) -> Tenant:
+        """Returns the tenant, made if there is none."""
+        return self._tenants.get(name) or self._make_tenant(name)
+
+    def author(self, key: tuple[str, str, str]) -> Author:
+        """Returns the one author of these (agent, run, tool)."""
+        return self._authors.get(key) or self._make_author(key)
+
+    def restored(self, label: StateLabel) -> None:
+        """Everything is here: the machine stands where it was sealed."""
+        self.applied_index = label.applied_index
+        self.applied_hash = label.applied_hash
+        self.last_time_us = label.last_time_us
+        due = self._turn.index_due
+        for space in self._spaces.values():
+            for rows in space.vector_rows():
+                if rows.index_pending:
+                    due[rows] = None
 
     def query(self, name: str, request: Any) -> Message:
         """Answers the read `name` (as in `METHODS`) from what is applied now.
@@ -290,7 +361,7 @@ class Machine:
         """Applies a command in its client's session, or finds the reply that it had."""
         number = context.request_number
         sessions = space.tenant.sessions
-        session = sessions.begin(client_id, number, context.first_unanswered, turn.time_us)
+        session = sessions.begin(client_id, number, context.first_unanswered, turn.time_us, turn.version)
         kind, name, agent = command.kind, space.name, command.agent
         kept = session.replies.get(number)
         if kept is None:
@@ -321,13 +392,19 @@ class Machine:
         author = self._authors[key] = Author(*key)
         return author
 
+    def _make_tenant(self, name: str) -> Tenant:
+        tenant = self._tenants[name] = Tenant(name, self.journal)
+        return tenant
+
     def _make_space(self, namespace: str) -> Namespace:
-        name = tenant_of(namespace)
-        tenant = self._tenants.get(name)
-        if tenant is None:
-            tenant = self._tenants[name] = Tenant()
+        journal = self.journal
+        tenant = self.tenant(tenant_of(namespace))
         tenant.usage.bytes += _NAMESPACE_BYTES
-        space = self._spaces[namespace] = Namespace(namespace, tenant)
+        notes = None
+        if journal is not None:
+            notes = Notes(journal.add, len(self._spaces))
+            journal.add((notes.prefix(NAMESPACE), self._turn.version, namespace))
+        space = self._spaces[namespace] = Namespace(namespace, tenant, notes)
         return space
 
     def _ceiling(self, context: Any, at: str) -> int:

@@ -14,10 +14,13 @@ for many agents and counts its writes to a shard, not theirs.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Protocol
 
 import msgspec
 
 from memraft_server.machine.refused import Refused, invalid
+from memraft_server.projections.notes import SESSION, escaped
 from memraft_server.projections.usage import Usage
 
 # Part of the contract between replicas, therefore not settings: replicas that differed here would diverge.
@@ -62,21 +65,46 @@ class Kept(msgspec.Struct, frozen=True, gc=False):
     reply: bytes
 
 
+_Key = bytes
+
+
 class Session(msgspec.Struct):
-    """One client's kept replies: those of requests from `floor` on."""
+    """One client's kept replies: those of requests from `floor` on.
+
+    Attributes:
+        used_at_us: Commit time of the entry that used it last.
+        used_version: The version of the first command of that entry that did: the order of last use.
+        key: The key of its row on disk; empty where there is none.
+        stored: The replies that have a row on disk; None where the session itself has none.
+    """
 
     floor: int
     used_at_us: int
     replies: dict[int, Kept]
     bytes: int
+    used_version: int = 0
+    key: _Key = b""
+    stored: set[int] | None = None
+
+
+class SessionJournal(Protocol):
+    """What is told of sessions that are kept on disk."""
+
+    def touch(self, session: Session) -> None:
+        """A session changes, or is new."""
+
+    def drop(self, session: Session) -> None:
+        """A session ends."""
 
 
 class Sessions:
     """The sessions of one tenant, least recently used first."""
 
-    __slots__ = ("_sessions", "_swept_at_us", "_usage")
+    __slots__ = ("_journal", "_key", "_sessions", "_swept_at_us", "_usage")
 
-    def __init__(self, usage: Usage) -> None:
+    def __init__(self, usage: Usage, tenant: str = "", journal: SessionJournal | None = None) -> None:
+        self._journal = journal
+        self._key = SESSION + escaped(tenant.encode())
         self._sessions: OrderedDict[bytes, Session] = OrderedDict()
         self._swept_at_us = 0
         self._usage = usage
@@ -84,8 +112,17 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def begin(self, client_id: bytes, number: int, first_unanswered: int, time_us: int) -> Session:
+    def begin(
+        self, client_id: bytes, number: int, first_unanswered: int, time_us: int, version: int
+    ) -> Session:
         """Returns the session in which request `number` of `client_id` is to be applied or was applied.
+
+        Args:
+            client_id: Whose.
+            number: Of the request.
+            first_unanswered: The lowest request whose reply the client may still ask for.
+            time_us: Commit time of the entry in microseconds since the epoch.
+            version: The command's first version.
 
         Raises:
             Refused: `SESSION_EXPIRED`, `TOO_MANY_SESSIONS`, `OVERLOADED` (too many unanswered writes), or
@@ -103,9 +140,15 @@ class Sessions:
         session = self._sessions.get(client_id)
         if session is None:
             session = self._sessions[client_id] = self._open(first_unanswered, time_us)
+            session.used_version = version
+            if self._journal is not None:
+                session.key = self._key + escaped(client_id)
         elif session.used_at_us != time_us:
             session.used_at_us = time_us
+            session.used_version = version
             self._sessions.move_to_end(client_id)
+        if self._journal is not None:
+            self._journal.touch(session)
         if first_unanswered > session.floor:
             self._forget_answered(session, first_unanswered)
         if number < session.floor:
@@ -135,6 +178,15 @@ class Sessions:
         session.bytes += cost
         self._usage.bytes += cost
 
+    def restore(self, sessions: Iterable[tuple[bytes, Session]]) -> None:
+        """Takes sessions as they were, with their clients, in any order; `Session.bytes` is counted here."""
+        for client_id, session in sorted(sessions, key=lambda each: each[1].used_version):
+            session.bytes = SESSION_BYTES + sum(
+                REPLY_BYTES + len(kept.reply) for kept in session.replies.values()
+            )
+            self._usage.bytes += session.bytes
+            self._sessions[client_id] = session
+
     def _open(self, first_unanswered: int, time_us: int) -> Session:
         if first_unanswered > 1:
             raise Refused(
@@ -163,7 +215,10 @@ class Sessions:
             self._drop(oldest)
 
     def _drop(self, client_id: bytes) -> None:
-        self._usage.bytes -= self._sessions.pop(client_id).bytes
+        session = self._sessions.pop(client_id)
+        self._usage.bytes -= session.bytes
+        if self._journal is not None:
+            self._journal.drop(session)
 
     def _forget_answered(self, session: Session, first_unanswered: int) -> None:
         replies, floor = session.replies, session.floor

@@ -36,6 +36,19 @@ class KeyIndex:
         if len(fresh) >= _SETTLE_KEYS_MIN and len(fresh) * 16 >= self._count:
             self._settle()
 
+    def extend(self, names: list[str]) -> None:
+        """Adds names in ascending order, all above every name in the index."""
+        if not names:
+            return
+        if self._fresh:
+            self._settle()
+        if not self._blocks:
+            self._blocks.append([])
+            self._lasts.append("")
+        self._blocks[-1] += names
+        self._count += len(names)
+        self._close(len(self._blocks) - 1)
+
     def from_name(self, start: str) -> Iterator[str]:
         """Yields the names at or after `start`, by code point. The index must not change meanwhile."""
         if self._fresh:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from memraft_server.projections.keys import KeyIndex
+from memraft_server.projections.notes import DOCUMENT, Notes
 from memraft_server.projections.usage import Usage
 from memraft_server.projections.versions import Author, Record, VersionedRecords
 
@@ -14,8 +15,8 @@ class KvProjection:
 
     __slots__ = ("keys", "records")
 
-    def __init__(self, usage: Usage) -> None:
-        self.records = VersionedRecords(usage)
+    def __init__(self, usage: Usage, notes: Notes | None = None) -> None:
+        self.records = VersionedRecords(usage, notes, DOCUMENT)
         self.keys = KeyIndex()
 
     def put(self, key: str, value: bytes, version: int, author: Author, expires_at_us: int) -> None:

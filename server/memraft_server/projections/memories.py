@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from memraft_server.projections.filters import Predicate
+from memraft_server.projections.notes import MEMORY, Notes
 from memraft_server.projections.rows import ALIVE, COSINE, ROW_BYTES, RowStore
 from memraft_server.projections.usage import Usage
 from memraft_server.projections.vector_math import Floats, Rows
@@ -54,12 +55,14 @@ class MemoryStore:
     """
 
     __slots__ = (
-        "_by_row", "_heads", "_items", "_metadatas", "_past", "_positions_about", "_rows_about",
-        "_rows_of_kind", "_usage", "_verdicts", "dimension", "fingerprint", "rows",
+        "_add", "_by_row", "_heads", "_items", "_metadatas", "_past", "_positions_about", "_prefix",
+        "_rows_about", "_rows_of_kind", "_usage", "_verdicts", "dimension", "fingerprint", "rows",
     )  # fmt: skip
 
-    def __init__(self, usage: Usage) -> None:
+    def __init__(self, usage: Usage, notes: Notes | None = None) -> None:
         self._usage = usage
+        self._add = notes.add if notes is not None else None
+        self._prefix = notes.prefix(MEMORY) if notes is not None else b""
         self.dimension = 0
         """Of all embeddings; 0 before there is one."""
         self.fingerprint = ""
@@ -83,6 +86,8 @@ class MemoryStore:
             embedding: Shape (dimension,), finite, or None.
             fingerprint: Of the embedding. The caller has compared both with what the store has.
         """
+        if self._add is not None:
+            self._add((self._prefix, item, embedding, fingerprint))
         old = self._heads.get(item.id)
         if old is not None:
             self._end(old, item.version)
@@ -105,6 +110,13 @@ class MemoryStore:
             return False
         self._end(item, version)
         return True
+
+    def restore_end(self, version: int, died: int) -> None:
+        """Ends the life, at `died`, of the memory of `version`, which was stored last. Raises LookupError."""
+        item = self._items[-1]
+        if item.version != version:
+            raise LookupError(f"there is no memory of version {version} to end")
+        self._end(item, died)
 
     def get(self, id: str, ceiling: int) -> Remembered | None:
         """Returns the memory with this id as of `ceiling`."""
@@ -194,6 +206,8 @@ class MemoryStore:
         if item.died != ALIVE:
             return
         item.died = version
+        if self._add is not None:
+            self._add((self._prefix, item))
         self._usage.records -= 1
         if item.row != NO_ROW and self.rows is not None:
             self.rows.kill(item.row, version)

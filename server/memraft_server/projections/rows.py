@@ -159,6 +159,16 @@ class RowStore:
         self.live_count += 1
         return row
 
+    def restore(self, vectors: Floats, born: Rows) -> int:
+        """Adds rows of shape (n, dimension) born at these versions; returns the number of the first."""
+        first = self.append(vectors, 0)
+        self._born[first : self.count] = born
+        return first
+
+    def born(self, row: int) -> int:
+        """Returns the version at which a row was born."""
+        return self._born.item(row)
+
     def kill(self, row: int, version: int) -> None:
         """Ends the life of a row that lives."""
         self._died[row] = version

@@ -6,6 +6,7 @@ from bisect import bisect_right
 
 import msgspec
 
+from memraft_server.projections.notes import RUN, Notes
 from memraft_server.projections.usage import Usage
 from memraft_server.projections.versions import Author
 
@@ -32,10 +33,12 @@ def _began_version_of(run: RunRecord) -> int:
 class RunsProjection:
     """The runs of one namespace, by id and in order of beginning."""
 
-    __slots__ = ("_usage", "by_id", "in_order")
+    __slots__ = ("_add", "_prefix", "_usage", "by_id", "in_order")
 
-    def __init__(self, usage: Usage) -> None:
+    def __init__(self, usage: Usage, notes: Notes | None = None) -> None:
         self._usage = usage
+        self._add = notes.add if notes is not None else None
+        self._prefix = notes.prefix(RUN) if notes is not None else b""
         self.by_id: dict[str, RunRecord] = {}
         self.in_order: list[RunRecord] = []
 
@@ -43,6 +46,8 @@ class RunsProjection:
         """Begins the run `run_id`, which must not exist."""
         run = self.by_id[run_id] = RunRecord(run_id, author, version, inputs)
         self.in_order.append(run)
+        if self._add is not None:
+            self._add((self._prefix, run))
         self._usage.records += 1
         self._usage.bytes += RUN_BYTES + 2 * len(run_id) + len(inputs)
         return run
@@ -52,6 +57,8 @@ class RunsProjection:
         run.ended_version = version
         run.status = status
         run.outputs = outputs
+        if self._add is not None:
+            self._add((self._prefix, run, version))
         self._usage.bytes += len(outputs)
 
     def at(self, run_id: str, ceiling: int) -> RunRecord | None:

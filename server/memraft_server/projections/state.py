@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from memraft_server.projections.notes import STATE, Notes
 from memraft_server.projections.usage import Usage
 from memraft_server.projections.versions import Author, Record, VersionedRecords
 
@@ -11,8 +12,8 @@ class StateProjection:
 
     __slots__ = ("records",)
 
-    def __init__(self, usage: Usage) -> None:
-        self.records = VersionedRecords(usage)
+    def __init__(self, usage: Usage, notes: Notes | None = None) -> None:
+        self.records = VersionedRecords(usage, notes, STATE)
 
     def swap(
         self, name: str, expected_version: int, value: bytes | None, version: int, author: Author

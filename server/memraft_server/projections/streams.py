@@ -9,6 +9,7 @@ from hashlib import sha256
 import msgspec
 
 from memraft_server.projections.keys import KeyIndex
+from memraft_server.projections.notes import EVENT, Notes, escaped
 from memraft_server.projections.usage import Usage
 from memraft_server.projections.versions import Author
 
@@ -90,9 +91,11 @@ def event_hash(
 class Stream:
     """The events of one stream and their hashes, 32 bytes each in one buffer."""
 
-    __slots__ = ("events", "hashes", "prefix")
+    __slots__ = ("events", "hashes", "key", "prefix")
 
-    def __init__(self, namespace: str, name: str) -> None:
+    def __init__(self, namespace: str, name: str, key: bytes) -> None:
+        self.key = key
+        """How the facts of its events begin; empty where nobody keeps facts."""
         self.events: list[EventRecord] = []
         self.hashes = bytearray()
         self.prefix = chain_prefix(namespace, name)
@@ -132,10 +135,12 @@ class Stream:
 class StreamsProjection:
     """The streams of one namespace."""
 
-    __slots__ = ("_types", "_usage", "names", "streams")
+    __slots__ = ("_add", "_prefix", "_types", "_usage", "names", "streams")
 
-    def __init__(self, usage: Usage) -> None:
+    def __init__(self, usage: Usage, notes: Notes | None = None) -> None:
         self._usage = usage
+        self._add = notes.add if notes is not None else None
+        self._prefix = notes.prefix(EVENT) if notes is not None else b""
         self._types: dict[str, str] = {}
         self.streams: dict[str, Stream] = {}
         self.names = KeyIndex()
@@ -144,7 +149,8 @@ class StreamsProjection:
         """Returns the stream `name`, made if there is none."""
         stream = self.streams.get(name)
         if stream is None:
-            stream = self.streams[name] = Stream(namespace, name)
+            key = self._prefix + escaped(name.encode()) if self._prefix else b""
+            stream = self.streams[name] = Stream(namespace, name, key)
             self.names.add(name)
             self._usage.bytes += STREAM_BYTES + len(name)
         return stream
@@ -163,11 +169,22 @@ class StreamsProjection:
         event = EventRecord(version, author, self._intern(type_), payload)
         sequence = len(stream.events)
         digest = event_hash(stream.hash_of(sequence), stream.prefix, sequence + 1, event_id, time_us, event)
+        if self._add is not None:
+            self._add((stream.key, sequence + 1, event, digest))
+        self._place(stream, event, digest)
+        return digest
+
+    def restore(
+        self, stream: Stream, version: int, author: Author, type_: str, payload: bytes, digest: bytes
+    ) -> None:
+        """Appends an event with the hash that it once got."""
+        self._place(stream, EventRecord(version, author, self._intern(type_), payload), digest)
+
+    def _place(self, stream: Stream, event: EventRecord, digest: bytes) -> None:
         stream.events.append(event)
         stream.hashes += digest
-        self._usage.bytes += EVENT_BYTES + len(payload)
+        self._usage.bytes += EVENT_BYTES + len(event.payload)
         self._usage.records += 1
-        return digest
 
     def names_from(self, start: str, prefix: str, ceiling: int) -> Iterator[tuple[str, int]]:
         """Yields (name, last sequence as of `ceiling`) of the streams at or after `start`, by name."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memraft_server.projections.filters import Predicate
+from memraft_server.projections.notes import COLLECTION, VECTOR, Notes
 from memraft_server.projections.rows import ROW_BYTES, RowStore
 from memraft_server.projections.usage import Usage
 from memraft_server.projections.vector_math import Floats, Rows
@@ -130,12 +131,23 @@ class Collection:
     """The vectors of one collection, past ones included."""
 
     __slots__ = (
-        "_ids", "_metadatas", "_row_by_id", "_usage", "_verdicts", "name", "rows", "settings", "time_us",
-        "version",
+        "_add", "_ids", "_metadatas", "_prefix", "_row_by_id", "_usage", "_verdicts", "name", "rows",
+        "settings", "time_us", "version",
     )  # fmt: skip
 
-    def __init__(self, name: str, settings: Settings, version: int, time_us: int, usage: Usage) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        version: int,
+        time_us: int,
+        usage: Usage,
+        notes: Notes | None = None,
+        number: int = 0,
+    ) -> None:
         self.name = name
+        self._add = notes.add if notes is not None else None
+        self._prefix = notes.prefix(VECTOR) + number.to_bytes(4, "big") if notes is not None else b""
         self.settings = settings
         self.version = version
         """The version that created it."""
@@ -150,6 +162,8 @@ class Collection:
 
     def upsert(self, id: str, vector: Floats, metadata: bytes, version: int) -> bool:
         """Stores one vector of shape (dimension,); returns whether it replaced one."""
+        if self._add is not None:
+            self._add((self._prefix, version, id, metadata, vector))
         row = self.rows.append_one(vector, version)
         return self._place(id, row, metadata, version)
 
@@ -159,6 +173,9 @@ class Collection:
         """Stores vectors of shape (n, dimension) at consecutive versions; of equal ids the last one stays."""
         row = self.rows.append(vectors, first_version)
         for i, id in enumerate(ids):
+            if self._add is not None:
+                metadata = metadatas[i] if metadatas else b""
+                self._add((self._prefix, first_version + i, id, metadata, vectors[i]))
             self._place(id, row + i, metadatas[i] if metadatas else b"", first_version + i)
 
     def delete(self, id: str, version: int) -> bool:
@@ -166,10 +183,43 @@ class Collection:
         row = self._row_by_id.pop(id, None)
         if row is None:
             return False
-        self.rows.kill(row, version)
+        self._kill(row, version)
         self._usage.vectors -= 1
         self._usage.records -= 1
         return True
+
+    def restore(
+        self,
+        ids: list[str],
+        vectors: Floats,
+        metadatas: list[bytes],
+        born: Rows,
+        died: Sequence[tuple[int, int]],
+    ) -> None:
+        """Takes rows as they once were stored, in the same order.
+
+        Args:
+            ids: Of each row.
+            vectors: Shape (n, dimension).
+            metadatas: Of each row.
+            born: The version of each row, ascending.
+            died: (row number, version) of those that died; the row is one of these or the one before them.
+        """
+        first = self.rows.restore(vectors, born)
+        row_by_id = self._row_by_id
+        for row, id in enumerate(ids, first):
+            row_by_id[id] = row
+        self._ids += ids
+        self._metadatas += metadatas
+        usage = self._usage
+        usage.bytes += (4 * self.settings.dimension + ROW_BYTES) * len(ids)
+        usage.bytes += sum(map(len, ids)) + sum(map(len, metadatas))
+        usage.vectors += len(ids) - len(died)
+        usage.records += len(ids) - len(died)
+        for row, version in died:
+            self.rows.kill(row, version)
+            if row_by_id.get(self._ids[row]) == row:
+                del row_by_id[self._ids[row]]
 
     def count_alive(self, ceiling: int | None) -> int:
         """Returns how many vectors it has now (None) or had as of version `ceiling`."""
@@ -202,28 +252,44 @@ class Collection:
             self._usage.records += 1
         else:
             id = self._ids[old]  # one object for an id, however often it is replaced
-            self.rows.kill(old, version)
+            self._kill(old, version)
         self._row_by_id[id] = row
         self._ids.append(id)
         self._metadatas.append(metadata)
         self._usage.bytes += 4 * self.settings.dimension + ROW_BYTES + len(id) + len(metadata)
         return old is not None
 
+    def _kill(self, row: int, version: int) -> None:
+        if self._add is not None:
+            self._add((self._prefix, self.rows.born(row), version))
+        self.rows.kill(row, version)
+
 
 class VectorStore:
     """The collections of one namespace."""
 
-    __slots__ = ("_collections", "_usage")
+    __slots__ = ("_by_number", "_collections", "_notes", "_usage")
 
-    def __init__(self, usage: Usage) -> None:
+    def __init__(self, usage: Usage, notes: Notes | None = None) -> None:
         self._usage = usage
+        self._notes = notes
+        self._by_number: list[Collection] = []
         self._collections: dict[str, Collection] = {}
 
     def create(self, name: str, settings: Settings, version: int, time_us: int) -> Collection:
         """Creates a collection under a name that `get` does not know."""
         self._usage.bytes += COLLECTION_BYTES
-        collection = self._collections[name] = Collection(name, settings, version, time_us, self._usage)
+        notes, number = self._notes, len(self._by_number)
+        collection = Collection(name, settings, version, time_us, self._usage, notes, number)
+        self._collections[name] = collection
+        self._by_number.append(collection)
+        if notes is not None:
+            notes.add((notes.prefix(COLLECTION), number, collection))
         return collection
+
+    def numbered(self, number: int) -> Collection:
+        """Returns the collection that was created as number `number`, from 0. Raises IndexError."""
+        return self._by_number[number]
 
     def get(self, name: str, ceiling: int | None = None) -> Collection | None:
         """Returns the collection if it exists now (None), or existed as of version `ceiling`."""

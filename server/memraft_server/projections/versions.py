@@ -6,6 +6,7 @@ from bisect import bisect_right
 
 import msgspec
 
+from memraft_server.projections.notes import Notes
 from memraft_server.projections.usage import Usage
 
 NOW = 1 << 62
@@ -45,14 +46,16 @@ class VersionedRecords:
     version, and a read of the past searches in it instead of walking.
     """
 
-    __slots__ = ("heads", "past", "usage")
+    __slots__ = ("_add", "_prefix", "heads", "past", "usage")
 
-    def __init__(self, usage: Usage) -> None:
+    def __init__(self, usage: Usage, notes: Notes | None = None, kind: bytes = b"") -> None:
         self.heads: dict[str, Record] = {}
         """The latest version of every name that ever was, deletions included."""
         self.past: dict[str, list[Record]] = {}
         """Older versions, oldest first, of names that have any."""
         self.usage = usage
+        self._add = notes.add if notes is not None else None
+        self._prefix = notes.prefix(kind) if notes is not None else b""
 
     def head(self, name: str) -> Record | None:
         """Returns the latest version of `name` if it has a value."""
@@ -89,7 +92,9 @@ class VersionedRecords:
         heads = self.heads
         usage = self.usage
         old = heads.get(name)
-        heads[name] = Record(value, version, author, expires_at_us)
+        record = heads[name] = Record(value, version, author, expires_at_us)
+        if self._add is not None:
+            self._add((self._prefix, name, record))
         if old is None:
             usage.records += 1
             usage.bytes += len(value) + len(name) + VERSION_BYTES + NAME_BYTES
@@ -105,11 +110,26 @@ class VersionedRecords:
         old = self.heads.get(name)
         if old is None or old.value is None:
             return False
-        self.heads[name] = Record(None, version, author, 0)
+        record = self.heads[name] = Record(None, version, author, 0)
+        if self._add is not None:
+            self._add((self._prefix, name, record))
         self.usage.records -= 1
         self.usage.bytes += VERSION_BYTES
         self._keep(name, old)
         return True
+
+    def restore(self, name: str, records: list[Record]) -> None:
+        """Takes all versions of a name that is not here yet, oldest first, as they once were stored."""
+        head = records.pop()
+        self.heads[name] = head
+        if records:
+            self.past[name] = records
+        usage = self.usage
+        usage.records += head.value is not None
+        usage.bytes += len(name) + NAME_BYTES + (len(records) + 1) * VERSION_BYTES
+        for record in (*records, head):
+            if record.value is not None:
+                usage.bytes += len(record.value)
 
     def _keep(self, name: str, old: Record) -> None:
         past = self.past.get(name)
