@@ -10,7 +10,7 @@ BUF    := @bufbuild/buf@1.75.0
 SOURCES := $(shell find client server cluster proto -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test unit wheel lint format proto bench clean
+.PHONY: help venv demo test unit wheel lint format proto bench clean simulate mutants
 
 help:  ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
@@ -31,6 +31,12 @@ test: unit wheel  ## The whole suite, then the built wheel in a fresh environmen
 
 unit: $(STAMP)  ## The whole suite against the sources
 	$(BIN)/python -m pytest
+
+simulate: $(STAMP)  ## Raft and the machine in simulated bad times: SECONDS=600 SEED=1
+	@$(BIN)/python -m tests.simulation --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1)
+
+mutants: $(STAMP)  ## Plant each bug of tests/mutants in a copy; the simulation has to find it
+	@$(BIN)/python scripts/mutants.py
 
 wheel: $(STAMP) build/wheel-checked  ## Build the wheel and try it in a fresh environment
 

@@ -12,7 +12,7 @@ _BYTES_UNLIMITED = 1 << 40
 
 
 class Violation(AssertionError):
-    """A guarantee of Raft did not hold."""
+    """A guarantee did not hold."""
 
 
 def check(holds: bool, what: str) -> None:
@@ -35,14 +35,13 @@ class Checker:
         self._disks = disks
         for disk in disks.values():
             disk.on_sync = partial(self._synced, disk)
-        self._quorum = len(disks) // 2 + 1
         self._leaders: dict[int, int] = {}
         self._votes: dict[tuple[int, int], int] = {}
         self._entries: dict[tuple[int, int], tuple[bytes, int]] = {}
+        self._hashes: dict[int, bytes] = {}
         self.committed: list[Entry] = []
         """Every entry that was ever known to be committed; index i at position i - 1."""
         self._committed_in_term: list[int] = []
-        self.acknowledged: dict[int, bytes] = {}
 
     def commit_index(self) -> int:
         """The highest commit index that any node has ever known."""
@@ -57,11 +56,14 @@ class Checker:
         term = core.term
         other = self._leaders.setdefault(term, node)
         check(other == node, f"two leaders in term {term}: nodes {other} and {node}")
+        first = core.log.first_index
         for entry, committed_in_term in zip(self.committed, self._committed_in_term, strict=True):
             if committed_in_term >= term:
                 break
-            has = entry.index <= core.log.last_index and core.log.term(entry.index) == entry.term
-            check(has, f"node {node} leads in term {term} without committed entry {entry.index}")
+            if entry.index < first:
+                continue
+            if entry.index > core.log.last_index or core.log.term(entry.index) != entry.term:
+                raise Violation(f"node {node} leads in term {term} without committed entry {entry.index}")
 
     def _synced(self, disk: SimDisk, entries: Sequence[Entry]) -> None:
         """Log matching: an index and a term name one entry and all that precede it.
@@ -71,8 +73,10 @@ class Checker:
         previous_term = disk.term(entries[0].index - 1)
         for entry in entries:
             known = self._entries.setdefault((entry.index, entry.term), (entry.data, previous_term))
-            check(known == (entry.data, previous_term), f"two histories of entry {entry.index}@{entry.term}")
-            check(previous_term <= entry.term, f"terms fall at entry {entry.index}")
+            if known != (entry.data, previous_term):
+                raise Violation(f"two histories of entry {entry.index}@{entry.term}")
+            if previous_term > entry.term:
+                raise Violation(f"terms fall at entry {entry.index}")
             previous_term = entry.term
 
     def commits(self, node: int, core: Core) -> None:
@@ -85,10 +89,11 @@ class Checker:
             check(
                 last_term == core.term, f"a leader of term {core.term} commits entries of {last_term} alone"
             )
+        membership = core.membership
         for entry in read_log(core, lo)[: core.log.committed - lo + 1]:
-            holders = [other for other, disk in self._disks.items() if disk.has(entry)]
+            holders = [voter for voter in membership.voters if self._disks[voter].has(entry)]
             check(
-                len(holders) >= self._quorum,
+                len(holders) >= membership.quorum,
                 f"node {node} committed entry {entry.index}@{entry.term}, durable only on {holders}",
             )
             self.committed.append(entry)
@@ -97,53 +102,57 @@ class Checker:
     def applies(self, node: int, expected_index: int, entries: Sequence[Entry]) -> None:
         """State machine safety: all nodes apply the same entries in the same order, each once."""
         for entry in entries:
-            check(
-                entry.index == expected_index,
-                f"node {node} applies {entry.index} where {expected_index} is next",
-            )
-            check(
-                entry == self.committed[entry.index - 1],
-                f"node {node} applies another entry at {entry.index} than was committed",
-            )
+            if entry.index != expected_index:
+                raise Violation(f"node {node} applies {entry.index} where {expected_index} is next")
+            if entry.index > len(self.committed) or entry != self.committed[entry.index - 1]:
+                raise Violation(f"node {node} applies another entry at {entry.index} than was committed")
             expected_index += 1
 
-    def sends(self, message: Message, disk: SimDisk) -> None:
+    def hashes(self, node: int, index: int, applied_hash: bytes) -> None:
+        """Machines that have applied the same entries are equal, whichever way they came to it."""
+        if self._hashes.setdefault(index, applied_hash) != applied_hash:
+            raise Violation(f"the machine of node {node} differs at entry {index}")
+
+    def sends(self, message: Message, disk: SimDisk, core: Core | None) -> None:
         """What a message reveals is durable before it leaves, and a node votes once a term."""
         saved = disk.hard_state or HardState(0, 0, 0)
         kind = message.type
         if kind is not MessageType.PRE_VOTE and kind is not MessageType.PRE_VOTE_REPLY:
-            check(message.term <= saved.term, f"a term that is not durable left: {message}")
+            if message.term > saved.term:
+                raise Violation(f"a term that is not durable left: {message}")
         if kind is MessageType.VOTE or (kind is MessageType.VOTE_REPLY and not message.reject):
-            voted_for = message.sender if kind is MessageType.VOTE else message.to
-            other = self._votes.setdefault((message.sender, message.term), voted_for)
-            check(
-                other == voted_for,
-                f"node {message.sender} voted for {other} and {voted_for} in term {message.term}",
-            )
-            check(
-                saved.term > message.term or saved.vote == voted_for,
-                f"a vote that is not durable left: {message}",
-            )
+            self._votes_once(message, saved)
         if kind is MessageType.APPEND_REPLY and not message.reject and saved.term == message.term:
+            if disk.last_index() < message.index:
+                raise Violation(f"acknowledged before it was durable: {message}")
+        if kind is MessageType.TIMEOUT_NOW and core is not None and core.status().transfer_to == message.to:
+            heir = self._disks[message.to]
+            state = heir.hard_state
+            # One that has moved on, or lost its disk, may have had it all when it said so.
+            is_as_it_said = state is not None and state.is_whole and state.term <= core.term
             check(
-                disk.last_index() >= message.index,
-                f"acknowledged before it was durable: {message}",
+                not is_as_it_said or heir.last_index() >= core.log.last_index,
+                f"node {message.to} is to lead with entries up to {heir.last_index()} "
+                f"of {core.log.last_index}",
             )
 
-    def serves_read(self, node: int, index: int, index_min: int) -> None:
+    def _votes_once(self, message: Message, saved: HardState) -> None:
+        voted_for = message.sender if message.type is MessageType.VOTE else message.to
+        other = self._votes.setdefault((message.sender, message.term), voted_for)
+        check(
+            other == voted_for,
+            f"node {message.sender} voted for {other} and {voted_for} in term {message.term}",
+        )
+        check(
+            saved.term > message.term or saved.vote == voted_for,
+            f"a vote that is not durable left: {message}",
+        )
+
+    def serves_read(self, node: int, machine_index: int, index: int, index_min: int) -> None:
         """A linearizable read sees everything that was committed when it was asked for."""
         check(
             index >= index_min,
             f"node {node} serves a read at {index}, though {index_min} was committed before",
         )
-
-    def acknowledges(self, index: int, data: bytes) -> None:
-        """A client was told that its write is in."""
-        self.acknowledged[index] = data
-
-    def finish(self) -> None:
-        """Every acknowledged write is there, and no write is there twice."""
-        for index, data in self.acknowledged.items():
-            check(self.committed[index - 1].data == data, f"acknowledged entry {index} is lost")
-        written = [entry.data for entry in self.committed if entry.data]
-        check(len(written) == len(set(written)), "a write is in the log twice")
+        behind = [entry for entry in self.committed[machine_index:index] if entry.data and not entry.kind]
+        check(not behind, f"node {node} serves a read at {index} from a machine at {machine_index}")

@@ -1,4 +1,9 @@
-"""A simulated disk: what is synced stays, what was under way at a crash may or may not be there."""
+"""A simulated disk: what is synced stays, what was under way at a crash may or may not be there.
+
+It keeps the contract of the durable log, not its bytes. A batch is atomic: what a crash tears in the middle
+is an incomplete last record, which the log drops on opening. Damage anywhere else is found on opening; the
+log is given up then and the replica is not whole (`SimNode.start`).
+"""
 
 from __future__ import annotations
 
@@ -10,8 +15,7 @@ from memraft_cluster.raft import Entry, EntryKind, HardState, Membership, Snapsh
 class SimDisk:
     """The durable log and hard state of one node; a `LogStorage` for the core.
 
-    One batch can be under way at a time, as the core hands out one Ready at a time. It is atomic, as a
-    batch of the real log is.
+    One synced batch can be under way at a time, as the core hands out one Ready at a time.
     """
 
     def __init__(self) -> None:
@@ -19,10 +23,17 @@ class SimDisk:
         """Called with entries that have become durable just now."""
         self.hard_state: HardState | None = None
         self.log: list[Entry] = []
+        """The entries behind the base."""
+        self.is_damaged = False
+        self._base: SnapshotMeta | None = None
+        self._base_index = 0
         self._pending: tuple[HardState | None, Sequence[Entry]] | None = None
+        self._cached: HardState | None = None
+
+    # Reading; all of it sees what was synced.
 
     def base(self) -> SnapshotMeta | None:
-        return None
+        return self._base
 
     def memberships(self) -> Sequence[tuple[int, Membership]]:
         return [
@@ -32,18 +43,24 @@ class SimDisk:
         ]
 
     def first_index(self) -> int:
-        return 1
+        return self._base_index + 1
 
     def last_index(self) -> int:
-        return len(self.log)
+        return self._base_index + len(self.log)
 
     def term(self, index: int) -> int:
-        return self.log[index - 1].term if index else 0
+        place = index - self._base_index
+        if place:
+            assert place > 0, f"the term of entry {index} is gone"
+            return self.log[place - 1].term
+        return self._base.term if self._base is not None else 0
 
     def entries(self, lo: int, hi: int, bytes_max: int) -> list[Entry]:
-        found = self.log[lo - 1 : lo]
+        assert lo > self._base_index, f"entry {lo} is gone"
+        start, stop = lo - self._base_index - 1, hi - self._base_index - 1
+        found = self.log[start : start + 1]
         size = len(found[0].data)
-        for entry in self.log[lo : hi - 1]:
+        for entry in self.log[start + 1 : stop]:
             size += len(entry.data)
             if size > bytes_max:
                 break
@@ -51,29 +68,65 @@ class SimDisk:
         return found
 
     def has(self, entry: Entry) -> bool:
-        """Whether the entry is durable here."""
-        return entry.index <= len(self.log) and self.log[entry.index - 1].term == entry.term
+        """Whether the entry is durable here, in the log or in the state that precedes it."""
+        if entry.index <= self._base_index:
+            return True
+        return entry.index <= self.last_index() and self.term(entry.index) == entry.term
+
+    # Writing.
 
     def write(self, hard_state: HardState | None, entries: Sequence[Entry]) -> None:
         """Starts a batch; it is durable after `sync`."""
         assert self._pending is None
         self._pending = (hard_state, entries)
 
+    def note(self, hard_state: HardState) -> None:
+        """Writes a hard state without a sync: it survives the end of the process, not that of the power."""
+        self._cached = hard_state
+
     def sync(self) -> None:
-        """The batch is durable."""
+        """The batch is durable, and all that was noted before it."""
         assert self._pending is not None
         hard_state, entries = self._pending
         self._pending = None
+        if self._cached is not None:
+            self.hard_state, self._cached = self._cached, None
         if hard_state is not None:
             self.hard_state = hard_state
         if entries:
-            start = entries[0].index
-            assert start <= len(self.log) + 1, f"a hole before entry {start}"
-            self.log[start - 1 :] = entries
+            place = entries[0].index - self._base_index - 1
+            assert 0 <= place <= len(self.log), f"a hole before entry {entries[0].index}"
+            self.log[place:] = entries
             self.on_sync(entries)
 
-    def crash(self, is_pending_kept: bool) -> None:
-        """The machine dies: a batch under way is lost, or was durable just before anyone could know."""
+    def crash(self, is_pending_kept: bool, is_power_lost: bool = False) -> None:
+        """The process dies: a batch under way is lost or torn, or was durable just before anyone could know.
+        With the power goes what was not synced."""
+        if is_power_lost:
+            self._cached = None
         if self._pending is not None and is_pending_kept:
             self.sync()
         self._pending = None
+        if self._cached is not None:
+            self.hard_state, self._cached = self._cached, None
+
+    # What the driver does beside the core.
+
+    def cut(self, base: SnapshotMeta) -> None:
+        """Forgets the entries up to `base`, whose state is durable."""
+        keep_from = base.index - self._base_index
+        assert 0 <= keep_from <= len(self.log), f"no log can be cut at {base.index}"
+        assert self.term(base.index) == base.term, f"the log has another entry {base.index} than the state"
+        del self.log[:keep_from]
+        self._base, self._base_index = base, base.index
+
+    def reset(self, base: SnapshotMeta | None) -> None:
+        """Forgets all entries; the log begins behind `base`."""
+        self.log = []
+        self._base, self._base_index = base, base.index if base is not None else 0
+
+    def wipe(self) -> None:
+        """Another disk, with nothing on it."""
+        self.reset(None)
+        self.hard_state = self._cached = self._pending = None
+        self.is_damaged = False

@@ -1,4 +1,4 @@
-"""A simulated network: it loses, delays, duplicates, reorders and cuts, all from one generator."""
+"""A simulated network: it loses, delays, duplicates, reorders and cuts, all from one seed."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from random import Random
 import msgspec
 
 from memraft_cluster.raft import Message
+from tests.simulation.agenda import Agenda, stream
 
 
 class SimNetwork:
-    """Carries messages between nodes. Delays are in ticks."""
+    """Carries messages between nodes, and calls of clients. Delays are in ticks."""
 
-    def __init__(self, random: Random, schedule: Callable[[float, Callable[[], None]], None]) -> None:
-        """`schedule(delay, action)` runs an action later."""
-        self._random = random
-        self._schedule = schedule
+    def __init__(self, agenda: Agenda, *seed: object) -> None:
+        self._agenda = agenda
+        self._seed = seed
+        self._links: dict[tuple[int, int], Random] = {}
+        self._decode = msgspec.msgpack.Decoder(Message).decode
+        self._encode = msgspec.msgpack.Encoder().encode
         self.deliver: Callable[[Message], None] = lambda message: None
         self.loss = 0.0
         self.duplication = 0.0
@@ -27,14 +30,33 @@ class SimNetwork:
         self.lost = 0
         self.duplicated = 0
 
+    def heal(self) -> None:
+        """Nothing is lost, late or cut any more; what is under way still may be late."""
+        self.cut = set()
+        self.loss = self.duplication = self.slow = 0.0
+
     def send(self, message: Message) -> None:
         """Messages that are under way when a cut comes still arrive, maybe many ticks into it."""
-        random = self._random
-        if (message.sender, message.to) in self.cut:
+        link = (message.sender, message.to)
+        if link in self.cut:
             self.lost += 1
             return
         # Encoded at once, as in life: nobody may change what is under way, and the wire form is exercised.
-        frame = msgspec.msgpack.encode(message)
+        frame = self._encode(message)
+        self._carry(self._random(link), lambda: self.deliver(self._decode(frame)))
+
+    def call(self, client: int, action: Callable[[], None]) -> None:
+        """Carries a client's call, or the answer to it: `action` happens at the other end, maybe twice."""
+        self._carry(self._random((-client, 0)), action)
+
+    def _random(self, link: tuple[int, int]) -> Random:
+        # A generator a link, so that a fault that is left out changes as little as possible elsewhere.
+        random = self._links.get(link)
+        if random is None:
+            random = self._links[link] = stream(*self._seed, "link", *link)
+        return random
+
+    def _carry(self, random: Random, action: Callable[[], None]) -> None:
         copies = 1
         if random.random() < self.duplication:
             copies = 2
@@ -46,7 +68,4 @@ class SimNetwork:
             delay = random.uniform(0.01, 0.4)
             if random.random() < self.slow:
                 delay = random.uniform(1, 30)
-            self._schedule(delay, lambda: self._arrive(frame))
-
-    def _arrive(self, frame: bytes) -> None:
-        self.deliver(msgspec.msgpack.decode(frame, type=Message))
+            self._agenda.schedule(delay, action)

@@ -1,249 +1,175 @@
-"""One simulated cluster and what befalls it, all from one seed.
-
-Time is counted in ticks. Events wait in one heap; whoever wants something to happen later schedules it. The
-issue that brings snapshots, membership and the real machine adds its faults to `FAULTS`, its checks to
-`Checker`, and its state to `SimNode`.
-"""
+"""One simulated cluster with its clients and what befalls it, all from one schedule."""
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
 from collections.abc import Callable
 from random import Random
 
-from memraft_cluster.raft import Config, Message, MessageType
+from memraft_cluster.raft import Config, Message
+from tests.simulation.agenda import Agenda, stream
 from tests.simulation.checker import Checker, check
+from tests.simulation.clients import Client
 from tests.simulation.disk import SimDisk
+from tests.simulation.faults import FAULTS
+from tests.simulation.history import check_history
 from tests.simulation.network import SimNetwork
-from tests.simulation.node import SimNode
+from tests.simulation.node import Shape, SimNode, Surroundings
+from tests.simulation.schedule import ROUND_TICKS, Fault, Schedule
 
-FAULTY_TICKS = 400
-HEALTHY_TICKS_MAX = 400
-EVENTS_MAX = 500_000
-"""Some ten times what a busy run needs."""
+HEALTHY_TICKS_MAX = 300
+EVENTS_MAX = 300_000
+"""Some ten times what a busy round needs."""
+CLIENTS = 4
 
 
 class World:
-    """A cluster of one to five nodes with clients and bad luck."""
+    """A cluster of one to five nodes."""
 
-    def __init__(self, seed: int) -> None:
-        self.random = random = Random(seed)
-        self.now = 0.0
-        self.counts: Counter[str] = Counter()
-        self._heap: list[tuple[float, int, Callable[[], None]]] = []
-        self._scheduled = 0
-        self._written = 0
-        self._asked = 0
-        self.is_faulty = True
-        self._cut_until = 0.0
-        ids = tuple(range(1, random.choice((1, 2, 3, 3, 3, 5, 5, 5)) + 1))
-        self.network = SimNetwork(random, self.schedule)
+    def __init__(self, schedule: Schedule | int, trace: Callable[[str], None] | None = None) -> None:
+        self.schedule = schedule if isinstance(schedule, Schedule) else Schedule.of(schedule)
+        self._trace = trace
+        seed, noise = self.schedule.seed, self.schedule.noise
+        self.agenda = Agenda()
+        self.network = SimNetwork(self.agenda, seed, noise)
         self.network.deliver = self._deliver
+        self.round = 0
+        shape = stream(seed, "shape")
+        ids = tuple(range(1, shape.choice((1, 2, 3, 3, 3, 5, 5, 5)) + 1))
         self.disks = {node: SimDisk() for node in ids}
         self.checker = Checker(self.disks)
-        self.nodes = {node: self._make_node(node, ids, seed) for node in ids}
-
-    def _make_node(self, node: int, ids: tuple[int, ...], seed: int) -> SimNode:
-        random = self.random
-        # Small bounds, so that windows fill, pages turn and the cache runs out within one run.
-        config = Config(
-            id=node,
-            voters=ids,
-            election_ticks=random.choice((5, 10)),
-            heartbeat_ticks=random.choice((1, 2)),
-            inflight_messages_max=random.choice((1, 4, 64)),
-            inflight_bytes_max=random.choice((200, 4000)),
-            entry_batch_bytes_max=random.choice((1, 150, 4000)),
-            proposals_bytes_max=random.choice((1000, 5000)),
-            committed_bytes_max=random.choice((1, 300, 10000)),
-            cache_bytes_max=random.choice((0, 500, 10000)),
-            commit_notices=random.random() < 0.7,
-            seed=seed,
-            preferred=node == 1 and random.random() < 0.5,
-        )
-        return SimNode(
-            config, self.disks[node], self.network, self.checker, random, self.schedule, self.counts
-        )
-
-    def schedule(self, delay: float, action: Callable[[], None]) -> None:
-        """Runs `action` after `delay` ticks."""
-        self._scheduled += 1
-        heapq.heappush(self._heap, (self.now + delay, self._scheduled, action))
+        around = Surroundings(self.agenda, self.network, self.checker, (seed, noise))
+        self.counts: Counter[str] = around.counts
+        self.nodes = {
+            node: SimNode(make_shape(shape, node, ids, seed), self.disks[node], around) for node in ids
+        }
+        self.clients = [
+            Client(number, self.nodes, self.agenda, self.network, seed, noise) for number in range(CLIENTS)
+        ]
 
     def _deliver(self, message: Message) -> None:
         self.counts["messages"] += 1
         self.counts[message.type.name] += 1
         if message.reject:
             self.counts["rejections"] += 1
-        self.nodes[message.to].receive(message)
+        node = self.nodes.get(message.to)
+        if node is not None:
+            if self._trace is not None:
+                self._trace_message(node, message)
+            node.receive(message)
+
+    def _trace_message(self, node: SimNode, message: Message) -> None:
+        assert self._trace is not None
+        role = node.core.role.name if node.core is not None else "DOWN"
+        numbers = " ".join(
+            f"{name}={getattr(message, name)}"
+            for name in ("term", "log_term", "index", "commit", "hint_index", "hint_term", "context")
+            if getattr(message, name)
+        )
+        entries = f" entries={len(message.entries)}" if message.entries else ""
+        refused = " REJECT" if message.reject else ""
+        self._trace(
+            f"{self.agenda.now:8.2f}  {message.sender} > {message.to} ({role})  {message.type.name}{refused} "
+            f"{numbers}{entries}"
+        )
 
     def run(self) -> None:
-        """Bad times, then good times, in which the cluster has to recover without help."""
-        self._client()
-        self._misfortune()
-        self._run_until(lambda: False, FAULTY_TICKS)
-        self._heal()
-        self._run_until(self._has_converged, HEALTHY_TICKS_MAX)
-        check(self._has_converged(), "the cluster did not recover when all faults had gone")
-        self.checker.finish()
-        self.counts["acknowledged"] += len(self.checker.acknowledged)
-        self.counts["committed"] += self.checker.commit_index()
-        self.counts["reads served"] += sum(node.reads_served for node in self.nodes.values())
-        self.counts["messages lost"] += self.network.lost
-        self.counts["messages duplicated"] += self.network.duplicated
+        """Bad times, then good times, in which the cluster has to recover without help; some rounds of it."""
+        for number in range(self.schedule.rounds):
+            self.round = number
+            start = self.agenda.now
+            for fault in self.schedule.faults:
+                if fault.round == self.round:
+                    self.agenda.schedule(start + fault.tick - self.agenda.now, self._happening(fault))
+            self._let_pass(ROUND_TICKS, lambda: False)
+            self._heal()
+            has_recovered = self._recovery()
+            self._let_pass(HEALTHY_TICKS_MAX, has_recovered)
+            check(has_recovered(), f"the cluster did not recover after round {self.round}: {self._why()}")
+        for client in self.clients:
+            client.stop()
+        self._finish()
 
-    def _run_until(self, is_done: Callable[[], bool], ticks_max: float) -> None:
-        end = self.now + ticks_max
-        events_left = EVENTS_MAX
-        while self._heap and self._heap[0][0] < end and not is_done():
-            self.now, _, action = heapq.heappop(self._heap)
-            action()
-            events_left -= 1
-            check(events_left > 0, f"{EVENTS_MAX} events in {ticks_max} ticks: somebody spins")
+    def _happening(self, fault: Fault) -> Callable[[], None]:
+        random = stream(self.schedule.seed, "fault", fault.number)
 
-    # Clients.
+        def happen() -> None:
+            if self._trace is not None:
+                self._trace(f"{self.agenda.now:8.2f}  ---- {fault.name} ({fault.number})")
+            FAULTS[fault.name](self, random)
 
-    def _client(self) -> None:
-        """Writes and reads at whoever believes to lead, sometimes at anyone."""
-        random = self.random
-        leaders = [node for node in self.nodes.values() if node.leads]
-        for _ in range(random.choice((1, 1, 1, 10))):
-            chosen = random.choice(leaders if leaders and random.random() < 0.9 else [*self.nodes.values()])
-            if random.random() < 0.7:
-                self._written += 1
-                chosen.propose(f"write {self._written} ".encode() + b"." * random.choice((0, 20, 200)))
-            else:
-                self._asked += 1
-                chosen.read(self._asked)
-        self.schedule(random.expovariate(1.5), self._client)
+        return happen
 
-    # Bad times.
+    def _let_pass(self, ticks_max: float, is_done: Callable[[], bool]) -> None:
+        is_calm = self.agenda.run(ticks_max, is_done, EVENTS_MAX)
+        check(is_calm, f"{EVENTS_MAX} events in {ticks_max} ticks: somebody spins")
 
-    def _misfortune(self) -> None:
-        if self.is_faulty:
-            self.random.choice(FAULTS)(self)
-            self.schedule(self.random.expovariate(1 / 8), self._misfortune)
-
-    def crash(self) -> None:
-        """A node dies and comes back some time later."""
-        node = self.random.choice([*self.nodes.values()])
-        if node.core is not None:
-            self.counts["crashes"] += 1
-            node.crash()
-            self.schedule(self.random.choice((0.0, 3.0, 30.0)), lambda: self._restart(node))
-
-    def crash_all(self) -> None:
-        """The power fails."""
-        for node in self.nodes.values():
-            if node.core is not None:
-                node.crash()
-                self.schedule(self.random.uniform(0, 10), lambda node=node: self._restart(node))  # type: ignore[misc]
-        self.counts["power failures"] += 1
-
-    def _restart(self, node: SimNode) -> None:
-        if node.core is None:
+    def restart(self, node: SimNode) -> None:
+        """Starts a node that is down."""
+        if not node.is_up:
             node.start()
 
-    def partition(self) -> None:
-        """Two sides that do not hear each other, or only one of which hears the other."""
-        if self.now < self._cut_until:
-            return
-        ids = [*self.nodes]
-        side = set(self.random.sample(ids, self.random.randint(0, len(ids))))
-        is_one_way = self.random.random() < 0.3
-        self.network.cut = {
-            (a, b) for a in ids for b in ids if (a in side) != (b in side) and not (is_one_way and a in side)
-        }
-        self.counts["partitions"] += 1
-
-    def isolate_leader(self) -> None:
-        """Whoever believes to lead is cut off together with less than half of the others, and long enough
-        for another leader. What the old one says meanwhile, above all if its clock is slow, is where stale
-        reads would come from."""
-        ids = [*self.nodes]
-        leaders = [node.id for node in self.nodes.values() if node.leads]
-        if leaders and self.now >= self._cut_until:
-            leader = self.random.choice(leaders)
-            others = [node for node in ids if node != leader]
-            side = {leader, *self.random.sample(others, self.random.randint(0, (len(ids) - 1) // 2))}
-            self.network.cut = {(a, b) for a in ids for b in ids if (a in side) != (b in side)}
-            self.nodes[leader].tick_length = self.random.choice((1.0, 10.0))
-            self._cut_until = self.now + self.random.uniform(0, 60)
-            self.counts["leaders cut off"] += 1
-
-    def pause(self) -> None:
-        """A process is stopped for a while: a leader may wake up long after its successor."""
-        self.random.choice([*self.nodes.values()]).pause(self.random.uniform(1, 40))
-        self.counts["pauses"] += 1
-
-    def reconnect(self) -> None:
-        """The network is whole again."""
-        if self.now >= self._cut_until:
-            self.network.cut = set()
-
-    def weather(self) -> None:
-        """Another rate of loss, duplication and delay."""
-        self.network.loss = self.random.choice((0.0, 0.0, 0.05, 0.3))
-        self.network.duplication = self.random.choice((0.0, 0.1, 0.4))
-        self.network.slow = self.random.choice((0.0, 0.0, 0.1, 0.3))
-
-    def slowness(self) -> None:
-        """Some disks take many ticks to sync, some clocks are slow."""
-        for node in self.nodes.values():
-            node.slow_sync = self.random.choice((0.0, 0.0, 0.2))
-            node.tick_length = self.random.choice((0.8, 1.0, 1.0, 5.0))
-
-    def transfer(self) -> None:
-        """An operator moves leadership somewhere."""
-        for node in self.nodes.values():
-            node.transfer(self.random.choice([*self.nodes]))
-
-    def break_connection(self) -> None:
-        """A transport reports a broken connection, rightly or not."""
-        node = self.random.choice([*self.nodes.values()])
-        node.lose_connection(self.random.choice([*self.nodes]))
-
-    def garbage(self) -> None:
-        """A message from nobody, and one whose entries do not follow."""
-        node = self.random.choice([*self.nodes.values()])
-        node.receive_garbage(Message(MessageType.VOTE, 99, node.id, 1 << 40))
-        node.receive_garbage(Message(MessageType.APPEND, node.id, node.id, 1 << 40))
-
-    # Good times.
-
     def _heal(self) -> None:
-        self.is_faulty = False
-        self.network.cut = set()
-        self.network.loss = self.network.duplication = self.network.slow = 0.0
+        self.network.heal()
         for node in self.nodes.values():
             node.slow_sync = 0.0
             node.tick_length = 1.0
-            self._restart(node)
-        self._target = self.checker.commit_index() + 20
-        self._reads_before = sum(node.reads_served for node in self.nodes.values())
+            self.restart(node)
 
-    def _has_converged(self) -> bool:
-        """All nodes applied writes that were made after the faults had gone, and a read was served."""
-        is_read = sum(node.reads_served for node in self.nodes.values()) > self._reads_before
-        return is_read and all(node.applied >= self._target for node in self.nodes.values())
+    def _recovery(self) -> Callable[[], bool]:
+        """All nodes have applied writes made after the faults had gone, and all clients were answered."""
+        target = self.checker.commit_index() + 10
+        answered = [client.answered for client in self.clients]
+
+        def has_recovered() -> bool:
+            return all(node.applied >= target for node in self.nodes.values()) and all(
+                client.answered > before for client, before in zip(self.clients, answered, strict=True)
+            )
+
+        return has_recovered
+
+    def _why(self) -> str:
+        nodes = [
+            f"node {node.id} {node.core.role.name} of term {node.core.term}, applied {node.applied}"
+            for node in self.nodes.values()
+            if node.core is not None
+        ]
+        return f"committed {self.checker.commit_index()}, " + "; ".join(nodes)
+
+    def _finish(self) -> None:
+        best = max(self.nodes.values(), key=lambda node: node.applied)
+        check_history(self.clients, self.checker.committed[: best.applied], best.replica.machine)
+        self.counts["committed"] += self.checker.commit_index()
+        self.counts["acknowledged"] += sum(len(client.acknowledged) for client in self.clients)
+        self.counts["answered"] += sum(client.answered for client in self.clients)
+        self.counts["unknown"] += sum(
+            operation.outcome == "info" for client in self.clients for operation in client.history
+        )
+        self.counts["messages lost"] += self.network.lost
+        self.counts["messages duplicated"] += self.network.duplicated
 
 
-FAULTS: list[Callable[[World], None]] = [
-    World.crash,
-    World.crash,
-    World.crash_all,
-    World.partition,
-    World.isolate_leader,
-    World.isolate_leader,
-    World.isolate_leader,
-    World.pause,
-    World.reconnect,
-    World.reconnect,
-    World.weather,
-    World.weather,
-    World.slowness,
-    World.transfer,
-    World.break_connection,
-    World.garbage,
-]
+def make_shape(random: Random, node: int, ids: tuple[int, ...], seed: int) -> Shape:
+    """How a node is set up. Small bounds, so that windows fill, pages turn and the cache runs out."""
+    config = Config(
+        id=node,
+        voters=ids,
+        election_ticks=random.choice((5, 10)),
+        heartbeat_ticks=random.choice((1, 2)),
+        inflight_messages_max=random.choice((1, 4, 64)),
+        inflight_bytes_max=random.choice((400, 8000)),
+        entry_batch_bytes_max=random.choice((1, 400, 8000)),
+        proposals_bytes_max=random.choice((2000, 20000)),
+        committed_bytes_max=random.choice((1, 600, 20000)),
+        cache_bytes_max=random.choice((0, 1000, 20000)),
+        commit_notices=random.random() < 0.7,
+        seed=seed,
+        preferred=node == 1 and random.random() < 0.5,
+    )
+    return Shape(
+        config,
+        entry_bytes_target=random.choice((200, 20_000)),
+        entries_inflight_target=random.choice((1, 4, 64)),
+        outcome_wait_ms=random.choice((200, 1000)),
+        save_ticks=random.choice((5.0, 20.0, 100.0)),
+    )

@@ -1,0 +1,186 @@
+"""What befalls a world.
+
+A fault draws all it needs from a generator of its own, so that it stays what it is when others are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING
+
+from memraft_cluster.raft import Message, MessageType
+
+if TYPE_CHECKING:
+    from tests.simulation.node import SimNode
+    from tests.simulation.world import World
+
+CLOCK_JUMP_US_MAX = 1_500_000_000
+"""How far clocks jump either way: two such jumps apart no session has been idle for an hour."""
+
+
+def _any_node(world: World, random: Random) -> SimNode:
+    return random.choice([*world.nodes.values()])
+
+
+def _any_leader(world: World, random: Random) -> SimNode | None:
+    leaders = [node for node in world.nodes.values() if node.leads]
+    return random.choice(leaders) if leaders else None
+
+
+def crash(world: World, random: Random) -> None:
+    """A process or a machine dies and comes back some time later."""
+    node = _any_node(world, random)
+    if node.is_up:
+        world.counts["crashes"] += 1
+        node.crash(is_power_lost=random.random() < 0.5)
+        world.agenda.schedule(random.choice((0.0, 3.0, 30.0)), lambda: world.restart(node))
+
+
+def crash_leader(world: World, random: Random) -> None:
+    """Whoever believes to lead dies, and may be back before anybody noticed."""
+    node = _any_leader(world, random)
+    if node is not None:
+        world.counts["crashes"] += 1
+        node.crash(is_power_lost=random.random() < 0.5)
+        world.agenda.schedule(random.choice((0.0, 3.0, 30.0)), lambda: world.restart(node))
+
+
+def power_failure(world: World, random: Random) -> None:
+    """All machines die at once."""
+    for node in world.nodes.values():
+        if node.is_up:
+            node.crash(is_power_lost=True)
+        world.agenda.schedule(random.uniform(0, 10), lambda node=node: world.restart(node))  # type: ignore[misc]
+    world.counts["power failures"] += 1
+
+
+def partition(world: World, random: Random) -> None:
+    """Two sides that do not hear each other, or only one of which hears the other."""
+    ids = [*world.nodes]
+    side = set(random.sample(ids, random.randint(0, len(ids))))
+    is_one_way = random.random() < 0.4
+    _cut(
+        world,
+        random,
+        {(a, b) for a in ids for b in ids if (a in side) != (b in side) and not (is_one_way and a in side)},
+    )
+    world.counts["partitions"] += 1
+
+
+def isolate_leader(world: World, random: Random) -> None:
+    """Whoever believes to lead is cut off together with less than half of the others, and long enough for
+    another leader. What the old one says meanwhile, above all if its clock is slow, is where stale reads
+    would come from."""
+    leader = _any_leader(world, random)
+    if leader is None:
+        return
+    ids = [*world.nodes]
+    others = [node for node in ids if node != leader.id]
+    side = {leader.id, *random.sample(others, random.randint(0, (len(ids) - 1) // 2))}
+    cut = {(a, b) for a in ids for b in ids if (a in side) != (b in side)}
+    if _cut(world, random, cut):
+        leader.tick_length = random.choice((1.0, 10.0))
+        world.counts["leaders cut off"] += 1
+
+
+def _cut(world: World, random: Random, links: set[tuple[int, int]]) -> bool:
+    """Cuts these links for a while; a cut that is there already stays alone."""
+    if world.network.cut:
+        return False
+    world.network.cut = links
+    mine = world.network.cut
+
+    def heal() -> None:
+        if world.network.cut is mine:
+            world.network.cut = set()
+
+    world.agenda.schedule(random.choice((5.0, 20.0, 60.0)), heal)
+    return True
+
+
+def pause(world: World, random: Random) -> None:
+    """A process is stopped for a while: a leader may wake up long after its successor."""
+    node = _any_leader(world, random) if random.random() < 0.5 else None
+    (node or _any_node(world, random)).pause(random.uniform(1, 40))
+    world.counts["pauses"] += 1
+
+
+def weather(world: World, random: Random) -> None:
+    """Another rate of loss, duplication and delay."""
+    world.network.loss = random.choice((0.0, 0.0, 0.05, 0.3))
+    world.network.duplication = random.choice((0.0, 0.1, 0.4))
+    world.network.slow = random.choice((0.0, 0.0, 0.1, 0.3))
+
+
+def slow_disks(world: World, random: Random) -> None:
+    """Some disks take many ticks to sync."""
+    for node in world.nodes.values():
+        node.slow_sync = random.choice((0.0, 0.0, 0.2, 0.6))
+
+
+def slow_clocks(world: World, random: Random) -> None:
+    """Time passes faster for some than for others."""
+    for node in world.nodes.values():
+        node.tick_length = random.choice((0.8, 1.0, 1.0, 5.0))
+
+
+def clock_jump(world: World, random: Random) -> None:
+    """The wall clock of a node is set forward or back."""
+    node = _any_leader(world, random) or _any_node(world, random)
+    node.clock_offset_us = random.randint(-CLOCK_JUMP_US_MAX, CLOCK_JUMP_US_MAX)
+    world.counts["clock jumps"] += 1
+
+
+def transfer(world: World, random: Random) -> None:
+    """An operator moves leadership somewhere."""
+    for node in world.nodes.values():
+        node.transfer(random.choice([*world.nodes]))
+
+
+def transfer_to_the_mute(world: World, random: Random) -> None:
+    """Leadership moves to a node that nobody hears: it goes on to a term that the others do not know."""
+    leader = _any_leader(world, random)
+    if leader is None or world.network.cut:
+        return
+    heirs = [node for node in world.nodes if node != leader.id]
+    if heirs:
+        heir = random.choice(heirs)
+        leader.transfer(heir)
+        delay = random.choice((0.5, 1.0, 2.0))
+        links = {(heir, other) for other in world.nodes if other != heir}
+        world.agenda.schedule(delay, lambda: _cut(world, random, links) and None)
+        world.counts["transfers to the mute"] += 1
+
+
+def broken_connection(world: World, random: Random) -> None:
+    """A transport reports a broken connection, rightly or not."""
+    _any_node(world, random).lose_connection(random.choice([*world.nodes]))
+
+
+def garbage(world: World, random: Random) -> None:
+    """A message from nobody, and one whose entries do not follow."""
+    node = _any_node(world, random)
+    node.receive_garbage(Message(MessageType.VOTE, 99, node.id, 1 << 40))
+    node.receive_garbage(Message(MessageType.APPEND, node.id, node.id, 1 << 40))
+
+
+FAULTS: dict[str, Callable[[World, Random], None]] = {
+    fault.__name__: fault
+    for fault in (
+        crash,
+        crash_leader,
+        power_failure,
+        partition,
+        isolate_leader,
+        pause,
+        weather,
+        slow_disks,
+        slow_clocks,
+        clock_jump,
+        transfer,
+        transfer_to_the_mute,
+        broken_connection,
+        garbage,
+    )
+}
