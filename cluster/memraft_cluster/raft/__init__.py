@@ -16,9 +16,11 @@ from memraft_cluster.raft.errors import (
     EntriesUnavailable,
     EntryTooLarge,
     LeadershipMoving,
+    MembershipRefused,
     NotLeader,
     Overloaded,
     RaftError,
+    TransferRefused,
 )
 from memraft_cluster.raft.log import LogStorage
 from memraft_cluster.raft.messages import (
@@ -51,6 +53,7 @@ __all__ = [
     "LeadershipMoving",
     "LogStorage",
     "Membership",
+    "MembershipRefused",
     "Message",
     "MessageType",
     "NotLeader",
@@ -63,4 +66,5 @@ __all__ = [
     "Role",
     "SnapshotMeta",
     "Status",
+    "TransferRefused",
 ]

@@ -65,6 +65,10 @@ class Config:
     seed: int = 0
     """Seeds the jitter of election timeouts, together with `id`."""
 
+    start_id: int = 0
+    """Tells this start of the node from all others, so that no answer to a question asked before it is taken
+    for one asked now: a random number, or one counted on disk. Only one that lost its disk needs it."""
+
     preferred: bool = False
     """Campaign early while the group has never had a term, so that the leaders of many groups spread."""
 

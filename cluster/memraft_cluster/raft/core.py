@@ -16,7 +16,7 @@ While a Ready is being worked on, ticks, messages and proposals may go on; they 
 from __future__ import annotations
 
 from memraft_cluster.raft.config import Config
-from memraft_cluster.raft.elections import Elections
+from memraft_cluster.raft.elections import FROM_LEADER, Elections
 from memraft_cluster.raft.errors import (
     BadMessage,
     BrokenInvariant,
@@ -24,6 +24,7 @@ from memraft_cluster.raft.errors import (
     LeadershipMoving,
     NotLeader,
     Overloaded,
+    TransferRefused,
 )
 from memraft_cluster.raft.log import ENTRY_OVERHEAD_BYTES, LogStorage
 from memraft_cluster.raft.messages import (
@@ -36,9 +37,7 @@ from memraft_cluster.raft.messages import (
     Status,
 )
 
-_FROM_LEADER = frozenset(
-    {MessageType.APPEND, MessageType.HEARTBEAT, MessageType.COMMIT, MessageType.TIMEOUT_NOW}
-)
+_BETWEEN_DRIVERS = frozenset({MessageType.SNAPSHOT_CHUNK, MessageType.SNAPSHOT_REPLY})
 
 
 class Core(Elections):
@@ -51,10 +50,12 @@ class Core(Elections):
 
         `storage` is the durable log, `hard_state` the last one written (None at the first start), `applied`
         the index up to which the machine's own durable state already reaches; entries after it are handed
-        out again. Raises `BrokenInvariant` when the log is shorter than what was committed or applied.
+        out again. Raises `BrokenInvariant` when the log is shorter than what was committed or applied, or
+        begins behind what was applied; a machine that is ahead of its log (a crash while a snapshot was
+        installed) needs the log reset to its label first.
         """
         super().__init__(config, storage, hard_state, applied)
-        self._saved = hard_state or HardState(0, 0, 0)
+        self._saved = hard_state or HardState(0, 0, 0, is_whole=False)
         self._told = (Role.FOLLOWER, 0, self.term)
         self._outstanding: Ready | None = None
 
@@ -74,24 +75,35 @@ class Core(Elections):
         if not self._accepts_term(message):
             return
         kind = message.type
-        if kind in _FROM_LEADER:
+        if kind in FROM_LEADER:
             self._follow_sender(message)
-            if kind is MessageType.APPEND:
-                self._on_append(message)
-            elif kind is MessageType.HEARTBEAT:
-                self._on_heartbeat(message)
-            elif kind is MessageType.COMMIT:
-                self._on_commit(message)
-            else:
-                self._on_timeout_now()
+            self._step_follower(message)
         elif kind is MessageType.APPEND_REPLY:
             if self.role is Role.LEADER:
                 self._on_append_reply(message)
         elif kind is MessageType.HEARTBEAT_REPLY:
             if self.role is Role.LEADER:
                 self._on_heartbeat_reply(message)
+        elif kind is MessageType.RECOVER:
+            if self.role is Role.LEADER:
+                self._on_recover(message)
         else:
             self._step_election(message)
+
+    def _step_follower(self, message: Message) -> None:
+        kind = message.type
+        if kind is MessageType.APPEND:
+            self._on_append(message)
+        elif kind is MessageType.HEARTBEAT:
+            self._on_heartbeat(message)
+        elif kind is MessageType.COMMIT:
+            self._on_commit(message)
+        elif kind is MessageType.SNAPSHOT:
+            self._on_snapshot(message)
+        elif kind is MessageType.RECOVER_REPLY:
+            self._on_recover_reply(message)
+        else:
+            self._on_timeout_now()
 
     def _step_election(self, message: Message) -> None:
         kind = message.type
@@ -107,8 +119,14 @@ class Core(Elections):
     def _check(self, message: Message) -> None:
         if message.to != self.id:
             raise BadMessage(f"a message for node {message.to} came to node {self.id}")
-        if message.sender not in self.others:
-            raise BadMessage(f"a message from node {message.sender}, which is no peer of node {self.id}")
+        if message.sender == self.id or message.sender < 1:
+            raise BadMessage(f"a message to node {self.id} from node {message.sender}")
+        if message.type in _BETWEEN_DRIVERS:
+            raise BadMessage(f"a {message.type.name} came to the core, which takes none")
+        label = message.snapshot
+        if message.type is MessageType.SNAPSHOT and (label is None or label.term > message.term):
+            what = f"a snapshot of entry {label.index}@{label.term}" if label else "a snapshot of nothing"
+            raise BadMessage(f"node {message.sender} sent {what} in term {message.term}")
         entries = message.entries
         if entries and (
             entries[0].index != message.index + 1
@@ -162,25 +180,29 @@ class Core(Elections):
             self._must_replicate = True
 
     def campaign(self) -> None:
-        """Asks for an election now, as if the election timeout had passed; a leader does nothing."""
-        if self.role is not Role.LEADER:
+        """Asks for an election now, as if the election timeout had passed. A leader does nothing, nor
+        does a node that does not vote or is not whole."""
+        if self.role is not Role.LEADER and self._may_campaign:
             self._start_election(Role.PRE_CANDIDATE)
 
     def transfer_leader(self, to: int) -> None:
         """Hands leadership to node `to` as soon as it has the whole log; proposals are refused meanwhile.
 
         After an election timeout without success this node goes on leading (thesis §3.10). A second call
-        with another node replaces the first. Raises `NotLeader`, and `BadMessage` when `to` is no peer.
+        with another node replaces the first. Raises `NotLeader`, and `TransferRefused` when `to` does not
+        vote or may have lost entries.
         """
         if self.role is not Role.LEADER:
             raise NotLeader(self.leader)
         if to == self.id or to == self._transfer_to:
             return
-        if to not in self._peers:
-            raise BadMessage(f"leadership cannot move to node {to}, which is no peer of node {self.id}")
+        if to not in self.membership.voters:
+            raise TransferRefused(to, f"it is none of the {self.membership}", retryable=False)
+        if self._peers[to].is_recovering:
+            raise TransferRefused(to, "it has not recovered what it may have lost", retryable=True)
         self._transfer_to = to
-        self._election_elapsed = 0
-        self._finish_transfer_if_caught_up()
+        self._transfer_elapsed = 0
+        self._must_replicate = True
 
     def report_unreachable(self, peer: int) -> None:
         """The connection to `peer` broke: what was under way to it may be lost."""
@@ -199,6 +221,8 @@ class Core(Elections):
             self._must_replicate
             or self._early
             or self._late
+            or self._snapshot is not None
+            or self._snapshots_wanted
             or log.durable != log.last_index
             or log.handed != log.committed
             or self._read_states
@@ -206,6 +230,7 @@ class Core(Elections):
             or self._saved.term != self.term
             or self._saved.vote != self.vote
             or self._saved.commit != log.committed
+            or self._saved.is_whole != self.is_whole
             or self._told != (self.role, self.leader, self.term)
         )
 
@@ -215,12 +240,15 @@ class Core(Elections):
             raise BrokenInvariant("ready() was called again before advance()")
         if self._must_replicate:
             self._replicate()
+        if self.role is Role.LEADER and self._is_removed:
+            self._ask_heir()
+            self._become_follower(self.term, 0)
         log = self.log
         saved = self._saved
-        is_vote_new = saved.term != self.term or saved.vote != self.vote
+        is_vote_new = (saved.term, saved.vote, saved.is_whole) != (self.term, self.vote, self.is_whole)
         hard_state = None
         if is_vote_new or saved.commit != log.committed:
-            hard_state = HardState(self.term, self.vote, log.committed)
+            hard_state = HardState(self.term, self.vote, log.committed, self.is_whole)
         early, late = self._early, self._late
         if is_vote_new and early:
             # Every message reveals the term it was sent in, so none may leave before it is durable.
@@ -237,25 +265,33 @@ class Core(Elections):
             role=self.role,
             leader=self.leader,
             term=self.term,
-            must_sync=is_vote_new or bool(entries),
+            must_sync=is_vote_new or bool(entries) or self._snapshot is not None,
             membership=self.membership,
+            snapshot=self._snapshot,
+            snapshots_wanted=self._snapshots_wanted,
         )
         self._early, self._late, self._read_states, self._dropped_reads = [], [], [], []
+        self._snapshot, self._snapshots_wanted = None, []
         self._told = (self.role, self.leader, self.term)
         self._outstanding = ready
         return ready
 
     def advance(self, ready: Ready) -> None:
-        """`ready` was worked off: its hard state and entries are durable, its committed entries applied."""
+        """`ready` was worked off: its snapshot, hard state and entries are durable, its committed entries
+        applied."""
         if ready is not self._outstanding:
             raise BrokenInvariant("advance() was called with a Ready that is not outstanding")
         self._outstanding = None
         if ready.hard_state is not None:
             self._saved = ready.hard_state
+        if ready.snapshot is not None:
+            self.log.installed(ready.snapshot)
         if ready.entries:
             self.log.synced(ready.entries[-1])
             if self.role is Role.LEADER:
                 self._update_commit()
+        if not self.is_whole:
+            self._become_whole_if_complete()
         if ready.committed:
             self.log.applied_to(ready.committed[-1].index)
 
@@ -278,7 +314,8 @@ class Core(Elections):
             uncommitted_bytes=log.bytes_between(log.committed + 1, log.last_index + 1),
             transfer_to=self._transfer_to,
             membership=self.membership,
-            is_whole=self._saved.is_whole,
+            membership_index=log.membership_index,
+            is_whole=self.is_whole,
             peers={
                 peer: PeerStatus(
                     match=progress.match,
@@ -287,7 +324,7 @@ class Core(Elections):
                     active=progress.active,
                     inflight_messages=progress.inflight_messages,
                     inflight_bytes=progress.inflight_bytes,
-                    is_recovering=False,
+                    is_recovering=progress.is_recovering,
                 )
                 for peer, progress in self._peers.items()
             },

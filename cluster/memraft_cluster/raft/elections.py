@@ -11,11 +11,30 @@ from __future__ import annotations
 
 from memraft_cluster.raft.errors import BrokenInvariant
 from memraft_cluster.raft.messages import Message, MessageType, Role
-from memraft_cluster.raft.progress import Progress
 from memraft_cluster.raft.replication import Replication
 
 ASKED_BY_LEADER = 1
 """`context` of a vote request in an election that the leader itself asked for."""
+FROM_LEADER = frozenset(
+    {
+        MessageType.APPEND,
+        MessageType.HEARTBEAT,
+        MessageType.COMMIT,
+        MessageType.TIMEOUT_NOW,
+        MessageType.SNAPSHOT,
+        MessageType.RECOVER_REPLY,
+    }
+)
+"""What only the leader of a term sends."""
+_REPLIES = frozenset(
+    {
+        MessageType.APPEND_REPLY,
+        MessageType.HEARTBEAT_REPLY,
+        MessageType.VOTE_REPLY,
+        MessageType.PRE_VOTE_REPLY,
+        MessageType.RECOVER,
+    }
+)
 
 
 class Elections(Replication):
@@ -25,12 +44,17 @@ class Elections(Replication):
 
     def _become_follower(self, term: int, leader: int) -> None:
         if term != self.term:
-            self.term = term
-            self.vote = 0
+            self._enter_term(term)
         self._leave_role()
         self.role = Role.FOLLOWER
         self.leader = leader
         self._reset_election_timer()
+
+    def _enter_term(self, term: int) -> None:
+        """No vote is given in it yet. A member whose votes are not known has its own id there: `recovery`."""
+        self.term = term
+        self.vote = 0 if self._is_vote_known else self.id
+        self._forget_recovery()
 
     def _become_candidate(self, role: Role) -> None:
         self._leave_role()
@@ -38,8 +62,9 @@ class Elections(Replication):
         self.leader = 0
         self._votes = {self.id: True}
         if role is Role.CANDIDATE:
-            self.term += 1
+            self._enter_term(self.term + 1)
             self.vote = self.id
+            self._note_whole()
         self._reset_election_timer()
 
     def _become_leader(self) -> None:
@@ -47,19 +72,18 @@ class Elections(Replication):
         self.role = Role.LEADER
         self.leader = self.id
         self._election_elapsed = 0
-        config = self.config
-        following = self.log.last_index + 1
-        for peer in self.others:
-            progress = Progress(following, config.inflight_messages_max, config.inflight_bytes_max)
-            progress.active = True
-            self._peers[peer] = progress
         # Entries of older terms commit with this one (thesis §3.6.2); reads wait for it (§6.4).
         self._term_start = self.log.append_own(self.term, b"")
+        self._peers = {peer: self._new_progress(is_recovering=False) for peer in self.others}
+        self._note_voting()
         self._must_replicate = True
 
     def _leave_role(self) -> None:
         self._votes = {}
         self._peers = {}
+        self._voting = []
+        self._recoveries = {}
+        self._snapshots_wanted = []
         self._transfer_to = 0
         self._must_replicate = self._must_heartbeat = False
         self._dropped_reads += self._reads.drop()
@@ -69,37 +93,44 @@ class Elections(Replication):
     def _tick_follower(self) -> None:
         self._election_elapsed += 1
         if self._election_elapsed >= self._election_timeout:
-            self._start_election(Role.PRE_CANDIDATE)
+            if self._may_campaign:
+                self._start_election(Role.PRE_CANDIDATE)
+            else:
+                self.leader = 0
+                self._reset_election_timer()
 
     def _tick_leader(self) -> None:
         self._heartbeat_elapsed += 1
         self._election_elapsed += 1
+        self._transfer_elapsed += 1
+        if self._transfer_elapsed >= self.config.election_ticks:
+            self._transfer_to = 0
         if self._election_elapsed >= self.config.election_ticks:
             self._election_elapsed = 0
-            self._transfer_to = 0
             if not self._has_active_quorum():
                 self._become_follower(self.term, 0)
                 return
         if self._heartbeat_elapsed >= self.config.heartbeat_ticks:
             self._must_replicate = self._must_heartbeat = True
 
-    def _has_active_quorum(self) -> bool:
-        active = 1
-        for progress in self._peers.values():
-            active += progress.active
-            progress.active = False
-        return active >= self.quorum
+    @property
+    def _may_campaign(self) -> bool:
+        """Voters that are whole; fresh ones may try, as only fresh ones listen to them."""
+        return self.is_voter and (self.is_whole or self._is_fresh)
 
     # Candidates.
 
     def _start_election(self, role: Role, context: int = 0) -> None:
         """Asks everyone: whether they would vote (pre-candidate), or for their vote (candidate)."""
         self._become_candidate(role)
-        if self.quorum == 1:
+        voters = self.membership.voters
+        if len(voters) == 1:
             self._win(role)
             return
         is_asking = role is Role.PRE_CANDIDATE
-        for peer in self.others:
+        for peer in voters:
+            if peer == self.id:
+                continue
             self._late.append(
                 Message(
                     MessageType.PRE_VOTE if is_asking else MessageType.VOTE,
@@ -120,7 +151,7 @@ class Elections(Replication):
 
     def _on_vote_reply(self, message: Message, role: Role) -> None:
         """Counts an answer to the election that is under way in `role`."""
-        if self.role is not role:
+        if self.role is not role or message.sender not in self.membership.voters:
             return
         self._votes.setdefault(message.sender, not message.reject)
         granted = sum(self._votes.values())
@@ -142,7 +173,8 @@ class Elections(Replication):
 
     def _on_pre_vote(self, message: Message) -> None:
         """Would this vote be given? Changes nothing here (thesis §9.6)."""
-        granted = message.term > self.term and self.log.is_up_to_date(message.index, message.log_term)
+        is_up_to_date = self.log.is_up_to_date(message.index, message.log_term)
+        granted = message.term > self.term and is_up_to_date and self._may_vote_for(message)
         self._late.append(
             Message(
                 MessageType.PRE_VOTE_REPLY,
@@ -156,16 +188,24 @@ class Elections(Replication):
 
     def _on_vote(self, message: Message) -> None:
         """One vote a term, first come, first served, for a log that is no older (thesis §3.4, §3.6.1)."""
-        is_free = self.vote == message.sender or (self.vote == 0 and self.leader == 0)
-        granted = is_free and self.log.is_up_to_date(message.index, message.log_term)
+        is_blank = self.vote == 0 or self._is_fresh
+        is_free = self.vote == message.sender or (is_blank and self.leader == 0)
+        is_up_to_date = self.log.is_up_to_date(message.index, message.log_term)
+        granted = is_free and is_up_to_date and self._may_vote_for(message)
         if granted:
+            self._note_whole()
             self.vote = message.sender
             self._election_elapsed = 0
         self._reply(MessageType.VOTE_REPLY, message.sender, message.index, reject=not granted)
 
+    def _may_vote_for(self, candidate: Message) -> bool:
+        """Not before this member is whole; a fresh one only for a candidate with an empty log."""
+        return self.is_whole or (self._is_fresh and candidate.index == 0)
+
     def _on_timeout_now(self) -> None:
         """The leader asks this node to take over: no pre-vote, and voters ignore leases (thesis §3.10)."""
-        self._start_election(Role.CANDIDATE, context=ASKED_BY_LEADER)
+        if self.is_voter and self.is_whole:
+            self._start_election(Role.CANDIDATE, context=ASKED_BY_LEADER)
 
     # Terms of messages.
 
@@ -188,6 +228,9 @@ class Elections(Replication):
 
     def _on_higher_term(self, message: Message) -> bool:
         kind = message.type
+        if kind in _REPLIES and message.sender not in self.others:
+            # Whoever is no member any more does not get to depose anyone by an answer.
+            return False
         if kind is MessageType.PRE_VOTE or kind is MessageType.VOTE:
             if self._is_in_lease() and message.context != ASKED_BY_LEADER:
                 return False
@@ -195,13 +238,7 @@ class Elections(Replication):
                 return True
         if kind is MessageType.PRE_VOTE_REPLY and not message.reject:
             return True
-        is_from_leader = kind in (
-            MessageType.APPEND,
-            MessageType.HEARTBEAT,
-            MessageType.COMMIT,
-            MessageType.TIMEOUT_NOW,
-        )
-        self._become_follower(message.term, message.sender if is_from_leader else 0)
+        self._become_follower(message.term, message.sender if kind in FROM_LEADER else 0)
         return True
 
     def _follow_sender(self, message: Message) -> None:

@@ -6,6 +6,8 @@ RaftError
 │   └── LeadershipMoving retryable   it leads, but hands leadership over to `leader` just now
 ├── Overloaded           retryable   a bound was reached; `limit` names it
 ├── EntryTooLarge                    a proposal that no retry can make fit
+├── MembershipRefused    (retryable) a change of membership that cannot be made, or not yet: `retryable`
+├── TransferRefused      (retryable) leadership cannot go to that node, or not yet: `retryable`
 ├── BadMessage                       a message that no correct peer sends; drop it and count it
 ├── EntriesUnavailable               log entries that were asked for are gone
 ├── ConfigError (ValueError)         a configuration that cannot work
@@ -58,6 +60,23 @@ class EntryTooLarge(RaftError):
         self.size_bytes = size_bytes
         self.limit_bytes = limit_bytes
         super().__init__(f"an entry of {size_bytes} bytes; the limit is entry_bytes_max = {limit_bytes}")
+
+
+class MembershipRefused(RaftError):
+    """A change of membership cannot be made; `retryable` when it may be later."""
+
+    def __init__(self, why: str, retryable: bool) -> None:
+        self.retryable = retryable
+        super().__init__(why)
+
+
+class TransferRefused(RaftError):
+    """Leadership cannot move to node `to`; `retryable` when it may later."""
+
+    def __init__(self, to: int, why: str, retryable: bool) -> None:
+        self.to = to
+        self.retryable = retryable
+        super().__init__(f"leadership cannot move to node {to}: {why}")
 
 
 class BadMessage(RaftError):

@@ -6,6 +6,9 @@ Positions, always in this order::
 
 The memory tail holds everything that is not durable or not applied, and beyond that the newest durable
 entries up to a bound, since those are what followers and the machine ask for next.
+
+The log also knows who belongs to the group: the newest membership in it is in force, committed or not
+(thesis §4.1), so that appending one changes it and cutting one away changes it back.
 """
 
 from __future__ import annotations
@@ -15,11 +18,16 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Protocol
 
-from memraft_cluster.raft.errors import BrokenInvariant, EntriesUnavailable
-from memraft_cluster.raft.messages import Entry, Membership, SnapshotMeta
+import msgspec
+
+from memraft_cluster.raft.errors import BadMessage, BrokenInvariant, EntriesUnavailable
+from memraft_cluster.raft.messages import Entry, EntryKind, Membership, SnapshotMeta
 
 ENTRY_OVERHEAD_BYTES = 32
 """Added to the length of an entry's data in all bounds, so that many small entries are bounded, too."""
+
+NOBODY = Membership(())
+"""The membership of a node that waits to be contacted."""
 
 
 class LogStorage(Protocol):
@@ -50,15 +58,31 @@ class LogStorage(Protocol):
 class Log:
     """The log of one member. Indices start at 1; index 0 stands before the log, in term 0."""
 
-    def __init__(self, storage: LogStorage, committed: int, applied: int, cache_bytes_max: int) -> None:
-        """Raises `BrokenInvariant` when the log ends before what was committed or applied."""
+    def __init__(
+        self,
+        storage: LogStorage,
+        committed: int,
+        applied: int,
+        cache_bytes_max: int,
+        bootstrap: Membership = NOBODY,
+        is_whole: bool = True,
+    ) -> None:
+        """`bootstrap` is the membership before any that the log holds. A log that is not whole may end before
+        `committed`. Raises `BrokenInvariant` when the log ends before what was committed or applied, or
+        begins behind what was applied."""
         self._storage = storage
         self._cache_bytes_max = cache_bytes_max
+        base = storage.base()
+        base_index = base.index if base is not None else 0
         self.last_index = storage.last_index()
         self.durable = self.last_index
-        self.committed = max(committed, applied)
+        if not is_whole:
+            committed = min(committed, self.last_index)
+        self.committed = max(committed, applied, base_index)
         self.handed = applied
         self.applied = applied
+        if applied < base_index:
+            raise BrokenInvariant(f"{applied} was applied, but the log begins behind entry {base_index}")
         if self.committed > self.last_index:
             raise BrokenInvariant(
                 f"the log ends at {self.last_index}, but {self.committed} was committed: entries were lost"
@@ -68,11 +92,17 @@ class Log:
         self._base = self.last_index + 1
         self._tail: list[Entry] = []
         self._ends: list[int] = [0]
+        # A snapshot that replaces the log, until storage has been reset to it.
+        self._label: SnapshotMeta | None = None
+        # By the index from which each is in force; the first one is that before the log.
+        self._memberships = [(base_index, base.membership if base is not None else bootstrap)]
+        self._memberships += [each for each in storage.memberships() if each[0] > base_index]
+        self.membership_index, self.membership = self._memberships[-1]
 
     @property
     def first_index(self) -> int:
         """The first index that can be read."""
-        return self._storage.first_index()
+        return self._storage.first_index() if self._label is None else self._label.index + 1
 
     def term(self, index: int) -> int:
         """The term at `index`, 0 for index 0. Raises `EntriesUnavailable` for what is gone."""
@@ -80,10 +110,14 @@ class Log:
             return self._tail[index - self._base].term
         if index == 0:
             return 0
-        first = self._storage.first_index()
+        first = self.first_index
         if index < first - 1:
             raise EntriesUnavailable(index, first)
-        return self._storage.term(index)
+        return self._storage.term(index) if self._label is None else self._label.term
+
+    def reaches_back_to(self, index: int) -> bool:
+        """Whether everything behind `index` can be read, and the term at it."""
+        return index >= self._base or index >= self.first_index - 1
 
     def matches(self, index: int, term: int) -> bool:
         """Whether this log has the entry (index, term)."""
@@ -99,9 +133,10 @@ class Log:
         """The last index <= `index` whose term is <= `term`; where two logs may meet at the latest.
 
         Terms never decrease along a log, so a binary search will do (thesis §5.3's optimisation, with the
-        term that makes it take one round a term rather than one round an entry).
+        term that makes it take one round a term rather than one round an entry). Nothing is known of terms
+        before the log begins: then it is where it begins, or `index` itself if that is before.
         """
-        lo, hi = 0, min(index, self.last_index)
+        lo, hi = min(self.first_index - 1, index), min(index, self.last_index)
         while lo < hi:
             middle = (lo + hi + 1) // 2
             if self.term(middle) <= term:
@@ -119,12 +154,21 @@ class Log:
         self.last_term = term
         return index
 
+    def append_membership(self, term: int, membership: Membership) -> int:
+        """Appends a leader's change of membership, which is in force from now on, and returns its index."""
+        index = self.last_index + 1
+        self._extend((Entry(term, index, membership.encode(), EntryKind.MEMBERSHIP),))
+        self._enter([(index, membership)])
+        return index
+
     def append(self, entries: Sequence[Entry]) -> None:
         """Appends entries of a leader that follow an entry which matches. Cuts only what conflicts.
 
         What is there already stays: an older message that was delayed must not take back entries that
-        were acknowledged since (thesis §3.5: "if an existing entry conflicts").
+        were acknowledged since (thesis §3.5: "if an existing entry conflicts"). Raises `BadMessage`, having
+        changed nothing, when one holds a membership that cannot be.
         """
+        changes = [(entry.index, _membership_of(entry)) for entry in entries if entry.kind]
         start = entries[0].index
         if start <= self.last_index:
             keep = self._length_of_agreement(entries)
@@ -134,6 +178,12 @@ class Log:
             start = entries[0].index
             if start <= self.last_index:
                 self._cut(start)
+            changes = [change for change in changes if change[0] >= start]
+        self._extend(entries)
+        if changes:
+            self._enter(changes)
+
+    def _extend(self, entries: Sequence[Entry]) -> None:
         self._tail.extend(entries)
         ends = self._ends
         sizes = [len(entry.data) + ENTRY_OVERHEAD_BYTES for entry in entries]
@@ -160,6 +210,48 @@ class Log:
             self._ends = [0]
         self.last_index = index - 1
         self.durable = min(self.durable, index - 1)
+        if self.membership_index >= index:
+            self._memberships = [each for each in self._memberships if each[0] < index]
+            self.membership_index, self.membership = self._memberships[-1]
+
+    # Membership and snapshots.
+
+    def _enter(self, changes: list[tuple[int, Membership]]) -> None:
+        """Memberships were appended. What was superseded before the log begins is forgotten."""
+        known = self._memberships + changes
+        begin = self.first_index - 1
+        superseded = sum(index <= begin for index, _ in known[1:])
+        self._memberships = known[superseded:]
+        self.membership_index, self.membership = known[-1]
+
+    def label(self, index: int) -> SnapshotMeta:
+        """The label of a state that covers the log up to `index`. Raises `EntriesUnavailable` when the log
+        begins behind it."""
+        first = self.first_index
+        if index < first - 1:
+            raise EntriesUnavailable(index, first)
+        term = self.term(index)
+        in_force = [membership for since, membership in self._memberships if since <= index]
+        return SnapshotMeta(index, term, in_force[-1])
+
+    def install(self, label: SnapshotMeta) -> None:
+        """A snapshot takes the place of the whole log, in memory at once, in storage before `installed`."""
+        self._label = label
+        self._base = label.index + 1
+        self._tail = []
+        self._ends = [0]
+        self.last_index = self.durable = self.committed = self.handed = label.index
+        self.last_term = label.term
+        self._memberships = [(label.index, label.membership)]
+        self.membership_index, self.membership = self._memberships[-1]
+
+    def installed(self, label: SnapshotMeta) -> None:
+        """Storage begins behind the snapshot, and the machine has its state."""
+        if self._label is label:
+            self._label = None
+        self.applied = max(self.applied, label.index)
+
+    # Commit, reading.
 
     def commit_to(self, index: int) -> bool:
         """Moves the commit index forward, never back; says whether it moved."""
@@ -200,7 +292,7 @@ class Log:
 
     def _read(self, lo: int, hi: int, bytes_max: int) -> list[Entry]:
         if lo < self._base:
-            first = self._storage.first_index()
+            first = self.first_index
             if lo < first:
                 raise EntriesUnavailable(lo, first)
             return self._storage.entries(lo, min(hi, self._base), bytes_max)
@@ -231,3 +323,10 @@ class Log:
             del self._tail[:count]
             del self._ends[:count]
             self._base = base + count
+
+
+def _membership_of(entry: Entry) -> Membership:
+    try:
+        return Membership.decode(entry.data)
+    except msgspec.MsgspecError as error:
+        raise BadMessage(f"entry {entry.index} holds no membership: {error}") from error

@@ -238,7 +238,8 @@ class PeerStatus(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """A snapshot of the core for people and metrics. `peers` is empty unless this node leads."""
+    """How a core stands, for people and metrics. `peers` is empty unless this node leads. `membership` is in
+    force since `membership_index`, and for good once that is committed."""
 
     id: int
     role: Role
@@ -253,5 +254,6 @@ class Status(msgspec.Struct, frozen=True):
     uncommitted_bytes: int
     transfer_to: int
     membership: Membership
+    membership_index: int
     is_whole: bool
     peers: dict[int, PeerStatus]

@@ -1,8 +1,8 @@
 """What a leader knows of each follower, and how much it may send there.
 
-Two states, as in etcd's raft: `PROBE`, when the leader does not know where the logs meet, sends one append
-and waits; `REPLICATE` sends optimistically, up to a window counted in messages and in bytes. A third,
-`SNAPSHOT`, comes with snapshots: a follower whose next entry is no longer in the log.
+Three states, as in etcd's raft: `PROBE`, when the leader does not know where the logs meet, sends one append
+and waits; `REPLICATE` sends optimistically, up to a window counted in messages and in bytes; `SNAPSHOT`, when
+the log no longer has what comes next there, sends nothing until a snapshot has arrived.
 """
 
 from __future__ import annotations
@@ -16,23 +16,27 @@ class ProgressState(Enum):
 
     PROBE = "probe"
     REPLICATE = "replicate"
+    SNAPSHOT = "snapshot"
 
 
 class Progress:
     """One follower in the eyes of the leader of this term.
 
     `match` is the last index known to be durable there, `next` the first not yet sent, `commit_sent` the
-    commit index it was told, `active` whether it was heard since the last check of the quorum.
+    commit index it was told, `active` whether it was heard since the last check of the quorum. Of one that
+    `is_recovering`, `match` is what it acknowledged, maybe before it lost entries.
     """
 
     __slots__ = (
         "_inflight",
+        "_is_snapshot_lost",
         "_match_at_heartbeat",
         "_messages_max",
         "_bytes_max",
         "active",
         "commit_sent",
         "inflight_bytes",
+        "is_recovering",
         "match",
         "next",
         "probe_sent",
@@ -45,10 +49,12 @@ class Progress:
         self.state = ProgressState.PROBE
         self.probe_sent = False
         self.active = False
+        self.is_recovering = False
         self.commit_sent = 0
         self.inflight_bytes = 0
         self._inflight: deque[tuple[int, int]] = deque()
         self._match_at_heartbeat = -1
+        self._is_snapshot_lost = False
         self._messages_max = messages_max
         self._bytes_max = bytes_max
 
@@ -84,6 +90,8 @@ class Progress:
         if index <= self.match:
             return False
         self.match = index
+        if self.state is ProgressState.SNAPSHOT:
+            return False
         if self.next <= index:
             self.next = index + 1
         return True
@@ -94,11 +102,16 @@ class Progress:
         Says whether that is news: answers to what was sent before the last step back are stale.
         """
         if index <= self.match:
-            return False
+            if not self.is_recovering or self.state is ProgressState.SNAPSHOT:
+                return False
+            # An acknowledgement from before the loss came late. The follower knows better now.
+            self.match = 0
+            self.probe(min(index, meeting_index + 1))
+            return True
         if self.state is ProgressState.REPLICATE:
             self.probe(self.match + 1)
             return True
-        if index != self.next - 1:
+        if self.state is ProgressState.SNAPSHOT or index != self.next - 1:
             return False
         self.next = max(min(index, meeting_index + 1), self.match + 1)
         self.probe_sent = False
@@ -112,11 +125,28 @@ class Progress:
         self._inflight.clear()
         self.inflight_bytes = 0
 
+    def await_snapshot(self) -> None:
+        """The log no longer has what comes next."""
+        self.probe(self.next)
+        self.state = ProgressState.SNAPSHOT
+        self._is_snapshot_lost = False
+
+    def lost_snapshot(self) -> None:
+        """The snapshot did not arrive; after an answer to a heartbeat there may be another."""
+        self._is_snapshot_lost = True
+
+    def begin_recovery(self, next_index: int) -> None:
+        """The follower has lost entries; what it acknowledged is not known to be there."""
+        self.is_recovering = True
+        self.match = self.commit_sent = 0
+        self.probe(next_index)
+
     def lost_connection(self) -> None:
         """What is under way may be lost; nothing is sent until an answer to a heartbeat comes."""
         if self.state is ProgressState.REPLICATE:
             self.probe(self.match + 1)
-        self.probe_sent = True
+        if self.state is ProgressState.PROBE:
+            self.probe_sent = True
 
     def heard_heartbeat(self) -> bool:
         """A heartbeat was answered; says whether an append should ask anew where the follower is.
@@ -124,6 +154,10 @@ class Progress:
         A lost probe, or a lost last append of a window, has no successor that would uncover the gap. A
         window without progress from one heartbeat to the next is suspect.
         """
+        if self.state is ProgressState.SNAPSHOT:
+            if self._is_snapshot_lost:
+                self.probe(self.match + 1)
+            return self._is_snapshot_lost
         if self.state is ProgressState.PROBE:
             self.probe_sent = False
             return True

@@ -1,10 +1,11 @@
-"""Log replication, heartbeats, commit and reads (thesis §3.5, §3.6.2, §6.4, §10.2.1).
+"""Log replication, heartbeats and reads (thesis §3.5, §6.4, §10.2.1).
 
 A leader makes appends only when a Ready is taken: everything that was proposed since the last one goes out in
 one message a follower. The leader's own copy counts only up to what `advance` has told to be durable.
 
-A follower whose next entry is no longer in the log needs a snapshot, which comes with the issue that also
-cuts the log; until then no log is cut, and asking for such an entry raises `EntriesUnavailable`.
+A follower whose next entry is no longer in the log is sent nothing until it has a snapshot. What a slow
+follower costs is bounded: a window of entries under way, and for what is older the log on disk, read in
+batches.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from __future__ import annotations
 from memraft_cluster.raft.errors import BadMessage
 from memraft_cluster.raft.messages import Message, MessageType
 from memraft_cluster.raft.progress import Progress, ProgressState
-from memraft_cluster.raft.state import State
+from memraft_cluster.raft.snapshots import Snapshots
 
 
-class Replication(State):
+class Replication(Snapshots):
     """The rules by which logs become equal and entries committed."""
 
     # Leader: sending.
@@ -31,19 +32,30 @@ class Replication(State):
             if progress.state is ProgressState.PROBE:
                 if not progress.probe_sent:
                     self._send_append(peer, progress)
-                    progress.probe_sent = True
                 continue
-            while progress.next <= self.log.last_index and not progress.is_full:
+            while (
+                progress.state is ProgressState.REPLICATE
+                and progress.next <= self.log.last_index
+                and not progress.is_full
+            ):
                 self._send_append(peer, progress)
             if self.config.commit_notices:
                 self._send_commit(peer, progress)
+        if self._transfer_to and self._peers[self._transfer_to].match == self.log.last_index:
+            # The new leader must have the whole log, or it could not win (thesis §3.10).
+            self._send_early(Message(MessageType.TIMEOUT_NOW, self.id, self._transfer_to, self.term))
 
     def _send_append(self, peer: int, progress: Progress) -> None:
         log = self.log
         previous = progress.next - 1
+        if not log.reaches_back_to(previous):
+            self._want_snapshot(peer, progress)
+            return
         entries = log.entries(progress.next, self.config.entry_batch_bytes_max)
         last = previous + len(entries)
-        if entries and progress.state is ProgressState.REPLICATE:
+        if progress.state is ProgressState.PROBE:
+            progress.probe_sent = True
+        elif entries:
             progress.sent(last, log.bytes_between(previous + 1, last + 1))
         progress.commit_sent = max(progress.commit_sent, min(log.committed, last))
         self._send_early(
@@ -71,7 +83,8 @@ class Replication(State):
         messages delays the round, but does not end it."""
         self._must_heartbeat = False
         self._heartbeat_elapsed = 0
-        context = self._reads.round if self._reads.is_under_way else 0
+        is_asking = self._reads.is_under_way or any(not each.is_final for each in self._recoveries.values())
+        context = self._reads.round if is_asking else 0
         all_committed = self.log.committed if self.log.committed >= self._term_start else 0
         for peer, progress in self._peers.items():
             commit = min(self.log.committed, progress.match)
@@ -89,7 +102,7 @@ class Replication(State):
 
     def _begin_read_round(self) -> None:
         self._reads.begin(self.log.committed)
-        if self.quorum == 1:
+        if self.quorum - self.is_voter == 0:
             self._read_states += self._reads.finish_if(True)
         else:
             self._must_heartbeat = True
@@ -97,7 +110,9 @@ class Replication(State):
     # Leader: answers.
 
     def _on_append_reply(self, message: Message) -> None:
-        progress = self._peers[message.sender]
+        progress = self._peers.get(message.sender)
+        if progress is None:
+            return
         progress.active = True
         if message.reject:
             # Where the follower's hint says its log has a lower term, ours cannot meet it in a higher one.
@@ -113,6 +128,8 @@ class Replication(State):
                 f"whose leader's log ends at {self.log.last_index}"
             )
         was_full = progress.is_full
+        if progress.state is ProgressState.SNAPSHOT and self.log.reaches_back_to(message.index):
+            progress.probe(progress.match + 1)
         if not progress.acknowledged(message.index):
             return
         self._update_commit()
@@ -120,13 +137,20 @@ class Replication(State):
         if was_full or is_uninformed or progress.next <= self.log.last_index:
             self._must_replicate = True
         if message.sender == self._transfer_to:
-            self._finish_transfer_if_caught_up()
+            self._must_replicate = True
 
     def _on_heartbeat_reply(self, message: Message) -> None:
-        progress = self._peers[message.sender]
+        progress = self._peers.get(message.sender)
+        if progress is None:
+            return
         progress.active = True
+        progress.is_recovering = message.reject
         if message.context:
-            self._read_states += self._reads.acknowledge(message.sender, message.context, self.quorum)
+            if not message.reject and message.sender in self.membership.voters:
+                needed = self.quorum - self.is_voter
+                self._read_states += self._reads.acknowledge(message.sender, message.context, needed)
+            if self._recoveries:
+                self._hear_for_recoveries(message)
             if self._reads.can_begin:
                 self._must_replicate = True
         if progress.heard_heartbeat():
@@ -138,6 +162,9 @@ class Replication(State):
     def _ask_position(self, peer: int, progress: Progress) -> None:
         """An append without entries behind all that was sent: refused if any of it was lost."""
         previous = progress.next - 1
+        if not self.log.reaches_back_to(previous):
+            self._want_snapshot(peer, progress)
+            return
         self._send_early(
             Message(
                 MessageType.APPEND,
@@ -150,27 +177,12 @@ class Replication(State):
             )
         )
 
-    def _update_commit(self) -> None:
-        """Commits what a quorum has durably, if it is of this term (thesis §3.6.2 and figure 3.7).
-
-        The no-op at `_term_start` begins the entries of this term, so that comparing indices will do.
-        """
-        matches = [progress.match for progress in self._peers.values()]
-        matches.append(self.log.durable)
-        matches.sort(reverse=True)
-        index = matches[self.quorum - 1]
-        if index >= self._term_start and self.log.commit_to(index):
-            self._must_replicate = True
-
-    def _finish_transfer_if_caught_up(self) -> None:
-        """The new leader must have the whole log, or it could not win (thesis §3.10)."""
-        if self._peers[self._transfer_to].match == self.log.last_index:
-            self._send_early(Message(MessageType.TIMEOUT_NOW, self.id, self._transfer_to, self.term))
-
     # Follower.
 
     def _on_append(self, message: Message) -> None:
         self._hear_leader(message.sender)
+        if not self._may_acknowledge:
+            return
         log = self.log
         previous = message.index
         entries = message.entries
@@ -184,6 +196,10 @@ class Replication(State):
         last = previous + len(entries)
         if entries:
             log.append(entries)
+            if log.membership is not self.membership:
+                self._adopt_membership()
+        if not self.is_whole:
+            self._matched = max(self._matched, last)
         # Not beyond this message: later entries here may be another leader's (thesis §3.5, figure 3.1).
         log.commit_to(min(message.commit, last))
         self._reply(MessageType.APPEND_REPLY, message.sender, last)
@@ -205,8 +221,11 @@ class Replication(State):
         )
 
     def _on_heartbeat(self, message: Message) -> None:
+        has_asked = self._nonce != 0
         self._hear_leader(message.sender)
-        self.log.commit_to(message.commit)
+        if has_asked and not self.is_whole and not self._recovery_index:
+            self._ask_recovery()
+        self._commit_heard(message.commit)
         # Not a promise about the log, only about the term: needs no sync of entries.
         self._send_early(
             Message(
@@ -216,13 +235,10 @@ class Replication(State):
                 self.term,
                 commit=message.commit,
                 context=message.context,
+                reject=not self.is_whole,
             )
         )
 
     def _on_commit(self, message: Message) -> None:
         self._hear_leader(message.sender)
-        self.log.commit_to(message.commit)
-
-    def _hear_leader(self, leader: int) -> None:
-        self._election_elapsed = 0
-        self.leader = leader
+        self._commit_heard(message.commit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from memraft_cluster.raft import ReadState
 from memraft_cluster.raft.read_only import ReadRounds
 
-QUORUM_OF_FIVE = 3
+OTHERS_OF_FIVE = 2
 
 
 def test_a_round_needs_a_quorum_and_each_node_counts_once() -> None:
@@ -13,10 +13,10 @@ def test_a_round_needs_a_quorum_and_each_node_counts_once() -> None:
     reads.add(7)
     reads.add(8)
     assert reads.begin(commit=42) == 1
-    assert reads.acknowledge(2, 1, QUORUM_OF_FIVE) == []
-    assert reads.acknowledge(2, 1, QUORUM_OF_FIVE) == [], "the same node again, a duplicated message"
-    assert reads.acknowledge(3, 1, QUORUM_OF_FIVE) == [ReadState(42, 7), ReadState(42, 8)]
-    assert reads.acknowledge(4, 1, QUORUM_OF_FIVE) == [], "each read is served once"
+    assert reads.acknowledge(2, 1, OTHERS_OF_FIVE) == []
+    assert reads.acknowledge(2, 1, OTHERS_OF_FIVE) == [], "the same node again, a duplicated message"
+    assert reads.acknowledge(3, 1, OTHERS_OF_FIVE) == [ReadState(42, 7), ReadState(42, 8)]
+    assert reads.acknowledge(4, 1, OTHERS_OF_FIVE) == [], "each read is served once"
     assert len(reads) == 0
 
 
@@ -27,14 +27,14 @@ def test_newcomers_wait_for_the_next_round_and_old_answers_do_not_count_there() 
     reads.add(8)
     assert not reads.can_begin
     assert len(reads) == 2
-    reads.acknowledge(2, 1, QUORUM_OF_FIVE)
-    reads.acknowledge(3, 1, QUORUM_OF_FIVE)
+    reads.acknowledge(2, 1, OTHERS_OF_FIVE)
+    reads.acknowledge(3, 1, OTHERS_OF_FIVE)
     assert reads.can_begin
     assert reads.begin(commit=2) == 2
-    assert reads.acknowledge(4, 1, QUORUM_OF_FIVE) == []
-    assert reads.acknowledge(5, 1, QUORUM_OF_FIVE) == []
-    assert reads.acknowledge(4, 2, QUORUM_OF_FIVE) == []
-    assert reads.acknowledge(5, 2, QUORUM_OF_FIVE) == [ReadState(2, 8)]
+    assert reads.acknowledge(4, 1, OTHERS_OF_FIVE) == []
+    assert reads.acknowledge(5, 1, OTHERS_OF_FIVE) == []
+    assert reads.acknowledge(4, 2, OTHERS_OF_FIVE) == []
+    assert reads.acknowledge(5, 2, OTHERS_OF_FIVE) == [ReadState(2, 8)]
 
 
 def test_lost_leadership_gives_up_every_read() -> None:
@@ -44,4 +44,4 @@ def test_lost_leadership_gives_up_every_read() -> None:
     reads.add(8)
     assert list(reads.drop()) == [7, 8]
     assert len(reads) == 0
-    assert reads.acknowledge(2, 1, 2) == []
+    assert reads.acknowledge(2, 1, 1) == []
