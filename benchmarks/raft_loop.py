@@ -30,6 +30,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from memraft_cluster.driver import Applied, DriverConfig, GroupSpec, MultiRaft
 from memraft_cluster.identity import node_uri
 from memraft_cluster.log import DurableLog
+from memraft_cluster.state_machine import Volatile
 from memraft_cluster.tls import TlsFiles
 from memraft_cluster.transport import Peer, Transport, TransportConfig
 
@@ -37,7 +38,7 @@ NODES = (1, 2, 3)
 DAY = datetime.timedelta(days=1)
 
 
-class CountingMachine:
+class CountingMachine(Volatile):
     """Counts commands: what is measured is the loop below the machine."""
 
     def __init__(self) -> None:
@@ -92,9 +93,9 @@ def make_node(node: int, folder: Path, ports: Sequence[int], args: argparse.Name
     log = DurableLog(folder / f"data{node}", cluster="bench", node=f"n{node}")
     options = {} if args.inflight_entries is None else {"entries_inflight_target": args.inflight_entries}
     config = DriverConfig(
-        node, NODES, sync_in_thread=args.sync_in_thread, commit_notices=not args.no_notices, **options
+        node, sync_in_thread=args.sync_in_thread, commit_notices=not args.no_notices, **options
     )
-    specs = {shard: GroupSpec(CountingMachine(), Joiner(), 1) for shard in range(args.shards)}
+    specs = {shard: GroupSpec(CountingMachine(), Joiner(), 1, NODES) for shard in range(args.shards)}
     return MultiRaft(config, log, transport, specs)
 
 

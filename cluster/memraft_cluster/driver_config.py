@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .group import GroupLimits
+from .group_state import GroupLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,13 +12,11 @@ class DriverConfig:
     """How the groups of one node are driven; every field says why.
 
     Raises:
-        ValueError: a value out of range, or ``node_id`` not among ``peers``.
+        ValueError: a value out of range.
     """
 
     node_id: int
-    """This node; one of ``peers``."""
-    peers: tuple[int, ...]
-    """Node ids of all voters, this node included. Every group has the same ones."""
+    """This node, as the groups' members call it."""
     tick_ms: int = 50
     """Length of the core's tick: heartbeats and timeouts count in it."""
     election_ticks: int = 10
@@ -61,17 +59,37 @@ class DriverConfig:
     """How long they must be fit for that."""
     stop_transfer_ms: int = 1_500
     """How long a graceful stop waits for other nodes to take over leadership."""
+    save_interval_ms: int = 100
+    """How often what was applied is handed to the state store: what a restart replays is at most this much,
+    and what the store has not written to its files yet."""
+    save_facts_max: int = 2_000
+    """As many facts are handed to the state store without waiting for the interval, so that one save stays
+    short."""
+    log_keep_bytes: int = 64 << 20
+    """A group's log that holds more is cut, behind what the state store has durably."""
+    log_keep_entries: int = 1_000
+    """So many of the newest entries stay when it is cut (within half of ``log_keep_bytes``), so that a
+    follower that was away for a moment needs no snapshot."""
+    snapshots_max: int = 2
+    """Snapshots that are sent, and that are received, at one time by this node: bounds memory and disk."""
+    snapshot_window_chunks: int = 4
+    """Chunks of a snapshot, of at most 1 MiB, that are on their way to one receiver."""
+    snapshot_resend_ms: int = 2_000
+    """After so long without progress the chunks that were not acknowledged are sent again."""
+    snapshot_idle_ms: int = 30_000
+    """After so long without a word from the other side a transfer is given up."""
     seed: int = 0
     """Seeds the jitter of election timeouts; 0 draws one from the operating system."""
 
     def __post_init__(self) -> None:
-        if self.node_id not in self.peers:
-            raise ValueError(f"node_id = {self.node_id} is not one of peers = {self.peers}")
         if self.entry_commands_max >= 1 << 20:
             raise ValueError(f"entry_commands_max = {self.entry_commands_max} is not under {1 << 20}")
-        for name in ("tick_ms", "entry_bytes_target", "entry_commands_max", "entries_inflight_target",
-                     "command_bytes_max", "queued_commands_max", "queued_bytes_max", "waiters_max",
-                     "mailbox_bytes_max"):  # fmt: skip
+        for name in ("node_id", "tick_ms", "entry_bytes_target", "entry_commands_max",
+                     "entries_inflight_target", "command_bytes_max", "queued_commands_max",
+                     "queued_bytes_max", "waiters_max", "mailbox_bytes_max", "save_interval_ms",
+                     "save_facts_max", "log_keep_bytes",
+                     "snapshots_max", "snapshot_window_chunks", "snapshot_resend_ms",
+                     "snapshot_idle_ms"):  # fmt: skip
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)} is not at least 1")
 
@@ -99,6 +117,13 @@ class Counters:
     messages_received_total: int = 0
     messages_dropped_total: int = 0
     messages_bad_total: int = 0
+    messages_unknown_total: int = 0
+    """Messages for groups that are not on this node."""
+    saves_total: int = 0
+    log_cuts_total: int = 0
+    snapshots_sent_total: int = 0
+    snapshots_received_total: int = 0
+    snapshots_failed_total: int = 0
     entries_applied_total: int = 0
     leader_changes_total: int = 0
     transfers_total: int = 0

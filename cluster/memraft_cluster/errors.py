@@ -7,7 +7,11 @@
     ├── OutcomeUnknown                retryable with the same request number only
     ├── Overloaded                    retryable after a pause: a bounded queue is full
     ├── NotYetWritten                 retryable on another node: an index far beyond what is known here
+    ├── DiskFull                      retryable on another node, or when there is room again
+    ├── MembershipRefused             its own ``is_retryable`` says so: a change of members is under way
+    ├── TransferRefused               its own ``is_retryable`` says so: the node lacks entries just now
     ├── CommandTooLarge
+    ├── SnapshotRefused               what another node sent is not a state: asked for again
     ├── Stopped                       retryable on another node
     ├── DataDirectoryError            the data directory cannot be used as it is
     │   ├── WrongDirectory            it belongs to another node or cluster
@@ -105,6 +109,73 @@ class NotYetWritten(ClusterError):
         super().__init__(
             f"index {index} of group {group} lies far beyond index {known}, the highest known here"
         )
+
+
+class DiskFull(ClusterError):
+    """The disk has less room left than is held in reserve: nothing is written until there is more. Reads go
+    on.
+
+    Args:
+        path: what the disk holds.
+        free_bytes: what is left.
+        reserve_bytes: what must stay free, so that the node can go on running and be started again.
+    """
+
+    retryable = True
+
+    def __init__(self, path: str, free_bytes: int, reserve_bytes: int) -> None:
+        self.path = path
+        self.free_bytes = free_bytes
+        self.reserve_bytes = reserve_bytes
+        super().__init__(
+            f"the disk that holds {path} is full: {free_bytes} bytes are free, {reserve_bytes} are held in "
+            "reserve; this node takes no writes until there is room"
+        )
+
+    def again(self) -> DiskFull:
+        """The same for another caller: raising one that is shared would grow its traceback."""
+        return DiskFull(self.path, self.free_bytes, self.reserve_bytes)
+
+
+class MembershipRefused(ClusterError):
+    """The group cannot take this change of its members, or not now. Nothing was proposed.
+
+    Args:
+        group: its number.
+        detail: why.
+        is_retryable: the same change may be taken later.
+    """
+
+    def __init__(self, group: int, detail: str, *, is_retryable: bool) -> None:
+        self.group = group
+        self.is_retryable = is_retryable
+        super().__init__(f"group {group} does not change its members: {detail}")
+
+
+class TransferRefused(ClusterError):
+    """Leadership of the group cannot go to that node, or not now.
+
+    Args:
+        group: its number.
+        to: node id.
+        detail: why.
+        is_retryable: it may later.
+    """
+
+    def __init__(self, group: int, to: int, detail: str, *, is_retryable: bool) -> None:
+        self.group = group
+        self.to = to
+        self.is_retryable = is_retryable
+        super().__init__(f"group {group}: {detail}")
+
+
+class SnapshotRefused(ClusterError):
+    """What was received is not a whole state: a chunk is damaged, missing, or of another format."""
+
+    retryable = True
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"a snapshot was refused: {detail}")
 
 
 class CommandTooLarge(ClusterError):

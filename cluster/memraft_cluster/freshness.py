@@ -15,20 +15,31 @@ class Freshness:
     """Of one group on one node.
 
     Args:
-        others: node ids of the other members.
-        quorum: how many members, the leader included, make a majority.
+        node: this one's id.
+        voters: node ids of the voters, of which this node may be one.
         now_s: monotonic seconds, as in all methods.
     """
 
-    def __init__(self, others: Sequence[int], quorum: int, now_s: float) -> None:
+    def __init__(self, node: int, voters: Sequence[int], now_s: float) -> None:
         self.has_caught_up = False
         """Whether this replica was up to date at least once."""
-        self._others = tuple(others)
-        self._needed = quorum - 1
+        self._node = node
+        self._others: tuple[int, ...] = ()
+        self._needed = 0
+        """How many of the others make a majority, with this node where it is a voter."""
         self._fresh_at_s = now_s
         self._awaited: tuple[int, float] | None = None
         self._heard_at_s: dict[int, float] = {}
         self._is_leading = False
+        self.set_voters(voters, now_s)
+
+    def set_voters(self, voters: Sequence[int], now_s: float) -> None:
+        """Others vote from now on; one that is new counts as heard now."""
+        self._others = tuple(voter for voter in voters if voter != self._node)
+        self._needed = min(len(voters) // 2 + (self._node not in voters), len(self._others))
+        if self._is_leading:
+            heard = self._heard_at_s
+            self._heard_at_s = {voter: heard.get(voter, now_s) for voter in self._others}
 
     def told(self, commit: int, applied: int, now_s: float) -> None:
         """The leader said that it has committed ``commit``; this node has applied ``applied``."""
@@ -52,7 +63,7 @@ class Freshness:
 
     def heard(self, peer: int, now_s: float) -> None:
         """A follower answered this leader."""
-        if self._is_leading:
+        if peer in self._heard_at_s:
             self._heard_at_s[peer] = now_s
 
     def follow(self, now_s: float) -> None:
@@ -60,6 +71,7 @@ class Freshness:
         if self._is_leading:
             self._fresh_at_s = now_s - self.age_s(now_s)
             self._is_leading = False
+            self._heard_at_s = {}
 
     def age_s(self, now_s: float) -> float:
         """Seconds since this node was up to date; since it started, when it never was."""

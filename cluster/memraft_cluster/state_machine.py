@@ -1,9 +1,10 @@
 """What the driver needs of the machine that committed entries are applied to, and of what builds entries.
 
-The machine keeps its own state on disk beside the log. The driver tells it when: ``save`` hands what was applied
-since the last time to the store, cheaply and without a sync; ``flush`` makes all that was saved durable, in a
-thread; only then may the log be cut up to there. A snapshot is read from the store in chunks, and written into
-another node's store in the same chunks, beside the state that is in force there until ``install``.
+The machine keeps its own state on disk beside the log. The driver tells it when: ``save`` hands what was
+applied since the last time to the store, cheaply and without a sync; ``flush`` makes all that was saved
+durable, in a thread; only then may the log be cut up to there. A snapshot is read from the store in chunks,
+and written into another node's store in the same chunks, beside the state that is in force there until
+``install``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Protocol
 
 import msgspec
 
+from .errors import SnapshotRefused
 from .raft import SnapshotMeta
 
 LoadProgress = Callable[[int, int], None]
@@ -47,8 +49,8 @@ class SnapshotSink(Protocol):
         """The next chunk, in order from 0. Raises ``SnapshotRefused`` for one that is damaged."""
 
     async def finish(self) -> None:
-        """All chunks are there: verify, and build in memory what ``install`` puts into force; in slices, so that
-        the event loop is not held for more than about 10 ms. Raises ``SnapshotRefused``."""
+        """All chunks are there: verify, and build in memory what ``install`` puts into force; in slices, so
+        that the event loop is not held for more than about 10 ms. Raises ``SnapshotRefused``."""
 
     def abort(self) -> None:
         """Forget it and free what it took. Harmless after ``install`` and when called twice."""
@@ -78,9 +80,9 @@ class StateMachine(Protocol):
         """Once, before anything else is asked: read the store into memory, in slices of about 10 ms."""
 
     def save(self, meta: SnapshotMeta) -> None:
-        """Hand what was applied since the last save to the store, with ``meta``, in one batch: after a crash the
-        store holds the state of some save, whole. ``meta.index`` is the last entry applied, which need not
-        have carried commands. Bounded work, no sync."""
+        """Hand what was applied since the last save to the store, with ``meta``, in one batch: after a crash
+        the store holds the state of some save, whole. ``meta.index`` is the last entry applied, which need
+        not have carried commands. Bounded work, no sync."""
 
     @property
     def unsaved(self) -> int:
@@ -117,3 +119,33 @@ class Applied(msgspec.Struct, frozen=True, gc=False):
     reply: object
     index: int
     position: int
+
+
+class Volatile:
+    """The part of a machine without a store: it is rebuilt from its log, which is therefore never cut."""
+
+    unsaved = 0
+
+    def saved(self) -> SnapshotMeta | None:
+        return None
+
+    async def load(self, progress: LoadProgress) -> None:
+        pass
+
+    def save(self, meta: SnapshotMeta) -> None:
+        pass
+
+    def flush(self) -> None:
+        pass
+
+    def begin_snapshot(self) -> SnapshotSource:
+        raise SnapshotRefused("this machine has no store to read a snapshot from")
+
+    def begin_install(self, meta: SnapshotMeta) -> SnapshotSink:
+        raise SnapshotRefused("this machine has no store to write a snapshot to")
+
+    def install(self, sink: SnapshotSink) -> None:
+        pass
+
+    def drop(self) -> None:
+        pass

@@ -4,8 +4,8 @@ A node dials every other node and sends on the connection it dialled; what it re
 connections that others dialled. All messages of one turn of the driver to one peer leave in one frame.
 The consensus core tolerates loss, so every queue is bounded and drops its oldest messages when it is full.
 
-Who the other nodes are may change at any time (:meth:`Transport.set_peers`): a new one is dialled and let in, one
-that left is neither.
+Who the other nodes are may change at any time (:meth:`Transport.set_peers`): a new one is dialled and let in,
+one that left is neither.
 
 A connection counts once both sides have said hello and each found the other's name in its certificate.
 """

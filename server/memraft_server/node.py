@@ -107,7 +107,12 @@ class Node:
         )
         builders = [EntryBuilder() for _ in self.machines]
         groups = {
-            shard: GroupSpec(Replica(machine), builders[shard], self._shard_map.preferred_leaders[shard])
+            shard: GroupSpec(
+                Replica(machine),
+                builders[shard],
+                self._shard_map.preferred_leaders[shard],
+                tuple(sorted(self._members)),
+            )
             for shard, machine in enumerate(self.machines)
         }
         self.driver = MultiRaft(
@@ -184,7 +189,7 @@ class Node:
         await self.rpc.stop(DRAIN_GRACE_S)
         await self.health.stop()
 
-    def _note_replay(self, shard: int, done: int, total: int) -> None:
+    def _note_replay(self, shard: int, phase: str, done: int, total: int) -> None:
         self._replayed[shard] = done, total
 
     # -- what others ask it ----------------------------------------------------------------------------
@@ -315,7 +320,6 @@ def _driver_config(config: Config) -> DriverConfig:
     raft_section = config.raft
     return DriverConfig(
         node_id=config.node.id,
-        peers=tuple(member.id for member in config.cluster.nodes),
         tick_ms=raft_section.tick_ms,
         election_ticks=raft_section.election_ticks,
         heartbeat_ticks=raft_section.heartbeat_ticks,

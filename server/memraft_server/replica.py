@@ -9,11 +9,12 @@ from typing import cast
 from google.protobuf.message import Message
 
 from memraft_cluster.driver import Applied, MultiRaft
+from memraft_cluster.state_machine import Volatile
 from memraft_server.entries import EntryBuilder, decode_entry, decode_header, encode_command
 from memraft_server.machine import Command, Machine, Refused
 
 
-class Replica:
+class Replica(Volatile):
     """The driver's view of a machine: takes entries apart and applies them, once each, in order.
 
     On the node that proposed an entry the parsed commands come with it, so nothing is parsed twice.

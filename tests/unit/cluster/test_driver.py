@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,7 @@ def test_a_follower_can_be_waited_on_for_an_index(tmp_path: Path) -> None:
     async def script(cluster: Cluster) -> None:
         leader = await cluster.wait_leader()
         follower = next(node for node in cluster.nodes.values() if node is not leader)
+        await cluster.write(b"the leader's no-op is behind it")
         ahead = follower.wait_applied(0, leader.applied(0) + 1)
         assert ahead is not None
         index = await cluster.write(b"awaited elsewhere")
@@ -284,12 +286,16 @@ def test_status_tells_role_lag_and_peers(tmp_path: Path) -> None:
     run_cluster(Cluster(tmp_path), script)
 
 
-def test_a_failed_write_is_fatal_and_never_acknowledged(tmp_path: Path) -> None:
+def test_a_failed_write_is_fatal_and_never_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing() -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
     async def script(cluster: Cluster) -> None:
         leader = await cluster.wait_leader()
         await cluster.write(b"fine")
-        # The database goes away under the driver, as a disk would.
-        leader._log._db.close()
+        monkeypatch.setattr(leader._log._files, "sync_inline", failing)
         future = leader.propose(0, b"cannot be written here", None)
         await until(lambda: bool(cluster.failures), "the fatal callback")
         assert type(cluster.failures.pop()).__name__ == "DiskError"
@@ -307,21 +313,31 @@ def test_replay_reports_its_progress(tmp_path: Path) -> None:
     async def script(cluster: Cluster) -> None:
         for number in range(20):
             await cluster.write(b"%d" % number)
-        await cluster.nodes.pop(1).stop()
-        seen: list[tuple[int, int, int]] = []
+        seen: list[tuple[int, str, int, int]] = []
+        # Killed, its machine has nothing on disk and replays all; stopped, it has all and replays nothing.
+        await cluster.wait_equal()
+        await cluster.kill(1)
         node = cluster.make(1)
-        node._progress = lambda group, done, total: seen.append((group, done, total))
+        node._progress = lambda *said: seen.append(said)
         await node.start()
-        group, done, total = seen[-1]
-        assert group == 0 and done == total >= 20
-        assert len(cluster.machines[1][0].commands) == 20
+        assert seen[0] == (0, "load", 0, 0)
+        assert seen[-1][1] == "replay" and seen[-1][2] == seen[-1][3] >= 19
+        assert len(await cluster.wait_equal(count=20)) == 20
+        await cluster.nodes.pop(1).stop()
+        seen.clear()
+        node = cluster.make(1)
+        node._progress = lambda *said: seen.append(said)
+        await node.start()
+        assert seen == [(0, "load", 20, 20)]
+        assert cluster.machines[1][0].applied_since_load == []
+        assert await cluster.wait_equal() == [b"%d" % number for number in range(20)]
 
     run_cluster(Cluster(tmp_path), script)
 
 
 @pytest.mark.parametrize(
-    "bad", [{"node_id": 4}, {"tick_ms": 0}, {"entry_commands_max": 1 << 20}], ids=lambda bad: next(iter(bad))
+    "bad", [{"node_id": 0}, {"tick_ms": 0}, {"entry_commands_max": 1 << 20}], ids=lambda bad: next(iter(bad))
 )
 def test_a_config_that_cannot_work_names_the_setting(bad: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
-        DriverConfig(**{"node_id": 1, "peers": NODES, **bad})  # type: ignore[arg-type]
+        DriverConfig(**{"node_id": 1, **bad})  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ from memraft_cluster.freshness import Freshness
 
 
 def follower() -> Freshness:
-    return Freshness((1, 2), quorum=2, now_s=100.0)
+    return Freshness(3, (1, 2, 3), now_s=100.0)
 
 
 def test_hearing_the_leader_does_not_make_a_lagging_replica_fresh() -> None:
@@ -28,7 +28,7 @@ def test_a_follower_that_has_applied_all_is_as_old_as_the_last_heartbeat() -> No
 
 
 def test_a_leader_is_as_old_as_its_last_contact_with_a_quorum() -> None:
-    freshness = Freshness((2, 3, 4, 5), quorum=3, now_s=100.0)
+    freshness = Freshness(1, (1, 2, 3, 4, 5), now_s=100.0)
     freshness.lead(101.0)
     freshness.heard(2, 105.0)
     assert freshness.age_s(106.0) == 5.0  # it and one more are no quorum of five
@@ -39,7 +39,19 @@ def test_a_leader_is_as_old_as_its_last_contact_with_a_quorum() -> None:
 
 
 def test_a_node_alone_is_never_behind() -> None:
-    freshness = Freshness((), quorum=1, now_s=100.0)
+    freshness = Freshness(1, (1,), now_s=100.0)
     assert freshness.age_s(101.0) == 1.0
     freshness.lead(101.0)
     assert freshness.age_s(999.0) == 0.0
+
+
+def test_a_leader_whose_voters_change_counts_those_it_has_now() -> None:
+    freshness = Freshness(1, (1,), now_s=100.0)
+    freshness.lead(101.0)
+    freshness.set_voters((1, 2, 3), 110.0)
+    freshness.heard(4, 119.0)  # a learner
+    assert freshness.age_s(120.0) == 10.0
+    freshness.heard(2, 118.0)
+    assert freshness.age_s(120.0) == 2.0
+    freshness.set_voters((2, 3), 120.0)  # this node removes itself and leads until that is committed
+    assert freshness.age_s(120.0) == 10.0

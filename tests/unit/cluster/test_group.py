@@ -12,9 +12,11 @@ import pytest
 from memraft_cluster import raft
 from memraft_cluster.driver_config import DriverConfig
 from memraft_cluster.errors import NotLeader, NotYetWritten, OutcomeUnknown, Overloaded
-from memraft_cluster.group import INDEX_AHEAD_MAX, Group, GroupSpec
+from memraft_cluster.group import Group
+from memraft_cluster.group_state import GroupSpec, Shared
 from memraft_cluster.log import DurableLog
 from memraft_cluster.raft import Entry, Message, MessageType
+from memraft_cluster.reads import INDEX_AHEAD_MAX
 from memraft_cluster.startup import make_core
 from tests.unit.cluster.harness import NODES, Lines, Recorder
 
@@ -23,11 +25,12 @@ class Member:
     """Node 1 of three, of which the test plays the other two."""
 
     def __init__(self, path: Path, waiters_max: int = 100) -> None:
-        config = DriverConfig(1, NODES, seed=1, entries_inflight_target=8, waiters_max=waiters_max)
+        config = DriverConfig(1, seed=1, entries_inflight_target=8, waiters_max=waiters_max)
         self.log = DurableLog(path, cluster="test", node="n1")
-        spec = GroupSpec(Recorder(), Lines())
-        self.core = make_core(config, self.log, 0, spec, 1)
-        self.group = Group(0, spec, self.core, config.group_limits(), asyncio.get_running_loop())
+        spec = GroupSpec(Recorder(), Lines(), voters=NODES)
+        self.core = make_core(config, self.log, 0, spec, 0, 1)
+        shared = Shared(config.group_limits())
+        self.group = Group(0, spec, self.core, shared, asyncio.get_running_loop())
 
     def step(self, kind: MessageType, sender: int, term: int, **fields: object) -> None:
         message = Message(kind, sender, 1, term, **fields)  # type: ignore[arg-type]
