@@ -33,6 +33,8 @@ under load: what is sent again makes the queue longer."""
 
 _TRANSPORT = frozenset({_status.CONNECT_FAILED, _status.CONNECTION_LOST, _status.ATTEMPT_TIMEOUT})
 _MOVED = frozenset({"NOT_LEADER", "NO_LEADER", "OUTCOME_UNKNOWN", "SHUTTING_DOWN", "DISK_FULL"})
+_AT_THE_DOOR = (errors.TlsError, errors.Unauthenticated, errors.PermissionDenied)
+"""Refusals of a node before the shard sees the call."""
 _MAYBE_APPLIED = frozenset({_status.CONNECTION_LOST, _status.ATTEMPT_TIMEOUT, "OUTCOME_UNKNOWN"})
 
 
@@ -154,10 +156,19 @@ class Course:
             # shard's own answer tells.
             wait_s = max(getattr(error, "retry_after_s", None) or 0.0, self.pause_s())
         else:
-            raise error
+            raise self._refused(error)
         if time.monotonic() + wait_s >= self._deadline_s:
             raise self.give_up()
         return wait_s
+
+    def _refused(self, error: errors.MemraftError) -> errors.MemraftError:
+        """What a refusal means: one at the door knows nothing of an earlier try that may have got in."""
+        if self._may_be_applied and isinstance(error, _AT_THE_DOOR):
+            return errors.OutcomeUnknown(
+                f"this write may or may not have been applied, and asking again was refused: {error}",
+                reason="OUTCOME_UNKNOWN",
+            )
+        return error
 
     def _lost(self, address: str, reason: str) -> float:
         self._router.suspect(address, is_gone=reason != _status.ATTEMPT_TIMEOUT)
@@ -181,8 +192,8 @@ class Course:
     def note_unreachable(self, failures: Sequence[errors.MemraftError]) -> None:
         """No node gave a map. Raises where waiting does not help."""
         for failure in failures:
-            if isinstance(failure, errors.TlsError | errors.Unauthenticated | errors.PermissionDenied):
-                raise failure
+            if isinstance(failure, _AT_THE_DOOR):
+                raise self._refused(failure)
         if not failures:
             return
         said = "; ".join(failure.message for failure in failures)

@@ -92,15 +92,23 @@ def _handshake(
             )
         try:
             with context.wrap_socket(connection, server_hostname=host) as secured:
-                # In TLS 1.3 the server judges our certificate after its own part of the handshake is over;
-                # one that accepts it speaks first.
-                return error if secured.recv(1) else None
+                return error if _speaks(secured) else None
         except ssl.SSLCertVerificationError as failure:
             return _server_certificate(address, failure)
         except ssl.SSLError as failure:
             return _alert(address, certificates, failure) or error
         except ConnectionResetError:
-            return None
+            # Before the handshake was over: a forwarder whose node is down, or a node that is going down.
+            return error
+
+
+def _speaks(secured: ssl.SSLSocket) -> bool:
+    """Whether the server accepts our certificate: in TLS 1.3 it judges that when its own part of the
+    handshake is over, and then speaks first."""
+    try:
+        return bool(secured.recv(1))
+    except ConnectionResetError:
+        return False
 
 
 def _refused(address: str, certificates: Certificates) -> errors.TlsError:

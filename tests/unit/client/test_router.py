@@ -253,6 +253,25 @@ class TestWrites:
         with pytest.raises(errors.PermissionDenied):
             course(router).failed(A, errors.from_reason("WRONG_TENANT", "no"))
 
+    def test_nothing_that_a_node_refuses_settles_a_write_that_may_be_applied(self, router: Router) -> None:
+        """A later try that does not get through to the shard knows nothing of the earlier one."""
+        refusals = (
+            errors.from_reason("WRONG_TENANT", "no"),
+            errors.Unauthenticated("who?"),
+            errors.TlsError("expired", "client_certificate_expired"),
+        )
+        for refusal in refusals:
+            way = course(router)
+            way.failed(A, lost())
+            with pytest.raises(errors.OutcomeUnknown, match=refusal.message):
+                way.failed(B, refusal)
+            searching = course(router)
+            searching.failed(A, lost())
+            with pytest.raises(errors.OutcomeUnknown, match=refusal.message):
+                searching.note_unreachable([lost(CONNECT_FAILED), refusal])
+            with pytest.raises(type(refusal)):
+                course(router).note_unreachable([refusal])
+
     def test_every_try_carries_the_lowest_unanswered_number(self, router: Router) -> None:
         first, number = router.begin(0, "acme")
         session, _ = router.begin(0, "acme")

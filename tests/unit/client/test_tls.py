@@ -2,9 +2,11 @@
 
 import asyncio
 import socket
+import struct
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -200,6 +202,32 @@ def test_nobody_listens(tmp_path: Path, authority: Path) -> None:
     assert isinstance(error, ConnectionFailed)
     assert f"127.0.0.1:{first}: connection refused" in str(error)
     assert f"127.0.0.1:{second}: connection refused" in str(error)
+    assert error.retryable
+
+
+def hang_up(listener: socket.socket) -> None:
+    """Takes every connection and resets it at its first byte, until the listener is closed."""
+    with suppress(OSError):
+        while True:
+            connection, _ = listener.accept()
+            connection.recv(1)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
+
+
+def test_who_hangs_up_before_the_handshake_has_not_judged_the_certificate(
+    tmp_path: Path, authority: Path
+) -> None:
+    """A port forwarder whose node is down: Docker's, a load balancer's, `kubectl port-forward`."""
+    certs.issue_agent(authority, tmp_path / "agent", "acme", "support")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=hang_up, args=(listener,))
+        thread.start()
+        error = refused_by(tmp_path / "agent", f"127.0.0.1:{listener.getsockname()[1]}", timeout_s=0.5)
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join()
+    assert isinstance(error, ConnectionFailed)
+    assert not isinstance(error, TlsError)
     assert error.retryable
 
 
