@@ -18,7 +18,8 @@
     │   ├── LayoutChanged             it was made for other shards or other nodes
     │   ├── DirectoryLocked           another process has it open
     │   ├── FormatUnsupported         written by another version of this software
-    │   └── LogCorrupted              what was stored is not what is read back
+    │   ├── LogCorrupted              what was stored is not what is read back
+    │   └── StateCorrupted            the same of the machines' state
     ├── DiskError                     a write or a sync failed: fatal for the process, never retried
     ├── ListenError                   the address for other nodes cannot be listened on
     ├── CertificateError              this node's own certificate, key or authority cannot be used
@@ -252,6 +253,22 @@ class LogCorrupted(DataDirectoryError):
         self.group = group
         self.index = index
         super().__init__(f"the log in {path} is damaged: {detail}")
+
+
+class StateCorrupted(DataDirectoryError):
+    """The state of the machines on disk is damaged. It must not be served from, nor be a base of the log.
+
+    Args:
+        path: the directory of the state store.
+        detail: what is wrong, with file and row where they are known.
+        group: whose state; None where that is not known.
+    """
+
+    def __init__(self, path: str, detail: str, group: int | None = None) -> None:
+        self.path = path
+        self.group = group
+        where = "" if group is None else f"group {group}: "
+        super().__init__(f"the state store in {path} is damaged: {where}{detail}")
 
 
 class DiskError(ClusterError):
