@@ -1,75 +1,53 @@
-"""The durable log of a node: entries and hard state of all its groups, in one RocksDB.
+"""The durable log of a node: entries and hard state of all its groups, in one sequence of files.
 
-One database holds every group, so that one synced write batch serves them all. A write is durable when
-:meth:`DurableLog.persist` returns. Three things are checked, because a replica that silently forgets
-may vote a leader into being that lacks acknowledged entries:
+One sequence holds every group, so that one synced write serves them all. A write is durable when
+:meth:`DurableLog.persist` returns. It is written once: files of our own instead of a key-value store's log
+and, later, its tables (``docs/decisions``, 0008). A replica that silently forgets may vote a leader into
+being that lacks acknowledged entries, so nothing is taken for whole that is not proven to be (``log_scan``):
 
-* The write-ahead log is replayed with ``tolerate_corrupted_tail_records``: only an incomplete last
-  record (a write that never returned) is dropped. RocksDB's default, ``point_in_time``, stops at the
-  first bad record and silently drops all that follow: with one bit flipped in a log of 50 records it
-  opened without a word in 40 of 40 trials, on average with half the records gone. What even the stricter
-  mode takes for an incomplete record, a damaged length, is told apart by ``wal_tail``.
-* Each entry carries a checksum that binds its data to group, index and term.
-* On opening, every group's entries are read once and must be contiguous and reach the commit index.
+* every byte that counts is under a checksum that binds it to its place, group, index, term and kind;
+* writes are chained and numbered: none can be missing between two others, and what is missing at the end is
+  told by the mark beside (``marks``), which also is the second copy of every vote;
+* only a write that no later one knew to be synced may be torn; anything else is damage, and refused.
 
-The database is stamped with cluster, node and layout; one of another node, or made for another number of
-shards or other nodes, is refused.
+What is cut away is given back file by file. The directory is stamped with cluster, node and layout; one of
+another node, or made for another number of shards, is refused.
+
+Files: ``HEAD`` (``log_head``), ``marks``, ``0000000001.log`` and so on, ``LOCK``.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
-import re
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
 
 import msgspec
-from rocksdict import (
-    DbClosedError,
-    DBCompressionType,
-    DBRecoveryMode,
-    Options,
-    Rdict,
-    WriteBatch,
-    WriteOptions,
-)
 
-from .errors import (
-    DirectoryLocked,
-    DiskError,
-    FormatUnsupported,
-    LayoutChanged,
-    LogCorrupted,
-    WrongDirectory,
-)
+from .errors import DirectoryLocked, DiskError, LogCorrupted
 from .layout import Layout
-from .log_group import GroupLog
-from .log_records import (
-    FORMAT_VERSION,
-    INDEX_MAX,
-    STAMP_KEY,
-    Stamp,
-    StampFormat,
-    decode_entry,
-    decode_hard_state,
-    encode_entry,
-    encode_hard_state,
-    entry_key,
-    entry_position,
-    hard_state_group,
-    hard_state_key,
-)
-from .raft import Entry, HardState
-from .wal_tail import check_tails
+from .log_files import LogFiles
+from .log_group import GroupLog, offset_of, place, segment_of
+from .log_head import GroupHead
+from .log_records import RECORD_HEAD_BYTES, FrameBuilder, RecordType, Stamp, Unsound, decode_entry
+from .log_scan import Damage
+from .raft import Entry, HardState, SnapshotMeta
+from .segments import SEGMENT_BYTES, segment_name
+
+__all__ = ["DirectoryLocked", "Durability", "DurableLog", "GroupUpdate"]
 
 logger = logging.getLogger("memraft.log")
 
 RELAXED_SYNC_MS = 100
-_DATA_FILE = re.compile(r"[0-9]{6,}\.(sst|blob|log)")
-SINGLE_DELETES_MAX = 64
-"""A longer conflict is cut with one range tombstone; a shorter one leaves no tombstone range to read over."""
+_READ_AHEAD_BYTES = 64 << 10
+_IDLE_SEGMENTS_MAX = 6
+"""With more segments than this, groups of little that hold on to the oldest are written again at the end."""
+_IDLE_GROUP_BYTES_MAX = 1 << 20
 
 
 class Durability(StrEnum):
@@ -95,13 +73,14 @@ class DurableLog:
     thread while nothing else of this object is called but reads.
 
     Args:
-        path: directory of the database; made when missing.
+        path: directory of the files; made when missing.
         cluster: id of the cluster the node belongs to.
         node: the node's name.
         node_id: its number in the consensus core, which votes on disk name.
-        layout: the shards and nodes of the cluster.
+        layout: the shards of the cluster.
         durability: see :class:`Durability`.
         progress: called now and then while opening, with the count of entries checked so far.
+        segment_bytes: how long a file grows before the next is begun.
 
     Raises:
         WrongDirectory, LayoutChanged, DirectoryLocked, FormatUnsupported, LogCorrupted, DiskError
@@ -117,22 +96,22 @@ class DurableLog:
         layout: Layout = Layout(),  # noqa: B008  (frozen)
         durability: Durability = Durability.COMMIT,
         progress: Callable[[int], None] | None = None,
+        segment_bytes: int = SEGMENT_BYTES,
     ) -> None:
         self.path = str(path)
         self.durability = Durability(durability)
-        self._groups: dict[int, GroupLog] = {}
         self._failure: DiskError | None = None
-        self._synced = WriteOptions()
-        self._synced.sync = True
-        self._unsynced = WriteOptions()
-        self._db = _open_database(Path(path))
-        try:
-            self._check_stamp(Stamp(FORMAT_VERSION, cluster, node, node_id, layout))
-            self._scan(progress)
-        except BaseException:
-            self._close_database()
-            raise
+        self._is_closed = False
+        self._pending: deque[list[list[int]]] = deque()
+        stamp = Stamp(cluster, node, node_id, layout)
+        self._files = LogFiles(Path(path), stamp, self._new_group, progress, segment_bytes)
+        self._groups: dict[int, GroupLog] = self._files.groups
+        self._giver: ThreadPoolExecutor | None = None
+        self._giving: Future[None] | None = None
         self._syncer = _BackgroundSync(self) if self.durability is Durability.RELAXED else None
+
+    def _new_group(self, group: int) -> GroupLog:
+        return GroupLog(group, self._read)
 
     # -- reading ---------------------------------------------------------------------------------------
 
@@ -140,7 +119,7 @@ class DurableLog:
         """The log of one group (empty when never written); the ``LogStorage`` of its raft core."""
         found = self._groups.get(group)
         if found is None:
-            found = self._groups[group] = GroupLog(group, self._read)
+            found = self._groups[group] = self._new_group(group)
         return found
 
     def groups(self) -> list[int]:
@@ -150,34 +129,52 @@ class DurableLog:
     def hard_state(self, group: int) -> HardState | None:
         return self.group(group).hard_state
 
-    def replay(self, group: int, lo: int = 1, hi: int | None = None) -> Iterator[Entry]:
-        """Entries of [lo, hi) from disk, in order, checked; ``hi`` None means to the end."""
-        end = self.group(group).last_index() + 1 if hi is None else hi
-        if lo >= end:
+    def disk_bytes(self) -> int:
+        """Size of all files of entries, with what is kept to be used again."""
+        return self._files.segments.size()
+
+    def replay(self, group: int, lo: int | None = None, hi: int | None = None) -> Iterator[Entry]:
+        """Entries of [lo, hi) from disk, in order, checked; from the first one and to the end by default.
+
+        Raises:
+            LogCorrupted: a record is damaged, or the log begins behind ``lo``.
+        """
+        log = self.group(group)
+        first = log.first_index() if lo is None else lo
+        end = log.last_index() + 1 if hi is None else hi
+        if first >= end:
             return
-        rows = self._db.iter()
-        rows.seek(entry_key(group, lo))
-        expected = lo
-        while rows.valid() and expected < end:
-            key = rows.key()
-            if key[:1] != b"e" or entry_position(key) != (group, expected):
-                break
-            yield decode_entry(self.path, group, expected, rows.value())
-            expected += 1
-            rows.next()
-        self._check_iteration(rows.status)
-        if expected != end:
-            raise LogCorrupted(self.path, f"group {group}: entry {expected} is missing", group, expected)
+        if not log.first_index() <= first or end > log.last_index() + 1:
+            index = first if first < log.first_index() else log.last_index() + 1
+            raise LogCorrupted(self.path, f"group {group}: entry {index} is missing", group, index)
+        data, segment, start = b"", -1, 0
+        for index in range(first, end):
+            at, size = log.place_of(index)
+            offset, stop = offset_of(at), offset_of(at) + RECORD_HEAD_BYTES + size
+            if segment != segment_of(at) or offset < start or stop > start + len(data):
+                segment, start = segment_of(at), offset
+                data = self._read_bytes(segment, offset, max(stop - offset, _READ_AHEAD_BYTES), group, index)
+            try:
+                yield decode_entry(data[offset - start : stop - start], group, index)
+            except Unsound as unsound:
+                damage = Damage(segment_name(segment), offset, unsound.detail, group, index)
+                raise LogCorrupted(self.path, str(damage), group, index) from unsound
+
+    def _read_bytes(self, segment: int, offset: int, size: int, group: int, index: int) -> bytes:
+        try:
+            return self._files.read(segment, offset, size)
+        except OSError as error:
+            damage = Damage(segment_name(segment), offset, f"it cannot be read: {error}", group, index)
+            raise LogCorrupted(self.path, str(damage), group, index) from error
 
     def _read(self, group: int, lo: int, hi: int, bytes_max: int) -> list[Entry]:
-        found: list[Entry] = []
-        size = 0
-        for entry in self.replay(group, lo, hi):
-            size += len(entry.data)
-            if found and size > bytes_max:
+        log, size, end = self.group(group), 0, lo
+        while end < hi:
+            size += log.place_of(end)[1]
+            if end > lo and size > bytes_max:
                 break
-            found.append(entry)
-        return found
+            end += 1
+        return list(self.replay(group, lo, end))
 
     # -- writing ---------------------------------------------------------------------------------------
 
@@ -190,40 +187,63 @@ class DurableLog:
         self.accept(updates)
 
     def persist(self, updates: Sequence[GroupUpdate], sync: bool = True) -> None:
-        """Write the updates of many groups as one batch, synced unless ``sync`` is False or the durability
+        """Write the updates of many groups as one frame, synced unless ``sync`` is False or the durability
         is relaxed. The view of the groups in memory does not change until :meth:`accept`.
 
         Raises:
             DiskError: the write failed. Nothing more can be written through this object: what is on disk
                 is unknown, and a second sync that succeeds would prove nothing about the first.
         """
+        frame = FrameBuilder()
+        offsets = [self._add(frame, update) for update in updates]
+        segment, start = self._write(frame, sync)
+        self._pending.append([[place(segment, start + offset) for offset in each] for each in offsets])
+
+    def accept(self, updates: Sequence[GroupUpdate]) -> None:
+        """Let the groups show what :meth:`persist` wrote; once for each, in the same order."""
+        for update, places in zip(updates, self._pending.popleft(), strict=True):
+            log = self.group(update.group)
+            if update.hard_state is not None:
+                log.hard_state = update.hard_state
+            log.accept(update.entries, places)
+
+    def _write(self, frame: FrameBuilder, sync: bool) -> tuple[int, int]:
         if self._failure is not None:
             raise self._failure
-        batch = WriteBatch(raw_mode=True)
-        for update in updates:
-            self._add(batch, update)
         try:
-            self._db.write(batch, self._unsynced)
+            where = self._files.write(frame)
             if sync and self._syncer is None:
-                # Apart from the write, because the binding holds the interpreter's lock in `write`, synced or
-                # not, and lets it go here.
-                self._db.flush_wal(True)
+                self._files.sync_inline()
         except Exception as error:
             raise self.fail(error) from error
         if self._syncer is not None:
             self._syncer.note_write()
+        return where
 
-    def accept(self, updates: Sequence[GroupUpdate]) -> None:
-        """Let the groups show what :meth:`persist` wrote."""
-        for update in updates:
-            self.group(update.group).accept(update.hard_state, update.entries)
+    def _add(self, frame: FrameBuilder, update: GroupUpdate) -> list[int]:
+        group, entries = update.group, update.entries
+        log = self.group(group)
+        if entries:
+            first, last = entries[0].index, entries[-1].index
+            before, held = log.last_index(), log.first_index()
+            if not held <= first <= before + 1 or last - first + 1 != len(entries):
+                raise ValueError(f"group {group}: entries {first}..{last} do not continue {held}..{before}")
+            last_term = entries[-1].term
+        else:
+            last = log.last_index()
+            last_term = log.term(last)
+        state = update.hard_state
+        if state is not None:
+            frame.add_hard_state(group, state)
+        self._files.marks.note(group, state or log.hard_state, last, last_term)
+        return [frame.add_entry(group, entry) for entry in entries]
 
     def sync(self) -> None:
         """Make everything written so far durable. Raises DiskError."""
         if self._failure is not None:
             raise self._failure
         try:
-            self._db.flush_wal(True)
+            self._files.sync()
         except Exception as error:
             raise self.fail(error) from error
 
@@ -233,126 +253,125 @@ class DurableLog:
             self._failure = DiskError(self.path, str(error))
         return self._failure
 
+    # -- cutting ---------------------------------------------------------------------------------------
+
+    def cut(self, group: int, base: SnapshotMeta) -> None:
+        """Entries up to ``base.index`` go: the caller has made a state that covers them durable.
+
+        Costs a write without a sync (some 20 µs); files that nothing needs any more are given back by a
+        thread of the log's own. A base no further than the present one is ignored.
+
+        Raises:
+            DiskError: as :meth:`persist`.
+            ValueError: the base is beyond the log's end.
+            LogCorrupted: a group that has to be written again is damaged.
+        """
+        log = self.group(group)
+        if base.index < log.first_index():
+            return
+        if base.index > log.last_index():
+            raise ValueError(f"group {group} ends at {log.last_index()}: it cannot be cut at {base.index}")
+        frame = FrameBuilder()
+        frame.add_base(RecordType.CUT, group, base)
+        self._write(frame, sync=False)
+        log.cut(base)
+        self._tidy()
+
+    def reset(self, group: int, base: SnapshotMeta | None) -> None:
+        """All entries of the group go, and its log begins behind ``base``, or anew when that is None; synced.
+        The hard state stays, but commits no more than the base. Raises DiskError."""
+        log = self.group(group)
+        index, term = (base.index, base.term) if base is not None else (0, 0)
+        frame = FrameBuilder()
+        frame.add_base(RecordType.RESET, group, base)
+        state = log.hard_state
+        if state is not None:
+            state = HardState(state.term, state.vote, min(state.commit, index), state.is_whole)
+            frame.add_hard_state(group, state)
+        self._files.marks.note(group, state, index, term)
+        self._write(frame, sync=True)
+        log.hard_state = state
+        log.reset(base)
+        self._tidy()
+
+    def drop_group(self, group: int) -> None:
+        """The group leaves this node: entries, base, hard state, term and vote go; synced. Raises
+        DiskError."""
+        frame = FrameBuilder()
+        frame.add_base(RecordType.DROP, group, None)
+        self._files.marks.drop(group)
+        self._write(frame, sync=True)
+        self._groups.pop(group, None)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Have files given back that hold nothing any more, and free those that hold little."""
+        segments = self._files.segments
+        if self._giving is not None and not self._giving.done():
+            return
+        if len(segments.files) > _IDLE_SEGMENTS_MAX:
+            for log in self._groups.values():
+                at = log.first_place()
+                if (
+                    at is not None
+                    and segment_of(at) == segments.first
+                    and log.size_bytes <= _IDLE_GROUP_BYTES_MAX
+                ):
+                    self._write_again(log)
+        needed = min(
+            (segment_of(at) for log in self._groups.values() if (at := log.first_place()) is not None),
+            default=segments.current.id,
+        )
+        if needed <= segments.first:
+            return
+        heads = [GroupHead(group, log.base(), log.hard_state) for group, log in self._groups.items()]
+        if self._giver is None:
+            self._giver = ThreadPoolExecutor(1, thread_name_prefix="memraft-log-cut")
+        self._giving = self._giver.submit(self._give_back, needed, heads)
+
+    def _write_again(self, log: GroupLog) -> None:
+        """An idle group's few entries, at the end, so that the file they stand in can go."""
+        frame = FrameBuilder()
+        frame.add_base(RecordType.RESET, log.group, log.base())
+        offsets = [frame.add_entry(log.group, entry) for entry in self.replay(log.group)]
+        if log.hard_state is not None:
+            frame.add_hard_state(log.group, log.hard_state)
+        segment, start = self._write(frame, sync=False)
+        log.move([place(segment, start + offset) for offset in offsets])
+
+    def _give_back(self, first_segment: int, heads: Sequence[GroupHead]) -> None:
+        try:
+            self._files.give_back(first_segment, heads)
+        except OSError as error:
+            # A full disk is no reason to end: it is tried again with the next cut. A sync that failed is.
+            if error.errno != errno.ENOSPC:
+                self.fail(error)
+            logger.error("giving back cut files failed", extra={"fields": {"error": str(error)}})
+
+    def wait_given_back(self) -> None:
+        """Wait until files cut so far are given back."""
+        if self._giving is not None:
+            self._giving.result()
+
     def close(self) -> None:
         """Sync what is not yet and release the directory. Harmless when called twice, and after a failed
         write, which its caller was told of: nothing is raised."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._giver is not None:
+            self._giver.shutdown(wait=True)
         if self._syncer is not None:
             self._syncer.stop()
-        self._close_database()
-
-    def _close_database(self) -> None:
         try:
-            self._db.close()
-        except DbClosedError:
-            pass
-        except Exception as error:
-            # It flushes before it closes. What counts as written is synced by now, so nothing is lost.
             if self._failure is None:
-                logger.error("closing the log failed", extra={"fields": {"error": str(self.fail(error))}})
-
-    def _add(self, batch: WriteBatch, update: GroupUpdate) -> None:
-        group, entries = update.group, update.entries
-        if update.hard_state is not None:
-            batch.put(hard_state_key(group), encode_hard_state(group, update.hard_state))
-        if not entries:
-            return
-        last_before = self.group(group).last_index()
-        first, last = entries[0].index, entries[-1].index
-        if not 0 < first <= last_before + 1 or last - first + 1 != len(entries):
-            raise ValueError(f"group {group}: entries {first}..{last} do not continue 1..{last_before}")
-        if last_before - last > SINGLE_DELETES_MAX:
-            batch.delete_range(entry_key(group, last + 1), entry_key(group, INDEX_MAX))
-        else:
-            for index in range(last + 1, last_before + 1):
-                batch.delete(entry_key(group, index))
-        for entry in entries:
-            batch.put(entry_key(group, entry.index), encode_entry(group, entry))
-
-    # -- opening ---------------------------------------------------------------------------------------
-
-    def _check_stamp(self, mine: Stamp) -> None:
-        record = self._db.get(STAMP_KEY)
-        if record is None:
-            rows = self._db.iter()
-            rows.seek_to_first()
-            if rows.valid():
-                raise LogCorrupted(self.path, "it has records but no stamp that says whose they are")
-            try:
-                self._db.put(STAMP_KEY, msgspec.json.encode(mine), self._synced)
-            except Exception as error:
-                raise self.fail(error) from error
-            return
-        try:
-            found_format = msgspec.json.decode(record, type=StampFormat).format
-            if found_format != FORMAT_VERSION:
-                raise FormatUnsupported(self.path, found_format, FORMAT_VERSION)
-            found = msgspec.json.decode(record, type=Stamp)
-        except msgspec.MsgspecError as error:
-            raise LogCorrupted(self.path, f"its stamp cannot be read: {error}") from error
-        if (found.cluster, found.node) != (mine.cluster, mine.node):
-            raise WrongDirectory(self.path, str(found), str(mine))
-        differences = list(found.layout.differences(mine.layout))
-        if found.node_id != mine.node_id:
-            differences.append((f"node id {found.node_id}", str(mine.node_id)))
-        if differences:
-            raise LayoutChanged(self.path, differences)
-
-    def _scan(self, progress: Callable[[int], None] | None) -> None:
-        rows = self._db.iter()
-        rows.seek(b"e")
-        checked = 0
-        while rows.valid():
-            key = rows.key()
-            kind = key[:1]
-            if kind == b"e":
-                self._scan_entry(key, rows.value())
-                checked += 1
-                if progress is not None and checked % 1024 == 0:
-                    progress(checked)
-            elif kind == b"h":
-                group = hard_state_group(key)
-                self.group(group).hard_state = decode_hard_state(self.path, group, rows.value())
-            rows.next()
-        self._check_iteration(rows.status)
-        for group, log in self._groups.items():
-            self._check_complete(group, log)
-        if progress is not None:
-            progress(checked)
-
-    def _scan_entry(self, key: bytes, record: bytes) -> None:
-        group, index = entry_position(key)
-        log = self.group(group)
-        expected = log.last_index() + 1
-        if index != expected:
-            raise LogCorrupted(
-                self.path, f"group {group}: entry {expected} is missing before entry {index}", group, expected
-            )
-        entry = decode_entry(self.path, group, index, record)
-        if index > 1 and entry.term < log.term(index - 1):
-            raise LogCorrupted(
-                self.path, f"group {group}: term {entry.term} of entry {index} goes back", group, index
-            )
-        log.note_term(index, entry.term)
-
-    def _check_complete(self, group: int, log: GroupLog) -> None:
-        state, last = log.hard_state, log.last_index()
-        if state is not None and state.commit > last:
-            raise LogCorrupted(
-                self.path,
-                f"group {group}: committed up to {state.commit}, but the last entry is {last}",
-                group,
-                last + 1,
-            )
-        if state is not None and last and log.term(last) > state.term:
-            raise LogCorrupted(
-                self.path, f"group {group}: entry {last} is of a later term than {state.term}", group, last
-            )
-
-    def _check_iteration(self, status: Callable[[], None]) -> None:
-        try:
-            status()
-        except Exception as error:
-            raise LogCorrupted(self.path, str(error)) from error
+                self._files.sync()
+                self._files.marks.sync()
+        except OSError as error:
+            logger.error("closing the log failed", extra={"fields": {"error": str(self.fail(error))}})
+        if self._failure is None:
+            self._failure = DiskError(self.path, "the log is closed")
+        self._files.close()
 
 
 class _BackgroundSync:
@@ -389,49 +408,3 @@ class _BackgroundSync:
         except DiskError as error:
             # The next write raises it where somebody can act on it.
             logger.critical("background sync failed", extra={"fields": {"error": str(error)}})
-
-
-def _open_database(path: Path) -> Rdict:
-    _refuse_headless(path)
-    check_tails(path)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        return Rdict(str(path), _options())
-    except Exception as error:
-        message = str(error)
-        if "LOCK" in message or "lock hold by" in message:
-            raise DirectoryLocked(str(path)) from error
-        if "Corruption" in message:
-            logs = ", ".join(sorted(each.name for each in path.glob("*.log"))) or "none"
-            raise LogCorrupted(str(path), f"{message} (write-ahead logs: {logs})") from error
-        raise DiskError(str(path), message) from error
-
-
-def _refuse_headless(path: Path) -> None:
-    """RocksDB makes a new, empty database over one whose CURRENT file is lost: a replica that forgets."""
-    if not path.is_dir() or (path / "CURRENT").exists():
-        return
-    remains = [each.name for each in path.iterdir() if _DATA_FILE.fullmatch(each.name)]
-    if remains:
-        raise LogCorrupted(str(path), f"file CURRENT is missing beside {', '.join(sorted(remains))}")
-
-
-def _options() -> Options:
-    options = Options(raw_mode=True)
-    options.create_if_missing(True)
-    options.set_paranoid_checks(True)
-    options.set_wal_recovery_mode(DBRecoveryMode.tolerate_corrupted_tail_records())
-    options.set_write_buffer_size(32 << 20)
-    options.set_max_write_buffer_number(3)
-    options.set_max_background_jobs(2)
-    options.set_compression_type(DBCompressionType.lz4())
-    # Entries of some kilobytes go to blob files once and are not rewritten by every compaction.
-    options.set_enable_blob_files(True)
-    options.set_min_blob_size(2048)
-    options.set_blob_compression_type(DBCompressionType.lz4())
-    options.set_enable_blob_gc(True)
-    options.set_bytes_per_sync(1 << 20)
-    options.set_keep_log_file_num(4)
-    options.set_max_log_file_size(4 << 20)
-    options.set_stats_dump_period_sec(0)
-    return options

@@ -1,37 +1,64 @@
-"""How entries and hard states are laid out in the log's key-value store. Pure.
+"""How the log's files are laid out: records, the frames that carry them, the heads of segments. Pure.
 
-Keys sort by group, then index, so that a group's log is one range::
+A segment is a head and frames, one for each write; whatever follows the last frame counts for nothing::
 
-    b"e" group:u32be index:u64be  ->  crc:u32be term:u64be data
-    b"h" group:u32be              ->  crc:u32be term:u64be vote:u64be commit:u64be
-    b"m"                          ->  the stamp: JSON {"format", "cluster", "node", "node_id", "layout"}
+    segment   "memraft-" format:u32 id:u64 first_seq:u64 crc:u32
+    frame     magic:u32 crc:u32 seq:u64 synced:u64 previous:u32 size:u32 count:u32  record*
+    record    crc:u32 group:u32 index:u64 term:u64 size:u32 type:u8 kind:u8  data
 
-The checksum of an entry covers group, index and term as well as the data: a record that is whole but
-stands in another's place is as wrong as one with a flipped bit.
+Numbers are little-endian. The checksum of a record covers all of it, so that data that is whole but stands in
+another's place is as wrong as a flipped bit. That of a frame covers its head and the heads of its records:
+data is summed once. ``previous`` is the checksum of the frame before, and ``seq`` rises by one from frame to
+frame over all segments, so that none can be missing between two others. ``synced`` is the last frame that
+was known to be durable when this one was written: it tells a write that a crash tore, which nobody was
+promised, from an older one that is damaged.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import NamedTuple
 from zlib import crc32
 
 import msgspec
 
-from .errors import LogCorrupted
 from .layout import Layout
-from .raft import Entry, HardState
+from .raft import Entry, EntryKind, HardState, SnapshotMeta
 
-FORMAT_VERSION = 2
-STAMP_KEY = b"m"
-INDEX_MAX = 2**64 - 1
-GROUP_MAX = 2**32 - 1
+FORMAT_VERSION = 3
+FRAME_MAGIC = 0x9B7C3AE5
+FRAME_MARK = FRAME_MAGIC.to_bytes(4, "little")
 
-_ENTRY_KEY = struct.Struct(">cIQ")
-_HARD_KEY = struct.Struct(">cI")
-_BOUND = struct.Struct(">IQQ")  # group, index, term: what the checksum binds the data to
-_ENTRY_HEAD = struct.Struct(">IQ")  # crc, term
-_HARD = struct.Struct(">IQQQ")  # crc, term, vote, commit
-_HARD_BODY = struct.Struct(">IQQQ")  # group, term, vote, commit: what the checksum covers
+_SEGMENT = struct.Struct("<8sIQQ")
+_CRC = struct.Struct("<I")
+SEGMENT_HEAD_BYTES = _SEGMENT.size + _CRC.size
+_SEGMENT_MARK = b"memraft-"
+
+_FRAME = struct.Struct("<IIQQIII")
+_FRAME_BODY = struct.Struct("<QQIII")
+FRAME_HEAD_BYTES = _FRAME.size
+
+_RECORD = struct.Struct("<IIQQIBB")
+_RECORD_BODY = struct.Struct("<IQQIBB")
+RECORD_HEAD_BYTES = _RECORD.size
+
+_HARD = struct.Struct("<QQB")  # vote, commit, is_whole
+
+
+class RecordType(IntEnum):
+    """What a record does to its group's log."""
+
+    ENTRY = 1
+    """Stands at its index, and replaces whatever followed."""
+    HARD_STATE = 2
+    CUT = 3
+    """Everything up to the base in its data is gone."""
+    RESET = 4
+    """The log is empty, and begins behind the base in its data; at the virgin 0 when there is none."""
+    DROP = 5
+    """The group is gone, hard state and all."""
 
 
 class StampFormat(msgspec.Struct, frozen=True):
@@ -43,7 +70,6 @@ class StampFormat(msgspec.Struct, frozen=True):
 class Stamp(msgspec.Struct, frozen=True):
     """Whose directory this is, and what its groups were made for."""
 
-    format: int
     cluster: str
     node: str
     node_id: int
@@ -53,52 +79,184 @@ class Stamp(msgspec.Struct, frozen=True):
         return f"node {self.node!r} of cluster {self.cluster!r}"
 
 
-def entry_key(group: int, index: int) -> bytes:
-    return _ENTRY_KEY.pack(b"e", group, index)
+class FrameHead(NamedTuple):
+    """The head of a frame, not yet checked: its checksum covers the heads of its records, too."""
+
+    crc: int
+    seq: int
+    synced: int
+    previous: int
+    size: int
+    records: int
 
 
-def entry_position(key: bytes) -> tuple[int, int]:
-    """(group, index) of an entry's key."""
-    _, group, index = _ENTRY_KEY.unpack(key)
-    return group, index
+class Record(NamedTuple):
+    """A record found in a frame; ``offset`` is where its head begins, in the buffer that was read."""
+
+    type: int
+    kind: int
+    group: int
+    at: int
+    """Index of an entry."""
+    term: int
+    offset: int
+    data: memoryview
 
 
-def hard_state_key(group: int) -> bytes:
-    return _HARD_KEY.pack(b"h", group)
+class Unsound(Exception):
+    """Bytes that are not what was written.
+
+    Args:
+        offset: where, in the buffer that was read.
+        detail: what is wrong.
+        group, index: of the record, where they can be trusted.
+        next_offset: where the next frame begins, where that can be trusted.
+    """
+
+    def __init__(
+        self,
+        offset: int,
+        detail: str,
+        group: int | None = None,
+        index: int | None = None,
+        next_offset: int | None = None,
+    ) -> None:
+        self.offset = offset
+        self.detail = detail
+        self.group = group
+        self.index = index
+        self.next_offset = next_offset
+        super().__init__(detail)
 
 
-def hard_state_group(key: bytes) -> int:
-    group: int = _HARD_KEY.unpack(key)[1]
-    return group
+# -- segments ----------------------------------------------------------------------------------------------
 
 
-def encode_entry(group: int, entry: Entry) -> bytes:
-    crc = crc32(entry.data, crc32(_BOUND.pack(group, entry.index, entry.term)))
-    return _ENTRY_HEAD.pack(crc, entry.term) + entry.data
+def encode_segment_head(segment: int, first_seq: int) -> bytes:
+    head = _SEGMENT.pack(_SEGMENT_MARK, FORMAT_VERSION, segment, first_seq)
+    return head + _CRC.pack(crc32(head))
 
 
-def decode_entry(path: str, group: int, index: int, record: bytes) -> Entry:
-    """Raises LogCorrupted, naming group and index, when the record is not what was written there."""
-    if len(record) < _ENTRY_HEAD.size:
-        raise LogCorrupted(
-            path, f"group {group}, index {index}: a record of {len(record)} bytes", group, index
-        )
-    crc, term = _ENTRY_HEAD.unpack_from(record)
-    data = record[_ENTRY_HEAD.size :]
-    if crc32(data, crc32(_BOUND.pack(group, index, term))) != crc:
-        raise LogCorrupted(path, f"group {group}, index {index}: checksum mismatch", group, index)
-    return Entry(term, index, data)
+def decode_segment_head(data: bytes) -> tuple[int, int] | None:
+    """(id, first seq); None for anything but a whole head."""
+    head = data[: _SEGMENT.size]
+    if len(data) < SEGMENT_HEAD_BYTES or data[_SEGMENT.size : SEGMENT_HEAD_BYTES] != _CRC.pack(crc32(head)):
+        return None
+    mark, version, segment, first_seq = _SEGMENT.unpack(head)
+    return (segment, first_seq) if (mark, version) == (_SEGMENT_MARK, FORMAT_VERSION) else None
 
 
-def encode_hard_state(group: int, state: HardState) -> bytes:
-    crc = crc32(_HARD_BODY.pack(group, state.term, state.vote, state.commit))
-    return _HARD.pack(crc, state.term, state.vote, state.commit)
+# -- frames ------------------------------------------------------------------------------------------------
 
 
-def decode_hard_state(path: str, group: int, record: bytes) -> HardState:
-    """Raises LogCorrupted when the record is not what was written."""
-    if len(record) == _HARD.size:
-        crc, term, vote, commit = _HARD.unpack(record)
-        if crc32(_HARD_BODY.pack(group, term, vote, commit)) == crc:
-            return HardState(term, vote, commit)
-    raise LogCorrupted(path, f"group {group}: the record of its term and vote fails its checksum", group)
+class FrameBuilder:
+    """Gathers the records of one write.
+
+    ``parts`` are what is to be written after the head, without a copy of the entries' data.
+    """
+
+    __slots__ = ("_crc_parts", "count", "parts", "size")
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.size = 0
+        self.count = 0
+        self._crc_parts: list[bytes] = []
+
+    def add(
+        self, kind_of_record: RecordType, group: int, index: int, term: int, data: bytes, kind: int = 0
+    ) -> int:
+        """Add a record; returns its offset within the frame's records."""
+        body = _RECORD_BODY.pack(group, index, term, len(data), kind_of_record, kind)
+        head = _CRC.pack(crc32(data, crc32(body))) + body
+        offset = self.size
+        self.parts.append(head)
+        self._crc_parts.append(head)
+        if data:
+            self.parts.append(data)
+        self.size = offset + RECORD_HEAD_BYTES + len(data)
+        self.count += 1
+        return offset
+
+    def add_entry(self, group: int, entry: Entry) -> int:
+        return self.add(RecordType.ENTRY, group, entry.index, entry.term, entry.data, entry.kind)
+
+    def add_hard_state(self, group: int, state: HardState) -> None:
+        data = _HARD.pack(state.vote, state.commit, state.is_whole)
+        self.add(RecordType.HARD_STATE, group, 0, state.term, data)
+
+    def add_base(self, kind_of_record: RecordType, group: int, base: SnapshotMeta | None) -> None:
+        """A CUT or RESET."""
+        data = b"" if base is None else msgspec.msgpack.encode(base)
+        self.add(kind_of_record, group, 0 if base is None else base.index, 0, data)
+
+    def head(self, seq: int, synced: int, previous: int) -> tuple[bytes, int]:
+        """The frame's head, and its checksum."""
+        body = _FRAME_BODY.pack(seq, synced, previous, self.size, self.count)
+        crc = crc32(b"".join(self._crc_parts), crc32(body))
+        return _CRC.pack(FRAME_MAGIC) + _CRC.pack(crc) + body, crc
+
+
+def decode_frame_head(data: memoryview, offset: int) -> FrameHead | None:
+    """None where no frame begins: other bytes, or too few."""
+    if len(data) - offset < FRAME_HEAD_BYTES:
+        return None
+    magic, crc, seq, synced, previous, size, count = _FRAME.unpack_from(data, offset)
+    return FrameHead(crc, seq, synced, previous, size, count) if magic == FRAME_MAGIC else None
+
+
+def check_frame(data: memoryview, offset: int, head: FrameHead) -> None:
+    """Check a frame but for the data of its records. Raises Unsound."""
+    position = offset + FRAME_HEAD_BYTES
+    end = position + head.size
+    crc = crc32(data[offset + 8 : position])
+    for _ in range(head.records):
+        after = position + RECORD_HEAD_BYTES
+        if after > min(end, len(data)):
+            break
+        crc = crc32(data[position:after], crc)
+        position = after + _RECORD.unpack_from(data, position)[4]
+    if crc != head.crc or position != end or end > len(data):
+        raise Unsound(offset, "the frame fails its checksum")
+
+
+def records(data: memoryview, offset: int, head: FrameHead) -> Iterator[Record]:
+    """The records of a frame that :meth:`check_frame` found sound. Raises Unsound for damaged data."""
+    position = offset + FRAME_HEAD_BYTES
+    end = position + head.size
+    for _ in range(head.records):
+        crc, group, index, term, size, kind_of_record, kind = _RECORD.unpack_from(data, position)
+        after = position + RECORD_HEAD_BYTES
+        body = data[after : after + size]
+        if crc32(body, crc32(data[position + 4 : after])) != crc:
+            at = index if kind_of_record == RecordType.ENTRY else None
+            raise Unsound(position, "checksum mismatch", group, at, end)
+        yield Record(kind_of_record, kind, group, index, term, position, body)
+        position = after + size
+
+
+# -- records -----------------------------------------------------------------------------------------------
+
+
+def decode_entry(data: bytes, group: int, index: int) -> Entry:
+    """The entry in the bytes of one record. Raises Unsound when it is not the one that was written there."""
+    if len(data) >= RECORD_HEAD_BYTES:
+        crc, found_group, found_index, term, size, kind_of_record, kind = _RECORD.unpack_from(data)
+        payload = data[RECORD_HEAD_BYTES:]
+        if (found_group, found_index, kind_of_record, size) == (
+            group,
+            index,
+            RecordType.ENTRY,
+            len(payload),
+        ) and crc32(payload, crc32(data[4:RECORD_HEAD_BYTES])) == crc:
+            return Entry(term, index, payload, EntryKind(kind))
+    raise Unsound(0, "checksum mismatch", group, index)
+
+
+def decode_hard_state(record: Record) -> HardState:
+    vote, commit, is_whole = _HARD.unpack(record.data)
+    return HardState(record.term, vote, commit, bool(is_whole))
+
+
+def decode_base(record: Record) -> SnapshotMeta | None:
+    return msgspec.msgpack.decode(record.data, type=SnapshotMeta) if record.data else None

@@ -16,7 +16,8 @@ __all__ = ["MARK", "DirectoryUnusable", "claim"]
 MARK = "MEMRAFT"
 """The file that makes a directory an embedded memory's. Its name counts, not its text."""
 _TEXT = b"An embedded memory of Memraft, opened with memraft.Memory(path=...). All files here are its own.\n"
-_DATABASE_HEAD = "CURRENT"
+_LOG_HEADS = ("HEAD", "CURRENT")
+"""The log's own file, and that of a RocksDB, where the versions before kept it."""
 _NODE_LOG = "log"
 _NAMES_SHOWN_MAX = 5
 
@@ -38,22 +39,26 @@ def claim(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
         if not (path / MARK).exists():
             _refuse_others(path)
-        if not (path / _DATABASE_HEAD).exists():
+        if not _has_log(path):
             _mark(path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise DirectoryUnusable(f"no memory can be opened in {path}: {reason}") from error
 
 
+def _has_log(path: Path) -> bool:
+    return any((path / head).exists() for head in _LOG_HEADS)
+
+
 def _refuse_others(path: Path) -> None:
-    if (path / _DATABASE_HEAD).exists():
+    if _has_log(path):
         raise DirectoryUnusable(
-            f"{path} holds a RocksDB database that is no embedded memory, such as a node's log: "
+            f"{path} holds a log or a database that is no embedded memory, such as a node's log: "
             "refusing to touch it"
         )
-    if (path / _NODE_LOG / _DATABASE_HEAD).exists():
+    if _has_log(path / _NODE_LOG):
         raise DirectoryUnusable(
-            f"{path} is the data directory of a node, with a database in {_NODE_LOG}/: refusing to touch it"
+            f"{path} is the data directory of a node, with its log in {_NODE_LOG}/: refusing to touch it"
         )
     with os.scandir(path) as entries:
         names = [entry.name for entry in islice(entries, _NAMES_SHOWN_MAX + 1)]

@@ -52,8 +52,8 @@ def test_a_nodes_directories_are_refused_untouched(tmp_path: Path, is_running: b
     log.append(0, (Entry(1, 1, b"data"),))
     if not is_running:
         log.close()
-    is_refused(tmp_path / "n1", r"is the data directory of a node, with a database in log/")
-    is_refused(tmp_path / "n1" / "log", r"RocksDB database that is no embedded memory, such as a node's log")
+    is_refused(tmp_path / "n1", r"is the data directory of a node, with its log in log/")
+    is_refused(tmp_path / "n1" / "log", r"log or a database that is no embedded memory, such as a node's log")
     log.close()
 
 
@@ -76,9 +76,9 @@ def test_a_memory_may_get_company_and_stays_one(tmp_path: Path) -> None:
 def test_a_memory_that_lost_its_head_is_damaged_and_not_new(tmp_path: Path) -> None:
     with Memory(path=tmp_path) as memory:
         memory.put("k", 1)
-    (tmp_path / "CURRENT").unlink()
+    (tmp_path / "HEAD").unlink()
     (tmp_path / "lint.log").write_text("clean")
-    with pytest.raises(DataDirectoryError, match=r"CURRENT is missing beside (?!.*lint)\d{6}"):
+    with pytest.raises(DataDirectoryError, match=r"HEAD is missing beside (?!.*lint)\d{10}"):
         Memory(path=tmp_path)
 
 

@@ -1,0 +1,145 @@
+"""The log's high-water mark and the second copy of every vote, in a file of its own beside the log.
+
+A log that was cut off between two writes is whole as far as it goes, and says nothing of what is missing. The
+mark does: it is written after each synced write, into memory of the operating system, so it survives the end
+of the process at the price of one system call (2 µs). It is synced when a term or a vote changed, and about
+once a second, so that loss of power takes at most the mark's last second, and no vote.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import msgspec
+
+from .raft import HardState
+from .slots import SlotFile, SlotsUnreadable
+
+__all__ = ["FILE_NAME", "GroupMark", "Marks", "SlotsUnreadable", "read_marks"]
+
+FILE_NAME = "marks"
+SYNC_INTERVAL_S = 1.0
+_MARK = b"mark"
+_SLOT_BYTES = 256 << 10
+_SEQ = struct.Struct("<Q")
+_GROUP = struct.Struct("<IQQQQB")
+
+
+class GroupMark(msgspec.Struct, frozen=True):
+    """What a group had on disk: ``is_whole`` as in its hard state; ``has_state`` False when it had none."""
+
+    group: int
+    term: int
+    vote: int
+    last_index: int
+    last_term: int
+    is_whole: bool = True
+    has_state: bool = True
+
+
+class Marks:
+    """Writes the marks of a log that is open. Not thread-safe.
+
+    Args:
+        directory: of the log.
+        clock: seconds that never go back.
+    """
+
+    def __init__(self, directory: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._slots = SlotFile(directory / FILE_NAME, _MARK, _SLOT_BYTES)
+        self._clock = clock
+        self._record = bytearray(_SEQ.size)
+        self._offsets: dict[int, int] = {}
+        self._votes: dict[int, tuple[int, int, bool]] = {}
+        self._has_new_vote = False
+        self._synced_at = clock()
+
+    def create(self, seq: int, marks: Iterable[GroupMark]) -> None:
+        """Begin a new file with what the log was found to hold. Raises OSError."""
+        for each in marks:
+            state = HardState(each.term, each.vote, 0, each.is_whole) if each.has_state else None
+            self.note(each.group, state, each.last_index, each.last_term)
+        self._has_new_vote = False
+        _SEQ.pack_into(self._record, 0, seq)
+        self._slots.create(self._record)
+
+    def note(self, group: int, state: HardState | None, last_index: int, last_term: int) -> None:
+        """What the group has now; :meth:`write` writes it down."""
+        offset = self._offsets.get(group)
+        if offset is None:
+            offset = self._offsets[group] = len(self._record)
+            self._record += bytes(_GROUP.size)
+        if state is None:
+            _GROUP.pack_into(self._record, offset, group, 0, 0, last_index, last_term, 0)
+            return
+        vote = (state.term, state.vote, state.is_whole)
+        if self._votes.get(group) != vote:
+            self._votes[group] = vote
+            self._has_new_vote = True
+        flags = 2 | state.is_whole
+        _GROUP.pack_into(self._record, offset, group, state.term, state.vote, last_index, last_term, flags)
+
+    def take(self, seq: int) -> tuple[bytes, bool]:
+        """What :meth:`write` would write, for a log that syncs later: (record, whether a vote is new)."""
+        _SEQ.pack_into(self._record, 0, seq)
+        has_new_vote, self._has_new_vote = self._has_new_vote, False
+        return bytes(self._record), has_new_vote
+
+    def write(self, seq: int) -> None:
+        """Everything noted, and the log's frames up to ``seq``, are durable in the log. Raises OSError."""
+        _SEQ.pack_into(self._record, 0, seq)
+        has_new_vote, self._has_new_vote = self._has_new_vote, False
+        self.store(self._record, has_new_vote)
+
+    def store(self, record: bytes | bytearray, has_new_vote: bool) -> None:
+        """Write what :meth:`take` returned. Raises OSError."""
+        self._slots.store(record)
+        if has_new_vote:
+            self._slots.store(record)  # so that no slot alone tells an older vote
+        now = self._clock()
+        if has_new_vote or now - self._synced_at >= SYNC_INTERVAL_S:
+            self._slots.sync()
+            self._synced_at = now
+
+    def drop(self, group: int) -> None:
+        """The group is gone from this node."""
+        offset = self._offsets.pop(group, None)
+        if offset is None:
+            return
+        self._votes.pop(group, None)
+        del self._record[offset : offset + _GROUP.size]
+        for other, place in self._offsets.items():
+            if place > offset:
+                self._offsets[other] = place - _GROUP.size
+        self._has_new_vote = True
+
+    def sync(self) -> None:
+        """Raises OSError."""
+        self._slots.sync()
+
+    def close(self) -> None:
+        self._slots.close()
+
+
+def read_marks(directory: Path) -> tuple[int, dict[int, GroupMark]]:
+    """(the last frame that was durable, the mark of each group) of a log that is not open.
+
+    Raises:
+        SlotsUnreadable: both copies are damaged.
+        FileNotFoundError, OSError
+    """
+    slots = SlotFile(directory / FILE_NAME, _MARK, _SLOT_BYTES)
+    try:
+        record = slots.open(for_writing=False)
+    finally:
+        slots.close()
+    if (len(record) - _SEQ.size) % _GROUP.size or len(record) < _SEQ.size:
+        raise SlotsUnreadable(f"{FILE_NAME}: a record of {len(record)} bytes")
+    marks = {}
+    for row in _GROUP.iter_unpack(record[_SEQ.size :]):
+        group, term, vote, last_index, last_term, flags = row
+        marks[group] = GroupMark(group, term, vote, last_index, last_term, bool(flags & 1), bool(flags & 2))
+    return _SEQ.unpack_from(record)[0], marks
