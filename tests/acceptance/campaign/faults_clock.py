@@ -1,0 +1,86 @@
+"""Faults of the wall clock: it jumps, forth and back. The monotonic clock does not."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from tests.acceptance.campaign import needs
+from tests.acceptance.campaign.cluster import Cluster
+from tests.acceptance.campaign.faults import Stage, Steps, fault
+
+HOUR_S, DAY_S = 3_600, 86_400
+
+
+def preload_faketime(stage: Stage) -> None:
+    """Starts every node with libfaketime, which adds what stands in a file to the wall clock."""
+    for name in stage.names:
+        offset = _offset_file(stage.cluster, name)
+        offset.parent.mkdir(parents=True, exist_ok=True)
+        set_clock(stage, name, 0)
+        stage.cluster.environments[name] = {
+            "LD_PRELOAD": str(needs.faketime_library()),
+            "FAKETIME_TIMESTAMP_FILE": str(offset),
+            "FAKETIME_CACHE_DURATION": "1",  # reading the file at every look at the clock stops the show
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "DONT_FAKE_MONOTONIC": "1",
+        }
+
+
+def _offset_file(cluster: Cluster, name: str) -> Path:
+    return cluster.home(name) / "clock"
+
+
+def set_clock(stage: Stage, name: str, offset_s: int) -> None:
+    """The node's wall clock is so many seconds ahead from now on."""
+    path = _offset_file(stage.cluster, name)
+    fresh = path.with_suffix(".new")
+    fresh.write_text(f"{offset_s:+d}s\n", encoding="ascii")
+    os.replace(fresh, path)  # never read half written
+
+
+def expect_fake(stage: Stage, name: str) -> None:
+    """The library is at work in that node: otherwise the run would prove nothing."""
+    maps = Path(f"/proc/{stage.cluster.pid(name)}/maps").read_text(encoding="utf-8", errors="replace")
+    stage.expect("libfaketime" in maps, f"libfaketime is not loaded in {name}")
+
+
+@fault("clock-forward", "the leader's wall clock jumps a day ahead, and back", needs=[needs.faketime],
+       prepare=preload_faketime)  # fmt: skip
+def clock_forward(stage: Stage) -> Steps:
+    """Commit time goes ahead with it, and waits there until real time has come as far."""
+    name = stage.leader()
+    expect_fake(stage, name)
+    set_clock(stage, name, DAY_S)
+    yield
+    set_clock(stage, name, 0)
+
+
+@fault("clock-back", "the leader's wall clock jumps an hour back, and forth", needs=[needs.faketime],
+       prepare=preload_faketime)  # fmt: skip
+def clock_back(stage: Stage) -> Steps:
+    """Commit time must not follow it."""
+    name = stage.leader()
+    expect_fake(stage, name)
+    set_clock(stage, name, -HOUR_S)
+    yield
+    set_clock(stage, name, 0)
+
+
+@fault("clock-scatter", "every wall clock jumps within a day, ten times, while leaders are killed",
+       needs=[needs.faketime], prepare=preload_faketime, hold_s=0.5)  # fmt: skip
+def clock_scatter(stage: Stage) -> Steps:
+    """Leadership moves between clocks that disagree."""
+    for step in range(10):
+        for name in stage.names:
+            set_clock(stage, name, stage.dice.randint(-DAY_S, DAY_S))
+        time.sleep(0.3)
+        if step % 5 == 4:
+            name = stage.leader()
+            stage.cluster.kill(name)
+            stage.cluster.start_node(name)
+            stage.cluster.wait_ready([name], 20.0)
+    yield
+    for name in stage.names:
+        set_clock(stage, name, 0)
