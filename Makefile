@@ -10,10 +10,10 @@ BUF    := @bufbuild/buf@1.75.0
 SOURCES := $(shell find client server cluster proto -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test unit wheel lint format proto bench clean simulate mutants
+.PHONY: help venv demo test unit docker-test wheel lint format proto bench clean simulate mutants
 
 help:  ## Show the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
 
 venv: $(STAMP)  ## Make .venv with everything that development needs
 
@@ -44,6 +44,9 @@ build/wheel-checked: pyproject.toml scripts/check_wheel.py README.md $(SOURCES)
 	@mkdir -p build
 	$(BIN)/python scripts/check_wheel.py
 	@touch $@
+
+docker-test: $(STAMP)  ## docker-compose.yml under load and faults; skipped where no Docker engine answers
+	$(BIN)/python -m pytest -m docker -s -rs tests/docker
 
 lint: $(STAMP)  ## Generated code, style, types, import contracts, the wire contract's style
 	$(BIN)/python scripts/generate_proto.py --check
