@@ -8,8 +8,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from memraft import Event, Memory
+from memraft import Memory
 from memraft.errors import MemraftError, OutcomeUnknown, Unavailable
+from memraft.types import Event
 from tests.linearizability import Recorder
 
 KEYS = [f"key {number}" for number in range(6)]
