@@ -100,7 +100,7 @@ class LogFiles:
             segments.adopt(scan.paths, scan.end)
         else:
             segments.begin(head.first_segment, self._seq + 1)
-        self.marks.create(self._seq, map(_mark_of, scan.groups.values()))
+        self.marks.create(self._seq, segments.current.id, map(_mark_of, scan.groups.values()))
         return scan.groups
 
     # -- writing ---------------------------------------------------------------------------------------
@@ -138,7 +138,7 @@ class LogFiles:
             seq, file = self._seq, self.segments.current
             if seq == self._synced:
                 return
-            mark, has_new_vote = self.marks.take(seq)
+            mark, has_new_vote = self.marks.take(seq, file.id)
         os.fdatasync(file.descriptor)
         with self._lock:
             if seq > self._synced:
@@ -150,7 +150,7 @@ class LogFiles:
         with self._lock:
             self.segments.sync()
             self._synced = self._seq
-            self.marks.write(self._seq)
+            self.marks.write(self._seq, self.segments.current.id)
 
     def read(self, segment: int, offset: int, size: int) -> bytes:
         """Bytes of a segment; fewer where it ends. Raises OSError, KeyError for a segment that is missing."""
@@ -205,15 +205,15 @@ def scan_log(
         groups[each.group] = log = group_log(each.group)
         log.reset(each.base)
         log.hard_state = each.hard_state
-    synced, mark_problem = 0, ""
+    synced, marked_segment, mark_problem = 0, 0, ""
     marks: dict[int, GroupMark] = {}
     try:
-        synced, marks = read_marks(directory)
+        synced, marked_segment, marks = read_marks(directory)
     except FileNotFoundError:
         mark_problem = "marks: the file is missing"
     except SlotsUnreadable as error:
         mark_problem = str(error)
-    scan = Scanner(directory, head.first_segment, synced, groups, group_log, progress).run()
+    scan = Scanner(directory, head.first_segment, (synced, marked_segment), groups, group_log, progress).run()
     scan.mark_problem = mark_problem if scan.seq else ""
     scan.marks = marks
     if not scan.damages:

@@ -90,7 +90,7 @@ class Scanner:
     Args:
         directory: of the log.
         first_segment: the oldest that counts.
-        synced: the last frame that the mark says was durable.
+        synced: the last frame that the mark says was durable, and the segment it is in.
         groups: where the scan begins: each group with its base and hard state as of the first segment.
         group_log: makes a group not met before.
         progress: called now and then with the count of entries checked so far.
@@ -100,14 +100,14 @@ class Scanner:
         self,
         directory: Path,
         first_segment: int,
-        synced: int,
+        synced: tuple[int, int],
         groups: Mapping[int, GroupLog],
         group_log: Callable[[int], GroupLog],
         progress: Callable[[int], None] | None = None,
     ) -> None:
         self._directory = directory
         self._first = first_segment
-        self._synced = synced
+        self._synced, self._last_marked = synced
         self._group_log = group_log
         self._progress = progress
         self._scan = Scan(dict(groups))
@@ -121,7 +121,7 @@ class Scanner:
             else:
                 scan.paths[segment] = path
         last = scan.last_segment
-        for segment in range(self._first, max(last, self._first if self._first > 1 else 0) + 1):
+        for segment in range(self._first, max(last, self._last_marked) + 1):
             if segment not in scan.paths:
                 self._note(segment_name(segment), None, "the file is missing")
                 scan.crc = None

@@ -24,7 +24,7 @@ FILE_NAME = "marks"
 SYNC_INTERVAL_S = 1.0
 _MARK = b"mark"
 _SLOT_BYTES = 256 << 10
-_SEQ = struct.Struct("<Q")
+_END = struct.Struct("<QQ")  # the last frame, the segment it is in
 _GROUP = struct.Struct("<IQQQQB")
 
 
@@ -51,19 +51,19 @@ class Marks:
     def __init__(self, directory: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._slots = SlotFile(directory / FILE_NAME, _MARK, _SLOT_BYTES)
         self._clock = clock
-        self._record = bytearray(_SEQ.size)
+        self._record = bytearray(_END.size)
         self._offsets: dict[int, int] = {}
         self._votes: dict[int, tuple[int, int, bool]] = {}
         self._has_new_vote = False
         self._synced_at = clock()
 
-    def create(self, seq: int, marks: Iterable[GroupMark]) -> None:
+    def create(self, seq: int, segment: int, marks: Iterable[GroupMark]) -> None:
         """Begin a new file with what the log was found to hold. Raises OSError."""
         for each in marks:
             state = HardState(each.term, each.vote, 0, each.is_whole) if each.has_state else None
             self.note(each.group, state, each.last_index, each.last_term)
         self._has_new_vote = False
-        _SEQ.pack_into(self._record, 0, seq)
+        _END.pack_into(self._record, 0, seq, segment)
         self._slots.create(self._record)
 
     def note(self, group: int, state: HardState | None, last_index: int, last_term: int) -> None:
@@ -82,15 +82,15 @@ class Marks:
         flags = 2 | state.is_whole
         _GROUP.pack_into(self._record, offset, group, state.term, state.vote, last_index, last_term, flags)
 
-    def take(self, seq: int) -> tuple[bytes, bool]:
+    def take(self, seq: int, segment: int) -> tuple[bytes, bool]:
         """What :meth:`write` would write, for a log that syncs later: (record, whether a vote is new)."""
-        _SEQ.pack_into(self._record, 0, seq)
+        _END.pack_into(self._record, 0, seq, segment)
         has_new_vote, self._has_new_vote = self._has_new_vote, False
         return bytes(self._record), has_new_vote
 
-    def write(self, seq: int) -> None:
+    def write(self, seq: int, segment: int) -> None:
         """Everything noted, and the log's frames up to ``seq``, are durable in the log. Raises OSError."""
-        _SEQ.pack_into(self._record, 0, seq)
+        _END.pack_into(self._record, 0, seq, segment)
         has_new_vote, self._has_new_vote = self._has_new_vote, False
         self.store(self._record, has_new_vote)
 
@@ -124,8 +124,8 @@ class Marks:
         self._slots.close()
 
 
-def read_marks(directory: Path) -> tuple[int, dict[int, GroupMark]]:
-    """(the last frame that was durable, the mark of each group) of a log that is not open.
+def read_marks(directory: Path) -> tuple[int, int, dict[int, GroupMark]]:
+    """(the last frame that was durable, the segment it is in, the mark of each group) of a log that is not open.
 
     Raises:
         SlotsUnreadable: both copies are damaged.
@@ -136,10 +136,11 @@ def read_marks(directory: Path) -> tuple[int, dict[int, GroupMark]]:
         record = slots.open(for_writing=False)
     finally:
         slots.close()
-    if (len(record) - _SEQ.size) % _GROUP.size or len(record) < _SEQ.size:
+    if (len(record) - _END.size) % _GROUP.size or len(record) < _END.size:
         raise SlotsUnreadable(f"{FILE_NAME}: a record of {len(record)} bytes")
     marks = {}
-    for row in _GROUP.iter_unpack(record[_SEQ.size :]):
+    for row in _GROUP.iter_unpack(record[_END.size :]):
         group, term, vote, last_index, last_term, flags = row
         marks[group] = GroupMark(group, term, vote, last_index, last_term, bool(flags & 1), bool(flags & 2))
-    return _SEQ.unpack_from(record)[0], marks
+    seq, segment = _END.unpack_from(record)
+    return seq, segment, marks
