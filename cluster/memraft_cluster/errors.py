@@ -271,6 +271,23 @@ class StateCorrupted(DataDirectoryError):
         super().__init__(f"the state store in {path} is damaged: {where}{detail}")
 
 
+class VoteUnknown(DataDirectoryError):
+    """No copy of the votes that this node gave can be read. With a guess it could vote twice in one term.
+
+    Args:
+        path: the directory of the log.
+        detail: what was found.
+    """
+
+    def __init__(self, path: str, detail: str) -> None:
+        self.path = path
+        super().__init__(
+            f"the votes of this node in {path} cannot be read, so it must not take part any more ({detail}). "
+            "Remove the node from the cluster (`memraft cluster remove-node`), delete its data directory and "
+            "add it again (`memraft cluster add-node`): the other nodes have its data"
+        )
+
+
 class DiskError(ClusterError):
     """Writing or syncing failed. What reached the disk is unknown, so the process must end."""
 
