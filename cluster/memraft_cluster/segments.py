@@ -20,6 +20,8 @@ SEGMENT_BYTES = 32 << 20
 """A segment takes no further write that would end beyond; a larger write gets one of its own."""
 SPARES_MAX = 2
 """Segments kept to be used again after all in them was cut; further ones are removed."""
+_SPARES_ROOM = 8
+"""None are kept on a disk with less room than for this many segments."""
 _ALLOCATE_BYTES_MIN = 64 << 10
 _ALLOCATE_BYTES_MAX = 8 << 20
 _PARTS_MAX = 1000
@@ -144,9 +146,13 @@ class Segments:
 
     def retire(self, below: int) -> None:
         """Segments with a lower id hold nothing that counts. Raises OSError."""
+        room = os.statvfs(self.directory)
+        has_room = room.f_bavail * room.f_frsize > _SPARES_ROOM * self._segment_bytes
+        while self._spares and not has_room:
+            self._spares.pop().unlink()
         for segment in [each for each in self.files if each < below]:
             file = self.files.pop(segment)
-            if len(self._spares) < SPARES_MAX and file.size() <= self._segment_bytes:
+            if has_room and len(self._spares) < SPARES_MAX and file.size() <= self._segment_bytes:
                 spare = file.path.with_suffix(".spare")
                 file.path.rename(spare)
                 self._spares.append(spare)
