@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -25,7 +25,7 @@ class Background:
     """The tasks of one node.
 
     Args:
-        shards: all on this node.
+        shards: all on this node; they may come and go.
         driver: knows which of them are led here.
         clock_us: microseconds since the Unix epoch.
         expiry_interval_ms: between two looks for expiries.
@@ -35,7 +35,7 @@ class Background:
 
     def __init__(
         self,
-        shards: Sequence[Shard],
+        shards: Collection[Shard],
         driver: Leading,
         clock_us: Callable[[], int],
         *,
@@ -108,7 +108,7 @@ class Background:
     # -- indexes ---------------------------------------------------------------------------------------
 
     async def _build_indexes(self) -> None:
-        for shard in self._shards:
+        for shard in tuple(self._shards):
             for job in shard.machine.index_jobs():
                 await self._build(shard.machine, job)
 

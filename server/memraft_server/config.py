@@ -14,12 +14,12 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
+from memraft_cluster.meta import NODE_ID_MAX, NODES_MAX
 from memraft_server.admission.quotas import Quota
 from memraft_server.machine import ITEMS_MAX, Limits
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 HOST_PORT = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
-NODES_MAX = 63
 SHARDS_MAX = 1024
 CONFIG_BYTES_MAX = 1 << 20
 MESSAGE_MARGIN_BYTES = 64 << 10
@@ -55,11 +55,14 @@ class Member(_Section, frozen=True):
 
 
 class ClusterSection(_Section, frozen=True):
-    """``[cluster]``: the same on every node."""
+    """``[cluster]``: how the cluster begins, the same on each of its first nodes; afterwards its own record
+    says who belongs to it."""
 
     name: str
     nodes: tuple[Member, ...]
     shards: int = 1
+    replicas: int = 0
+    join: bool = False
 
 
 class ClientSection(_Section, frozen=True):
@@ -293,7 +296,10 @@ def _check_cluster(config: Config) -> None:
     _require(len(set(ids)) == len(ids), f"cluster.nodes: an id occurs twice: {ids}")
     _require(len(set(names)) == len(names), f"cluster.nodes: a name occurs twice: {names}")
     for member in cluster.nodes:
-        _require(1 <= member.id <= 1_000_000, f"cluster.nodes: id {member.id} is not between 1 and 1000000")
+        _require(
+            1 <= member.id <= NODE_ID_MAX,
+            f"cluster.nodes: id {member.id} is not between 1 and {NODE_ID_MAX}",
+        )
         _require(
             bool(NAME.fullmatch(member.name)),
             f"cluster.nodes: name {member.name!r} is not 1 to 64 of A-Z a-z 0-9 . _ -",
@@ -304,6 +310,19 @@ def _check_cluster(config: Config) -> None:
         f"node.name: {node.name!r}, but cluster.nodes calls node {node.id} {config.own.name!r}",
     )
     _require(bool(node.data_dir), "node.data_dir: is empty")
+    _check_beginning(cluster)
+
+
+def _check_beginning(cluster: ClusterSection) -> None:
+    count = len(cluster.nodes)
+    if cluster.join:
+        _require(count > 1, "cluster.join: to join a cluster, cluster.nodes must name one of its nodes, too")
+        return
+    _require(
+        0 <= cluster.replicas <= count,
+        f"cluster.replicas: {cluster.replicas} replicas of a shard need as many nodes; "
+        f"cluster.nodes has {count}",
+    )
 
 
 def _check_addresses(config: Config) -> None:

@@ -80,7 +80,7 @@ class EmbeddedEngine:
         self._machine = Machine(0)
         self._log = _open_log(path, self._machine) if path is not None else None
         self._shard = LocalShard(self._machine, self._log)
-        service = Service([self._shard], lambda _namespace: 0, _Directory(), limits=Limits())
+        service = Service({0: self._shard}, lambda _namespace: 0, _Directory(), limits=Limits())
         self._serve = service.call
         self._indexer = _Indexer(self._machine, self._lock)
         self._is_closed = False
@@ -282,6 +282,17 @@ class _Directory:
 
     def node_status(self) -> Message:
         return cluster_pb2.GetNodeStatusResponse(name=AGENT)
+
+    def leader(self, shard: int) -> int:
+        return 0
+
+    def cluster_record(self, request: Any) -> Message:
+        return cluster_pb2.GetClusterRecordResponse()
+
+    def change_cluster(self, request: Any) -> Message:
+        raise Refused("CHANGE_REFUSED", "a memory in process is no cluster: nothing of it can be changed")
+
+    report_replicas = change_cluster
 
 
 def _open_log(path: str | Path, machine: Machine) -> DurableLog:

@@ -16,6 +16,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from memraft_cluster.driver import Counters, GroupStatus
+from memraft_cluster.meta import META_GROUP
 from memraft_cluster.raft import Role
 
 LATENCY_BOUNDS_S = (
@@ -36,6 +37,8 @@ LATENCY_BOUNDS_S = (
     5.0,
 )
 ROLES = {Role.FOLLOWER: 0, Role.LEADER: 2}
+RECORD_LABEL = "record"
+"""Instead of a shard's number: the group of the cluster's record."""
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -99,6 +102,14 @@ def shard_families(status: Iterable[GroupStatus]) -> list[Metric]:
             ("applied_index", "Highest log index applied to the machine."),
             ("last_index", "Last log index on this node's disk."),
             ("queued_commands", "Commands that wait to become an entry."),
+            ("base_index", "Log index before the first entry on this node's disk."),
+            ("saved_index", "Log index up to which this node's state store has it."),
+            ("voters", "Replicas with a vote, by this replica's log."),
+            ("learners", "Replicas without a vote, by this replica's log."),
+            (
+                "whole",
+                "1 where it has all it ever acknowledged, 0 where it may lack some and has no vote.",
+            ),
         )
     }
     entries = CounterMetricFamily("memraft_entries_proposed", "Entries proposed here.", labels=["shard"])
@@ -106,7 +117,7 @@ def shard_families(status: Iterable[GroupStatus]) -> list[Metric]:
         "memraft_commits", "Commands committed for callers here.", labels=["shard"]
     )
     for group in status:
-        label = [str(group.group)]
+        label = [RECORD_LABEL if group.group == META_GROUP else str(group.group)]
         gauges["role"].add_metric(label, ROLES.get(group.role, 1))
         gauges["term"].add_metric(label, group.term)
         gauges["leader_node"].add_metric(label, group.leader)
@@ -114,6 +125,11 @@ def shard_families(status: Iterable[GroupStatus]) -> list[Metric]:
         gauges["applied_index"].add_metric(label, group.applied)
         gauges["last_index"].add_metric(label, group.last_index)
         gauges["queued_commands"].add_metric(label, group.queued_commands)
+        gauges["base_index"].add_metric(label, group.base_index)
+        gauges["saved_index"].add_metric(label, group.saved_index)
+        gauges["voters"].add_metric(label, len(group.membership.voters))
+        gauges["learners"].add_metric(label, len(group.membership.learners))
+        gauges["whole"].add_metric(label, int(group.is_whole))
         entries.add_metric(label, group.entries_proposed_total)
         commands.add_metric(label, group.commands_applied_total)
     return [*gauges.values(), entries, commands]
@@ -157,12 +173,13 @@ def transport_families(rejected: int, dropped: int) -> list[Metric]:
     ]
 
 
-def process_families(version: str, node: str, cluster: str) -> list[Metric]:
-    """What runs, and its memory."""
+def process_families(version: str, node: str, cluster: str, epoch: int) -> list[Metric]:
+    """What runs, its memory, and which state of the cluster's record it knows."""
     info = GaugeMetricFamily("memraft_node_info", "What runs.", labels=["version", "node", "cluster"])
     info.add_metric([version, node, cluster], 1)
     memory = GaugeMetricFamily("memraft_resident_bytes", "Resident memory.", value=resident_bytes())
-    return [info, memory]
+    known = GaugeMetricFamily("memraft_cluster_epoch", "Epoch of the cluster's record, as known here.", epoch)
+    return [info, memory, known]
 
 
 def quota_family(refusals: Mapping[str, int]) -> Metric:

@@ -12,35 +12,38 @@ from pathlib import Path
 
 from prometheus_client.core import Metric
 
-from memraft_cluster import raft
 from memraft_cluster.driver import DriverConfig, GroupSpec, MultiRaft
 from memraft_cluster.errors import ClusterError
 from memraft_cluster.fatal import Fatal, end_process
 from memraft_cluster.log import Durability, DurableLog
+from memraft_cluster.meta import META_GROUP, NodeEntry
 from memraft_cluster.shards import even_map
 from memraft_cluster.tls import TlsFiles
 from memraft_cluster.transport import Peer, Transport, TransportConfig
-from memraft_proto.sharding import SLOT_COUNT
-from memraft_proto.v1 import cluster_pb2
 from memraft_server import logs
 from memraft_server.admission.identity import Caller, parse_identity
 from memraft_server.admission.quotas import Quotas
 from memraft_server.background import Background
+from memraft_server.bootstrap import LOG, pinned_record
 from memraft_server.certs import CertsError, check_files
+from memraft_server.cluster_record import Known, RecordEntryBuilder, RecordMachine
 from memraft_server.config import MESSAGE_MARGIN_BYTES, RECEIVE_FACTOR, Config, split_address
-from memraft_server.entries import EntryBuilder, wall_time_us
+from memraft_server.directory import Directory
+from memraft_server.entries import wall_time_us
 from memraft_server.health import HealthServer, MetricsListenFailed
+from memraft_server.hosting import Hosting
 from memraft_server.machine import Machine, Refused
 from memraft_server.metrics import (
     CallMetrics,
     driver_families,
     process_families,
     quota_family,
-    resident_bytes,
     shard_families,
     transport_families,
 )
-from memraft_server.replica import Replica, ReplicatedShard
+from memraft_server.reconcile import Reconciler
+from memraft_server.replica import Replica
+from memraft_server.rpc.others import OtherNodes
 from memraft_server.rpc.server import ListenFailed, RpcConfig, RpcServer, TlsBytes
 from memraft_server.service import Service
 
@@ -48,18 +51,15 @@ logger = logging.getLogger("memraft.node")
 
 DRAIN_GRACE_S = 1.0
 """How long calls may take to finish after the shards have been handed over: they only have to be answered."""
-READY_LAG_S_MAX = 5.0
-"""A node that was ready stays so while its replicas lag by no more: under load a replica is nearly always a
-few entries behind, and only a node that is far behind should not be sent calls."""
 EXIT_FAILED = 1
 
 START_ERRORS = (CertsError, ClusterError, ListenFailed, MetricsListenFailed)
 """What can be wrong with where a node is started; the messages are for the person who started it."""
 
-_ROLES = {
-    raft.Role.LEADER: cluster_pb2.REPLICA_ROLE_LEADER,
-    raft.Role.FOLLOWER: cluster_pb2.REPLICA_ROLE_FOLLOWER,
-}
+RECORD = "record"
+"""File of the cluster's record in the data directory."""
+PROGRESS_INTERVAL_S = 1.0
+"""How often a node that loads tells its log how far it is."""
 
 
 def tune_collector() -> None:
@@ -90,54 +90,70 @@ class Node:
         self.config = config
         self._began_s = time.monotonic()
         self._phase = "starting"
-        self._replayed: dict[int, tuple[int, int]] = {}
-        limits = config.machine_limits()
-        self._shard_map = even_map(config.cluster.shards, [member.id for member in config.cluster.nodes])
-        self._members = {member.id: member for member in config.cluster.nodes}
-        self.machines = [Machine(shard, limits) for shard in range(config.cluster.shards)]
+        self._loading: dict[int, str] = {}
+        self._told_s = self._began_s
+        self._limits = config.machine_limits()
         trust_domain = _trust_domain(config)
+        rpc_config = _rpc_config(config, trust_domain)
+        self._known = Known(pinned_record(config))
+        directory = Path(config.node.data_dir)
+        self._record = RecordMachine(directory / RECORD, self._known.learn)
         self._transport = transport = Transport(_transport_config(config, trust_domain))
-        log = DurableLog(
-            Path(config.node.data_dir) / "log",
+        self._log = DurableLog(
+            directory / LOG,
             cluster=config.cluster.name,
             node=config.node.name,
             node_id=config.node.id,
             layout=transport.config.layout,
             durability=Durability(config.durability.mode),
         )
-        builders = [EntryBuilder() for _ in self.machines]
-        groups = {
-            shard: GroupSpec(
-                Replica(machine),
-                builders[shard],
-                self._shard_map.preferred_leaders[shard],
-                tuple(sorted(self._members)),
-            )
-            for shard, machine in enumerate(self.machines)
-        }
         self.driver = MultiRaft(
-            _driver_config(config), log, transport, groups, fatal=fatal, progress=self._note_replay
+            _driver_config(config),
+            self._log,
+            transport,
+            {META_GROUP: self._record_group()},
+            fatal=fatal,
+            progress=self._note_progress,
         )
-        self.shards = [
-            ReplicatedShard(shard, machine, self.driver, builders[shard])
-            for shard, machine in enumerate(self.machines)
-        ]
-        self.quotas = Quotas(config.quotas.default, config.quotas.tenant, self.machines, time.monotonic)
+        self._wire(rpc_config)
+
+    def _wire(self, rpc_config: RpcConfig) -> None:
+        """What stands on the driver."""
+        config = self.config
+        self.hosting = Hosting(
+            config.node.id, self.driver, self._make_replica, self._hosting_changed, time.monotonic
+        )
+        configured = [NodeEntry(each.id, each.name, each.peer, each.client) for each in config.cluster.nodes]
+        self._others = OtherNodes(rpc_config.tls)
+        self.reconciler = Reconciler(
+            config.node.id,
+            configured,
+            self._known,
+            self.driver,
+            self._transport,
+            self.hosting,
+            self._others,
+        )
+        self.directory = Directory(
+            config, _version(), self._known, self._record, self.driver, self.hosting, self.reconciler
+        )
+        machines = self.hosting.machines.values()
+        self.quotas = Quotas(config.quotas.default, config.quotas.tenant, machines, time.monotonic)
         self.calls = CallMetrics()
         self.service = Service(
-            self.shards,
-            self._shard_map.shard_of,
-            self,
-            limits=limits,
+            self.hosting.shards,
+            even_map(config.cluster.shards, [config.node.id]).shard_of,
+            self.directory,
+            limits=self._limits,
             quotas=self.quotas if config.tls.enabled else None,
             lag_wait_ms=config.client.lag_wait_ms,
             request_bytes_max=config.limits.request_bytes_max,
         )
-        self.rpc = RpcServer(_rpc_config(config, trust_domain), self.service, self.client_address, self.calls)
+        self.rpc = RpcServer(rpc_config, self.service, self.directory.client_address, self.calls)
         host, port = split_address(config.metrics.listen)
         self.health = HealthServer(host, port, self.gather, self.not_ready)
         self.background = Background(
-            self.shards,
+            self.hosting.shards.values(),
             self.driver,
             wall_time_us,
             expiry_interval_ms=config.background.expiry_interval_ms,
@@ -145,10 +161,21 @@ class Node:
             index_interval_ms=config.background.index_interval_ms,
         )
 
+    def _record_group(self) -> GroupSpec:
+        pinned, own = self._known.pinned, self.config.node.id
+        voters = pinned.meta.voters if pinned is not None and own in pinned.meta else ()
+        return GroupSpec(self._record, RecordEntryBuilder(), voters=voters)
+
+    def _make_replica(self, shard: int) -> Replica:
+        return Replica(Machine(shard, self._limits))
+
+    def _hosting_changed(self) -> None:
+        self.service.forget_routes()
+
     # -- life ------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Takes the ports, replays the log, joins the other nodes and serves.
+        """Takes the ports, loads its replicas, joins the other nodes and serves.
 
         Raises:
             ListenFailed, MetricsListenFailed, ClusterError: a port is in use, or the log is damaged. What was
@@ -158,10 +185,12 @@ class Node:
             if self.config.metrics.enabled:
                 await self.health.start()
             self.rpc.bind()
-            self._phase = "replaying the log"
+            self._phase = "loading"
             await self.driver.start()
+            await self._host()
             await self.rpc.start()
             self.background.start()
+            self.reconciler.start()
         except BaseException:
             await self.stop()
             raise
@@ -173,9 +202,28 @@ class Node:
             "peers": self.config.peer_listen,
             "metrics": f"{self.health.host}:{self.health.port}" if self.config.metrics.enabled else "",
             "tls": self.config.tls.enabled,
+            "replicas": len(self.hosting.groups),
+            "epoch": self._known.epoch,
             "took_s": round(time.monotonic() - self._began_s, 3),
         }
         logger.info("serving", extra={"fields": fields})
+
+    async def _host(self) -> None:
+        """Begins with the replicas on disk, and with those that the record wants here.
+
+        A shard that has never changed its members has those that it began with, and its log does not name
+        them; neither does the log of a replica that has not heard of the first change yet.
+        """
+        record, own = self._known.record, self.config.node.id
+        if record is None or record.tombstone(own) is not None:
+            return
+        pinned = self._known.pinned
+        on_disk = [group for group in self._log.groups() if group < len(record.shards)]
+        for shard in sorted({*on_disk, *record.holds(own)}):
+            entry = record.shards[shard]
+            began = pinned.shards[shard].replicas if pinned is not None else ()
+            has_begun = entry.actual.index == 0 or self._log.group(shard).last_index() > 0
+            await self.hosting.host(shard, entry.leader, began if own in began and has_begun else ())
 
     async def stop(self) -> None:
         """Hands its shards over, answers the calls that run, closes everything."""
@@ -183,42 +231,41 @@ class Node:
         if self.rpc.is_serving:
             await self.rpc.set_serving(False)
         await self.background.stop()
+        await self.reconciler.stop()
         # First the driver: it finishes what was proposed and finds new leaders, while calls are still told
         # where to go. Then the calls that are left.
         await self.driver.stop()
         await self.rpc.stop(DRAIN_GRACE_S)
+        await self._others.close()
         await self.health.stop()
 
-    def _note_replay(self, shard: int, phase: str, done: int, total: int) -> None:
-        self._replayed[shard] = done, total
+    def _note_progress(self, group: int, phase: str, done: int, total: int) -> None:
+        """For those who wait: what is loading says how far it is, when asked and now and then in the log."""
+        what = "the cluster's record" if group == META_GROUP else f"shard {group}"
+        things = "loaded {} records" if phase == "load" else "replayed {} entries"
+        count = f"{done:,} of {total:,}" if total else f"{done:,}"
+        said = f"{what}: {things.format(count)}"
+        if done >= total:
+            self._loading.pop(group, None)
+        else:
+            self._loading[group] = said
+        now = time.monotonic()
+        if now - self._told_s >= PROGRESS_INTERVAL_S:
+            self._told_s = now
+            logger.info(said)
 
     # -- what others ask it ----------------------------------------------------------------------------
 
-    def client_address(self, node_id: int) -> str:
-        """Where clients reach a node, as host:port; empty where there is no such node."""
-        member = self._members.get(node_id)
-        return member.client if member is not None else ""
+    @property
+    def machines(self) -> dict[int, Machine]:
+        """Those of the replicas on this node, by shard."""
+        return self.hosting.machines
 
     def not_ready(self) -> list[str]:
         """Why this node should not be sent calls; empty: it should."""
         if self._phase:
-            replay = [
-                f"shard {shard}: replayed {done} of {total} entries"
-                for shard, (done, total) in self._replayed.items()
-                if done < total
-            ]
-            return [f"{self._phase}", *replay]
-        reasons = []
-        for shard in range(len(self.machines)):
-            # Not the core's word, which it may say before its vote is on disk: the one that calls go by.
-            if not self.driver.leader(shard):
-                reasons.append(f"shard {shard}: no leader is known")
-            elif not self.driver.has_caught_up(shard):
-                applied = self.driver.applied(shard)
-                reasons.append(f"shard {shard}: has yet to catch up, applied {applied} entries so far")
-            elif (age_s := self.driver.age_us(shard) / 1_000_000) > READY_LAG_S_MAX:
-                reasons.append(f"shard {shard}: {age_s:.1f} s behind, more than {READY_LAG_S_MAX:.0f} s")
-        return reasons
+            return [self._phase, *self._loading.values()]
+        return self.directory.not_ready()
 
     def gather(self) -> list[Metric]:
         """What Prometheus is told."""
@@ -229,53 +276,8 @@ class Node:
             *driver_families(self.driver.counters),
             *transport_families(self._transport.rejected_total, self._transport.dropped_total()),
             quota_family(self.quotas.refusals),
-            *process_families(_version(), self.config.node.name, self.config.cluster.name),
+            *process_families(_version(), self.config.node.name, self.config.cluster.name, self._known.epoch),
         ]
-
-    def shard_map(self) -> cluster_pb2.GetShardMapResponse:
-        """The answer to GetShardMap."""
-        response = cluster_pb2.GetShardMapResponse(
-            epoch=self._shard_map.version,
-            slot_count=SLOT_COUNT,
-            answering_node_id=self.config.node.id,
-            cluster=self.config.cluster.name,
-        )
-        for member in self.config.cluster.nodes:
-            response.nodes.add(node_id=member.id, name=member.name, address=member.client)
-        for slots in self._shard_map.ranges:
-            response.shards.add(
-                shard=slots.shard,
-                slot_first=slots.first,
-                slot_last=slots.end - 1,
-                leader_node_id=self.driver.leader(slots.shard),
-                replica_node_ids=self._members,
-            )
-        return response
-
-    def node_status(self) -> cluster_pb2.GetNodeStatusResponse:
-        """The answer to GetNodeStatus."""
-        response = cluster_pb2.GetNodeStatusResponse(
-            node_id=self.config.node.id,
-            name=self.config.node.name,
-            cluster=self.config.cluster.name,
-            version=_version(),
-            uptime_s=time.monotonic() - self._began_s,
-            resident_bytes=resident_bytes(),
-        )
-        for status in self.driver.status():
-            replica = response.replicas.add(
-                shard=status.group,
-                role=_ROLES.get(status.role, cluster_pb2.REPLICA_ROLE_CANDIDATE),
-                term=status.term,
-                leader_node_id=status.leader,
-                commit_index=status.commit,
-                applied_index=status.applied,
-                last_index=status.last_index,
-                applied_hash=self.machines[status.group].applied_hash.hex(),
-            )
-            for node_id, peer in status.peers.items():
-                replica.peers.add(node_id=node_id, match_index=peer.match, active=peer.active)
-        return response
 
 
 def _trust_domain(config: Config) -> str:

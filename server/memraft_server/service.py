@@ -5,11 +5,12 @@ Nothing here knows how calls arrive: `rpc/` adapts gRPC to it, the embedded memo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from google.protobuf.message import DecodeError, Message
 
+from memraft_cluster.errors import NotLeader
 from memraft_proto.methods import Access, Method
 from memraft_server.admission.identity import Caller, Role, check_namespace
 from memraft_server.admission.quotas import Cost, Quotas, TenantQuota
@@ -26,7 +27,10 @@ ROUTES_MAX = 65_536
 
 
 class Directory(Protocol):
-    """What the cluster calls need to know: where things are, and how this node stands."""
+    """What the cluster calls need to know: where things are, how this node stands, what is to change."""
+
+    def leader(self, shard: int) -> int:
+        """The node to ask for a shard that cannot be answered for here; 0 where that is not known."""
 
     def shard_map(self) -> Message:
         """A GetShardMapResponse."""
@@ -34,12 +38,21 @@ class Directory(Protocol):
     def node_status(self) -> Message:
         """A GetNodeStatusResponse."""
 
+    def cluster_record(self, request: Any) -> Outcome:
+        """A GetClusterRecordResponse. Raises ClusterError."""
+
+    def change_cluster(self, request: Any) -> Outcome:
+        """A ChangeClusterResponse. Raises Refused, ClusterError."""
+
+    def report_replicas(self, request: Any) -> Outcome:
+        """A ReportReplicasResponse. Raises Refused, ClusterError."""
+
 
 class Service:
     """All calls on the shards of one process.
 
     Args:
-        shards: by number.
+        shards: those on this node, by number. They may come and go; then call :meth:`forget_routes`.
         shard_of: namespace -> number of its shard.
         directory: answers the cluster calls.
         limits: what requests are checked against.
@@ -51,7 +64,7 @@ class Service:
 
     def __init__(
         self,
-        shards: Sequence[Shard],
+        shards: Mapping[int, Shard],
         shard_of: Callable[[str], int],
         directory: Directory,
         *,
@@ -62,7 +75,7 @@ class Service:
         request_bytes_max: int = 8 << 20,
     ) -> None:
         self.limits = limits
-        self._shards = tuple(shards)
+        self._shards = shards
         self._shard_of = shard_of
         self._directory = directory
         self._quotas = quotas
@@ -106,7 +119,7 @@ class Service:
         """
         access = method.access
         if access is Access.CLUSTER:
-            return self._cluster(caller, method.name)
+            return self._cluster(caller, method.name, request)
         quota = self._admit(caller, request.namespace)
         if access is Access.WRITE:
             check_write(method.kind, request, self.limits)
@@ -132,21 +145,53 @@ class Service:
         return quota
 
     def shard(self, namespace: str) -> Shard:
-        """The shard that holds a namespace."""
+        """The shard that holds a namespace. Raises NotLeader where it is on other nodes."""
         found = self._routes.get(namespace)
         if found is None:
+            number = self._shard_of(namespace)
+            here = self._shards.get(number)
+            if here is None:
+                raise NotLeader(number, self._directory.leader(number))
             if len(self._routes) >= ROUTES_MAX:
                 self._routes.clear()
-            found = self._routes[namespace] = self._shards[self._shard_of(namespace)]
+            found = self._routes[namespace] = here
         return found
 
-    def _cluster(self, caller: Caller, name: str) -> Message:
+    def forget_routes(self) -> None:
+        """Other shards are on this node now than before."""
+        self._routes.clear()
+
+    def _cluster(self, caller: Caller, name: str, request: Any) -> Outcome:
+        directory = self._directory
         if name == "GetShardMap":
-            return self._directory.shard_map()
-        if caller.role is Role.AGENT:
-            raise Refused(
-                "WRONG_ROLE",
-                f"agent {caller.name!r} may not ask how nodes stand; that takes an operator's certificate",
-                {"role": caller.role.value},
-            )
-        return self._directory.node_status()
+            return directory.shard_map()
+        _check_role(caller, name)
+        if name == "GetNodeStatus":
+            return directory.node_status()
+        if name == "GetClusterRecord":
+            return directory.cluster_record(request)
+        if name == "ReportReplicas":
+            return directory.report_replicas(request)
+        return directory.change_cluster(request)
+
+
+_ROLES: dict[str, tuple[frozenset[Role], str]] = {
+    "GetNodeStatus": (frozenset({Role.OPERATOR, Role.NODE}), "ask how nodes stand"),
+    "GetClusterRecord": (frozenset({Role.OPERATOR, Role.NODE}), "ask for the cluster's record"),
+    "ChangeCluster": (frozenset({Role.OPERATOR}), "change the cluster"),
+    "ReportReplicas": (frozenset({Role.NODE}), "report where replicas are"),
+}
+"""Call -> the roles that may make it, beside the owner of the process, and what it is."""
+
+
+def _check_role(caller: Caller, name: str) -> None:
+    """Raises Refused (WRONG_ROLE) unless the caller may make a cluster call."""
+    roles, what = _ROLES[name]
+    if caller.role in roles or caller.role is Role.LOCAL:
+        return
+    needed = "an operator's" if Role.OPERATOR in roles else "a node's"
+    raise Refused(
+        "WRONG_ROLE",
+        f"{caller.role.value} {caller.name!r} may not {what}; that takes {needed} certificate",
+        {"role": caller.role.value},
+    )

@@ -11,7 +11,7 @@ is not free, and the rest when its arguments have been checked and its cost is k
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 
@@ -166,7 +166,7 @@ class Quotas:
     Args:
         default: for tenants that have none of their own.
         tenants: those that have.
-        machines: of all shards on this node.
+        machines: of all shards on this node; they may come and go.
         clock_s: monotonic seconds.
     """
 
@@ -174,7 +174,7 @@ class Quotas:
         self,
         default: Quota,
         tenants: Mapping[str, Quota],
-        machines: Sequence[Machine],
+        machines: Collection[Machine],
         clock_s: Callable[[], float],
     ) -> None:
         self.machines = machines

@@ -1,6 +1,6 @@
 """How a cluster stands, asked of every node by itself, so that one that does not answer is seen as such."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,6 +12,7 @@ from memraft._diagnose import diagnose
 from memraft._status import CONNECT_FAILED
 from memraft._target import Certificates
 from memraft.errors import ConnectionFailed
+from memraft_cluster.meta import META_GROUP
 from memraft_proto.methods import METHODS
 from memraft_proto.v1 import cluster_pb2
 from memraft_server.cli.errors import CliError
@@ -24,7 +25,8 @@ ASK_TIMEOUT_S = 3.0
 
 class ReplicaView(msgspec.Struct, frozen=True):
     """One replica of a shard. `lag` counts log entries between what is committed and what is applied here;
-    -1 where that is not known."""
+    -1 where that is not known. `is_voter` and `is_whole` are by its own word: one that learns has no vote
+    yet, one that may lack what it once had has none until it has it back."""
 
     node: str
     role: str
@@ -32,10 +34,15 @@ class ReplicaView(msgspec.Struct, frozen=True):
     applied_index: int
     lag: int
     applied_hash: str
+    is_voter: bool = True
+    is_whole: bool = True
+    base_index: int = 0
+    saved_index: int = 0
 
 
 class ShardView(msgspec.Struct, frozen=True):
-    """One shard. `leader` is empty where no node that answered leads it."""
+    """One shard. `leader` is empty where no node that answered leads it; `voters` and `learners` are by the
+    leader's word; `step` is what it does or waits for while the replicas are not where they are wanted."""
 
     shard: int
     slot_first: int
@@ -44,10 +51,14 @@ class ShardView(msgspec.Struct, frozen=True):
     term: int
     commit_index: int
     replicas: list[ReplicaView]
+    voters: list[str] = []
+    learners: list[str] = []
+    step: str = ""
 
 
 class NodeView(msgspec.Struct, frozen=True):
-    """One node. `error` is empty where it answered; the other figures are 0 where it did not."""
+    """One node. `error` is empty where it answered; the other figures are 0 where it did not. `not_ready`
+    says why it should not be sent calls."""
 
     node_id: int
     name: str
@@ -59,7 +70,8 @@ class NodeView(msgspec.Struct, frozen=True):
     leads: list[int] = []
     shards: int = 0
     shards_due: int = 0
-    """How many shards it holds, and how many the shard map says it does."""
+    """How many shards it has a vote in, and how many the shard map says it does."""
+    not_ready: list[str] = []
 
 
 class ClusterView(msgspec.Struct, frozen=True):
@@ -69,6 +81,8 @@ class ClusterView(msgspec.Struct, frozen=True):
     epoch: int
     nodes: list[NodeView]
     shards: list[ShardView]
+    record: ShardView
+    """The group of the cluster's own record, as if it were a shard without slots."""
 
     @property
     def leaderless(self) -> list[int]:
@@ -89,7 +103,7 @@ class Observer:
     """
 
     def __init__(self, endpoints: Sequence[str], certs: Path | None) -> None:
-        self._endpoints = list(endpoints)
+        self.endpoints = list(endpoints)
         self._certificates = None if certs is None else _certificates(certs)
         self._channels: dict[str, grpc.Channel] = {}
 
@@ -103,6 +117,10 @@ class Observer:
             channel.close()
 
     def _ask(self, address: str, call: str, timeout_s: float) -> "grpc.Future[Any]":
+        return self.ask(address, call, METHODS[call].request(), timeout_s)
+
+    def ask(self, address: str, call: str, request: Any, timeout_s: float) -> "grpc.Future[Any]":
+        """Makes a call of the contract; its result raises grpc.RpcError."""
         channel = self._channels.get(address)
         if channel is None:
             # A node that was down must be found again soon after it is back.
@@ -114,7 +132,7 @@ class Observer:
             request_serializer=method.request.SerializeToString,
             response_deserializer=method.response.FromString,
         )
-        return ask.future(method.request(), timeout=timeout_s)
+        return ask.future(request, timeout=timeout_s)
 
     def _open(self, address: str, options: tuple[tuple[str, int], ...]) -> grpc.Channel:
         own = self._certificates
@@ -122,7 +140,7 @@ class Observer:
             return grpc.insecure_channel(address, options)
         return grpc.secure_channel(address, own.credentials(), options)
 
-    def _reason(self, address: str, error: grpc.RpcError) -> str:
+    def reason(self, address: str, error: grpc.RpcError) -> str:
         """Why a node did not answer, in a few words. Where there is no connection, a handshake tells why."""
         if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
             return "no answer in time"
@@ -135,14 +153,14 @@ class Observer:
 
     def shard_map(self, timeout_s: float = ASK_TIMEOUT_S) -> cluster_pb2.GetShardMapResponse:
         """The newest shard map that any endpoint gives; CliError where none answers."""
-        asked = [(address, self._ask(address, "GetShardMap", timeout_s)) for address in self._endpoints]
+        asked = [(address, self._ask(address, "GetShardMap", timeout_s)) for address in self.endpoints]
         maps: list[cluster_pb2.GetShardMapResponse] = []
         failures: list[str] = []
         for address, answer in asked:
             try:
                 maps.append(answer.result())
             except grpc.RpcError as error:
-                failures.append(f"{address}: {self._reason(address, error)}")
+                failures.append(f"{address}: {self.reason(address, error)}")
         if not maps:
             raise CliError(f"no node answers: {'; '.join(failures)}")
         return max(maps, key=lambda each: each.epoch)
@@ -159,7 +177,7 @@ class Observer:
             except grpc.RpcError as error:
                 if error.code() in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED):
                     raise CliError(f"{node.address} refuses: {error.details()}") from error
-                errors[node.node_id] = self._reason(node.address, error)
+                errors[node.node_id] = self.reason(node.address, error)
         return assemble(shard_map, answers, errors)
 
 
@@ -178,14 +196,18 @@ def assemble(
     """Puts the nodes' answers together. Where two claim to lead a shard, the one of the later term does."""
     names = {node.node_id: node.name for node in shard_map.nodes}
     shards = [
-        _shard(route, [(names[id_], replica) for id_, replica in _replicas(answers, route.shard)])
+        _shard(route, [(names[id_], replica) for id_, replica in _replicas(answers, route.shard)], names)
         for route in shard_map.shards
     ]
     nodes = [
         _node(node, answers.get(node.node_id), errors.get(node.node_id, ""), shards, shard_map.shards)
         for node in shard_map.nodes
     ]
-    return ClusterView(cluster=shard_map.cluster, epoch=shard_map.epoch, nodes=nodes, shards=shards)
+    records = [(names[id_], answer.record) for id_, answer in sorted(answers.items()) if answer.record.term]
+    record = _shard(cluster_pb2.ShardRoute(shard=META_GROUP), records, names)
+    return ClusterView(
+        cluster=shard_map.cluster, epoch=shard_map.epoch, nodes=nodes, shards=shards, record=record
+    )
 
 
 def _replicas(
@@ -199,7 +221,11 @@ def _replicas(
     ]
 
 
-def _shard(route: cluster_pb2.ShardRoute, replicas: list[tuple[str, cluster_pb2.ReplicaStatus]]) -> ShardView:
+def _shard(
+    route: cluster_pb2.ShardRoute,
+    replicas: list[tuple[str, cluster_pb2.ReplicaStatus]],
+    names: dict[int, str],
+) -> ShardView:
     leading = [each for each in replicas if each[1].role == cluster_pb2.REPLICA_ROLE_LEADER]
     leader, status = max(leading, key=lambda each: each[1].term, default=("", None))
     commit = max((replica.commit_index for _, replica in replicas), default=0)
@@ -210,11 +236,20 @@ def _shard(route: cluster_pb2.ShardRoute, replicas: list[tuple[str, cluster_pb2.
         leader=leader,
         term=status.term if status else max((replica.term for _, replica in replicas), default=0),
         commit_index=commit,
-        replicas=[_replica(name, replica, commit if status else -1) for name, replica in replicas],
+        replicas=[_replica(name, replica, commit if status else -1, names) for name, replica in replicas],
+        voters=_named(status.voter_node_ids, names) if status else [],
+        learners=_named(status.learner_node_ids, names) if status else [],
+        step=status.step if status else "",
     )
 
 
-def _replica(name: str, replica: cluster_pb2.ReplicaStatus, commit: int) -> ReplicaView:
+def _named(ids: Iterable[int], names: dict[int, str]) -> list[str]:
+    return [names.get(each, str(each)) for each in ids]
+
+
+def _replica(
+    name: str, replica: cluster_pb2.ReplicaStatus, commit: int, names: dict[int, str]
+) -> ReplicaView:
     role = cluster_pb2.ReplicaRole.Name(replica.role).removeprefix("REPLICA_ROLE_").lower()
     return ReplicaView(
         node=name,
@@ -223,6 +258,10 @@ def _replica(name: str, replica: cluster_pb2.ReplicaStatus, commit: int) -> Repl
         applied_index=replica.applied_index,
         lag=-1 if commit < 0 else max(0, commit - replica.applied_index),
         applied_hash=replica.applied_hash,
+        is_voter=name in _named(replica.voter_node_ids, names),
+        is_whole=replica.is_whole,
+        base_index=replica.base_index,
+        saved_index=replica.saved_index,
     )
 
 
@@ -243,6 +282,7 @@ def _node(
         uptime_s=round(answer.uptime_s, 1),
         resident_bytes=answer.resident_bytes,
         leads=[shard.shard for shard in shards if shard.leader == node.name],
-        shards=len(answer.replicas),
+        shards=sum(node.node_id in replica.voter_node_ids for replica in answer.replicas),
+        not_ready=list(answer.not_ready),
         shards_due=sum(node.node_id in route.replica_node_ids for route in routes),
     )

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from memraft_server.cli.connection import add_connection, add_json, certs_of, endpoints_of
 from memraft_server.cli.output import duration, print_json, progress, size, table
 
+LEARNS, NOT_WHOLE = " L", " !"
+
 if TYPE_CHECKING:
     from memraft_server.cli.clusterview import ClusterView, NodeView, ShardView
 
@@ -44,12 +46,19 @@ def render(view: "ClusterView") -> str:
         right="lllrr",
     )
     names = [node.name for node in view.nodes]
+    groups = [*((str(shard.shard), shard) for shard in view.shards), ("record", view.record)]
     shards = table(
         ["SHARD", "SLOTS", "LEADER", "TERM", "COMMITTED", *(f"{name} LAG" for name in names)],
-        [_shard_row(shard, names) for shard in view.shards],
+        [_shard_row(title, shard, names) for title, shard in groups],
         right="rlrrr" + "r" * len(names),
     )
-    parts = [f"cluster {view.cluster}", nodes, shards]
+    parts = [f"cluster {view.cluster}, epoch {view.epoch}", nodes, shards]
+    if any(lag.endswith((LEARNS, NOT_WHOLE)) for shard in view.shards for lag in _lags(shard).values()):
+        parts.append(
+            f"{LEARNS}: without a vote yet; {NOT_WHOLE}: without a vote until it has back what it lost"
+        )
+    parts += [f"shard {title}: {shard.step}" for title, shard in groups if shard.step]
+    parts += [f"{node.name}: {reason}" for node in view.nodes for reason in node.not_ready]
     if view.leaderless:
         parts.append(f"without a leader: shards {', '.join(map(str, view.leaderless))}")
     parts += [
@@ -66,13 +75,23 @@ def _node_row(node: "NodeView") -> list[str]:
     return [node.name, node.address, "ok", duration(node.uptime_s), size(node.resident_bytes), leads]
 
 
-def _shard_row(shard: "ShardView", names: list[str]) -> list[str]:
-    lags = {replica.node: "?" if replica.lag < 0 else str(replica.lag) for replica in shard.replicas}
+def _shard_row(title: str, shard: "ShardView", names: list[str]) -> list[str]:
+    lags = _lags(shard)
     return [
-        str(shard.shard),
-        f"{shard.slot_first}-{shard.slot_last}",
+        title,
+        f"{shard.slot_first}-{shard.slot_last}" if shard.slot_last else "-",
         shard.leader or "NONE",
         str(shard.term),
         str(shard.commit_index),
         *(lags.get(name, "-") for name in names),
     ]
+
+
+def _lags(shard: "ShardView") -> dict[str, str]:
+    """The column of each node."""
+    return {
+        replica.node: ("?" if replica.lag < 0 else str(replica.lag))
+        + ("" if replica.is_whole else NOT_WHOLE)
+        + ("" if replica.is_voter else LEARNS)
+        for replica in shard.replicas
+    }

@@ -17,12 +17,14 @@ from google.rpc import error_details_pb2, status_pb2
 
 from memraft_cluster.errors import (
     CommandTooLarge,
+    DiskFull,
     NotLeader,
     NotYetWritten,
     OutcomeUnknown,
     Overloaded,
     Stopped,
 )
+from memraft_cluster.meta import META_GROUP
 from memraft_server.machine import Refused
 from memraft_server.machine.refused import STATUS_CODES
 
@@ -63,6 +65,9 @@ def to_refused(error: BaseException, address: Address) -> Refused:
         case Overloaded():
             limits = {"shard": str(error.group), "limit": error.limit, "value": str(error.value)}
             return Refused("OVERLOADED", str(error), limits | {"retry_after_ms": str(RETRY_SOON_MS)})
+        case DiskFull():
+            room = {"free_bytes": str(error.free_bytes), "reserve_bytes": str(error.reserve_bytes)}
+            return Refused("DISK_FULL", str(error), room | {"retry_after_ms": str(RETRY_SOON_MS)})
         case NotYetWritten():
             return Refused("LAGGING", str(error), {"shard": str(error.group), "known": str(error.known)})
         case CommandTooLarge():
@@ -76,11 +81,12 @@ def to_refused(error: BaseException, address: Address) -> Refused:
 
 def _not_leader(error: NotLeader, address: Address) -> Refused:
     metadata = {"shard": str(error.group)}
+    what = "the cluster's record" if error.group == META_GROUP else f"shard {error.group}"
     if not error.leader:
-        message = f"shard {error.group} has no leader that this node knows; retry in {RETRY_SOON_MS} ms"
+        message = f"{what} has no leader that this node knows; retry in {RETRY_SOON_MS} ms"
         return Refused("NO_LEADER", message, metadata | {"retry_after_ms": str(RETRY_SOON_MS)})
     leader = address(error.leader)
-    message = f"this node does not lead shard {error.group}; node {error.leader} at {leader} does"
+    message = f"this node does not lead {what}; node {error.leader} at {leader} does"
     return Refused("NOT_LEADER", message, metadata | {"leader": leader, "leader_node": str(error.leader)})
 
 

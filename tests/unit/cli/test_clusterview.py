@@ -22,7 +22,13 @@ def replica(
     shard: int, role: cluster_pb2.ReplicaRole, term: int, commit: int, applied: int
 ) -> cluster_pb2.ReplicaStatus:
     return cluster_pb2.ReplicaStatus(
-        shard=shard, role=role, term=term, commit_index=commit, applied_index=applied
+        shard=shard,
+        role=role,
+        term=term,
+        commit_index=commit,
+        applied_index=applied,
+        voter_node_ids=[1, 2, 3],
+        is_whole=True,
     )
 
 
@@ -74,3 +80,30 @@ def test_a_node_with_another_number_of_shards_than_the_map_is_named() -> None:
     assert [each.name for each in seen.differing] == ["n2"]
     assert render(seen).endswith("n2 holds 1 shards; by the shard map they are 2")
     assert view().differing == []
+
+
+def test_learners_replicas_that_lost_something_and_steps_under_way_are_told() -> None:
+    leads = replica(0, LEADER, 5, 40, 40), replica(1, LEADER, 7, 9, 9)
+    leads[0].step = "n2 is to catch up, 12 entries behind"
+    learns, lost = replica(0, FOLLOWER, 5, 40, 28), replica(1, FOLLOWER, 7, 9, 9)
+    for each in (leads[0], learns):
+        each.voter_node_ids[:] = [1, 3]
+        each.learner_node_ids[:] = [2]
+    lost.is_whole = False
+    seen = assemble(MAP, {1: node(*leads), 2: node(learns, lost), 3: node()}, {})
+    assert seen.shards[0].voters == ["n1", "n3"] and seen.shards[0].learners == ["n2"]
+    text = render(seen)
+    assert "12 L" in text and "0 !" in text
+    assert "shard 0: n2 is to catch up, 12 entries behind" in text
+
+
+def test_the_cluster_s_own_record_stands_below_the_shards() -> None:
+    record = replica(65_535, LEADER, 3, 7, 7)
+    answer = node(replica(0, LEADER, 5, 40, 40), replica(1, LEADER, 7, 9, 9))
+    answer.record.CopyFrom(record)
+    answer.not_ready.append("shard 0: 7.0 s behind")
+    seen = assemble(MAP, {1: answer}, {})
+    assert (seen.record.leader, seen.record.term) == ("n1", 3)
+    text = render(seen)
+    assert "record  -" in text
+    assert "n1: shard 0: 7.0 s behind" in text

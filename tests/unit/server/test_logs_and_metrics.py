@@ -71,7 +71,7 @@ def test_calls_become_a_histogram_by_method_and_code() -> None:
     calls.of("Put").observe("UNAVAILABLE", 0.1)
     families = [
         calls.family(), *driver_families(Counters()), quota_family({"bytes_max": 2}),
-        *transport_families(rejected=3, dropped=4), *process_families("1.0", "n1", "c"),
+        *transport_families(rejected=3, dropped=4), *process_families("1.0", "n1", "c", epoch=7),
     ]  # fmt: skip
     samples = {
         (sample.name, *sorted(sample.labels.items())): sample.value

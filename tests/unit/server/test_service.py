@@ -26,13 +26,19 @@ class Nowhere:
 
     node_status = shard_map
 
+    def leader(self, shard: int) -> Any:
+        raise AssertionError("not asked here")
+
+    cluster_record = change_cluster = report_replicas = leader
+
 
 def service(operations: int) -> Service:
     """A service whose tenants may do so many operations, and no more as the clock stands still."""
     machine = Machine(0)
     quotas = Quotas(Quota(operations_per_s=operations, burst_s=1.0), {}, [machine], lambda: 0.0)
     shard = LocalShard(machine, None)
-    return Service([shard], lambda _: 0, Nowhere(), limits=Limits(), quotas=quotas, request_bytes_max=1_000)
+    shards = {0: shard}
+    return Service(shards, lambda _: 0, Nowhere(), limits=Limits(), quotas=quotas, request_bytes_max=1_000)
 
 
 def refusal(made: Service, name: str, raw: bytes, caller: Caller = AGENT) -> str:
