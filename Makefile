@@ -10,7 +10,7 @@ BUF    := @bufbuild/buf@1.75.0
 SOURCES := $(shell find client server cluster proto -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test unit docker-test wheel lint format proto bench clean simulate mutants
+.PHONY: help venv demo test unit docker-test wheel lint format proto bench clean simulate mutants campaign
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
@@ -37,6 +37,10 @@ simulate: $(STAMP)  ## Raft and the machine in simulated bad times: SECONDS=600 
 
 mutants: $(STAMP)  ## Plant each bug of tests/mutants in a copy; the simulation has to find it
 	@$(BIN)/python scripts/mutants.py
+
+campaign: $(STAMP)  ## Kill, pause, cut off and damage real nodes under load, as root: ROUNDS=3 FAULTS=ring,kill-all
+	@$(BIN)/python -m tests.acceptance.campaign $(if $(FAULTS),--faults $(FAULTS)) \
+		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(NODES),--nodes $(NODES)) $(if $(SEED),--seed $(SEED))
 
 wheel: $(STAMP) build/wheel-checked  ## Build the wheel and try it in a fresh environment
 

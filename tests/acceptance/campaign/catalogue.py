@@ -1,6 +1,20 @@
-"""All faults, in the order in which they are run."""
+"""All faults, in the order in which they are run: of processes, networks, clocks, disks, data."""
 
-from tests.acceptance.campaign import faults_clock, faults_disk, faults_network, faults_process
-from tests.acceptance.campaign.faults import FAULTS
+from tests.acceptance.campaign import faults as registry
+from tests.acceptance.campaign import (
+    faults_clock,
+    faults_damage,
+    faults_disk,
+    faults_network,
+    faults_process,
+    faults_space,
+)
 
-__all__ = ["FAULTS", "faults_clock", "faults_disk", "faults_network", "faults_process"]
+_ORDER = (faults_process, faults_network, faults_clock, faults_disk, faults_space, faults_damage)
+
+FAULTS = {
+    fault.name: fault
+    for module in _ORDER
+    for fault in registry.FAULTS.values()
+    if fault.steps.__module__ == module.__name__
+}

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tests.acceptance.campaign.cluster import Cluster
+from tests.acceptance.campaign.load import Load
 from tests.acceptance.campaign.network import Network
 
 Steps = Iterator[None]
@@ -39,6 +40,7 @@ class Stage:
     Attributes:
         violations: what a fault found that must not be.
         notes: what is worth a word in the table.
+        load: once it runs.
     """
 
     cluster: Cluster
@@ -46,6 +48,7 @@ class Stage:
     dice: random.Random
     violations: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    load: Load | None = None
 
     @property
     def names(self) -> list[str]:

@@ -59,6 +59,7 @@ class Load:
         acknowledged: for each namespace the times (monotonic seconds) at which a write was acknowledged.
         errors: `error class: reason` -> how often a call ended in it.
         violations: what a client saw that it must not see.
+        commit_times: for each namespace the commit time, in microseconds since the epoch, of log indexes.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Load:
         self.acknowledged: dict[str, list[float]] = {place: [] for place in places}
         self.errors: Counter[str] = Counter()
         self.violations: list[str] = []
+        self.commit_times: dict[str, dict[int, int]] = {place: {} for place in places}
         self.began_at = time.monotonic()
         self.ended_at = 0.0
         self._clients, self._pace_s, self._seed = clients, pace_s, seed
@@ -119,7 +121,7 @@ class Load:
                     self.close(call, error)
                 else:
                     self.recorder.ok(call, version=written.version)
-                    self.acknowledged[place].append(time.monotonic())
+                    self._note_commit(place, written)
                 self._stop.wait(2 * self._pace_s)
 
     # -- what clients share ----------------------------------------------------------------------------
@@ -156,8 +158,14 @@ class Load:
             return error
         self._book(number, kind, answer)
         if kind != "get" and getattr(answer, "swapped", True):
-            self.acknowledged[place].append(time.monotonic())
+            self._note_commit(place, answer)
         return answer
+
+    def _note_commit(self, place: str, answer: Any) -> None:
+        """A write was acknowledged."""
+        self.acknowledged[place].append(time.monotonic())
+        if answer is not None:
+            self.commit_times[place][answer.log_index] = answer.time_us
 
     def _book(self, number: int, kind: str, answer: Any) -> None:
         if kind == "get":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -84,8 +85,8 @@ def _library(*names: str) -> Path | None:
 
 
 def faketime_library() -> Path | None:
-    """libfaketime for programs with threads."""
-    return _library("faketime/libfaketimeMT.so.1", "libfaketimeMT.so.1")
+    """libfaketime; the build for threads (MT) holds a lock in every wait, and a node crawls."""
+    return _library("faketime/libfaketime.so.1", "libfaketime.so.1")
 
 
 def fiu_libraries() -> list[Path]:
@@ -108,3 +109,34 @@ def fiu() -> str:
     if shutil.which("fiu-ctrl") is None:
         return "no program `fiu-ctrl` (Debian package fiu-utils)"
     return ""
+
+
+def _built(module: str, what: str) -> str:
+    return "" if importlib.util.find_spec(module) else f"the product has no {what} yet"
+
+
+def _used_by(module: str, name: str, what: str) -> str:
+    """Whether the node uses it, not only that it is there."""
+    source = importlib.util.find_spec("memraft_server.node")
+    assert source is not None and source.origin is not None
+    folder = Path(source.origin).parent
+    text = "".join(each.read_text(encoding="utf-8") for each in folder.glob("*.py"))
+    return _built(module, what) or ("" if name in text else f"a node does not use its {what} yet")
+
+
+@functools.cache
+def salvage() -> str:
+    """Healing of damaged logs."""
+    return _used_by("memraft_cluster.salvage", "open_or_salvage", "healing of damaged logs")
+
+
+@functools.cache
+def state_store() -> str:
+    """State on disk."""
+    return _used_by("memraft_server.store", "StateStore", "state on disk")
+
+
+@functools.cache
+def disk_space() -> str:
+    """Watching over the space that is left."""
+    return _used_by("memraft_cluster.diskspace", "DiskSpace", "watch over full disks")

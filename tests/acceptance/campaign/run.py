@@ -19,7 +19,7 @@ from tests.acceptance.campaign.faults import Fault, Stage, Steps
 from tests.acceptance.campaign.load import Load, namespaces
 from tests.acceptance.campaign.network import Network
 from tests.acceptance.campaign.sandbox import SandboxError
-from tests.acceptance.campaign.verdict import Tally, judge, longest_gap_s, read_back
+from tests.acceptance.campaign.verdict import Tally, clock_problems, judge, longest_gap_s, read_back
 from tests.linearizability import save
 
 WARM_UP_S = 1.0
@@ -143,6 +143,7 @@ class Run:
             self._cluster.endpoints, self._cluster.agent_certs, places, self.options.clients,
             self.options.pace_s, self.result.seed,
         )  # fmt: skip
+        self.stage.load = load
         load.start()
         try:
             await self._until_all_write(load, time.monotonic(), 20.0, "at the beginning")
@@ -196,6 +197,7 @@ class Run:
         await asyncio.to_thread(self._compare_replicas)
         result.tally = await asyncio.to_thread(judge, load.recorder.history(), finals)
         result.violations += result.tally.problems
+        result.violations += clock_problems(load.commit_times)
         result.gap_s = longest_gap_s(load.acknowledged, load.began_at, load.ended_at)
         bound_s = self.fault.gap_s_max
         if bound_s is not None and result.gap_s > bound_s:

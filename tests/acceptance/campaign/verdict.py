@@ -202,6 +202,16 @@ def _judge_order(events: Sequence[tuple[int, Operation]], tally: Tally) -> None:
             tally.problems.append(f"out of order: {after} stands behind {latest}")
 
 
+def clock_problems(commit_times: Mapping[str, Mapping[int, int]]) -> list[str]:
+    """Where commit time, in microseconds by log index, went back."""
+    return [
+        f"{place}: commit time went back by {before - after} us from log index {first} to {second}"
+        for place, times in commit_times.items()
+        for (first, before), (second, after) in pairwise(sorted(times.items()))
+        if after < before
+    ]
+
+
 def longest_gap_s(acknowledged: Mapping[str, Sequence[float]], began_at: float, ended_at: float) -> float:
     """The longest time, in seconds, in which a shard acknowledged no write; the worst shard counts."""
     worst = 0.0

@@ -1,0 +1,147 @@
+"""Damage to what lies on a stopped node's disk: flipped bits, cut files, files and disks that are gone."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.acceptance.campaign import needs
+from tests.acceptance.campaign.faults import RECOVERY_S_MAX, Stage, Steps, fault
+
+LOG, STATE = "log", "state"
+"""Directories below a node's data directory."""
+
+DAMAGE_RECOVERY_S_MAX = RECOVERY_S_MAX + 10.0
+"""A replica that is healed gets a snapshot and the log behind it."""
+
+Damage = Callable[[Stage, Path], None]
+_SKIPPED = ("LOCK", "LOG", "IDENTITY")
+"""Files without data in them."""
+
+
+def _files(directory: Path) -> list[Path]:
+    found = [each for each in directory.rglob("*") if each.is_file() and each.stat().st_size]
+    return sorted(each for each in found if not each.name.startswith(_SKIPPED))
+
+
+def _largest(directory: Path) -> Path:
+    return max(_files(directory), key=lambda each: _used_bytes(each))
+
+
+def _used_bytes(path: Path) -> int:
+    """Up to the last byte that is not zero: files are made larger than what is in them."""
+    return len(path.read_bytes().rstrip(b"\0"))
+
+
+def flip_bit(stage: Stage, path: Path, begin: float = 0.1, end: float = 0.6) -> None:
+    """One bit somewhere in the given part of what the file holds."""
+    content = bytearray(path.read_bytes())
+    used = max(1, _used_bytes(path))
+    position = stage.dice.randrange(int(used * begin), max(int(used * begin) + 1, int(used * end)))
+    content[position] ^= 1 << stage.dice.randrange(8)
+    path.write_bytes(content)
+    stage.notes.append(f"bit flipped in {path.name} at byte {position} of {used}")
+
+
+def cut_file(stage: Stage, path: Path) -> None:
+    """The file loses the second half of what it holds."""
+    used = _used_bytes(path)
+    with path.open("r+b") as file:
+        file.truncate(used // 2)
+    stage.notes.append(f"{path.name} cut from {used} to {used // 2} bytes")
+
+
+def lose_file(stage: Stage, path: Path) -> None:
+    """The file is gone."""
+    path.unlink()
+    stage.notes.append(f"{path.name} removed")
+
+
+def damage_one(stage: Stage, name: str, place: str, damage: Damage) -> None:
+    """Damages the largest file in a part of a node's data, and starts the node.
+
+    It must name the damage, not go on as if nothing were, and be well again by itself.
+    """
+    directory = stage.cluster.data(name) / place
+    path = _largest(directory)
+    damage(stage, path)
+    before = len(stage.cluster.log_text(name))
+    stage.cluster.start_node(name)
+    stage.cluster.wait_ready([name], DAMAGE_RECOVERY_S_MAX)
+    said = stage.cluster.log_text(name)[before:]
+    stage.expect("damage" in said.lower(), f"{name} does not say that {path.name} is damaged")
+    stage.expect(str(directory) in said, f"{name} does not say where the damage is ({directory})")
+
+
+def _killed_follower(stage: Stage) -> str:
+    name = stage.follower()
+    stage.cluster.kill(name)
+    return name
+
+
+@fault("flip-log", "a bit of a killed follower's log is flipped", recovery_s_max=DAMAGE_RECOVERY_S_MAX,
+       needs=[needs.salvage], hold_s=1.0)  # fmt: skip
+def flip_log(stage: Stage) -> Steps:
+    """Named, set aside, healed by the others, without losing the vote."""
+    damage_one(stage, _killed_follower(stage), LOG, flip_bit)
+    yield
+
+
+@fault("cut-log", "half of a killed follower's log is cut off", recovery_s_max=DAMAGE_RECOVERY_S_MAX,
+       needs=[needs.salvage], hold_s=1.0)  # fmt: skip
+def cut_log(stage: Stage) -> Steps:
+    """A clean cut between records looks like a shorter log."""
+    damage_one(stage, _killed_follower(stage), LOG, cut_file)
+    yield
+
+
+@fault("flip-state", "a bit of a killed follower's state is flipped", recovery_s_max=DAMAGE_RECOVERY_S_MAX,
+       needs=[needs.state_store], hold_s=1.0)  # fmt: skip
+def flip_state(stage: Stage) -> Steps:
+    """It gets a snapshot from the leader."""
+    damage_one(stage, _killed_follower(stage), STATE, flip_bit)
+    yield
+
+
+@fault("lose-state", "a file of a killed follower's state is gone", recovery_s_max=DAMAGE_RECOVERY_S_MAX,
+       needs=[needs.state_store], hold_s=1.0)  # fmt: skip
+def lose_state(stage: Stage) -> Steps:
+    """The same, where the file is gone as a whole."""
+    damage_one(stage, _killed_follower(stage), STATE, lose_file)
+    yield
+
+
+@fault("flip-leader-log", "a bit of the killed leader's log is flipped; later another node is killed",
+       recovery_s_max=DAMAGE_RECOVERY_S_MAX, needs=[needs.salvage], hold_s=1.0)  # fmt: skip
+def flip_leader_log(stage: Stage) -> Steps:
+    """Once it is whole again it counts in full: the cluster must live on with it."""
+    name = stage.leader()
+    stage.cluster.kill(name)
+    damage_one(stage, name, LOG, flip_bit)
+    other = stage.dice.choice(stage.others(name))
+    stage.cluster.kill(other)
+    yield
+    stage.cluster.start_node(other)
+
+
+@fault("wipe-follower", "a killed follower's disk is empty", recovery_s_max=DAMAGE_RECOVERY_S_MAX, hold_s=1.0)
+def wipe_follower(stage: Stage) -> Steps:
+    """It must not vote with what it no longer knows."""
+    name = _killed_follower(stage)
+    shutil.rmtree(stage.cluster.data(name))
+    stage.cluster.start_node(name)
+    yield
+
+
+@fault("wipe-and-kill", "a follower's disk is empty, and all the others are killed with it", gap_s_max=None,
+       recovery_s_max=DAMAGE_RECOVERY_S_MAX)  # fmt: skip
+def wipe_and_kill(stage: Stage) -> Steps:
+    """It starts first, then those that have the log: they must not be voted away by the one that forgot."""
+    name = stage.follower()
+    stage.cluster.kill(*stage.names)
+    shutil.rmtree(stage.cluster.data(name))
+    stage.cluster.start_node(name)
+    yield
+    for other in stage.others(name):
+        stage.cluster.start_node(other)
