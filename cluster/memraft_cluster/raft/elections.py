@@ -60,7 +60,7 @@ class Elections(Replication):
         self._leave_role()
         self.role = role
         self.leader = 0
-        self._votes = {self.id: True}
+        self._votes = {self.id: True} if self.is_voter else {}
         if role is Role.CANDIDATE:
             self._enter_term(self.term + 1)
             self.vote = self.id
@@ -80,6 +80,8 @@ class Elections(Replication):
 
     def _leave_role(self) -> None:
         self._votes = {}
+        self._fresh_voters = {}
+        self._founders = None
         self._peers = {}
         self._voting = []
         self._recoveries = {}
@@ -115,16 +117,26 @@ class Elections(Replication):
 
     @property
     def _may_campaign(self) -> bool:
-        """Voters that are whole; fresh ones may try, as only fresh ones listen to them."""
-        return self.is_voter and (self.is_whole or self._is_fresh)
+        """Voters that are whole; fresh ones may try, as only fresh ones listen to them. A voter whose removal
+        is not committed may be the only one that can still win (thesis §4.2.2)."""
+        return (self.is_whole or self._is_fresh) and (self.is_voter or self._is_being_removed)
+
+    @property
+    def _is_being_removed(self) -> bool:
+        log = self.log
+        return log.membership_index > log.committed and self.id in log.membership_before.voters
 
     # Candidates.
 
-    def _start_election(self, role: Role, context: int = 0) -> None:
-        """Asks everyone: whether they would vote (pre-candidate), or for their vote (candidate)."""
+    def _start_election(self, role: Role, context: int = 0, founders: dict[int, int] | None = None) -> None:
+        """Asks everyone: whether they would vote (pre-candidate), or for their vote (candidate).
+
+        `founders`: the numbers of fresh members in an election for which all voters have said yes.
+        """
         self._become_candidate(role)
+        self._founders = founders
         voters = self.membership.voters
-        if len(voters) == 1:
+        if voters == (self.id,):
             self._win(role)
             return
         is_asking = role is Role.PRE_CANDIDATE
@@ -140,14 +152,27 @@ class Elections(Replication):
                     log_term=self.log.last_term,
                     index=self.log.last_index,
                     context=context,
+                    hint_index=founders.get(peer, 0) if founders else 0,
                 )
             )
 
     def _win(self, role: Role) -> None:
-        if role is Role.PRE_CANDIDATE:
+        if role is not Role.PRE_CANDIDATE:
+            self._become_leader()
+        elif self._has_quorum_with_a_past():
             self._start_election(Role.CANDIDATE)
         else:
-            self._become_leader()
+            self._start_election(Role.CANDIDATE, founders=self._fresh_voters)
+
+    def _has_quorum_with_a_past(self) -> bool:
+        """Fresh members do not count in an ordinary election; see `recovery`."""
+        return not self._is_fresh and sum(self._votes.values()) - len(self._fresh_voters) >= self.quorum
+
+    def _has_won(self) -> bool:
+        """An ordinary election by a quorum, one that founds the group by everyone."""
+        if sum(self._votes.values()) == len(self.membership.voters):
+            return True
+        return self._founders is None and self._has_quorum_with_a_past()
 
     def _on_vote_reply(self, message: Message, role: Role) -> None:
         """Counts an answer to the election that is under way in `role`."""
@@ -155,7 +180,9 @@ class Elections(Replication):
             return
         self._votes.setdefault(message.sender, not message.reject)
         granted = sum(self._votes.values())
-        if granted >= self.quorum:
+        if message.context and not message.reject:
+            self._fresh_voters[message.sender] = message.context
+        if self._has_won():
             self._win(role)
         elif len(self._votes) - granted >= self.quorum:
             self._become_follower(self.term, 0)
@@ -183,6 +210,7 @@ class Elections(Replication):
                 message.term if granted else self.term,
                 index=message.index,
                 reject=not granted,
+                context=self._fresh_number if granted and self._is_fresh else 0,
             )
         )
 
@@ -199,12 +227,14 @@ class Elections(Replication):
         self._reply(MessageType.VOTE_REPLY, message.sender, message.index, reject=not granted)
 
     def _may_vote_for(self, candidate: Message) -> bool:
-        """Not before this member is whole; a fresh one only for a candidate with an empty log."""
-        return self.is_whole or (self._is_fresh and candidate.index == 0)
+        """Not before this member is whole; a fresh one may take part in founding."""
+        if self.is_whole or not self._is_fresh or candidate.index != 0:
+            return self.is_whole
+        return candidate.type is MessageType.PRE_VOTE or candidate.hint_index == self._fresh_number
 
     def _on_timeout_now(self) -> None:
         """The leader asks this node to take over: no pre-vote, and voters ignore leases (thesis §3.10)."""
-        if self.is_voter and self.is_whole:
+        if self.is_whole and self._may_campaign:
             self._start_election(Role.CANDIDATE, context=ASKED_BY_LEADER)
 
     # Terms of messages.

@@ -224,6 +224,11 @@ class Log:
         self._memberships = known[superseded:]
         self.membership_index, self.membership = known[-1]
 
+    @property
+    def membership_before(self) -> Membership:
+        """The membership that comes back if the newest one is cut away."""
+        return self._memberships[-2 if len(self._memberships) > 1 else -1][1]
+
     def label(self, index: int) -> SnapshotMeta:
         """The label of a state that covers the log up to `index`. Raises `EntriesUnavailable` when the log
         begins behind it."""

@@ -30,10 +30,16 @@ quorum: then nobody is a candidate of a later term; and for term T itself D coun
 learner of a committed membership needs only the quorum: nobody that counts its old vote can win against those
 who know that it does not vote.)
 
-A `fresh` member has never written anything. Either the group is just being founded, and then there is nothing
-to lose; or its disk is new. It votes only for a candidate that has an empty log, too, and so takes part in
-founding; when it hears a leader instead, it is not whole and its vote not known. A majority of new disks
-cannot be told from a new group; whoever starts them has to know.
+A `fresh` member knows of no past: its log is empty, its votes are not known. Either the group is just being
+founded, or the disk is new; nobody can tell by looking at one node. An election founds the group if it needs
+fresh members, and then takes all voters: all must say yes to a pre-vote, which a fresh one says to an empty
+log alone, and all must vote. As whoever still has an entry refuses, nothing can be lost that one intact voter
+has. A fresh member says yes with a number that it made up at its start, and votes only when its number comes
+back, so that the vote is asked of this disk and not of one before it. Voting makes it whole. The price is
+that all voters must be up when a group is founded (unless they start whole, with a hard state that says so);
+once there is a leader, whoever comes late recovers. Not covered: a majority of new disks, which is a new
+group; and a disk that is lost between two attempts to found the group, with votes in a later term than the
+attempt that succeeds.
 
 A leader asks no questions here: it is whole, or it could not have campaigned.
 """
@@ -119,6 +125,8 @@ class Recovery(State):
         asked = self._recoveries.get(peer)
         if asked is None or asked.nonce != message.context:
             progress.begin_recovery(min(message.index, self.log.last_index) + 1)
+            # One whose votes are not known takes no entries yet.
+            progress.probe_sent = message.reject
             if self._transfer_to == peer:
                 self._transfer_to = 0
             asked = Confirmation(message.context, self._reads.want_round(), message.reject)

@@ -73,17 +73,21 @@ class State:
 
         # What this member knows of its own past; see `recovery`.
         self.is_whole = saved.is_whole
-        self._is_fresh = hard_state is None and self.log.last_index == 0
-        self._is_vote_known = self.is_whole or not (self._is_fresh or saved.vote == config.id)
+        self._is_vote_known = saved.is_whole or (hard_state is not None and saved.vote != config.id)
+        self._is_fresh = not self._is_vote_known and self.log.last_index == 0
+        self._nonces = Jitter(config.seed ^ config.start_id, config.id + NONCE_STREAM)
+        self._fresh_number = self._nonces.below(1 << 62) + 1
         self._is_confirmed = False
         self._recovery_index = 0
         self._matched = 0
         self._nonce = 0
-        self._nonces = Jitter(config.seed ^ config.start_id, config.id + NONCE_STREAM)
 
-        # Candidates: who granted or refused. Leaders: the followers, those of them that vote, those that
+        # Candidates: who granted or refused, which of these are fresh, and the numbers of those when everyone
+        # has said yes. Leaders: the followers, those of them that vote, those that
         # recover, the first index of the own term, who is to become leader, the reads that wait.
         self._votes: dict[int, bool] = {}
+        self._fresh_voters: dict[int, int] = {}
+        self._founders: dict[int, int] | None = None
         self._peers: dict[int, Progress] = {}
         self._voting: list[Progress] = []
         self._recoveries: dict[int, Confirmation] = {}
