@@ -12,6 +12,7 @@ import memraft_server.cli.bench as bench
 import memraft_server.cli.certs as certs
 import memraft_server.cli.cluster as cluster
 import memraft_server.cli.demo as demo
+import memraft_server.cli.doctor as doctor
 import memraft_server.cli.kv as kv
 import memraft_server.cli.memory as memory
 import memraft_server.cli.serve as serve
@@ -22,7 +23,7 @@ from memraft_server.cli import EXIT_INTERRUPTED
 from memraft_server.cli.ending import Interrupted
 from memraft_server.cli.errors import CliError
 
-GROUPS: tuple[ModuleType, ...] = (demo, up, serve, certs, status, cluster, kv, stream, memory, bench)
+GROUPS: tuple[ModuleType, ...] = (demo, up, serve, certs, status, cluster, doctor, kv, stream, memory, bench)
 
 OUR_PACKAGES = frozenset({"memraft", "memraft_server", "memraft_cluster"})
 

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 
+import msgspec
+
 from memraft_server.certs import CA_CERT, init_ca, issue_agent, issue_node, issue_operator
 from memraft_server.cli.devplan import (
     HOST,
@@ -27,6 +29,7 @@ from memraft_server.cli.devplan import (
     new_plan,
     node_toml,
     read_plan,
+    with_new_node,
     write_plan,
 )
 from memraft_server.cli.errors import CliError
@@ -131,6 +134,24 @@ class DevCluster:
             if node.name == name:
                 return node
         raise CliError(f"there is no node {name!r} among {', '.join(n.name for n in self.plan.nodes)}")
+
+    def add_node(self) -> PlannedNode:
+        """Plans one more node and makes its certificate and node.toml. It is neither started nor added to the
+        cluster: that is `memraft cluster add-node`."""
+        self._change_plan(with_new_node(self.plan))
+        return self.plan.nodes[-1]
+
+    def forget_node(self, name: str) -> None:
+        """Stops a node that the cluster has removed, and plans without it from now on; its files stay."""
+        if name in self._processes:
+            self.stop_node(name)
+        left = tuple(node for node in self.plan.nodes if node.name != name)
+        self._change_plan(msgspec.structs.replace(self.plan, nodes=left))
+
+    def _change_plan(self, plan: Plan) -> None:
+        self.plan = plan
+        write_plan(plan, self.directory / "cluster.json")
+        self._prepare()
 
     def start(self, report: Report = lambda text: None, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Starts all nodes and returns when all are ready.

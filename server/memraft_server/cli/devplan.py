@@ -32,13 +32,20 @@ PORT_MAX = 65_535
 
 
 class PlannedNode(msgspec.Struct, frozen=True):
-    """One node: its number from 1, its name, and where it listens for clients, peers and metrics."""
+    """One node: its number from 1, its name, and where it listens for clients, peers and metrics. One that
+    ``joins`` came after the cluster began."""
 
     id: int
     name: str
     client_port: int
     peer_port: int
     metrics_port: int
+    joins: bool = False
+
+    @property
+    def peer_address(self) -> str:
+        """Where other nodes reach it, as host:port."""
+        return f"{HOST}:{self.peer_port}"
 
     @property
     def address(self) -> str:
@@ -81,6 +88,15 @@ def new_plan(nodes: int, shards: int, port_base: int | None) -> Plan:
         for number in range(1, nodes + 1)
     )
     return Plan(cluster="development", trust_domain="memraft.local", shards=shards, nodes=planned)
+
+
+def with_new_node(plan: Plan) -> Plan:
+    """The plan with one more node, on free ports, that joins the cluster; CliError beyond NODES_MAX."""
+    if len(plan.nodes) >= NODES_MAX:
+        raise CliError(f"a development cluster has at most {NODES_MAX} nodes")
+    number = max(node.id for node in plan.nodes) + 1
+    node = PlannedNode(number, f"n{number}", *_free_ports(PORTS_PER_NODE), joins=True)
+    return msgspec.structs.replace(plan, nodes=(*plan.nodes, node))
 
 
 def check_same(
@@ -148,8 +164,9 @@ def node_toml(plan: Plan, node: PlannedNode, data_dir: Path, certs: Path) -> str
     """
     members = ",\n".join(
         f"  {{ id = {member.id}, name = {_text(member.name)}, "
-        f"peer = {_text(f'{HOST}:{member.peer_port}')}, client = {_text(member.address)} }}"
+        f"peer = {_text(member.peer_address)}, client = {_text(member.address)} }}"
         for member in plan.nodes
+        if not member.joins or node.joins
     )
     lines = [
         "# Written by `memraft up` at every start: changes made here are lost.",
@@ -162,12 +179,13 @@ def node_toml(plan: Plan, node: PlannedNode, data_dir: Path, certs: Path) -> str
         f"name = {_text(plan.cluster)}",
         f"shards = {plan.shards}",
         f"nodes = [\n{members},\n]",
+        f"join = {'true' if node.joins else 'false'}",
         "",
         "[client]",
         f"listen = {_text(node.address)}",
         "",
         "[peer]",
-        f"listen = {_text(f'{HOST}:{node.peer_port}')}",
+        f"listen = {_text(node.peer_address)}",
         "",
         "[metrics]",
         f"listen = {_text(f'{HOST}:{node.metrics_port}')}",

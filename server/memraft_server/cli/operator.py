@@ -67,7 +67,8 @@ class Standing(msgspec.Struct, frozen=True):
         for shard in record.shards:
             if shard.is_settled:
                 continue
-            here = " ".join(record.name(each) for each in (*shard.actual.voters, *shard.actual.learners))
+            learners = [f"+{record.name(each)}" for each in shard.actual.learners]
+            here = " ".join([*map(record.name, shard.actual.voters), *learners])
             there = " ".join(record.name(each) for each in shard.replicas)
             said = self.step(shard.shard) or "about to begin"
             lines.append(f"shard {shard.shard}, {here} -> {there}: {said}")
