@@ -62,6 +62,8 @@ class Saver:
         self._interval_ticks = max(1, config.save_interval_ms // config.tick_ms)
         self._ticks = 0
         self._saved: dict[int, int] = {}
+        self._try_above: dict[int, int] = {}
+        """The size at which a log that could not be cut enough is looked at again."""
         self._flushing: asyncio.Task[None] | None = None
 
     def tick(self) -> None:
@@ -69,11 +71,12 @@ class Saver:
         self._ticks += 1
         if self._ticks % self._interval_ticks:
             return
-        large = []
+        large, keep_bytes = [], self._config.log_keep_bytes
         for group in self._groups.values():
-            if group.applied > self._saved.get(group.id, 0):
+            # A store that had much to write has left some of it for the next time.
+            if group.applied > self._saved.get(group.id, 0) or group.machine.unsaved:
                 self.save(group)
-            if self._log.group(group.id).size_bytes > self._config.log_keep_bytes:
+            if self._log.group(group.id).size_bytes > self._try_above.get(group.id, keep_bytes):
                 large.append(group)
         if large and self._flushing is None:
             self._flushing = asyncio.get_running_loop().create_task(self._flush_and_cut(large))
@@ -94,6 +97,7 @@ class Saver:
     def forget(self, group: int) -> None:
         """The group is gone, or its state another."""
         self._saved.pop(group, None)
+        self._try_above.pop(group, None)
 
     async def stop(self) -> None:
         """Wait for the flush that runs."""
@@ -105,6 +109,12 @@ class Saver:
         for group in self._groups.values():
             if group.applied > self._saved.get(group.id, 0):
                 self.save(group)
+            left = group.machine.unsaved
+            while left:
+                self.save(group)
+                left, before = group.machine.unsaved, left
+                if left >= before:
+                    break
         await self._flush(list(self._groups.values()))
 
     async def _flush(self, groups: Sequence[Group]) -> None:
@@ -129,11 +139,12 @@ class Saver:
         """Cut the log of a group whose state is durable up to ``durable_index``; between two turns."""
         if self._groups.get(group.id) is not group or group.is_installing:
             return
+        log, keep_bytes = self._log.group(group.id), self._config.log_keep_bytes
         index = min(durable_index, self._index_not_needed(group))
-        if index < group.core.log.first_index:
-            return
-        self._log.cut(group.id, group.core.snapshot_label(index))
-        self._counters.log_cuts_total += 1
+        if index >= log.first_index():
+            self._log.cut(group.id, group.core.snapshot_label(index))
+            self._counters.log_cuts_total += 1
+        self._try_above[group.id] = max(keep_bytes, log.size_bytes + keep_bytes // 4)
 
     def _index_not_needed(self, group: Group) -> int:
         config, log = self._config, self._log.group(group.id)

@@ -163,14 +163,20 @@ class Machine:
         label = StateLabel(self.applied_index, self.applied_hash, self.last_time_us, journal.rows)
         return Sealed(facts, changes, label)
 
-    def become(self, other: Machine) -> None:
-        """Takes over all that another machine is, which must not be used any more; references to this one
-        stay good. What this one was is freed here, unless somebody holds it."""
-        limits, shard = self.limits, self.shard
+    def become(self, other: Machine) -> dict[str, Any]:
+        """Takes over all that another machine is, which must not be used any more.
+
+        References to this one stay good.
+
+        Returns:
+            What this one held: freeing a million records at once would take long.
+        """
+        limits, shard, remains = self.limits, self.shard, self.__dict__.copy()
         self.__dict__.update(other.__dict__)
         self.shard = shard
         self.limits = limits
         self._view_now = View(NOW, self._entries, limits)
+        return remains
 
     # For the loader
 

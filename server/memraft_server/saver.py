@@ -1,0 +1,154 @@
+"""Takes what a machine tells of itself to the store, in portions, and reads it back.
+
+A save may have much to write, such as after an entry with a hundred thousand items. It is written in portions
+over several calls, so that none holds its caller for long; `store` says why that is right.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import msgspec
+
+from memraft_cluster.errors import StateCorrupted
+from memraft_cluster.raft import SnapshotMeta
+from memraft_server.machine import Limits, Machine
+from memraft_server.machine.facts import Change, Encoder, StateLabel
+from memraft_server.machine.journal import Journal, Sealed
+from memraft_server.machine.loader import DamagedRow, Loader
+from memraft_server.store import ROWS_A_BATCH, SavedState
+from memraft_server.store_group import GroupStore, RowReader
+
+BATCHES_A_SAVE = 1
+"""Batches that one call writes: 1,000 rows take about 2 ms to encode and to write."""
+SLICE_S = 0.005
+"""How long loading holds the event loop before it lets others run."""
+PORTION_BYTES = 128 << 10
+"""What of rows is read at a time: below 2 ms of work at 150 bytes a row."""
+
+Progress = Callable[[int, int], None]
+"""(rows loaded so far, rows to load)."""
+
+
+class _Waiting(msgspec.Struct):
+    """A save that is not written whole yet; `written` of its facts are."""
+
+    sealed: Sealed
+    meta: SnapshotMeta
+    written: int = 0
+
+
+class Saver:
+    """Belongs to the thread of its machine and store.
+
+    Args:
+        machine: with a journal.
+        store: of the machine's group.
+    """
+
+    def __init__(self, machine: Machine, store: GroupStore) -> None:
+        self.machine = machine
+        self.store = store
+        self._encoder = Encoder()
+        self._waiting: deque[_Waiting] = deque()
+        self._last = store.saved.meta if store.saved is not None else None
+
+    @property
+    def unsaved(self) -> int:
+        """How many facts wait to be written."""
+        journal = self.machine.journal
+        gathering = len(journal) if journal is not None else 0
+        return gathering + sum(len(each.sealed.facts) - each.written for each in self._waiting)
+
+    def save(self, meta: SnapshotMeta, batches_max: int = BATCHES_A_SAVE) -> None:
+        """Seals what was applied up to `meta.index`, and writes up to so many batches. Raises DiskError."""
+        if meta != self._last:
+            self._last = meta
+            self._waiting.append(_Waiting(self.machine.seal(), meta))
+        for _ in range(batches_max):
+            if not self._waiting:
+                return
+            self._write(self._waiting[0])
+
+    def finish(self) -> None:
+        """Writes all that waits. Raises DiskError."""
+        while self._waiting:
+            self._write(self._waiting[0])
+
+    def forget(self) -> None:
+        """Drops what waits: another state is in force."""
+        self._waiting.clear()
+        self._last = self.store.saved.meta if self.store.saved is not None else None
+
+    def _write(self, waiting: _Waiting) -> None:
+        sealed, start = waiting.sealed, waiting.written
+        facts = sealed.facts[start : start + ROWS_A_BATCH]
+        changes: list[Change] = [*self._encoder.rows(facts)]
+        waiting.written += len(facts)
+        if waiting.written < len(sealed.facts):
+            self.store.write(changes, None)
+            return
+        changes += sealed.changes
+        self.store.write(changes, SavedState(waiting.meta, sealed.label))
+        self._waiting.popleft()
+
+
+class StateReader:
+    """Loads a machine from rows of the store, in portions.
+
+    Args:
+        shard: number of the machine.
+        limits: of the machine.
+        label: what the rows should be the state of.
+        rows: all rows.
+        path: of the store, for messages.
+    """
+
+    def __init__(self, shard: int, limits: Limits, label: StateLabel, rows: RowReader, path: str) -> None:
+        self.machine = Machine(shard, limits, Journal())
+        self._shard = shard
+        self._path = path
+        self._label = label
+        self._rows = rows
+        self._loader = Loader(self.machine, label)
+
+    @property
+    def beyond(self) -> list[bytes]:
+        """Keys of rows to be deleted: what a save that was cut short left."""
+        return self._loader.beyond
+
+    def portions(self) -> Iterator[int]:
+        """Yields the rows loaded so far, a few milliseconds apart; then the machine is ready.
+
+        Raises:
+            StateCorrupted: naming the file or the row.
+        """
+        try:
+            while portion := self._rows.read(PORTION_BYTES):
+                self._loader.feed(portion)
+                yield self._loader.rows
+            self._rows.check()
+            self._loader.finish()
+        except DamagedRow as damaged:
+            self._rows.check()  # where RocksDB knows which file it is, it says more than the row does
+            raise StateCorrupted(self._path, str(damaged), self._shard) from damaged
+        finally:
+            self._rows.close()
+
+    async def slices(self) -> AsyncIterator[int]:
+        """The same, with the event loop let go in between."""
+        slice_end = time.monotonic() + SLICE_S
+        for done in self.portions():
+            if time.monotonic() > slice_end:
+                yield done
+                await asyncio.sleep(0)
+                slice_end = time.monotonic() + SLICE_S
+
+
+def delete_beyond(store: GroupStore, keys: list[bytes]) -> None:
+    """Deletes rows that do not belong to the state, before anything else is saved. Raises DiskError."""
+    for start in range(0, len(keys), ROWS_A_BATCH):
+        store.write([(key, None) for key in keys[start : start + ROWS_A_BATCH]], None)
