@@ -10,7 +10,7 @@ BUF    := @bufbuild/buf@1.75.0
 SOURCES := $(shell find client server cluster proto -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test unit docker-test wheel lint format proto bench clean simulate mutants campaign
+.PHONY: help venv demo test unit docker-test wheel lint format proto bench bench-raft clean simulate mutants campaign
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
@@ -72,6 +72,9 @@ proto: $(STAMP)  ## Regenerate the Python stubs from the .proto files
 bench: $(STAMP)  ## Speed and memory, as JSON
 	@$(BIN)/memraft bench kv --json
 	@$(BIN)/memraft bench vector --json
+
+bench-raft: $(STAMP)  ## This consensus and PySyncObj: the same loads, the same kills (some 10 min)
+	@$(BIN)/python -m benchmarks.raft_comparison --seconds $(or $(SECONDS),5) --kills $(or $(KILLS),10)
 
 clean:  ## Remove the environment, caches and build artefacts
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""This project's consensus and PySyncObj under the same load and the same kills. See `__main__`."""
