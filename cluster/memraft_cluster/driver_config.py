@@ -70,6 +70,9 @@ class DriverConfig:
     log_keep_entries: int = 1_000
     """So many of the newest entries stay when it is cut (within half of ``log_keep_bytes``), so that a
     follower that was away for a moment needs no snapshot."""
+    log_cache_bytes_max: int = 8 << 20
+    """The newest entries of a group that stay in memory, up to twice this much: followers are not served from
+    disk, and need no snapshot while these reach."""
     snapshots_max: int = 2
     """Snapshots that are sent, and that are received, at one time by this node: bounds memory and disk."""
     snapshot_window_chunks: int = 4

@@ -86,11 +86,10 @@ class Senders:
         self._active: dict[tuple[int, int], _Outgoing] = {}
 
     def want(self, group: Group, peer: int) -> None:
-        """The core of a group that is led here says that a peer needs a state."""
-        key = group.id, peer
-        if key in self._active:
-            self._close(self._active[key])
-        self._wanted[key] = None
+        """The core of a group that is led here says that a peer needs a state; what is on its way will do."""
+        if (group.id, peer) in self._active:
+            return
+        self._wanted[group.id, peer] = None
         self._begin_waiting()
 
     def held_index(self, group: int) -> int | None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -33,6 +34,8 @@ REPLAY_SLICE_S = 0.01
 """How long replay holds the loop before it lets others run."""
 ENTRY_ROOM_BYTES = 1 << 20
 """What an entry may hold beside one command of the largest size."""
+
+START_ID_BITS = 62
 
 Progress = Callable[[int, str, int, int], None]
 """(group, "load" or "replay", done so far, to do; 0 when not known); while a group starts."""
@@ -94,6 +97,11 @@ async def _reconcile(log: DurableLog, group: int, saved: SnapshotMeta | None, ru
     elif saved is not None and (reached > storage.last_index() or storage.term(reached) != saved.term):
         fields = {"group": group, "state": reached, "log_ended": storage.last_index()}
         logger.info("the state is newer than the log, which begins anew", extra={"fields": fields})
+        if saved.term > state.term:
+            # A log may not begin in a later term than is known. No vote was given in it: that would be on
+            # disk.
+            known = msgspec.structs.replace(state, term=saved.term, vote=0)
+            await run_job(lambda: log.append(group, (), known))
         await run_job(lambda: log.reset(group, saved))
 
 
@@ -128,8 +136,10 @@ def make_core(
         entry_bytes_max=config.command_bytes_max + config.entry_bytes_target + ENTRY_ROOM_BYTES,
         proposals_bytes_max=config.proposals_bytes_max,
         committed_bytes_max=config.committed_bytes_max,
+        cache_bytes_max=config.log_cache_bytes_max,
         commit_notices=config.commit_notices,
         seed=seed + group,
+        start_id=secrets.randbits(START_ID_BITS),
         preferred=spec.preferred_leader == config.node_id,
     )
     return raft.Core(core_config, log.group(group), log.hard_state(group), applied)

@@ -355,6 +355,11 @@ class Turns:
         resumed, self._resumed = self._resumed, []
         for group, ready in resumed:
             if self._groups.get(group.id) is group:
+                known, state = self._log.hard_state(group.id), ready.hard_state
+                if state is not None and known is not None and state.term != known.term:
+                    # First the term: a log may not begin in a later one than is known, should a crash come.
+                    early = raft.HardState(state.term, state.vote, known.commit, known.is_whole)
+                    self._log.append(group.id, (), early)
                 self._log.reset(group.id, ready.snapshot)
                 turns.append((group, ready))
                 self._gather(group, ready, updates)
@@ -463,11 +468,7 @@ class Turns:
         shared = self._shared
         was_full, shared.disk_full = shared.disk_full, self._space.check()
         if shared.disk_full is None:
-            if was_full is not None:
-                logger.warning("the disk has room again: writes are taken")
             return
-        if was_full is None:
-            logger.error("writes are refused", extra={"fields": {"error": str(shared.disk_full)}})
         if was_full is None or self._ticks_total % FULL_HAND_OVER_TICKS == 0:
             for group in self._groups.values():
                 if group.role is raft.Role.LEADER and (heir := self._heir(group)):

@@ -329,17 +329,21 @@ class Cluster:
             shelf.crash()
 
     def leader(self, group: int = 0) -> MultiRaft | None:
-        for node in self.nodes.values():
-            if node.is_leader(group) and all(
-                each.leader(group) == node.config.node_id
-                for each in self.nodes.values()
-                if each.has_group(group)
-            ):
+        for number, node in self.nodes.items():
+            members = node.membership(group)
+            if members is None or not node.is_leader(group):
+                continue
+            others = [
+                each
+                for other, each in self.nodes.items()
+                if each.has_group(group) and other in members.voters
+            ]
+            if all(each.leader(group) == number for each in others):
                 return node
         return None
 
     async def wait_leader(self, group: int = 0) -> MultiRaft:
-        """The node that every running node takes for the leader."""
+        """The node that every running voter takes for the leader."""
         await until(lambda: self.leader(group) is not None, f"a leader of group {group}")
         leader = self.leader(group)
         assert leader is not None
