@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.acceptance.campaign.sandbox import SandboxError, run_inside, why_not
 
@@ -79,7 +80,9 @@ def _inside(options: argparse.Namespace, directory: Path) -> int:
     return _campaign(options, directory, {name: FAULTS[name] for name in wanted}, reasons)
 
 
-def _campaign(options: argparse.Namespace, directory: Path, faults: dict, reasons: dict[str, str]) -> int:
+def _campaign(
+    options: argparse.Namespace, directory: Path, faults: dict[str, Any], reasons: dict[str, str]
+) -> int:
     from tests.acceptance.campaign import report, run
 
     settings = run.Options(options.shards, options.clients, options.pace_ms / 1_000)

@@ -105,7 +105,7 @@ class Cluster:
 
     @property
     def endpoints(self) -> str:
-        """All founding nodes' addresses for clients."""
+        """All members' addresses for clients."""
         return ",".join(self.address(name) for name in self.names)
 
     def write_config(self, name: str) -> Path:
@@ -233,15 +233,19 @@ class Cluster:
 
     def close(self) -> None:
         """Ends all nodes and unmounts their disks."""
-        if self._observer is not None:
-            self._observer.__exit__(None, None, None)
-            self._observer = None
+        self.forget_observer()
         for process in self._processes.values():
             process.kill()
             process.wait()
         for name in self.sizes:
             if os.path.ismount(self.data(name)):
                 run_command("umount", str(self.data(name)))
+
+    def forget_observer(self) -> None:
+        """Asks the nodes that there are now the next time."""
+        if self._observer is not None:
+            self._observer.__exit__(None, None, None)
+            self._observer = None
 
     # -- how it stands ---------------------------------------------------------------------------------
 

@@ -140,3 +140,9 @@ def state_store() -> str:
 def disk_space() -> str:
     """Watching over the space that is left."""
     return _used_by("memraft_cluster.diskspace", "DiskSpace", "watch over full disks")
+
+
+@functools.cache
+def membership() -> str:
+    """Changing the cluster by command."""
+    return _built("memraft_server.cli.cluster", "command `memraft cluster`")
