@@ -281,6 +281,13 @@ class Log:
         base = self._base
         return self._ends[max(hi - base, 0)] - self._ends[max(lo - base, 0)]
 
+    def size_bytes(self, entries: Sequence[Entry]) -> int:
+        """Bytes of entries that were read from this log just now, in one stretch."""
+        first = entries[0].index
+        if first >= self._base:
+            return self.bytes_between(first, first + len(entries))
+        return sum(len(entry.data) + ENTRY_OVERHEAD_BYTES for entry in entries)
+
     def unstable(self) -> list[Entry]:
         """The entries that are not durable yet."""
         if self.durable == self.last_index:

@@ -56,7 +56,7 @@ class Replication(Snapshots):
         if progress.state is ProgressState.PROBE:
             progress.probe_sent = True
         elif entries:
-            progress.sent(last, log.bytes_between(previous + 1, last + 1))
+            progress.sent(last, log.size_bytes(entries))
         progress.commit_sent = max(progress.commit_sent, min(log.committed, last))
         self._send_early(
             Message(

@@ -134,6 +134,143 @@ def test_heartbeats_do_not_pile_up_while_a_sync_takes_long() -> None:
     assert len(core._early) == 0
 
 
+def lead(core: Core, *voters: int) -> None:
+    """Elects it; what the others grant is not looked at."""
+    core.campaign()
+    for voter in voters:
+        core.step(Message(MessageType.PRE_VOTE_REPLY, voter, core.id, term=core.term + 1))
+    for voter in voters:
+        core.step(Message(MessageType.VOTE_REPLY, voter, core.id, term=core.term))
+    assert core.status().role is Role.LEADER
+
+
+def test_a_slow_follower_costs_a_bounded_amount_of_memory_whatever_is_written() -> None:
+    """Node 2 answers, node 3 never does."""
+    disk = SimDisk()
+    window_bytes, cache_bytes = 50_000, 20_000
+    config = Config(
+        id=1,
+        voters=(1, 2, 3),
+        inflight_bytes_max=window_bytes,
+        entry_batch_bytes_max=5_000,
+        cache_bytes_max=cache_bytes,
+        committed_bytes_max=100_000,
+    )
+    core = Core(config, disk, HardState(0, 0, 0))
+    lead(core, 2, 3)
+    core.step(Message(MessageType.APPEND_REPLY, 3, 1, term=1, index=0))
+    sent_bytes = tail_bytes_max = 0
+    for _ in range(500):
+        for _ in range(10):
+            core.propose(b"x" * 1000)
+        while core.has_ready():
+            ready = core.ready()
+            messages = ready.messages_before_sync + ready.messages
+            sent = [entry for each in messages if each.to == 3 for entry in each.entries]
+            sent_bytes += sum(len(entry.data) for entry in sent)
+            finish(core, disk, ready)
+            for each in messages:
+                if each.to == 2 and each.type is MessageType.APPEND:
+                    last = each.index + len(each.entries)
+                    core.step(Message(MessageType.APPEND_REPLY, 2, 1, term=1, index=last))
+        status = core.status()
+        tail_bytes_max = max(tail_bytes_max, core.log.bytes_between(1, status.last_index + 1))
+        assert status.peers[3].inflight_bytes <= window_bytes + 5_000
+    assert core.status().commit > 5000
+    assert sent_bytes <= window_bytes + 5_000
+    assert tail_bytes_max <= 2 * cache_bytes + 30_000, "what it still needs is read from disk"
+
+    base = core.snapshot_label(core.status().applied)
+    disk.cut(base)
+    core.report_unreachable(3)
+    core.step(Message(MessageType.HEARTBEAT_REPLY, 3, 1, term=1))
+    ready = core.ready()
+    assert ready.snapshots_wanted == [3], "what is not even on disk any more comes as a snapshot"
+    finish(core, disk, ready)
+    core.step(Message(MessageType.HEARTBEAT_REPLY, 3, 1, term=1))
+    assert not core.has_ready(), "once a need"
+
+
+def test_what_is_sent_from_disk_counts_in_the_window_too() -> None:
+    disk = SimDisk()
+    disk.log = [Entry(1, index, b"x" * 1000) for index in range(1, 201)]
+    config = Config(id=1, voters=(1, 2), inflight_bytes_max=20_000, entry_batch_bytes_max=5_000)
+    core = Core(config, disk, HardState(1, 0, 0))
+    lead(core, 2)
+    run_alone(core, disk)
+    core.step(Message(MessageType.APPEND_REPLY, 2, 1, term=2, index=0))
+    ready = core.ready()
+    entries = [entry for each in ready.messages_before_sync for entry in each.entries]
+    assert 20_000 <= sum(len(entry.data) for entry in entries) <= 25_000
+
+
+def test_proposals_that_nobody_commits_are_refused_at_a_bound_and_taken_again_after_it() -> None:
+    disk = SimDisk()
+    core = Core(Config(id=1, voters=(1, 2), proposals_bytes_max=10_000), disk, HardState(0, 0, 0))
+    lead(core, 2)
+    count = 0
+    with pytest.raises(Overloaded, match="proposals_bytes_max = 10000"):
+        while True:
+            core.propose(b"x" * 1000)
+            count += 1
+    assert count == 9
+    while core.has_ready():
+        finish(core, disk, core.ready())
+    core.step(Message(MessageType.APPEND_REPLY, 2, 1, term=1, index=10))
+    run_alone(core, disk)
+    core.propose(b"x" * 1000)
+
+
+def test_a_lost_leadership_wants_no_snapshot_any_more() -> None:
+    disk = SimDisk()
+    disk.log = [Entry(1, 1, b"a"), Entry(1, 2, b"b")]
+    disk.cut(SnapshotMeta(2, 1, Membership((1, 2))))
+    core = Core(Config(id=1, voters=(1, 2)), disk, HardState(1, 0, 2), applied=2)
+    lead(core, 2)
+    run_alone(core, disk)
+    core.step(Message(MessageType.APPEND_REPLY, 2, 1, term=2, index=2, reject=True, hint_index=0))
+    core.report_snapshot(2, 2)
+    core.step(Message(MessageType.HEARTBEAT, 2, 1, term=3))
+    assert core.ready().snapshots_wanted == []
+    core.report_snapshot(2, 2)
+    with pytest.raises(NotLeader):
+        core.snapshot_message(2, SnapshotMeta(2, 1, Membership((1, 2))))
+
+
+def test_a_ready_that_installs_a_snapshot_outlasts_what_comes_meanwhile() -> None:
+    """Installing may take many ticks: messages are stepped, a newer snapshot may come."""
+    disk = SimDisk()
+    core = Core(Config(id=1, voters=(1, 2, 3)), disk, HardState(1, 0, 0))
+    older, newer = SnapshotMeta(10, 1, Membership((1, 2, 3))), SnapshotMeta(20, 1, Membership((1, 2)))
+    core.step(Message(MessageType.SNAPSHOT, 2, 1, term=1, snapshot=older))
+    ready = core.ready()
+    assert (ready.snapshot, ready.must_sync) == (older, True)
+    assert ready.hard_state == HardState(1, 0, 10)
+    core.step(Message(MessageType.APPEND, 2, 1, term=1, log_term=1, index=10, entries=(Entry(1, 11, b"x"),)))
+    core.step(Message(MessageType.SNAPSHOT, 2, 1, term=1, snapshot=newer))
+    core.step(Message(MessageType.APPEND, 2, 1, term=1, log_term=1, index=20, entries=(Entry(1, 21, b"y"),)))
+    disk.reset(older)
+    finish(core, disk, ready)
+    assert core.status().applied == 10
+    again = core.ready()
+    assert (again.snapshot, again.entries, again.membership) == (
+        newer,
+        [Entry(1, 21, b"y")],
+        newer.membership,
+    )
+    disk.reset(newer)
+    finish(core, disk, again)
+    assert (core.status().applied, core.status().durable_index, core.log.first_index) == (20, 21, 21)
+
+
+def test_without_a_log_of_its_own_a_node_that_belongs_to_nobody_waits() -> None:
+    core = Core(Config(id=4, voters=()), SimDisk(), None)
+    for _ in range(100):
+        core.tick()
+    core.campaign()
+    assert not core.has_ready()
+
+
 def test_the_wire_form_stays_as_it_is() -> None:
     """Nodes of two versions talk to each other during a rolling restart."""
     entry = Entry(7, 8, b"9", EntryKind.MEMBERSHIP)

@@ -86,3 +86,29 @@ def test_a_window_that_stands_still_between_heartbeats_is_suspect() -> None:
     progress.sent(6, 10)
     assert not progress.heard_heartbeat(), "it moved"
     assert progress.heard_heartbeat()
+
+
+def test_a_follower_that_waits_for_a_snapshot_is_sent_nothing_until_its_report() -> None:
+    progress = replicating()
+    progress.sent(5, 10)
+    progress.await_snapshot()
+    assert (progress.state, progress.inflight_messages) == (ProgressState.SNAPSHOT, 0)
+    assert not progress.heard_heartbeat()
+    assert not progress.rejected(5, 0)
+    assert not progress.acknowledged(5), "a late answer to what was under way"
+    assert (progress.state, progress.match) == (ProgressState.SNAPSHOT, 5)
+    progress.lost_connection()
+    assert progress.state is ProgressState.SNAPSHOT, "the driver says when it failed"
+    progress.lost_snapshot()
+    assert progress.heard_heartbeat()
+    assert (progress.state, progress.next) == (ProgressState.PROBE, 6)
+
+
+def test_a_follower_that_lost_entries_is_believed_when_it_refuses_what_it_had() -> None:
+    progress = replicating()
+    progress.begin_recovery(3)
+    assert (progress.match, progress.next, progress.state) == (0, 3, ProgressState.PROBE)
+    assert progress.acknowledged(4), "an acknowledgement from before the loss, late"
+    assert progress.match == 4
+    assert progress.rejected(4, 2)
+    assert (progress.match, progress.next) == (0, 3)

@@ -45,3 +45,29 @@ def test_lost_leadership_gives_up_every_read() -> None:
     assert list(reads.drop()) == [7, 8]
     assert len(reads) == 0
     assert reads.acknowledge(2, 1, 1) == []
+
+
+def test_a_round_begins_anew_when_other_nodes_make_a_quorum() -> None:
+    reads = ReadRounds()
+    reads.add(7)
+    reads.begin(commit=1)
+    reads.acknowledge(2, 1, OTHERS_OF_FIVE)
+    reads.add(8)
+    reads.restart()
+    assert reads.can_begin
+    assert reads.begin(commit=2) == 2
+    assert reads.acknowledge(3, 1, 1) == []
+    assert reads.acknowledge(3, 2, 1) == [ReadState(2, 7), ReadState(2, 8)]
+
+
+def test_a_round_may_be_wanted_without_reads_and_is_never_one_under_way() -> None:
+    reads = ReadRounds()
+    reads.add(7)
+    reads.begin(commit=1)
+    assert reads.want_round() == 2
+    assert not reads.can_begin
+    reads.acknowledge(2, 1, 1)
+    assert reads.can_begin
+    assert reads.begin(commit=1) == 2
+    assert reads.acknowledge(2, 2, 1) == []
+    assert not reads.can_begin
