@@ -3,9 +3,10 @@
 `Core` is what a driver owns; `Ready` says what it has to do, `LogStorage` what it must provide. The method
 is Diego Ongaro's (Consensus: Bridging Theory and Practice, 2014, "the thesis" in this package), the shape
 that of etcd's `rawnode`. Implemented: elections with pre-vote and check-quorum, pipelined replication with
-flow control, commit of the current term only, ReadIndex, leadership transfer, learners, membership changed one
-node at a time, snapshots, recovery of members that may have lost what they acknowledged. `state` draws how the
-modules build on each other; `recovery` holds the argument why a damaged disk cannot take back a write.
+flow control, commit of the current term only, ReadIndex, leadership transfer, learners, membership changed
+one node at a time, snapshots, recovery of members that may have lost what they acknowledged. `state` draws
+how the modules build on each other; `recovery` holds the argument why a damaged disk cannot take back a
+write.
 """
 
 from memraft_cluster.raft.config import Config
