@@ -195,7 +195,7 @@ class StateStore:
     # -- opening ---------------------------------------------------------------------------------------
 
     def _check_stamp(self, mine: Stamp) -> None:
-        value = self._db.get(_STAMP)
+        value = self._get(_STAMP)
         if value is None:
             if next(iter(self._db.keys()), None) is not None:
                 raise StateCorrupted(self.path, "it has rows but no stamp that says whose they are")
@@ -223,7 +223,7 @@ class StateStore:
             group = _POINTER.unpack(key)[1]
             generation = self._decoded(key, value, int, group)
             label_key = _LABEL.pack(b"m", group, generation)
-            label = self._db.get(label_key)
+            label = self._get(label_key)
             if label is None:
                 raise StateCorrupted(self.path, f"the label of generation {generation} is missing", group)
             saved = self._decoded(label_key, label, SavedState, group)
@@ -266,6 +266,13 @@ class StateStore:
             return msgspec.msgpack.decode(value[:-CRC_BYTES], type=type)
         except msgspec.MsgspecError as error:
             raise StateCorrupted(self.path, f"row {key.hex()} cannot be read: {error}", group) from error
+
+    def _get(self, key: bytes) -> bytes | None:
+        try:
+            value: bytes | None = self._db.get(key)
+        except Exception as error:
+            raise StateCorrupted(self.path, str(error)) from error
+        return value
 
     def _check(self, rows: Any) -> None:
         try:

@@ -68,6 +68,8 @@ class RowReader:
             rows.status()
         except Exception as error:
             raise StateCorrupted(self._path, str(error), self._group) from error
+        finally:
+            del rows  # a traceback that somebody keeps must not keep the database open
 
     def close(self) -> None:
         """Let go of the state that is read. Harmless when called twice."""
