@@ -27,6 +27,8 @@ class Member:
     def __init__(self, path: Path, waiters_max: int = 100) -> None:
         config = DriverConfig(1, seed=1, entries_inflight_target=8, waiters_max=waiters_max)
         self.log = DurableLog(path, cluster="test", node="n1")
+        # A disk that is known to be empty, so that a quorum founds the group and not only everyone.
+        self.log.append(0, (), raft.HardState(0, 0, 0))
         spec = GroupSpec(Recorder(), Lines(), voters=NODES)
         self.core = make_core(config, self.log, 0, spec, 0, 1)
         shared = Shared(config.group_limits())
