@@ -14,11 +14,19 @@ from memraft_server.shard import Shard
 
 logger = logging.getLogger("memraft.background")
 
+BALLAST_INTERVAL_S = 10.0
+
 
 class Leading(Protocol):
     """What the sweeps need of the driver."""
 
     def is_leader(self, group: int) -> bool: ...
+
+
+class Ballast(Protocol):
+    """What is needed of the disk."""
+
+    def restore(self) -> bool: ...
 
 
 class Background:
@@ -31,6 +39,7 @@ class Background:
         expiry_interval_ms: between two looks for expiries.
         expiry_keys_max: documents that one look expires in one shard.
         index_interval_ms: between two looks for indexes to build.
+        ballast: is made again when there is room for it.
     """
 
     def __init__(
@@ -42,6 +51,7 @@ class Background:
         expiry_interval_ms: int,
         expiry_keys_max: int,
         index_interval_ms: int,
+        ballast: Ballast,
     ) -> None:
         self._shards = shards
         self._driver = driver
@@ -49,6 +59,7 @@ class Background:
         self._expiry_interval_s = expiry_interval_ms / 1000
         self._expiry_keys_max = expiry_keys_max
         self._index_interval_s = index_interval_ms / 1000
+        self._ballast = ballast
         self._expiring: dict[int, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         # One worker: building an index takes a core for as long as it runs, and calls need the others.
@@ -60,6 +71,7 @@ class Background:
         self._tasks = [
             loop.create_task(self._repeat(self._expiry_interval_s, self._sweep), name="memraft-expiry"),
             loop.create_task(self._repeat(self._index_interval_s, self._build_indexes), name="memraft-index"),
+            loop.create_task(self._repeat(BALLAST_INTERVAL_S, self._restore_ballast), name="memraft-ballast"),
         ]
 
     async def stop(self) -> None:
@@ -78,6 +90,9 @@ class Background:
                 await work()
             except Exception:
                 logger.exception("background work failed and will be tried again")
+
+    async def _restore_ballast(self) -> None:
+        self._ballast.restore()
 
     # -- expiries --------------------------------------------------------------------------------------
 

@@ -140,6 +140,14 @@ class BackgroundSection(_Section, frozen=True):
     index_interval_ms: int = 250
 
 
+class DiskSection(_Section, frozen=True):
+    """``[disk]``: what is kept, and what stays free."""
+
+    reserve_bytes: int = 0
+    log_keep_bytes: int = 64 << 20
+    log_keep_entries: int = 1_000
+
+
 class QuotasSection(_Section, frozen=True):
     """``[quotas]``: what tenants may use."""
 
@@ -167,6 +175,7 @@ class Config(_Section, frozen=True):
     limits: LimitsSection = LimitsSection()
     raft: RaftSection = RaftSection()
     background: BackgroundSection = BackgroundSection()
+    disk: DiskSection = DiskSection()
     quotas: QuotasSection = QuotasSection()
     log: LogSection = LogSection()
 
@@ -386,6 +395,9 @@ _RANGES: tuple[tuple[str, int, int], ...] = (
     ("background.expiry_interval_ms", 10, 250),
     ("background.expiry_keys_max", 1, ITEMS_MAX),
     ("background.index_interval_ms", 10, 60_000),
+    ("disk.reserve_bytes", 0, 1 << 40),
+    ("disk.log_keep_bytes", 1 << 20, 1 << 40),
+    ("disk.log_keep_entries", 0, 10_000_000),
 )
 """Setting, least value, greatest value; both included."""
 

@@ -13,9 +13,8 @@ from pathlib import Path
 from prometheus_client.core import Metric
 
 from memraft_cluster.driver import DriverConfig, GroupSpec, MultiRaft
-from memraft_cluster.errors import ClusterError
+from memraft_cluster.errors import ClusterError, StateCorrupted
 from memraft_cluster.fatal import Fatal, end_process
-from memraft_cluster.log import Durability, DurableLog
 from memraft_cluster.meta import META_GROUP, NodeEntry
 from memraft_cluster.shards import even_map
 from memraft_cluster.tls import TlsFiles
@@ -24,7 +23,6 @@ from memraft_server import logs
 from memraft_server.admission.identity import Caller, parse_identity
 from memraft_server.admission.quotas import Quotas
 from memraft_server.background import Background
-from memraft_server.bootstrap import LOG, pinned_record
 from memraft_server.certs import CertsError, check_files
 from memraft_server.cluster_record import Known, RecordEntryBuilder, RecordMachine
 from memraft_server.config import MESSAGE_MARGIN_BYTES, RECEIVE_FACTOR, Config, split_address
@@ -33,6 +31,7 @@ from memraft_server.entries import wall_time_us
 from memraft_server.health import HealthServer, MetricsListenFailed
 from memraft_server.hosting import Hosting
 from memraft_server.machine import Machine, Refused
+from memraft_server.machine.journal import Journal
 from memraft_server.metrics import (
     CallMetrics,
     driver_families,
@@ -42,10 +41,11 @@ from memraft_server.metrics import (
     transport_families,
 )
 from memraft_server.reconcile import Reconciler
-from memraft_server.replica import Replica
+from memraft_server.replica import Replica, StoredReplica
 from memraft_server.rpc.others import OtherNodes
 from memraft_server.rpc.server import ListenFailed, RpcConfig, RpcServer, TlsBytes
 from memraft_server.service import Service
+from memraft_server.storage import open_storage, set_aside_state
 
 logger = logging.getLogger("memraft.node")
 
@@ -56,8 +56,6 @@ EXIT_FAILED = 1
 START_ERRORS = (CertsError, ClusterError, ListenFailed, MetricsListenFailed)
 """What can be wrong with where a node is started; the messages are for the person who started it."""
 
-RECORD = "record"
-"""File of the cluster's record in the data directory."""
 PROGRESS_INTERVAL_S = 1.0
 """How often a node that loads tells its log how far it is."""
 
@@ -95,25 +93,18 @@ class Node:
         self._limits = config.machine_limits()
         trust_domain = _trust_domain(config)
         rpc_config = _rpc_config(config, trust_domain)
-        self._known = Known(pinned_record(config))
-        directory = Path(config.node.data_dir)
-        self._record = RecordMachine(directory / RECORD, self._known.learn)
         self._transport = transport = Transport(_transport_config(config, trust_domain))
-        self._log = DurableLog(
-            directory / LOG,
-            cluster=config.cluster.name,
-            node=config.node.name,
-            node_id=config.node.id,
-            layout=transport.config.layout,
-            durability=Durability(config.durability.mode),
-        )
+        self._storage = storage = open_storage(config, transport.config.layout, self._note_checked)
+        self._known = Known(storage.pinned)
+        self._record = RecordMachine(storage.record_path, self._known.learn)
         self.driver = MultiRaft(
             _driver_config(config),
-            self._log,
+            storage.log,
             transport,
             {META_GROUP: self._record_group()},
             fatal=fatal,
             progress=self._note_progress,
+            space=storage.space,
         )
         self._wire(rpc_config)
 
@@ -159,6 +150,7 @@ class Node:
             expiry_interval_ms=config.background.expiry_interval_ms,
             expiry_keys_max=config.background.expiry_keys_max,
             index_interval_ms=config.background.index_interval_ms,
+            ballast=self._storage.space,
         )
 
     def _record_group(self) -> GroupSpec:
@@ -167,7 +159,8 @@ class Node:
         return GroupSpec(self._record, RecordEntryBuilder(), voters=voters)
 
     def _make_replica(self, shard: int) -> Replica:
-        return Replica(Machine(shard, self._limits))
+        machine = Machine(shard, self._limits, Journal())
+        return StoredReplica(machine, self._storage.store.group(shard))
 
     def _hosting_changed(self) -> None:
         self.service.forget_routes()
@@ -218,11 +211,12 @@ class Node:
         if record is None or record.tombstone(own) is not None:
             return
         pinned = self._known.pinned
-        on_disk = [group for group in self._log.groups() if group < len(record.shards)]
+        log = self._storage.log
+        on_disk = [group for group in log.groups() if group < len(record.shards)]
         for shard in sorted({*on_disk, *record.holds(own)}):
             entry = record.shards[shard]
             began = pinned.shards[shard].replicas if pinned is not None else ()
-            has_begun = entry.actual.index == 0 or self._log.group(shard).last_index() > 0
+            has_begun = entry.actual.index == 0 or log.group(shard).last_index() > 0
             await self.hosting.host(shard, entry.leader, began if own in began and has_begun else ())
 
     async def stop(self) -> None:
@@ -235,9 +229,25 @@ class Node:
         # First the driver: it finishes what was proposed and finds new leaders, while calls are still told
         # where to go. Then the calls that are left.
         await self.driver.stop()
+        self._storage.store.close()
         await self.rpc.stop(DRAIN_GRACE_S)
         await self._others.close()
         await self.health.stop()
+
+    def close(self) -> None:
+        """Lets go of the files of a node that was never started."""
+        self._storage.log.close()
+        self._storage.store.close()
+
+    def _note_checked(self, entries: int) -> None:
+        """While the log is opened, which holds the event loop."""
+        self._tell(f"the log: checked {entries:,} entries")
+
+    def _tell(self, said: str) -> None:
+        now = time.monotonic()
+        if now - self._told_s >= PROGRESS_INTERVAL_S:
+            self._told_s = now
+            logger.info(said)
 
     def _note_progress(self, group: int, phase: str, done: int, total: int) -> None:
         """For those who wait: what is loading says how far it is, when asked and now and then in the log."""
@@ -249,10 +259,13 @@ class Node:
             self._loading.pop(group, None)
         else:
             self._loading[group] = said
-        now = time.monotonic()
-        if now - self._told_s >= PROGRESS_INTERVAL_S:
-            self._told_s = now
-            logger.info(said)
+        self._tell(said)
+
+    @property
+    def can_heal(self) -> bool:
+        """Whether there are other nodes that may have what this one lost."""
+        record = self._known.record
+        return record is None or len(record.nodes) > 1
 
     # -- what others ask it ----------------------------------------------------------------------------
 
@@ -334,6 +347,8 @@ def _driver_config(config: Config) -> DriverConfig:
         rebalance=raft_section.rebalance,
         rebalance_after_ms=raft_section.rebalance_after_ms,
         stop_transfer_ms=raft_section.stop_transfer_ms,
+        log_keep_bytes=config.disk.log_keep_bytes,
+        log_keep_entries=config.disk.log_keep_entries,
     )
 
 
@@ -383,15 +398,32 @@ async def _start(node: Node, ended: asyncio.Event) -> bool:
     return True
 
 
-async def _run(config: Config) -> int:
-    ended = asyncio.Event()
+async def _started(config: Config, ended: asyncio.Event) -> Node | None:
+    """A node that runs; None where it was told to end meanwhile.
+
+    Rows of the state are read and checked while a replica is loaded. One that is damaged makes all of the
+    store suspect; where other nodes have the same, the node begins once more with an empty one.
+    """
     loop = asyncio.get_running_loop()
-    try:
+    for is_first in (True, False):
         # Opening reads the whole log without a pause and writes nothing: until then a signal just ends it.
         node = Node(config)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, ended.set)
-        if not await _start(node, ended):
+        try:
+            return node if await _start(node, ended) else None
+        except StateCorrupted as error:
+            if not (is_first and node.can_heal):
+                raise
+            set_aside_state(Path(error.path), error)
+    return None
+
+
+async def _run(config: Config) -> int:
+    ended = asyncio.Event()
+    try:
+        node = await _started(config, ended)
+        if node is None:
             logger.info("stopped while starting")
             return 0
     except START_ERRORS as error:

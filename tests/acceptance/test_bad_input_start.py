@@ -73,18 +73,18 @@ def test_a_port_in_use_is_named(tmp_path: Path, port: str) -> None:
 def test_the_data_directory_of_another_node_is_refused_and_left_alone(tmp_path: Path) -> None:
     nodes = Nodes(tmp_path, 3)
     first = nodes.config(1)
-    Node(first).driver._log.close()
+    Node(first).close()
     stranger = nodes.config(2, node={"id": 2, "name": "n2", "data_dir": first.node.data_dir})
     with pytest.raises(WrongDirectory, match=r"n1.*n2"):
         Node(stranger)
-    Node(first).driver._log.close()
+    Node(first).close()
 
 
 def test_a_data_directory_made_for_other_shards_is_refused_by_name(tmp_path: Path) -> None:
-    Node(Nodes(tmp_path, 2, shards=1).config(1)).driver._log.close()
+    Node(Nodes(tmp_path, 2, shards=1).config(1)).close()
     with pytest.raises(LayoutChanged, match="was made for 1 shard, the config says 4"):
         Node(Nodes(tmp_path, 2, shards=4).config(1))
-    Node(Nodes(tmp_path, 2, shards=1).config(1)).driver._log.close()
+    Node(Nodes(tmp_path, 2, shards=1).config(1)).close()
 
 
 def test_a_data_directory_in_use_is_refused(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_data_directory_in_use_is_refused(tmp_path: Path) -> None:
     node = Node(config)
     with pytest.raises(DirectoryLocked, match="in use by another process"):
         Node(config)
-    node.driver._log.close()
+    node.close()
 
 
 # -- certificates --------------------------------------------------------------------------------------

@@ -1,0 +1,140 @@
+"""What a node keeps on its disk, opened in the right order, and what happens where part of it is damaged.
+
+::
+
+    data_dir/bootstrap.json   how the cluster began (``bootstrap``)
+    data_dir/record           the cluster's own record (``cluster_record``)
+    data_dir/log/             entries and votes of all groups (``memraft_cluster.log``)
+    data_dir/state/           what the machines became (``store``)
+    data_dir/ballast          room to start with on a full disk (``memraft_cluster.diskspace``)
+
+Damage is named, what is damaged is set aside for people to look at, and the replicas get back from other
+nodes what they lack before they vote again. Where there is no other node it is only named: nothing is
+guessed.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from memraft_cluster.diskspace import DiskSpace
+from memraft_cluster.errors import DataDirectoryError, StateCorrupted
+from memraft_cluster.layout import Layout
+from memraft_cluster.log import Durability, DurableLog
+from memraft_cluster.meta import META_GROUP, Record
+from memraft_cluster.raft import SnapshotMeta
+from memraft_cluster.salvage import open_or_salvage
+from memraft_server.bootstrap import LOG, pinned_record
+from memraft_server.cluster_record import read_record_file, sync_directory
+from memraft_server.config import Config
+from memraft_server.store import StateStore
+
+logger = logging.getLogger("memraft.node")
+
+RECORD = "record"
+STATE = "state"
+SET_ASIDE_MAX = 2
+"""Damaged states kept for people to look at; older ones are removed."""
+
+Checked = Callable[[int], None]
+"""(entries of the log checked so far)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """All of it, open. ``pinned`` is the record that the cluster began with, None on a node that joined."""
+
+    space: DiskSpace
+    log: DurableLog
+    store: StateStore
+    record_path: Path
+    pinned: Record | None
+
+
+def open_storage(config: Config, layout: Layout, checked: Checked | None = None) -> Storage:
+    """Opens the data directory of a node, and makes it where there is none.
+
+    Raises:
+        DataDirectoryError: it belongs to somebody else, is in use, or is damaged beyond what other nodes can
+            bring back.
+        DiskError: it cannot be read or written.
+    """
+    directory = Path(config.node.data_dir)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        space = DiskSpace(directory, config.disk.reserve_bytes or None)
+        space.prepare_start()
+    except OSError as error:
+        raise DataDirectoryError(f"{directory} cannot be used: {error.strerror or error}") from error
+    pinned = pinned_record(config)
+    saved = _saved_record(directory / RECORD)
+    known = saved[1] if saved is not None and saved[1] is not None else pinned
+    can_heal = known is None or len(known.nodes) > 1
+    store = _open_state(config, directory / STATE, can_heal)
+    try:
+        bases = store.bases()
+        if saved is not None:
+            bases[META_GROUP] = saved[0]
+        log, report = open_or_salvage(
+            directory / LOG,
+            cluster=config.cluster.name,
+            node=config.node.name,
+            node_id=config.node.id,
+            layout=layout,
+            durability=Durability(config.durability.mode),
+            progress=checked,
+            state_bases=bases,
+            can_heal=can_heal,
+        )
+    except BaseException:
+        store.close()
+        raise
+    if report is not None:
+        fields = {"damage": report.damage, "kept_in": report.set_aside, "groups": len(report.groups)}
+        logger.error("the log is damaged; other nodes bring back what it lacks", extra={"fields": fields})
+    return Storage(space, log, store, directory / RECORD, pinned)
+
+
+def _saved_record(path: Path) -> tuple[SnapshotMeta, Record | None] | None:
+    """A damaged file counts as none: its machine says so when it is loaded."""
+    try:
+        return read_record_file(path)
+    except (ValueError, OSError):
+        return None
+
+
+def _open_state(config: Config, path: Path, can_heal: bool) -> StateStore:
+    def opened() -> StateStore:
+        return StateStore(path, cluster=config.cluster.name, node=config.node.name)
+
+    try:
+        return opened()
+    except StateCorrupted as error:
+        if not can_heal:
+            raise
+        set_aside_state(path, error)
+        return opened()
+
+
+def set_aside_state(path: Path, error: StateCorrupted) -> None:
+    """Puts a damaged state store out of the way; the replicas get theirs from other nodes.
+
+    Raises:
+        DataDirectoryError: it cannot be moved.
+    """
+    kept = path.with_name(f"{path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}")
+    try:
+        older = sorted(path.parent.glob(f"{path.name}.damaged-*"))
+        for each in older[: max(0, len(older) + 1 - SET_ASIDE_MAX)]:
+            shutil.rmtree(each, ignore_errors=True)
+        path.rename(kept)
+        sync_directory(path.parent)
+    except OSError as failure:
+        raise DataDirectoryError(f"{path} cannot be set aside: {failure.strerror or failure}") from error
+    fields = {"damage": str(error), "kept_in": str(kept)}
+    logger.error("the state is damaged; other nodes bring it back", extra={"fields": fields})
