@@ -105,7 +105,7 @@ def commands(draw: st.DrawFn) -> Command:
     request.namespace = draw(st.sampled_from(SPACES))
     request.context.run = draw(st.sampled_from(("", "run")))
     if draw(st.booleans()):
-        request.context.client_id = draw(st.sampled_from((b"1" * 16, b"2" * 16, b"\0\xff\0", b"\0")))
+        request.context.client_id = draw(st.sampled_from((b"1" * 16, b"\xff" * 16, b"\0\xff\0", b"\0")))
         number = draw(st.integers(1, 6))
         request.context.request_number = number
         request.context.first_unanswered = draw(st.integers(1, number))

@@ -311,7 +311,10 @@ class Loader:
                     session.stored.add(number)
                 continue
             end = _end_of_name(key, 1)
-            tenant, client_id = _unescaped(key[:end], 1).decode(), _unescaped(key, end)
+            tenant, client_id = (
+                _unescaped(key[:end], 1).decode(),
+                _unescaped(key, end + len(notes.CLIENT_MARK)),
+            )
             floor, used_at_us, used_version = _session_body(value[:-CRC_BYTES])
             session = Session(floor, used_at_us, {}, 0, used_version, key, set())
             self._session = session

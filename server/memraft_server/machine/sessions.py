@@ -20,7 +20,7 @@ from typing import Protocol
 import msgspec
 
 from memraft_server.machine.refused import Refused, invalid
-from memraft_server.projections.notes import SESSION, escaped
+from memraft_server.projections.notes import CLIENT_MARK, SESSION, escaped
 from memraft_server.projections.usage import Usage
 
 # Part of the contract between replicas, therefore not settings: replicas that differed here would diverge.
@@ -104,7 +104,8 @@ class Sessions:
 
     def __init__(self, usage: Usage, tenant: str = "", journal: SessionJournal | None = None) -> None:
         self._journal = journal
-        self._key = SESSION + escaped(tenant.encode())
+        # The mark keeps a client id that begins with 255 from looking like part of the tenant's name.
+        self._key = SESSION + escaped(tenant.encode()) + CLIENT_MARK
         self._sessions: OrderedDict[bytes, Session] = OrderedDict()
         self._swept_at_us = 0
         self._usage = usage

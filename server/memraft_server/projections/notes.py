@@ -23,7 +23,9 @@ RUN = b"r"
 STATE = b"s"
 VECTOR = b"v"
 SESSION = b"x"
-"""Kinds. Rows are loaded in this order: moments and namespaces before what refers to them."""
+CLIENT_MARK = b"\1"
+"""Kinds. Rows are loaded in this order: moments and namespaces before what refers to them. In a session's key
+the mark stands between tenant and client id."""
 
 
 def escaped(name: bytes) -> bytes:
