@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from dataclasses import replace
 
-from tests.simulation.campaign import Failure, hunt, run, shrink
+from tests.simulation.campaign import Failure, hunt, run, run_seed, shrink
 from tests.simulation.schedule import Schedule
 from tests.simulation.world import World
 
@@ -19,6 +20,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="the first seed, or the only one to replay")
     parser.add_argument("--seconds", type=float, default=0, help="run seeds for so long; 0: replay one")
+    parser.add_argument("--seeds", type=int, default=0, help="run so many, one by one, up to a failure")
     parser.add_argument(
         "--shrink-seconds", type=float, default=120, help="look for a shorter schedule so long"
     )
@@ -30,6 +32,8 @@ def main() -> int:
     options = parser.parse_args()
     if options.seconds:
         return _hunt(options)
+    if options.seeds:
+        return _first_failure(options)
     return _replay(options)
 
 
@@ -43,6 +47,17 @@ def _hunt(options: argparse.Namespace) -> int:
         return 0
     _tell(failure, options.shrink_seconds)
     return 1
+
+
+def _first_failure(options: argparse.Namespace) -> int:
+    """Seeds in order, so that how many it takes is always the same; the last line is for programs."""
+    for number in range(options.seeds):
+        failure = run_seed(options.seed + number).failure
+        if failure is not None:
+            say(json.dumps({"seeds": number + 1, "seed": options.seed + number, "failure": str(failure)}))
+            return 1
+    say(json.dumps({"seeds": options.seeds, "seed": None, "failure": None}))
+    return 0
 
 
 def _tell(failure: Failure, shrink_seconds: float) -> None:

@@ -33,12 +33,14 @@ class Checker:
 
     def __init__(self, disks: Mapping[int, SimDisk]) -> None:
         self._disks = disks
-        for disk in disks.values():
-            disk.on_sync = partial(self._synced, disk)
+        for node, disk in disks.items():
+            disk.on_sync = partial(self._synced, node, disk)
         self._leaders: dict[int, int] = {}
         self._votes: dict[tuple[int, int], int] = {}
         self._entries: dict[tuple[int, int], tuple[bytes, int]] = {}
+        self._holders: dict[tuple[int, int], set[int]] = {}
         self._hashes: dict[int, bytes] = {}
+        self._reached: dict[int, int] = {}
         self.committed: list[Entry] = []
         """Every entry that was ever known to be committed; index i at position i - 1."""
         self._committed_in_term: list[int] = []
@@ -65,7 +67,7 @@ class Checker:
             if entry.index > core.log.last_index or core.log.term(entry.index) != entry.term:
                 raise Violation(f"node {node} leads in term {term} without committed entry {entry.index}")
 
-    def _synced(self, disk: SimDisk, entries: Sequence[Entry]) -> None:
+    def _synced(self, node: int, disk: SimDisk, entries: Sequence[Entry]) -> None:
         """Log matching: an index and a term name one entry and all that precede it.
 
         Only durable entries count: what nobody was told before a crash may be said anew.
@@ -78,6 +80,7 @@ class Checker:
             if previous_term > entry.term:
                 raise Violation(f"terms fall at entry {entry.index}")
             previous_term = entry.term
+            self._holders.setdefault((entry.index, entry.term), set()).add(node)
 
     def commits(self, node: int, core: Core) -> None:
         """No committed entry is lost or replaced, and none is committed before a quorum has it on disk."""
@@ -89,29 +92,41 @@ class Checker:
             check(
                 last_term == core.term, f"a leader of term {core.term} commits entries of {last_term} alone"
             )
-        membership = core.membership
+        label = core.log.label(core.log.committed) if core.role is not Role.LEADER else None
+        membership = label.membership if label is not None else core.membership
         for entry in read_log(core, lo)[: core.log.committed - lo + 1]:
-            holders = [voter for voter in membership.voters if self._disks[voter].has(entry)]
-            check(
-                len(holders) >= membership.quorum,
-                f"node {node} committed entry {entry.index}@{entry.term}, durable only on {holders}",
-            )
+            holders = [voter for voter in membership.voters if self._has_held(voter, entry)]
+            if len(holders) < membership.quorum:
+                raise Violation(
+                    f"node {node} committed entry {entry.index}@{entry.term}, durable only on {holders} "
+                    f"of {membership}"
+                )
             self.committed.append(entry)
             self._committed_in_term.append(core.term)
 
-    def applies(self, node: int, expected_index: int, entries: Sequence[Entry]) -> None:
-        """State machine safety: all nodes apply the same entries in the same order, each once."""
-        for entry in entries:
-            if entry.index != expected_index:
-                raise Violation(f"node {node} applies {entry.index} where {expected_index} is next")
-            if entry.index > len(self.committed) or entry != self.committed[entry.index - 1]:
-                raise Violation(f"node {node} applies another entry at {entry.index} than was committed")
-            expected_index += 1
+    def _has_held(self, node: int, entry: Entry) -> bool:
+        """Whether the entry is durable there, or was before the disk was damaged."""
+        disk = self._disks[node]
+        if disk.has(entry):
+            return True
+        is_whole = disk.hard_state is not None and disk.hard_state.is_whole
+        return not is_whole and node in self._holders.get((entry.index, entry.term), ())
 
-    def hashes(self, node: int, index: int, applied_hash: bytes) -> None:
-        """Machines that have applied the same entries are equal, whichever way they came to it."""
-        if self._hashes.setdefault(index, applied_hash) != applied_hash:
+    def applied(self, node: int, index: int, data: bytes | None, applied_hash: bytes) -> None:
+        """State machine safety: all machines apply the same entries in the same order, none left out, and are
+        equal then, whichever way they came to it. Without `data` a state was loaded that ends at `index`."""
+        if data is not None:
+            if index > len(self.committed) or data != self.committed[index - 1].data:
+                raise Violation(f"node {node} applies another entry at {index} than was committed")
+            left_out = self._commands(self._reached.get(node, 0), index - 1)
+            check(not left_out, f"node {node} applies {index}, but left out {left_out}")
+        self._reached[node] = index
+        if index and self._hashes.setdefault(index, applied_hash) != applied_hash:
             raise Violation(f"the machine of node {node} differs at entry {index}")
+
+    def _commands(self, after: int, to: int) -> list[int]:
+        """Indexes of the entries behind `after` that are for machines."""
+        return [entry.index for entry in self.committed[after:to] if entry.data and not entry.kind]
 
     def sends(self, message: Message, disk: SimDisk, core: Core | None) -> None:
         """What a message reveals is durable before it leaves, and a node votes once a term."""
@@ -154,5 +169,5 @@ class Checker:
             index >= index_min,
             f"node {node} serves a read at {index}, though {index_min} was committed before",
         )
-        behind = [entry for entry in self.committed[machine_index:index] if entry.data and not entry.kind]
+        behind = self._commands(machine_index, index)
         check(not behind, f"node {node} serves a read at {index} from a machine at {machine_index}")

@@ -21,6 +21,7 @@ NAMESPACE = "acme/support"
 KEYS = ("red", "blue", "green")
 RECORDS = ("lease", "lock")
 STREAM = "events"
+QUIET_TICKS = 8.0
 
 Record = Callable[[Any], list[tuple[str, str, Any, Any, int | None]]]
 """Of a response (None: unknown): kind, key, value, result, version for the history."""
@@ -62,6 +63,8 @@ class Client:
         """Writes that were acknowledged, and the log index that their answer shows."""
         self.answered = 0
         self.is_active = True
+        self.is_busy = True
+        """Whether it calls as often as it likes, or only now and then."""
         self._nodes = nodes
         self._agenda = agenda
         self._network = network
@@ -95,7 +98,8 @@ class Client:
     def _act(self) -> None:
         if self.is_active and len(self._open) < self._open_max:
             self._begin(self._random.choice(_CALLS)(self, self._random))
-        self._agenda.schedule(self._random.expovariate(1 / self._pace), self._act)
+        pace = self._pace if self.is_busy else QUIET_TICKS
+        self._agenda.schedule(self._random.expovariate(1 / pace), self._act)
 
     def value(self) -> bytes:
         """A JSON text that nobody else ever writes."""

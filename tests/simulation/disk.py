@@ -1,14 +1,17 @@
 """A simulated disk: what is synced stays, what was under way at a crash may or may not be there.
 
-It keeps the contract of the durable log, not its bytes. A batch is atomic: what a crash tears in the middle
-is an incomplete last record, which the log drops on opening. Damage anywhere else is found on opening; the
-log is given up then and the replica is not whole (`SimNode.start`).
+`SimDisk` keeps the contract of the durable log, not its bytes. A batch is atomic: what a crash tears in the
+middle is an incomplete last record, which the log drops on opening. Damage anywhere else is found on opening;
+the log is given up then and the replica is not whole (`SimNode.start`). `SimLog` is what the driver sees.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
+from memraft_cluster.log import GroupUpdate
+from memraft_cluster.log_group import GroupLog
 from memraft_cluster.raft import Entry, EntryKind, HardState, Membership, SnapshotMeta
 
 
@@ -113,20 +116,125 @@ class SimDisk:
     # What the driver does beside the core.
 
     def cut(self, base: SnapshotMeta) -> None:
-        """Forgets the entries up to `base`, whose state is durable."""
+        """Forgets the entries up to `base`, whose state is durable. A base before the present one is old."""
         keep_from = base.index - self._base_index
-        assert 0 <= keep_from <= len(self.log), f"no log can be cut at {base.index}"
+        if keep_from < 0:
+            return
+        assert keep_from <= len(self.log), f"no log can be cut at {base.index}"
         assert self.term(base.index) == base.term, f"the log has another entry {base.index} than the state"
         del self.log[:keep_from]
         self._base, self._base_index = base, base.index
 
     def reset(self, base: SnapshotMeta | None) -> None:
-        """Forgets all entries; the log begins behind `base`."""
+        """Forgets all entries; the log begins behind `base`, and no more is committed."""
         self.log = []
         self._base, self._base_index = base, base.index if base is not None else 0
+        state = self.hard_state
+        if state is not None:
+            commit = min(state.commit, self._base_index)
+            self.hard_state = HardState(state.term, state.vote, commit, state.is_whole)
 
     def wipe(self) -> None:
         """Another disk, with nothing on it."""
         self.reset(None)
         self.hard_state = self._cached = self._pending = None
         self.is_damaged = False
+
+
+class SimLog:
+    """The durable log as the driver uses it, in one life of a node: `DurableLog` with one group.
+
+    What is durable is on the disk as soon as a write ends; what the core sees changes with `accept`, as the
+    loop may run in between.
+    """
+
+    path = "simulated"
+
+    def __init__(self, disk: SimDisk, group: int) -> None:
+        self.disk = disk
+        self._group = group
+        self._log = GroupLog(group, self._read)
+        self._held: dict[int, Entry] = {}
+        self._log.reset(disk.base())
+        self._log.hard_state = disk.hard_state
+        self._accept(disk.log)
+
+    def group(self, group: int) -> GroupLog:
+        return self._log
+
+    def hard_state(self, group: int) -> HardState | None:
+        return self._log.hard_state
+
+    def replay(self, group: int, lo: int | None = None, hi: int | None = None) -> Iterator[Entry]:
+        first = self._log.first_index() if lo is None else lo
+        end = self._log.last_index() + 1 if hi is None else hi
+        return iter([self._held[index] for index in range(first, end)])
+
+    def _read(self, group: int, lo: int, hi: int, bytes_max: int) -> list[Entry]:
+        found: list[Entry] = []
+        size = 0
+        for index in range(lo, hi):
+            entry = self._held[index]
+            size += len(entry.data)
+            if found and size > bytes_max:
+                break
+            found.append(entry)
+        return found
+
+    def begin_persist(self, updates: Sequence[GroupUpdate]) -> Callable[[], None]:
+        """Starts a synced write, which the disk ends."""
+        (update,) = updates
+        self.disk.write(update.hard_state, update.entries)
+        return self.disk.sync
+
+    def persist(self, updates: Sequence[GroupUpdate], sync: bool = True) -> None:
+        if sync:
+            self.begin_persist(updates)()
+            return
+        for update in updates:
+            assert update.hard_state is not None and not update.entries
+            self.disk.note(update.hard_state)
+
+    def append(
+        self, group: int, entries: Sequence[Entry], hard_state: HardState | None = None, sync: bool = True
+    ) -> None:
+        updates = (GroupUpdate(group, hard_state, entries),)
+        self.persist(updates, sync)
+        self.accept(updates)
+
+    def accept(self, updates: Sequence[GroupUpdate]) -> None:
+        for update in updates:
+            if update.hard_state is not None:
+                self._log.hard_state = update.hard_state
+            self._accept(update.entries)
+
+    def _accept(self, entries: Sequence[Entry]) -> None:
+        if entries:
+            self._log.accept(entries, range(len(entries)))
+            self._held.update((entry.index, entry) for entry in entries)
+
+    def cut(self, group: int, base: SnapshotMeta) -> None:
+        self.disk.cut(base)
+        self._log.cut(base)
+
+    def reset(self, group: int, base: SnapshotMeta | None) -> None:
+        self.disk.reset(base)
+        self._log.hard_state = self.disk.hard_state
+        self._log.reset(base)
+        self._held.clear()
+
+    def drop_group(self, group: int) -> None:
+        self.disk.wipe()
+        self._log.drop()
+        self._held.clear()
+
+    def close(self) -> None:
+        pass
+
+
+def begin_blocking(function: Callable[[], object]) -> Callable[[], object]:
+    """Begins what a thread is to do: `persist` and `flush` take effect when they end, for what there was when
+    they began."""
+    target, args = (function.func, function.args) if isinstance(function, partial) else (function, ())
+    begin = getattr(getattr(target, "__self__", None), f"begin_{getattr(target, '__name__', '')}", None)
+    return begin(*args) if begin is not None else function

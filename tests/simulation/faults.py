@@ -6,10 +6,11 @@ A fault draws all it needs from a generator of its own, so that it stays what it
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING
 
-from memraft_cluster.raft import Message, MessageType
+from memraft_cluster.raft import Membership, Message, MessageType
 
 if TYPE_CHECKING:
     from tests.simulation.node import SimNode
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 CLOCK_JUMP_US_MAX = 1_500_000_000
 """How far clocks jump either way: two such jumps apart no session has been idle for an hour."""
+
+VOTERS_MAX = 5
 
 
 def _any_node(world: World, random: Random) -> SimNode:
@@ -80,7 +83,7 @@ def isolate_leader(world: World, random: Random) -> None:
     side = {leader.id, *random.sample(others, random.randint(0, (len(ids) - 1) // 2))}
     cut = {(a, b) for a in ids for b in ids if (a in side) != (b in side)}
     if _cut(world, random, cut):
-        leader.tick_length = random.choice((1.0, 10.0))
+        leader.set_tick_length(random.choice((1.0, 10.0)))
         world.counts["leaders cut off"] += 1
 
 
@@ -102,7 +105,7 @@ def _cut(world: World, random: Random, links: set[tuple[int, int]]) -> bool:
 def pause(world: World, random: Random) -> None:
     """A process is stopped for a while: a leader may wake up long after its successor."""
     node = _any_leader(world, random) if random.random() < 0.5 else None
-    (node or _any_node(world, random)).pause(random.uniform(1, 40))
+    (node or _any_node(world, random)).loop.pause(random.uniform(1, 40))
     world.counts["pauses"] += 1
 
 
@@ -122,7 +125,7 @@ def slow_disks(world: World, random: Random) -> None:
 def slow_clocks(world: World, random: Random) -> None:
     """Time passes faster for some than for others."""
     for node in world.nodes.values():
-        node.tick_length = random.choice((0.8, 1.0, 1.0, 5.0))
+        node.set_tick_length(random.choice((0.8, 1.0, 1.0, 5.0)))
 
 
 def clock_jump(world: World, random: Random) -> None:
@@ -159,10 +162,60 @@ def broken_connection(world: World, random: Random) -> None:
 
 
 def garbage(world: World, random: Random) -> None:
-    """A message from nobody, and one whose entries do not follow."""
+    """Messages that no correct peer sends, and an answer of one that is no member."""
     node = _any_node(world, random)
-    node.receive_garbage(Message(MessageType.VOTE, 99, node.id, 1 << 40))
-    node.receive_garbage(Message(MessageType.APPEND, node.id, node.id, 1 << 40))
+    node.receive(Message(MessageType.HEARTBEAT_REPLY, 99, node.id, 1 << 40))
+    node.receive(Message(MessageType.APPEND, node.id, node.id, 1 << 40))
+    node.receive(Message(MessageType.SNAPSHOT_CHUNK, 99, node.id, 0))
+
+
+def change_members(world: World, random: Random) -> None:
+    """An operator adds a learner, makes it a voter, takes a vote away, or removes a node."""
+    leader = _any_leader(world, random)
+    if leader is None:
+        return
+    members = leader.membership
+    voters, learners = set(members.voters), set(members.learners)
+    kind = random.choice(("add", "add", "promote", "promote", "demote", "remove"))
+    strangers = sorted(world.nodes.keys() - voters - learners)
+    if kind == "add" and strangers:
+        learners.add(random.choice(strangers))
+    elif kind == "promote" and learners and len(voters) < VOTERS_MAX:
+        node = random.choice(sorted(learners))
+        voters.add(node)
+        learners.discard(node)
+    elif kind == "demote" and len(voters) > 1:
+        node = random.choice(sorted(voters))
+        voters.discard(node)
+        learners.add(node)
+    elif kind == "remove":
+        node = random.choice(members.members)
+        voters.discard(node)
+        learners.discard(node)
+    # Who takes votes away sees to it that those who are left can elect.
+    if voters and (len(voters) > 2 or random.random() < 0.3) and world.can_elect(voters):
+        leader.change(Membership.of(voters, learners))
+
+
+def damage(world: World, random: Random) -> None:
+    """A disk comes back from a crash damaged, or another one comes in its place; on a minority."""
+    node = _any_node(world, random)
+    if not node.is_up or not world.may_lose(node.id):
+        return
+    node.crash(is_power_lost=True)
+    kind = random.choice(("log", "log", "state", "both", "disk"))
+    world.counts[f"damage to {kind}"] += 1
+    if kind in ("log", "both"):
+        node.disk.is_damaged = True
+    if kind in ("state", "both"):
+        node.store.is_damaged = True
+    if kind == "disk":
+        node.disk.wipe()
+        node.store.wipe()
+        if not world.is_member(node.id):
+            # Whoever brings up a node that is no member says that it joins, and founds nothing.
+            node.shape = replace(node.shape, voters=())
+    world.agenda.schedule(random.choice((0.0, 3.0, 30.0)), lambda: world.restart(node))
 
 
 FAULTS: dict[str, Callable[[World, Random], None]] = {
@@ -182,5 +235,7 @@ FAULTS: dict[str, Callable[[World, Random], None]] = {
         transfer_to_the_mute,
         broken_connection,
         garbage,
+        change_members,
+        damage,
     )
 }

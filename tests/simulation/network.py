@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from random import Random
 
 import msgspec
 
-from memraft_cluster.raft import Message
+from memraft_cluster.raft import Message, MessageType
 from tests.simulation.agenda import Agenda, stream
+
+_IN_ORDER = frozenset({MessageType.SNAPSHOT_CHUNK, MessageType.SNAPSHOT_REPLY})
+"""Chunks are sent in windows and taken in order, so that they would make no headway if most came in another;
+a connection keeps order. That slow ones and lost ones break it is bad enough."""
 
 
 class SimNetwork:
@@ -18,8 +22,11 @@ class SimNetwork:
         self._agenda = agenda
         self._seed = seed
         self._links: dict[tuple[int, int], Random] = {}
+        self._arrivals: dict[tuple[int, int], float] = {}
         self._decode = msgspec.msgpack.Decoder(Message).decode
         self._encode = msgspec.msgpack.Encoder().encode
+        self.nodes: Callable[[], Collection[int]] = tuple
+        """Those that listen."""
         self.deliver: Callable[[Message], None] = lambda message: None
         self.loss = 0.0
         self.duplication = 0.0
@@ -43,7 +50,8 @@ class SimNetwork:
             return
         # Encoded at once, as in life: nobody may change what is under way, and the wire form is exercised.
         frame = self._encode(message)
-        self._carry(self._random(link), lambda: self.deliver(self._decode(frame)))
+        stream_of = link if message.type in _IN_ORDER else None
+        self._carry(self._random(link), lambda: self.deliver(self._decode(frame)), stream_of)
 
     def call(self, client: int, action: Callable[[], None]) -> None:
         """Carries a client's call, or the answer to it: `action` happens at the other end, maybe twice."""
@@ -56,7 +64,9 @@ class SimNetwork:
             random = self._links[link] = stream(*self._seed, "link", *link)
         return random
 
-    def _carry(self, random: Random, action: Callable[[], None]) -> None:
+    def _carry(
+        self, random: Random, action: Callable[[], None], stream_of: tuple[int, int] | None = None
+    ) -> None:
         copies = 1
         if random.random() < self.duplication:
             copies = 2
@@ -68,4 +78,8 @@ class SimNetwork:
             delay = random.uniform(0.01, 0.4)
             if random.random() < self.slow:
                 delay = random.uniform(1, 30)
+            elif stream_of is not None:
+                arrival = max(self._agenda.now + delay, self._arrivals.get(stream_of, 0.0))
+                self._arrivals[stream_of] = arrival
+                delay = arrival - self._agenda.now
             self._agenda.schedule(delay, action)

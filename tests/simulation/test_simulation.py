@@ -58,8 +58,10 @@ def test_the_world_is_bad_enough() -> None:
     for happening in (
         "elections", "truncations", "crashes", "power failures", "pauses", "leaders cut off", "rejections",
         "messages lost", "messages duplicated", "reads served", "TIMEOUT_NOW", "transfers to the mute",
-        "acknowledged", "unknown", "bad messages refused", "clock jumps", "expiries",
-        "failed as OutcomeUnknown", "refused as NotLeader",
+        "acknowledged", "unknown", "messages_bad", "clock jumps", "expiries", "failed as OutcomeUnknown",
+        "refused as NotLeader", "log_cuts", "snapshots_sent", "snapshots_received", "snapshots_failed",
+        "SNAPSHOT_CHUNK", "RECOVER", "RECOVER_REPLY", "changes of membership", "salvages", "damage to log",
+        "damage to state", "damage to both", "damage to disk", "refused as MembershipRefused",
     ):  # fmt: skip
         assert total[happening] > 0, f"no {happening} in {dict(total)}"
 

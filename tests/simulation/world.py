@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from random import Random
 
-from memraft_cluster.raft import Config, Message
-from tests.simulation.agenda import Agenda, stream
+from memraft_cluster.driver import DriverConfig
+from memraft_cluster.raft import Membership, Message, Role
+from tests.simulation.agenda import TICK_US, Agenda, stream
 from tests.simulation.checker import Checker, check
 from tests.simulation.clients import Client
 from tests.simulation.disk import SimDisk
@@ -15,6 +16,7 @@ from tests.simulation.faults import FAULTS
 from tests.simulation.history import check_history
 from tests.simulation.network import SimNetwork
 from tests.simulation.node import Shape, SimNode, Surroundings
+from tests.simulation.process import simulated
 from tests.simulation.schedule import ROUND_TICKS, Fault, Schedule
 
 HEALTHY_TICKS_MAX = 300
@@ -35,14 +37,17 @@ class World:
         self.network.deliver = self._deliver
         self.round = 0
         shape = stream(seed, "shape")
-        ids = tuple(range(1, shape.choice((1, 2, 3, 3, 3, 5, 5, 5)) + 1))
+        voters = tuple(range(1, shape.choice((1, 2, 3, 3, 3, 5, 5, 5)) + 1))
+        ids = range(1, len(voters) + shape.choice((0, 1, 2)) + 1)
         self.disks = {node: SimDisk() for node in ids}
         self.checker = Checker(self.disks)
         around = Surroundings(self.agenda, self.network, self.checker, (seed, noise))
         self.counts: Counter[str] = around.counts
+        window = shape.choice((1, 4))
         self.nodes = {
-            node: SimNode(make_shape(shape, node, ids, seed), self.disks[node], around) for node in ids
+            node: SimNode(make_shape(shape, node, voters, window), self.disks[node], around) for node in ids
         }
+        self.network.nodes = lambda: [node.id for node in self.nodes.values() if node.is_up]
         self.clients = [
             Client(number, self.nodes, self.agenda, self.network, seed, noise) for number in range(CLIENTS)
         ]
@@ -75,20 +80,37 @@ class World:
 
     def run(self) -> None:
         """Bad times, then good times, in which the cluster has to recover without help; some rounds of it."""
+        with simulated(self.agenda, stream(self.schedule.seed, self.schedule.noise, "secrets")):
+            try:
+                self._run()
+            finally:
+                for node in self.nodes.values():
+                    node.end()
+
+    def _run(self) -> None:
+        for node in self.nodes.values():
+            node.start()
         for number in range(self.schedule.rounds):
             self.round = number
+            self._set_busy(True)
             start = self.agenda.now
             for fault in self.schedule.faults:
                 if fault.round == self.round:
                     self.agenda.schedule(start + fault.tick - self.agenda.now, self._happening(fault))
             self._let_pass(ROUND_TICKS, lambda: False)
             self._heal()
+            self._set_busy(False)
             has_recovered = self._recovery()
             self._let_pass(HEALTHY_TICKS_MAX, has_recovered)
             check(has_recovered(), f"the cluster did not recover after round {self.round}: {self._why()}")
         for client in self.clients:
             client.stop()
         self._finish()
+
+    def _set_busy(self, is_busy: bool) -> None:
+        """In good times there is time to catch up: windows are far too small for the load of bad times."""
+        for client in self.clients:
+            client.is_busy = is_busy
 
     def _happening(self, fault: Fault) -> Callable[[], None]:
         random = stream(self.schedule.seed, "fault", fault.number)
@@ -113,30 +135,79 @@ class World:
         self.network.heal()
         for node in self.nodes.values():
             node.slow_sync = 0.0
-            node.tick_length = 1.0
+            node.set_tick_length(1.0)
             self.restart(node)
 
     def _recovery(self) -> Callable[[], bool]:
-        """All nodes have applied writes made after the faults had gone, and all clients were answered."""
+        """All members have applied writes made after the faults had gone and are whole, and all clients were
+        answered."""
         target = self.checker.commit_index() + 10
         answered = [client.answered for client in self.clients]
 
         def has_recovered() -> bool:
-            return all(node.applied >= target for node in self.nodes.values()) and all(
-                client.answered > before for client, before in zip(self.clients, answered, strict=True)
+            members = self.membership().members
+            return (
+                bool(members)
+                and all(self.nodes[member].applied >= target for member in members)
+                and all(self.is_whole(member) for member in members)
+                and all(
+                    client.answered > before for client, before in zip(self.clients, answered, strict=True)
+                )
             )
 
         return has_recovered
 
+    # Who is who.
+
+    def membership(self) -> Membership:
+        """Who belongs to the group as far as the newest leader knows, or the node that knows most."""
+        cores = [node.core for node in self.nodes.values() if node.core is not None]
+        if not cores:
+            return Membership(())
+        best = max(cores, key=lambda core: (core.role is Role.LEADER, core.term, core.log.last_index))
+        return best.membership
+
+    def is_whole(self, node: int) -> bool:
+        """Whether a node has, durably, all that it ever acknowledged."""
+        state = self.disks[node].hard_state
+        is_damaged = self.disks[node].is_damaged or self.nodes[node].store.is_damaged
+        return state is not None and state.is_whole and not is_damaged
+
+    def can_elect(self, voters: Collection[int]) -> bool:
+        """Whether most of these voters are whole."""
+        return 2 * sum(self.is_whole(voter) for voter in voters) > len(voters)
+
+    def is_member(self, node: int) -> bool:
+        """Whether any node takes this one for a member."""
+        return any(node in each.membership for each in self.nodes.values())
+
+    def may_lose(self, node: int) -> bool:
+        """Whether the loss of this node's disk leaves a majority that is whole, whoever is right about who
+        votes, in a group that has been founded."""
+        memberships = [each.membership for each in self.nodes.values() if each.membership.voters]
+        return bool(memberships) and all(
+            self.can_elect_without(membership.voters, node)
+            and all(self.disks[voter].last_index() for voter in membership.voters if self.is_whole(voter))
+            for membership in memberships
+        )
+
+    def can_elect_without(self, voters: Collection[int], node: int) -> bool:
+        """Whether most of these voters are whole and not `node`."""
+        whole = [voter for voter in voters if voter != node and self.is_whole(voter)]
+        return 2 * len(whole) > len(voters)
+
     def _why(self) -> str:
         nodes = [
             f"node {node.id} {node.core.role.name} of term {node.core.term}, applied {node.applied}"
+            + ("" if self.is_whole(node.id) else ", not whole")
             for node in self.nodes.values()
             if node.core is not None
         ]
-        return f"committed {self.checker.commit_index()}, " + "; ".join(nodes)
+        return f"{self.membership()}; committed {self.checker.commit_index()}, " + "; ".join(nodes)
 
     def _finish(self) -> None:
+        for node in self.nodes.values():
+            node.add_counts()
         best = max(self.nodes.values(), key=lambda node: node.applied)
         check_history(self.clients, self.checker.committed[: best.applied], best.replica.machine)
         self.counts["committed"] += self.checker.commit_index()
@@ -149,27 +220,36 @@ class World:
         self.counts["messages duplicated"] += self.network.duplicated
 
 
-def make_shape(random: Random, node: int, ids: tuple[int, ...], seed: int) -> Shape:
-    """How a node is set up. Small bounds, so that windows fill, pages turn and the cache runs out."""
-    config = Config(
-        id=node,
-        voters=ids,
+def make_shape(random: Random, node: int, voters: tuple[int, ...], window: int) -> Shape:
+    """How a node is set up. Small bounds, so that windows fill, pages turn and logs are cut."""
+    driver = DriverConfig(
+        node_id=node,
+        tick_ms=TICK_US // 1000,
         election_ticks=random.choice((5, 10)),
         heartbeat_ticks=random.choice((1, 2)),
-        inflight_messages_max=random.choice((1, 4, 64)),
-        inflight_bytes_max=random.choice((400, 8000)),
-        entry_batch_bytes_max=random.choice((1, 400, 8000)),
-        proposals_bytes_max=random.choice((2000, 20000)),
-        committed_bytes_max=random.choice((1, 600, 20000)),
-        cache_bytes_max=random.choice((0, 1000, 20000)),
-        commit_notices=random.random() < 0.7,
-        seed=seed,
-        preferred=node == 1 and random.random() < 0.5,
-    )
-    return Shape(
-        config,
         entry_bytes_target=random.choice((200, 20_000)),
         entries_inflight_target=random.choice((1, 4, 64)),
-        outcome_wait_ms=random.choice((200, 1000)),
-        save_ticks=random.choice((5.0, 20.0, 100.0)),
+        committed_bytes_max=random.choice((1, 600, 20_000)),
+        proposals_bytes_max=random.choice((2_000, 20_000)),
+        outcome_wait_ms=random.choice((200, 1_000)),
+        sync_in_thread=True,
+        commit_notices=random.random() < 0.7,
+        rebalance=random.random() < 0.5,
+        save_interval_ms=random.choice((100, 500, 2_000)),
+        save_facts_max=random.choice((10, 1_000)),
+        log_keep_bytes=random.choice((1_000, 5_000, 1_000_000)),
+        log_keep_entries=random.choice((1, 20)),
+        snapshots_max=random.choice((1, 2)),
+        snapshot_window_chunks=window,
+        snapshot_resend_ms=random.choice((200, 500)),
+        snapshot_idle_ms=random.choice((1_000, 3_000)),
     )
+    bounds = {
+        "inflight_messages_max": random.choice((1, 4, 64)),
+        "inflight_bytes_max": random.choice((400, 8_000)),
+        "entry_batch_bytes_max": random.choice((1, 400, 8_000)),
+        "cache_bytes_max": random.choice((0, 1_000, 20_000)),
+    }
+    preferred = random.choice((0, 0, voters[0]))
+    founders = voters if node in voters else ()
+    return Shape(driver, bounds, founders, random.choice((5, 50)), preferred)
