@@ -17,7 +17,6 @@ promised, from an older one that is damaged.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple
 from zlib import crc32
@@ -205,34 +204,39 @@ def decode_frame_head(data: memoryview, offset: int) -> FrameHead | None:
     return FrameHead(crc, seq, synced, previous, size, count) if magic == FRAME_MAGIC else None
 
 
-def check_frame(data: memoryview, offset: int, head: FrameHead) -> None:
-    """Check a frame but for the data of its records. Raises Unsound."""
+def read_frame(data: memoryview, offset: int, head: FrameHead) -> list[Record]:
+    """The records of a frame, every checksum compared. Raises Unsound."""
+    found: list[Record] = []
+    bad: Unsound | None = None
     position = offset + FRAME_HEAD_BYTES
-    end = position + head.size
-    crc = crc32(data[offset + 8 : position])
+    end, crc = position + head.size, crc32(data[offset + 8 : position])
+    limit = min(end, len(data))
     for _ in range(head.records):
         after = position + RECORD_HEAD_BYTES
-        if after > min(end, len(data)):
+        if after > limit:
             break
+        own, group, index, term, size, kind_of_record, kind = _RECORD.unpack_from(data, position)
         crc = crc32(data[position:after], crc)
-        position = after + _RECORD.unpack_from(data, position)[4]
+        body = data[after : after + size]
+        if crc32(body, crc32(data[position + 4 : after])) != own and bad is None:
+            at = index if kind_of_record == RecordType.ENTRY else None
+            bad = Unsound(position, "checksum mismatch", group, at, end)
+        found.append(Record(kind_of_record, kind, group, index, term, position, body))
+        position = after + size
     if crc != head.crc or position != end or end > len(data):
         raise Unsound(offset, "the frame fails its checksum")
+    if bad is not None:
+        raise bad
+    return found
 
 
-def records(data: memoryview, offset: int, head: FrameHead) -> Iterator[Record]:
-    """The records of a frame that :meth:`check_frame` found sound. Raises Unsound for damaged data."""
-    position = offset + FRAME_HEAD_BYTES
-    end = position + head.size
-    for _ in range(head.records):
-        crc, group, index, term, size, kind_of_record, kind = _RECORD.unpack_from(data, position)
-        after = position + RECORD_HEAD_BYTES
-        body = data[after : after + size]
-        if crc32(body, crc32(data[position + 4 : after])) != crc:
-            at = index if kind_of_record == RecordType.ENTRY else None
-            raise Unsound(position, "checksum mismatch", group, at, end)
-        yield Record(kind_of_record, kind, group, index, term, position, body)
-        position = after + size
+def is_frame(data: memoryview, offset: int, head: FrameHead) -> bool:
+    """Whether this is the head of a frame with its records, whatever became of their data."""
+    try:
+        read_frame(data, offset, head)
+    except Unsound as unsound:
+        return unsound.next_offset is not None
+    return True
 
 
 # -- records -----------------------------------------------------------------------------------------------

@@ -22,12 +22,12 @@ from .log_records import (
     Record,
     RecordType,
     Unsound,
-    check_frame,
     decode_base,
     decode_frame_head,
     decode_hard_state,
     decode_segment_head,
-    records,
+    is_frame,
+    read_frame,
 )
 from .marks import GroupMark
 from .raft import EntryKind
@@ -171,9 +171,7 @@ class Scanner:
                 if head is None:
                     raise Unsound(offset, "no frame begins here")
                 self._check_order(offset, head)
-                check_frame(data, offset, head)
-                found = list(records(data, offset, head))
-                self._apply(segment, found)
+                self._apply(segment, read_frame(data, offset, head))
             except Unsound as unsound:
                 again = self._resume(name, data, offset, unsound, is_last)
                 if again is None:
@@ -223,14 +221,9 @@ class Scanner:
         seq = self._scan.seq
         while (offset := whole.find(FRAME_MARK, offset)) >= 0:
             head = decode_frame_head(data, offset)
-            if head is not None and head.seq > seq:
-                try:
-                    check_frame(data, offset, head)
-                except Unsound:
-                    pass
-                else:
-                    seq = head.seq
-                    yield offset, head
+            if head is not None and head.seq > seq and is_frame(data, offset, head):
+                seq = head.seq
+                yield offset, head
             offset += 1
 
     def _is_short(self) -> str:
