@@ -35,7 +35,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="3,5",
         help="numbers of nodes; left out: the first that the fault names",
     )
-    parser.add_argument("--clients", type=int, default=8, metavar="N", help="asynchronous clients (8)")
+    parser.add_argument("--clients", type=int, default=6, metavar="N", help="clients that write (6)")
     parser.add_argument("--shards", type=int, default=2, metavar="N", help="shards (2)")
     parser.add_argument("--pace-ms", type=float, default=10.0, metavar="MS", help="pause between calls (10)")
     parser.add_argument("--seed", type=int, default=None, help="of the first round; left out: from the clock")

@@ -72,6 +72,18 @@ def pause_leader(stage: Stage) -> Steps:
     stage.cluster.signal([name], signal.SIGCONT)
 
 
+@fault("doze-leader", "SIGSTOP for the leader and SIGCONT before clients give it up, three times", hold_s=0.5)
+def doze_leader(stage: Stage) -> Steps:
+    """Questions wait in its sockets when it wakes up, and another one has led since."""
+    for _ in range(3):
+        name = stage.leader()
+        stage.cluster.signal([name], signal.SIGSTOP)
+        time.sleep(1.9)
+        stage.cluster.signal([name], signal.SIGCONT)
+        time.sleep(0.3)
+    yield
+
+
 @fault("pause-follower", "SIGSTOP for a follower, SIGCONT later", sizes=(5, 3))
 def pause_follower(stage: Stage) -> Steps:
     """Its connections stay open while nothing is read from them."""

@@ -28,6 +28,9 @@ from memraft_server.cli.clusterview import ClusterView
 from tests.linearizability.history import Recorder
 
 CALL_TIMEOUT_S = 4.0
+NEWCOMER_TIMEOUT_S = 1.0
+READ_INTERVAL_S = 0.03
+READS_MAX = 60
 CALLS_A_REGISTER = 150
 """Then a fresh key takes its place: the search is exponential in what is open at once, not in the length, but
 a violation in a short history is read more easily."""
@@ -83,6 +86,7 @@ class Load:
         """Starts all clients."""
         self.began_at = time.monotonic()
         self._tasks = [asyncio.create_task(self._client(number)) for number in range(self._clients)]
+        self._tasks += [asyncio.create_task(self._readers()), asyncio.create_task(self._newcomers())]
         self._thread = threading.Thread(target=self._synchronous_client, daemon=True)
         self._thread.start()
 
@@ -98,14 +102,49 @@ class Load:
 
     async def _client(self, number: int) -> None:
         dice = random.Random(self._seed * 1_000 + number)
-        async with AsyncMemory(
-            self.endpoints, certs=self.certs, namespace=self.places[0], timeout_s=CALL_TIMEOUT_S,
-            consistency="linearizable",
-        ) as memory:  # fmt: skip
+        async with self._memory(self.endpoints, CALL_TIMEOUT_S) as memory:
             client = Client(self, f"c{number}", memory, dice)
             while not self._stop.is_set():
                 await client.step()
                 await asyncio.sleep(dice.uniform(0, 2 * self._pace_s))
+
+    async def _readers(self) -> None:
+        """Reads that wait for nobody: they are asked while a leader hangs, and answered when it wakes up."""
+        dice = random.Random(self._seed * 1_000 + 998)
+        reading = set[asyncio.Task[None]]()
+        async with self._memory(self.endpoints, CALL_TIMEOUT_S) as memory:
+            number = 0
+            while not self._stop.is_set():
+                if len(reading) < READS_MAX:
+                    number += 1
+                    client = Client(self, f"reader-{number}", memory, dice)
+                    task = asyncio.create_task(client.read())
+                    reading.add(task)
+                    task.add_done_callback(reading.discard)
+                await asyncio.sleep(READ_INTERVAL_S)
+            await asyncio.gather(*reading)
+
+    async def _newcomers(self) -> None:
+        """One client after the other, each knowing one node only: where the cluster is cut, they find the new
+        leader while others still talk to the old one. Their writes do not count as service."""
+        dice = random.Random(self._seed * 1_000 + 999)
+        number = 0
+        while not self._stop.is_set():
+            for address in self.endpoints.split(","):
+                number += 1
+                async with self._memory(address, NEWCOMER_TIMEOUT_S) as memory:
+                    client = Client(self, f"newcomer-{number}", memory, dice, is_service=False)
+                    await client.overwrite()
+                await asyncio.sleep(READ_INTERVAL_S)
+
+    def _memory(self, endpoints: str, timeout_s: float) -> AsyncMemory:
+        return AsyncMemory(
+            endpoints,
+            certs=self.certs,
+            namespace=self.places[0],
+            timeout_s=timeout_s,
+            consistency="linearizable",
+        )
 
     def _synchronous_client(self) -> None:
         """Writes the ledger of the first shard through the synchronous facade."""
@@ -144,7 +183,14 @@ class Load:
             self.violations.append(f"{kind}: {type(error).__name__}: {error}")
 
     async def call(
-        self, process: str, place: str, kind: str, key: str, value: Any, call: Callable[[], Awaitable[Any]]
+        self,
+        process: str,
+        place: str,
+        kind: str,
+        key: str,
+        value: Any,
+        call: Callable[[], Awaitable[Any]],
+        is_service: bool = True,
     ) -> Any:
         """Makes one call of a client and writes it down; returns the answer, or the error."""
         number = self.recorder.invoke(process, kind, key, value)
@@ -158,12 +204,13 @@ class Load:
             return error
         self._book(number, kind, answer)
         if kind != "get" and getattr(answer, "swapped", True):
-            self._note_commit(place, answer)
+            self._note_commit(place, answer, is_service)
         return answer
 
-    def _note_commit(self, place: str, answer: Any) -> None:
+    def _note_commit(self, place: str, answer: Any, is_service: bool = True) -> None:
         """A write was acknowledged."""
-        self.acknowledged[place].append(time.monotonic())
+        if is_service:
+            self.acknowledged[place].append(time.monotonic())
         if answer is not None:
             self.commit_times[place][answer.log_index] = answer.time_us
 
@@ -188,8 +235,10 @@ class Load:
 class Client:
     """What one asynchronous client does, step by step."""
 
-    def __init__(self, load: Load, name: str, memory: AsyncMemory, dice: random.Random) -> None:
-        self._load, self._name, self._dice = load, name, dice
+    def __init__(
+        self, load: Load, name: str, memory: AsyncMemory, dice: random.Random, is_service: bool = True
+    ) -> None:
+        self._load, self._name, self._dice, self._is_service = load, name, dice, is_service
         self._views = {place: memory.scoped(place) for place in load.places}
         self._numbers = 0
         self._seen: dict[str, tuple[int, Any]] = {}
@@ -202,6 +251,16 @@ class Client:
         (action,) = self._dice.choices(actions, (25, 25, 12, 16, 16, 6))
         await action(place, self._views[place])
 
+    async def read(self) -> None:
+        """Reads a register."""
+        place = self._dice.choice(self._load.places)
+        await self._read(place, self._views[place])
+
+    async def overwrite(self) -> None:
+        """Overwrites a register of each shard, or deletes it."""
+        for place, view in self._views.items():
+            await self._overwrite(place, view)
+
     def _value(self) -> str:
         """A value that nobody else writes."""
         self._numbers += 1
@@ -210,7 +269,7 @@ class Client:
     async def _call(
         self, place: str, kind: str, key: str, value: Any, call: Callable[[], Awaitable[Any]]
     ) -> Any:
-        return await self._load.call(self._name, place, kind, key, value, call)
+        return await self._load.call(self._name, place, kind, key, value, call, self._is_service)
 
     async def _read(self, place: str, view: AsyncMemory) -> None:
         await self._read_register(view, place, self._load.register(place, self._dice))

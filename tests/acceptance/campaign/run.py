@@ -44,7 +44,7 @@ class Options:
     """
 
     shards: int = 2
-    clients: int = 8
+    clients: int = 6
     pace_s: float = 0.010
     keep: Path = Path("build/campaign")
 
