@@ -112,8 +112,9 @@ async def measure(node: MultiRaft, inflight: int, args: argparse.Namespace) -> d
             assert reply.index > 0
 
     before, began = (node.counters.syncs_total, node.counters.sync_seconds_total), time.perf_counter()
+    cpu_began = time.process_time()
     await asyncio.gather(*(caller(number) for number in range(inflight)))
-    took = time.perf_counter() - began
+    took, cpu_s = time.perf_counter() - began, time.process_time() - cpu_began
     latencies.sort()
     syncs = node.counters.syncs_total - before[0]
     return {
@@ -121,6 +122,7 @@ async def measure(node: MultiRaft, inflight: int, args: argparse.Namespace) -> d
         "commands_per_s": round(len(latencies) / took),
         "p50_ms": round(latencies[len(latencies) // 2] * 1000, 3),
         "p99_ms": round(latencies[int(len(latencies) * 0.99)] * 1000, 3),
+        "leader_cpu_us": round(cpu_s / len(latencies) * 1_000_000, 1),
         "commands_per_sync": round(len(latencies) / max(syncs, 1), 1),
         "sync_ms_mean": round((node.counters.sync_seconds_total - before[1]) / max(syncs, 1) * 1000, 3),
     }

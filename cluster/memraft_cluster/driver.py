@@ -10,7 +10,6 @@ import asyncio
 import secrets
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 
 from . import raft
 from .driver_config import Counters, DriverConfig
@@ -18,11 +17,12 @@ from .errors import NotLeader, Stopped
 from .fatal import Fatal, end_process
 from .group import Group
 from .group_state import GroupSpec, GroupStatus, PeerProgress
+from .leadership import Space
 from .log import DurableLog
 from .raft import Membership
 from .startup import Progress, start_group
 from .state_machine import Applied, EntryBuilder, StateMachine
-from .turns import Peers, Space, Turns
+from .turns import Peers, Turns
 
 __all__ = [
     "Applied",
@@ -70,7 +70,6 @@ class MultiRaft(Turns):
         self._progress = progress
         self._seed = config.seed or secrets.randbits(62) + 1
         self._starting: set[int] = set()
-        self._flush_executor = ThreadPoolExecutor(1, "memraft-flush")
 
     # -- for callers -----------------------------------------------------------------------------------
 
@@ -200,7 +199,7 @@ class MultiRaft(Turns):
         found = self._groups.get(group)
         if found is not None:
             found.preferred_leader = node
-            self._balance.forget(group)
+            self._leadership.forget(group)
 
     def transfer_leadership(self, group: int, to: int) -> None:
         """Hand a group that is led here to another node, once that is caught up.
@@ -245,12 +244,11 @@ class MultiRaft(Turns):
         if found is not None:
             await self._run_job(lambda: self._detach(found))
             await self._receivers.settle()
-        loop = asyncio.get_running_loop()
         if drop and found is not None:
             # The state first: a log without its state is found to be not whole, a state without its log could
             # be taken for one that has lost its vote.
             found.machine.drop()
-            await loop.run_in_executor(self._flush_executor, found.machine.flush)
+            await self.flush(found)
         if drop:
             await self._run_job(lambda: self._log.drop_group(group))
 
@@ -264,7 +262,7 @@ class MultiRaft(Turns):
         self._senders.close(group.id)
         self._receivers.forget(group.id)
         self._saver.forget(group.id)
-        self._balance.forget(group.id)
+        self._leadership.forget(group.id)
         group.close(lambda: NotLeader(group.id, 0))
 
     # -- life ------------------------------------------------------------------------------------------
@@ -276,7 +274,7 @@ class MultiRaft(Turns):
             LogCorrupted: the log is shorter than what it says was committed, or lacks a term and vote.
             ListenError: the transport's address is in use.
         """
-        self._prepare(self._flush_executor)
+        self._prepare()
         for group, spec in self._specs.items():
             self._groups[group] = await self._load(group, spec)
         await self._transport.start()
@@ -326,8 +324,7 @@ class MultiRaft(Turns):
             await self._saver.stop()
             if clean:
                 await self._saver.flush_all()
-        if self._sync_executor is not None:
-            self._sync_executor.shutdown()
+        self._sync_executor.shutdown()
         self._flush_executor.shutdown()
         if clean:
             self._save_commits(sync=True)
@@ -340,9 +337,9 @@ class MultiRaft(Turns):
         while time.monotonic() < deadline and self.failure is None:
             led = [each for each in self._groups.values() if each.role is raft.Role.LEADER]
             for group in led:
-                if group.id not in asked and (heir := self._heir(group)):
+                if group.id not in asked and (heir := self._leadership.heir(group)):
                     asked.add(group.id)
-                    self._try_transfer(group, heir)
+                    self._leadership.try_transfer(group, heir)
             if not any(group.id in asked or not group.is_idle() for group in led):
                 return
             await asyncio.sleep(STOP_POLL_S)

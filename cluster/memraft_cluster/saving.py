@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 from . import raft
@@ -32,7 +31,7 @@ class Saver:
 
     Args:
         groups: those of the driver, as they come and go.
-        executor: one thread, for flushes.
+        flush: makes what a group has saved durable, without holding the loop.
         run_job: has the log written to between two turns.
         held_index: up to which index a group's log may be cut at most, for the sake of snapshots on their
             way.
@@ -46,7 +45,7 @@ class Saver:
         log: DurableLog,
         groups: Mapping[int, Group],
         *,
-        executor: ThreadPoolExecutor,
+        flush: Callable[[Group], Awaitable[None]],
         run_job: RunJob,
         held_index: Callable[[int], int | None],
         fail: Callable[[BaseException], None],
@@ -55,7 +54,7 @@ class Saver:
         self._counters = counters
         self._log = log
         self._groups = groups
-        self._executor = executor
+        self._flush_one = flush
         self._run_job = run_job
         self._held_index = held_index
         self._fail = fail
@@ -118,9 +117,8 @@ class Saver:
         await self._flush(list(self._groups.values()))
 
     async def _flush(self, groups: Sequence[Group]) -> None:
-        loop = asyncio.get_running_loop()
         for group in groups:
-            await loop.run_in_executor(self._executor, group.machine.flush)
+            await self._flush_one(group)
 
     async def _flush_and_cut(self, groups: Sequence[Group]) -> None:
         try:

@@ -23,7 +23,6 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from . import raft
@@ -52,6 +51,7 @@ class Host(Protocol):
     def connected(self) -> frozenset[int]: ...
     def mark(self, group: Group) -> None: ...
     def save(self, group: Group) -> None: ...
+    async def flush(self, group: Group) -> None: ...
     def end(self, error: BaseException) -> None: ...
 
 
@@ -284,10 +284,9 @@ class _Incoming:
 class Receivers:
     """All states that this node receives: one a group, at most ``snapshots_max`` in all."""
 
-    def __init__(self, host: Host, loop: asyncio.AbstractEventLoop, executor: ThreadPoolExecutor) -> None:
+    def __init__(self, host: Host, loop: asyncio.AbstractEventLoop) -> None:
         self._host = host
         self._loop = loop
-        self._executor = executor
         self._active: dict[int, _Incoming] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -401,7 +400,7 @@ class Receivers:
             self._refuse(found, error)
             return
         try:
-            await self._loop.run_in_executor(self._executor, found.group.machine.flush)
+            await self._host.flush(found.group)
         except Exception as error:
             self._host.end(error)
             return
@@ -435,7 +434,7 @@ class Receivers:
     ) -> None:
         try:
             found.group.machine.install(found.sink)
-            await self._loop.run_in_executor(self._executor, found.group.machine.flush)
+            await self._host.flush(found.group)
         except Exception as error:
             self._host.end(error)
             return

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from memraft_cluster.driver import DriverConfig
 from memraft_cluster.errors import CommandTooLarge, NotLeader, OutcomeUnknown, Overloaded, Stopped
+from memraft_cluster.log import Durability, GroupUpdate
 from memraft_cluster.raft import Role
 from memraft_server.config import RaftSection
 from tests.unit.cluster.harness import NODES, Cluster, run_cluster, until
@@ -341,3 +344,41 @@ def test_replay_reports_its_progress(tmp_path: Path) -> None:
 def test_a_config_that_cannot_work_names_the_setting(bad: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
         DriverConfig(**{"node_id": 1, **bad})  # type: ignore[arg-type]
+
+
+def test_a_state_is_not_durable_before_the_log_of_its_entries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def script(cluster: Cluster) -> None:
+        leader = await cluster.wait_leader()
+        machine, done = cluster.machines[leader.config.node_id][0], []
+        monkeypatch.setattr(leader._log, "sync", lambda: done.append("log"))
+        monkeypatch.setattr(machine, "flush", lambda: done.append("state"))
+        await leader.flush(leader.groups[0])
+        assert done == ["state"]  # every write was synced already
+        monkeypatch.setattr(leader._log, "durability", Durability.RELAXED)
+        await leader.flush(leader.groups[0])
+        assert done == ["state", "log", "state"]
+        monkeypatch.undo()
+
+    run_cluster(Cluster(tmp_path), script)
+
+
+def test_a_large_batch_is_synced_while_the_loop_goes_on(tmp_path: Path) -> None:
+    async def script(cluster: Cluster) -> None:
+        leader = await cluster.wait_leader()
+        threads: list[str] = []
+        persist = leader._log.persist
+
+        def noted(updates: Sequence[GroupUpdate], sync: bool = True) -> None:
+            if sync and any(update.entries for update in updates):
+                threads.append(threading.current_thread().name)
+            persist(updates, sync)
+
+        leader._log.persist = noted  # type: ignore[method-assign]
+        await cluster.write(b"small")
+        assert set(threads) == {"MainThread"}
+        await cluster.write(b"x" * 100_000)
+        assert threads[-1].startswith("memraft-sync")
+
+    run_cluster(Cluster(tmp_path), script)

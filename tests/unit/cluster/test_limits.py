@@ -53,7 +53,7 @@ def test_where_all_disks_are_full_writes_are_refused_and_reads_go_on(tmp_path: P
         await cluster.write(b"after")
         assert await cluster.wait_equal(count=2) == [b"before", b"after"]
 
-    run_cluster(Cluster(tmp_path), script)
+    run_cluster(Cluster(tmp_path, settings={"election_ticks": 40}), script)
 
 
 def test_commands_that_were_queued_when_the_disk_filled_are_told_so(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_commands_that_were_queued_when_the_disk_filled_are_told_so(tmp_path: Pa
         waiting = leader.propose(0, b"queued", None)
         for space in cluster.spaces.values():
             space.free_bytes = 0
-        leader._check_space()
+        leader._leadership.check_space()
         with pytest.raises((DiskFull, NotLeader)):
             await waiting
 
