@@ -37,7 +37,12 @@ from memraft_cluster.raft.messages import (
     Status,
 )
 
-_BETWEEN_DRIVERS = frozenset({MessageType.SNAPSHOT_CHUNK, MessageType.SNAPSHOT_REPLY})
+# Looked up once: an attribute of an enum costs more than a comparison, and so does its hash in a set.
+_APPEND = MessageType.APPEND
+_APPEND_REPLY = MessageType.APPEND_REPLY
+_FIRST_RARE = MessageType.SNAPSHOT
+_FOLLOWER = Role.FOLLOWER
+_LEADER = Role.LEADER
 
 
 class Core(Elections):
@@ -72,29 +77,31 @@ class Core(Elections):
         """Takes a message from a peer. Raises `BadMessage`, having changed nothing, for what no correct peer
         sends, and `BrokenInvariant` when going on could lose writes."""
         self._check(message)
-        if not self._accepts_term(message):
+        if message.term != self.term and not self._accepts_term(message):
             return
         kind = message.type
-        if kind in FROM_LEADER:
-            self._follow_sender(message)
-            self._step_follower(message)
-        elif kind is MessageType.APPEND_REPLY:
-            if self.role is Role.LEADER:
+        if kind is _APPEND_REPLY:
+            if self.role is _LEADER:
                 self._on_append_reply(message)
+        elif kind is _APPEND or kind in FROM_LEADER:
+            if self.role is not _FOLLOWER:
+                self._follow_sender(message)
+            if kind is _APPEND:
+                self._on_append(message)
+            else:
+                self._step_follower(message)
         elif kind is MessageType.HEARTBEAT_REPLY:
-            if self.role is Role.LEADER:
+            if self.role is _LEADER:
                 self._on_heartbeat_reply(message)
         elif kind is MessageType.RECOVER:
-            if self.role is Role.LEADER:
+            if self.role is _LEADER:
                 self._on_recover(message)
         else:
             self._step_election(message)
 
     def _step_follower(self, message: Message) -> None:
         kind = message.type
-        if kind is MessageType.APPEND:
-            self._on_append(message)
-        elif kind is MessageType.HEARTBEAT:
+        if kind is MessageType.HEARTBEAT:
             self._on_heartbeat(message)
         elif kind is MessageType.COMMIT:
             self._on_commit(message)
@@ -121,12 +128,8 @@ class Core(Elections):
             raise BadMessage(f"a message for node {message.to} came to node {self.id}")
         if message.sender == self.id or message.sender < 1:
             raise BadMessage(f"a message to node {self.id} from node {message.sender}")
-        if message.type in _BETWEEN_DRIVERS:
-            raise BadMessage(f"a {message.type.name} came to the core, which takes none")
-        label = message.snapshot
-        if message.type is MessageType.SNAPSHOT and (label is None or label.term > message.term):
-            what = f"a snapshot of entry {label.index}@{label.term}" if label else "a snapshot of nothing"
-            raise BadMessage(f"node {message.sender} sent {what} in term {message.term}")
+        if message.type >= _FIRST_RARE:
+            self._check_rare(message)
         entries = message.entries
         if entries and (
             entries[0].index != message.index + 1
@@ -137,6 +140,14 @@ class Core(Elections):
                 f"node {message.sender} sent {len(entries)} entries {entries[0].index}..{entries[-1].index} "
                 f"to follow entry {message.index}: they do not"
             )
+
+    def _check_rare(self, message: Message) -> None:
+        if message.type in (MessageType.SNAPSHOT_CHUNK, MessageType.SNAPSHOT_REPLY):
+            raise BadMessage(f"a {message.type.name} came to the core, which takes none")
+        label = message.snapshot
+        if message.type is MessageType.SNAPSHOT and (label is None or label.term > message.term):
+            what = f"a snapshot of entry {label.index}@{label.term}" if label else "a snapshot of nothing"
+            raise BadMessage(f"node {message.sender} sent {what} in term {message.term}")
 
     def propose(self, data: bytes) -> int:
         """Appends an entry to the leader's log and returns its index; it is committed when it comes back in
@@ -240,12 +251,14 @@ class Core(Elections):
             raise BrokenInvariant("ready() was called again before advance()")
         if self._must_replicate:
             self._replicate()
-        if self.role is Role.LEADER and self._is_removed:
+        if not self.is_voter and self.role is Role.LEADER and self._is_removed:
             self._ask_heir()
             self._become_follower(self.term, 0)
         log = self.log
         saved = self._saved
-        is_vote_new = (saved.term, saved.vote, saved.is_whole) != (self.term, self.vote, self.is_whole)
+        is_vote_new = (
+            saved.term != self.term or saved.vote != self.vote or saved.is_whole is not self.is_whole
+        )
         hard_state = None
         if is_vote_new or saved.commit != log.committed:
             hard_state = HardState(self.term, self.vote, log.committed, self.is_whole)

@@ -284,8 +284,9 @@ class Log:
     def size_bytes(self, entries: Sequence[Entry]) -> int:
         """Bytes of entries that were read from this log just now, in one stretch."""
         first = entries[0].index
-        if first >= self._base:
-            return self.bytes_between(first, first + len(entries))
+        start = first - self._base
+        if start >= 0:
+            return self._ends[start + len(entries)] - self._ends[start]
         return sum(len(entry.data) + ENTRY_OVERHEAD_BYTES for entry in entries)
 
     def unstable(self) -> list[Entry]:

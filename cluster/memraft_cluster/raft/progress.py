@@ -19,6 +19,12 @@ class ProgressState(Enum):
     SNAPSHOT = "snapshot"
 
 
+# Looked up once: an attribute of an enum costs more than a comparison.
+_PROBE = ProgressState.PROBE
+_REPLICATE = ProgressState.REPLICATE
+_SNAPSHOT = ProgressState.SNAPSHOT
+
+
 class Progress:
     """One follower in the eyes of the leader of this term.
 
@@ -46,7 +52,7 @@ class Progress:
     def __init__(self, next_index: int, messages_max: int, bytes_max: int) -> None:
         self.match = 0
         self.next = next_index
-        self.state = ProgressState.PROBE
+        self.state = _PROBE
         self.probe_sent = False
         self.active = False
         self.is_recovering = False
@@ -79,10 +85,10 @@ class Progress:
         inflight = self._inflight
         while inflight and inflight[0][0] <= index:
             self.inflight_bytes -= inflight.popleft()[1]
-        if self.state is ProgressState.PROBE:
+        if self.state is _PROBE:
             if index < self.match:
                 return False
-            self.state = ProgressState.REPLICATE
+            self.state = _REPLICATE
             self.probe_sent = False
             self.match = index
             self.next = index + 1
@@ -90,7 +96,7 @@ class Progress:
         if index <= self.match:
             return False
         self.match = index
-        if self.state is ProgressState.SNAPSHOT:
+        if self.state is _SNAPSHOT:
             return False
         if self.next <= index:
             self.next = index + 1
@@ -102,16 +108,16 @@ class Progress:
         Says whether that is news: answers to what was sent before the last step back are stale.
         """
         if index <= self.match:
-            if not self.is_recovering or self.state is ProgressState.SNAPSHOT:
+            if not self.is_recovering or self.state is _SNAPSHOT:
                 return False
             # An acknowledgement from before the loss came late. The follower knows better now.
             self.match = 0
             self.probe(min(index, meeting_index + 1))
             return True
-        if self.state is ProgressState.REPLICATE:
+        if self.state is _REPLICATE:
             self.probe(self.match + 1)
             return True
-        if self.state is ProgressState.SNAPSHOT or index != self.next - 1:
+        if self.state is _SNAPSHOT or index != self.next - 1:
             return False
         self.next = max(min(index, meeting_index + 1), self.match + 1)
         self.probe_sent = False
@@ -119,7 +125,7 @@ class Progress:
 
     def probe(self, next_index: int) -> None:
         """Gives up the window: what is under way may be lost."""
-        self.state = ProgressState.PROBE
+        self.state = _PROBE
         self.next = next_index
         self.probe_sent = False
         self._inflight.clear()
@@ -128,7 +134,7 @@ class Progress:
     def await_snapshot(self) -> None:
         """The log no longer has what comes next."""
         self.probe(self.next)
-        self.state = ProgressState.SNAPSHOT
+        self.state = _SNAPSHOT
         self._is_snapshot_lost = False
 
     def lost_snapshot(self) -> None:
@@ -143,9 +149,9 @@ class Progress:
 
     def lost_connection(self) -> None:
         """What is under way may be lost; nothing is sent until an answer to a heartbeat comes."""
-        if self.state is ProgressState.REPLICATE:
+        if self.state is _REPLICATE:
             self.probe(self.match + 1)
-        if self.state is ProgressState.PROBE:
+        if self.state is _PROBE:
             self.probe_sent = True
 
     def heard_heartbeat(self) -> bool:
@@ -154,11 +160,11 @@ class Progress:
         A lost probe, or a lost last append of a window, has no successor that would uncover the gap. A
         window without progress from one heartbeat to the next is suspect.
         """
-        if self.state is ProgressState.SNAPSHOT:
+        if self.state is _SNAPSHOT:
             if self._is_snapshot_lost:
                 self.probe(self.match + 1)
             return self._is_snapshot_lost
-        if self.state is ProgressState.PROBE:
+        if self.state is _PROBE:
             self.probe_sent = False
             return True
         stalled = bool(self._inflight) and self.match == self._match_at_heartbeat

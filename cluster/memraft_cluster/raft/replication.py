@@ -15,6 +15,14 @@ from memraft_cluster.raft.messages import Message, MessageType
 from memraft_cluster.raft.progress import Progress, ProgressState
 from memraft_cluster.raft.snapshots import Snapshots
 
+# Looked up once: an attribute of an enum costs more than a comparison.
+_APPEND = MessageType.APPEND
+_APPEND_REPLY = MessageType.APPEND_REPLY
+_COMMIT = MessageType.COMMIT
+_PROBE = ProgressState.PROBE
+_REPLICATE = ProgressState.REPLICATE
+_SNAPSHOT = ProgressState.SNAPSHOT
+
 
 class Replication(Snapshots):
     """The rules by which logs become equal and entries committed."""
@@ -28,39 +36,38 @@ class Replication(Snapshots):
             self._begin_read_round()
         if self._must_heartbeat:
             self._send_heartbeats()
+        last = self.log.last_index
         for peer, progress in self._peers.items():
-            if progress.state is ProgressState.PROBE:
-                if not progress.probe_sent:
+            if progress.state is not _REPLICATE:
+                if progress.state is _PROBE and not progress.probe_sent:
                     self._send_append(peer, progress)
                 continue
-            while (
-                progress.state is ProgressState.REPLICATE
-                and progress.next <= self.log.last_index
-                and not progress.is_full
-            ):
-                self._send_append(peer, progress)
+            while progress.next <= last and not progress.is_full:
+                if not self._send_append(peer, progress):
+                    break
             if self.config.commit_notices:
                 self._send_commit(peer, progress)
         if self._transfer_to and self._peers[self._transfer_to].match == self.log.last_index:
             # The new leader must have the whole log, or it could not win (thesis §3.10).
             self._send_early(Message(MessageType.TIMEOUT_NOW, self.id, self._transfer_to, self.term))
 
-    def _send_append(self, peer: int, progress: Progress) -> None:
+    def _send_append(self, peer: int, progress: Progress) -> bool:
+        """Sends what comes next; False when the log does not have it any more."""
         log = self.log
         previous = progress.next - 1
         if not log.reaches_back_to(previous):
             self._want_snapshot(peer, progress)
-            return
+            return False
         entries = log.entries(progress.next, self.config.entry_batch_bytes_max)
         last = previous + len(entries)
-        if progress.state is ProgressState.PROBE:
+        if progress.state is not _REPLICATE:
             progress.probe_sent = True
         elif entries:
             progress.sent(last, log.size_bytes(entries))
         progress.commit_sent = max(progress.commit_sent, min(log.committed, last))
         self._send_early(
             Message(
-                MessageType.APPEND,
+                _APPEND,
                 self.id,
                 peer,
                 self.term,
@@ -70,13 +77,14 @@ class Replication(Snapshots):
                 entries=entries,
             )
         )
+        return True
 
     def _send_commit(self, peer: int, progress: Progress) -> None:
         """Tells the commit index where no append did. Only up to `match`: what lies there is this log."""
         commit = min(self.log.committed, progress.match)
         if commit > progress.commit_sent:
             progress.commit_sent = commit
-            self._send_early(Message(MessageType.COMMIT, self.id, peer, self.term, commit=commit))
+            self._send_early(Message(_COMMIT, self.id, peer, self.term, commit=commit))
 
     def _send_heartbeats(self) -> None:
         """A heartbeat to everyone, which carries the round of reads under way, so that a lost one of its
@@ -128,7 +136,7 @@ class Replication(Snapshots):
                 f"whose leader's log ends at {self.log.last_index}"
             )
         was_full = progress.is_full
-        if progress.state is ProgressState.SNAPSHOT and self.log.reaches_back_to(message.index):
+        if progress.state is _SNAPSHOT and self.log.reaches_back_to(message.index):
             progress.probe(progress.match + 1)
         if not progress.acknowledged(message.index):
             return
@@ -154,7 +162,7 @@ class Replication(Snapshots):
             if self._reads.can_begin:
                 self._must_replicate = True
         if progress.heard_heartbeat():
-            if progress.state is ProgressState.PROBE:
+            if progress.state is _PROBE:
                 self._must_replicate = True
             else:
                 self._ask_position(message.sender, progress)
@@ -167,7 +175,7 @@ class Replication(Snapshots):
             return
         self._send_early(
             Message(
-                MessageType.APPEND,
+                _APPEND,
                 self.id,
                 peer,
                 self.term,
@@ -181,7 +189,7 @@ class Replication(Snapshots):
 
     def _on_append(self, message: Message) -> None:
         self._hear_leader(message.sender)
-        if not self._may_acknowledge:
+        if not self.is_whole and not self._may_acknowledge:
             return
         log = self.log
         previous = message.index
@@ -202,14 +210,14 @@ class Replication(Snapshots):
             self._matched = max(self._matched, last)
         # Not beyond this message: later entries here may be another leader's (thesis §3.5, figure 3.1).
         log.commit_to(min(message.commit, last))
-        self._reply(MessageType.APPEND_REPLY, message.sender, last)
+        self._reply(_APPEND_REPLY, message.sender, last)
 
     def _refuse_append(self, message: Message) -> None:
         """Hints where the logs may meet: the last entry here whose term is not above that of the leader's."""
         hint = self.log.last_index_at_or_below_term(message.index, message.log_term)
         self._late.append(
             Message(
-                MessageType.APPEND_REPLY,
+                _APPEND_REPLY,
                 self.id,
                 message.sender,
                 self.term,
