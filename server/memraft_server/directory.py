@@ -211,6 +211,8 @@ class Directory:
         """Raises Refused (CHANGE_REFUSED), ClusterError."""
         if not self._driver.is_leader(META_GROUP):
             raise NotLeader(META_GROUP, self._driver.leader(META_GROUP))
+        if self._machine.record is None:
+            raise NotLeader(META_GROUP, 0)  # it leads since a moment ago, and has yet to begin the record
         reply = (await self._driver.propose(META_GROUP, encode_command(command), None)).reply
         if isinstance(reply, ChangeRefused):
             raise Refused("CHANGE_REFUSED", str(reply))

@@ -262,6 +262,11 @@ class Node:
         self._tell(said)
 
     @property
+    def epoch(self) -> int:
+        """Of the cluster's record, as known here; 0 before there is one."""
+        return self._known.epoch
+
+    @property
     def can_heal(self) -> bool:
         """Whether there are other nodes that may have what this one lost."""
         record = self._known.record

@@ -14,7 +14,7 @@ DIR/nodes/<node>/node.log          what it printed
 import errno
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -84,10 +84,15 @@ def new_plan(nodes: int, shards: int, port_base: int | None) -> Plan:
     else:
         raise CliError(f"--port-base {port_base}: {wanted} ports from there must lie in 1 to {PORT_MAX}")
     planned = tuple(
-        PlannedNode(number, f"n{number}", *ports[PORTS_PER_NODE * (number - 1) : PORTS_PER_NODE * number])
+        _planned(number, ports[PORTS_PER_NODE * (number - 1) : PORTS_PER_NODE * number])
         for number in range(1, nodes + 1)
     )
     return Plan(cluster="development", trust_domain="memraft.local", shards=shards, nodes=planned)
+
+
+def _planned(number: int, ports: Sequence[int], joins: bool = False) -> PlannedNode:
+    client, peer, metrics = ports
+    return PlannedNode(number, f"n{number}", client, peer, metrics, joins)
 
 
 def with_new_node(plan: Plan) -> Plan:
@@ -95,7 +100,7 @@ def with_new_node(plan: Plan) -> Plan:
     if len(plan.nodes) >= NODES_MAX:
         raise CliError(f"a development cluster has at most {NODES_MAX} nodes")
     number = max(node.id for node in plan.nodes) + 1
-    node = PlannedNode(number, f"n{number}", *_free_ports(PORTS_PER_NODE), joins=True)
+    node = _planned(number, _free_ports(PORTS_PER_NODE), joins=True)
     return msgspec.structs.replace(plan, nodes=(*plan.nodes, node))
 
 
