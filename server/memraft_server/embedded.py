@@ -1,9 +1,9 @@
 """The machine in process, for `Memory()`: the same handlers, checks and queries as a node, and no network.
 
-With a directory it is durable: every command is appended to a log in RocksDB and synced before it is applied
-and acknowledged, and the log is replayed when the directory is opened. Documents whose time is over are
-removed by a logged command before the next call that comes after it, so that a replay removes them at the
-same place.
+With a directory it is durable: every command is appended to a log and synced before it is applied and
+acknowledged. What became of it goes to a state store beside the log now and then, and opening the directory
+reads that and replays what came after (`embedded_storage`). Documents whose time is over are removed by a
+logged command before the next call that comes after it, so that a replay removes them at the same place.
 
 Once the disk has failed a write the engine is read-only: nobody knows what of that write a replay will find,
 so nothing may be logged after it, but what was acknowledged is here and can be read. Documents whose time
@@ -20,22 +20,14 @@ from typing import Any, cast
 
 from google.protobuf.message import Message
 
-from memraft_cluster.errors import DataDirectoryError, DiskError
-from memraft_cluster.log import DurableLog
-from memraft_cluster.raft import Entry
+from memraft_cluster.errors import DiskError
 from memraft_proto.methods import Method
 from memraft_proto.sharding import SLOT_COUNT
 from memraft_proto.v1 import cluster_pb2
 from memraft_server.admission.identity import Caller, Role
-from memraft_server.embedded_directory import DirectoryUnusable, claim
-from memraft_server.entries import (
-    EntryBuilder,
-    EntryMalformed,
-    decode_entry,
-    decode_header,
-    encode_command,
-    wall_time_us,
-)
+from memraft_server.embedded_directory import DirectoryUnusable
+from memraft_server.embedded_storage import EmbeddedStorage
+from memraft_server.entries import EntryBuilder, decode_header, encode_command, wall_time_us
 from memraft_server.machine import Command, Limits, Machine, Nearest, Refused
 from memraft_server.service import Service
 
@@ -47,10 +39,6 @@ EXPIRE_KEYS_MAX = 1_000
 """Documents that one logged command removes; what is left is removed by further ones."""
 INDEX_QUIET_S = 0.05
 """A few new vectors join an index once this long no more of them came."""
-CLUSTER = "embedded memory"
-"""In the stamp where a node has its cluster's name; no cluster can be called so, for the blank in it."""
-_GROUP = 0
-_TERM = 1
 _CALLER = Caller(Role.LOCAL, AGENT)
 
 DiskFailed = DiskError
@@ -77,9 +65,9 @@ class EmbeddedEngine:
     def __init__(self, path: str | Path | None = None) -> None:
         self.is_durable = path is not None
         self._lock = threading.RLock()
-        self._machine = Machine(0)
-        self._log = _open_log(path, self._machine) if path is not None else None
-        self._shard = LocalShard(self._machine, self._log)
+        self._storage = EmbeddedStorage(path, self._lock) if path is not None else None
+        self._machine = self._storage.machine if self._storage is not None else Machine(0)
+        self._shard = LocalShard(self._machine, self._storage)
         service = Service({0: self._shard}, lambda _namespace: 0, _Directory(), limits=Limits())
         self._serve = service.call
         self._indexer = _Indexer(self._machine, self._lock)
@@ -146,8 +134,8 @@ class EmbeddedEngine:
             self._is_closed = True
             self._shard.ended = "this memory is closed"
         self._indexer.stop()
-        if self._log is not None:
-            self._log.close()
+        if self._storage is not None:
+            self._storage.close(self._shard.is_in_doubt)
 
 
 class LocalShard:
@@ -155,9 +143,9 @@ class LocalShard:
 
     number = 0
 
-    def __init__(self, machine: Machine, log: DurableLog | None) -> None:
+    def __init__(self, machine: Machine, storage: EmbeddedStorage | None) -> None:
         self.machine = machine
-        self._log = log
+        self._storage = storage
         # Ids only have to differ: a generator that the system seeds once does that, without a call a write.
         generator = random.Random(random.SystemRandom().getrandbits(256))
         self._random_bits = generator.getrandbits
@@ -166,6 +154,8 @@ class LocalShard:
         """Why nothing can be done here any more, for the caller; empty while it can."""
         self.disk_failure = ""
         """What the disk answered to the write that it failed; nothing is written any more from then on."""
+        self.is_in_doubt = False
+        """A write broke off or failed: only what the log has counts, and the machine is not to be kept."""
 
     def propose(self, command: Command, request: bytes | None) -> Message:
         """Applies a command, after the log has it. Raises Refused, DiskError, NotWritten, Closed."""
@@ -174,7 +164,7 @@ class LocalShard:
         if self.disk_failure:
             raise NotWritten(f"this write was not made; an earlier one failed: {self.disk_failure}")
         index = self.machine.applied_index + 1
-        if self._log is None:
+        if self._storage is None:
             # The payload is what the machine's hash covers: here there is no replica to compare with.
             data, time_us, seed = b"", self._builder.stamp_us(), self._random_bits(64)
         else:
@@ -182,13 +172,17 @@ class LocalShard:
             data = self._builder.build((encode_command(command.kind, command.agent, raw),))
             time_us, seed = decode_header(data)
         try:
-            if self._log is not None:
-                self._log.append(_GROUP, (Entry(_TERM, index, data),))
+            if self._storage is not None:
+                self._storage.append(index, data)
             reply = self.machine.apply(index, time_us, seed, (command,), data)[0]
+            if self._storage is not None:
+                self._storage.note_applied()
         except DiskError as failure:
             self.disk_failure = str(failure)
+            self.is_in_doubt = True
             raise
         except BaseException as failure:  # KeyboardInterrupt too: log and machine may disagree from here on
+            self.is_in_doubt = True
             self.ended = f"a write broke off in the middle ({failure!r}): close this memory and reopen it"
             raise
         if isinstance(reply, Refused):
@@ -293,24 +287,3 @@ class _Directory:
         raise Refused("CHANGE_REFUSED", "a memory in process is no cluster: nothing of it can be changed")
 
     report_replicas = change_cluster
-
-
-def _open_log(path: str | Path, machine: Machine) -> DurableLog:
-    """Opens the log and applies all of it to an empty machine."""
-    claim(Path(path))
-    try:
-        log = DurableLog(path, cluster=CLUSTER, node=AGENT)
-    except DataDirectoryError as error:
-        raise DirectoryUnusable(str(error)) from error
-    except DiskError as error:
-        raise DirectoryUnusable(f"the memory in {path} cannot be opened: {error}") from error
-    try:
-        for entry in log.replay(_GROUP):
-            machine.apply(entry.index, *decode_entry(entry.data), entry.data)
-    except (DataDirectoryError, EntryMalformed) as error:
-        log.close()
-        raise DirectoryUnusable(str(error)) from error
-    except BaseException:
-        log.close()
-        raise
-    return log

@@ -80,14 +80,14 @@ class StateStore:
 
     Args:
         path: its directory, made when missing.
-        cluster: id of the cluster the node belongs to.
+        cluster: id of the cluster the node belongs to. None: whosever it is, for a look.
         node: the node's name.
 
     Raises:
         WrongDirectory, DirectoryLocked, FormatUnsupported, StateCorrupted, DiskError
     """
 
-    def __init__(self, path: str | Path, *, cluster: str, node: str) -> None:
+    def __init__(self, path: str | Path, *, cluster: str | None, node: str = "") -> None:
         self.path = str(path)
         self._failure: DiskError | None = None
         self._is_dirty = False
@@ -97,7 +97,7 @@ class StateStore:
         self._unlogged = _unlogged()
         self._db: Any = _open_database(Path(path))
         try:
-            self._check_stamp(Stamp(FORMAT, cluster, node))
+            self._check_stamp(cluster, node)
             self._find_groups()
         except BaseException:
             self._db.close()
@@ -194,9 +194,12 @@ class StateStore:
 
     # -- opening ---------------------------------------------------------------------------------------
 
-    def _check_stamp(self, mine: Stamp) -> None:
+    def _check_stamp(self, cluster: str | None, node: str) -> None:
+        mine = Stamp(FORMAT, cluster or "", node)
         value = self._get(_STAMP)
         if value is None:
+            if cluster is None:
+                raise StateCorrupted(self.path, "it has no stamp that says whose it is")
             if next(iter(self._db.keys()), None) is not None:
                 raise StateCorrupted(self.path, "it has rows but no stamp that says whose they are")
             batch = WriteBatch(raw_mode=True)
@@ -213,7 +216,7 @@ class StateStore:
             raise StateCorrupted(self.path, f"its stamp cannot be read: {error}") from error
         if not is_intact(_STAMP, value):
             raise StateCorrupted(self.path, "the checksum of its stamp does not fit")
-        if (found.cluster, found.node) != (mine.cluster, mine.node):
+        if cluster is not None and (found.cluster, found.node) != (cluster, node):
             said = [f"node {each.node!r} of cluster {each.cluster!r}" for each in (found, mine)]
             raise WrongDirectory(self.path, *said)
 

@@ -58,8 +58,8 @@ def test_an_apply_that_breaks_off_ends_the_engine(
 def test_a_failing_disk_leaves_what_was_acknowledged_readable(tmp_path: Path) -> None:
     engine = EmbeddedEngine(tmp_path / "m")
     engine.call(PUT, put("a"))
-    assert engine._log is not None
-    engine._log.fail(OSError("the disk is full"))
+    assert engine._storage is not None
+    engine._storage.log.fail(OSError("the disk is full"))
     with pytest.raises(DiskError, match="full"):
         engine.call(PUT, put("b"))
     with pytest.raises(NotWritten, match=r"not made; an earlier one failed: .*full"):

@@ -155,7 +155,7 @@ def test_a_full_disk_fails_writes_with_the_reason_and_neither_reads_nor_closing(
 def fail_disk(memory: Memory) -> Callable[[], None]:
     """Has the memory's log fail as a full disk makes it; returns what lets the time to live of all pass."""
     engine = memory._link._engine._call.__self__  # type: ignore[attr-defined]
-    engine._log.fail(OSError(28, "No space left on device"))
+    engine._storage.log.fail(OSError(28, "No space left on device"))
     monkeypatch = pytest.MonkeyPatch()
     monkeypatch.setattr(embedded, "wall_time_us", lambda: wall_time_us() + 10**12)
     return monkeypatch.undo
@@ -186,7 +186,7 @@ def test_what_is_due_fails_no_read_on_a_full_disk(tmp_path: Path, first: str) ->
 
 def test_only_the_write_that_failed_has_an_unknown_outcome(tmp_path: Path) -> None:
     memory = Memory(path=tmp_path / "m")
-    memory._link._engine._call.__self__._log.fail(OSError(28, "No space left on device"))  # type: ignore[attr-defined]
+    memory._link._engine._call.__self__._storage.log.fail(OSError(28, "No space left on device"))  # type: ignore[attr-defined]
     with pytest.raises(OutcomeUnknown, match="No space left on device"):
         memory.put("k", 1)
     for _ in range(2):

@@ -84,7 +84,7 @@ class Node:
 
     def snapshot(self) -> list[bytes]:
         source = self.replica.begin_snapshot()
-        chunks = []
+        chunks: list[bytes] = []
         while (chunk := source.read(len(chunks))) is not None:
             chunks.append(chunk)
         source.close()

@@ -1,0 +1,242 @@
+"""An embedded memory's state beside its log: what opening needs, what damage says, what older ones left."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+from pathlib import Path
+from zlib import crc32
+
+import pytest
+from rocksdict import Options, Rdict
+
+from memraft import DataDirectoryError, Memory
+from memraft_cluster.log import DurableLog
+from memraft_proto.v1 import kv_pb2
+from memraft_server import embedded_storage
+from memraft_server.embedded_storage import CLUSTER, EmbeddedStorage
+from memraft_server.entries import EntryBuilder, encode_command
+from memraft_server.machine import Machine
+from memraft_server.store import StateStore
+from memraft_server.store_repair import SET_ASIDE_MAX, look_over
+from tests.unit.machine.harness import KINDS
+
+
+def storage_of(memory: Memory) -> EmbeddedStorage:
+    storage: EmbeddedStorage = memory._link._engine._call.__self__._storage  # type: ignore[attr-defined]
+    return storage
+
+
+def killed(memory: Memory, path: Path) -> Path:
+    """What a process that is killed now leaves behind."""
+    copy = path.with_name(path.name + "+")
+    shutil.copytree(path, copy)
+    memory.close()
+    return copy
+
+
+def in_log(path: Path) -> tuple[int, int]:
+    """First and last entry of the log of a memory that is closed."""
+    log = DurableLog(path, cluster=CLUSTER, node="local")
+    group = log.group(0)
+    log.close()
+    return group.first_index(), group.last_index()
+
+
+def damage_state(path: Path) -> Path:
+    table = max((path / "state").glob("*.sst"), key=lambda each: each.stat().st_size)
+    data = bytearray(table.read_bytes())
+    data[len(data) // 3] ^= 1
+    table.write_bytes(data)
+    return table
+
+
+def test_closing_leaves_a_state_and_nothing_to_replay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "m"
+    with Memory(path=path) as memory:
+        first = memory.put("k", 1)
+        memory.put("k", 2)
+        memory.append("s", {"n": 1})
+        memory.remember("likes tea", about="user:1")
+        machine = storage_of(memory).machine
+    assert in_log(path) == (5, 4)
+    monkeypatch.setattr(Machine, "apply", None)  # so that a replay would fail
+    with Memory(path=path) as memory:
+        assert memory.get("k") == 2 and memory.get("k", at=first.log_index) == 1
+        assert memory.verify("s").intact and memory.recall("tea")[0].about == "user:1"
+        again = storage_of(memory).machine
+        assert again.applied_hash == machine.applied_hash
+        assert vars(again.usage("default").__class__) and again.usage("default").bytes == (
+            machine.usage("default").bytes
+        )
+
+
+def test_a_killed_process_leaves_state_and_log_that_make_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded_storage, "SAVE_FACTS", 10)
+    monkeypatch.setattr(embedded_storage, "LOG_KEEP_BYTES", 1_000)
+    path = tmp_path / "m"
+    memory = Memory(path=path)
+    for number in range(200):
+        memory.put(f"k{number}", number)
+        cutter = storage_of(memory)._cutter
+        if cutter is not None:
+            cutter.join()
+    copy = killed(memory, path)
+    first, last = in_log(copy)
+    assert 1 < first <= last == 200
+    with Memory(path=copy) as memory:
+        assert [memory.get(f"k{number}") for number in range(200)] == list(range(200))
+        memory.put("more", 1)
+    with Memory(path=copy) as memory:
+        assert memory.get("more") == 1
+
+
+def test_a_damaged_state_is_made_anew_where_the_log_holds_everything(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    with Memory(path=path) as memory:
+        memory.put("k", 1)
+        storage = storage_of(memory)
+        storage._saver.save(embedded_storage._meta(storage.machine))
+        storage._store.flush()
+        copy = killed(memory, path)
+    for number in range(SET_ASIDE_MAX + 2):
+        damage_state(copy)
+        memory = Memory(path=copy)
+        assert memory.get("k") == 1
+        storage = storage_of(memory)
+        storage._saver.save(embedded_storage._meta(storage.machine))
+        storage._store.close()
+        storage.log.close()
+        assert len(list(copy.glob("state.damaged-*"))) == min(number + 1, SET_ASIDE_MAX)
+
+
+def test_a_damaged_state_that_the_log_lacks_is_named_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    with Memory(path=path) as memory:
+        for number in range(200):
+            memory.put(f"k{number}", "text" * number)
+    table = damage_state(path)
+    before = table.read_bytes()
+    for _ in range(2):
+        with pytest.raises(DataDirectoryError, match=rf"{path}/state is damaged: group 0: .*{table.name}"):
+            Memory(path=path)
+    assert table.read_bytes() == before and not list(path.glob("state.damaged-*"))
+    shutil.rmtree(path / "state")
+    with pytest.raises(DataDirectoryError, match="it ends at write 0, and the log begins behind 200"):
+        Memory(path=path)
+
+
+def test_a_state_ahead_of_the_log_is_refused(tmp_path: Path) -> None:
+    path, other = tmp_path / "m", tmp_path / "o"
+    with Memory(path=path) as memory:
+        memory.put("k", 1)
+    with Memory(path=other) as memory:
+        pass
+    shutil.rmtree(other / "state", ignore_errors=True)
+    shutil.copytree(path / "state", other / "state")
+    with pytest.raises(DataDirectoryError, match="it ends at write 1, the log at 0"):
+        Memory(path=other)
+
+
+def test_a_look_over_a_store_changes_nothing_and_names_damage(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    with Memory(path=path) as memory:
+        for number in range(200):
+            memory.put(f"k{number}", "text" * number)
+    state = path / "state"
+
+    def contents() -> dict[str, bytes]:
+        return {each.name: each.read_bytes() for each in state.iterdir()}
+
+    before = contents()
+    (sound,) = look_over(state, tmp_path / "look")
+    assert (sound.group, sound.problem) == (0, "") and sound.rows > 2
+    assert sound.meta is not None and sound.meta.index == 200
+    assert contents() == before and not (tmp_path / "look").exists()
+    table = damage_state(path)
+    (damaged,) = look_over(state, tmp_path / "look")
+    assert damaged.group == 0 and table.name in damaged.problem and str(state) in damaged.problem
+    table.unlink()
+    (damaged,) = look_over(state, tmp_path / "look")
+    assert damaged.group is None and table.name in damaged.problem
+
+
+# -- directories of the version before ---------------------------------------------------------------------
+
+
+def old_directory(path: Path, count: int, format_: int = 2) -> None:
+    """A directory as the version before this one left it."""
+    path.mkdir()
+    (path / "MEMRAFT").write_bytes(b"An embedded memory of Memraft\n")
+    database = Rdict(str(path), Options(raw_mode=True))
+    stamp = {"format": format_, "cluster": "embedded memory", "node": "local", "node_id": 1}
+    database[b"m"] = json.dumps(stamp).encode()
+    builder = EntryBuilder()
+    for index in range(1, count + 1):
+        request = kv_pb2.PutRequest(namespace="default", key=f"k{index}", value=b"%d" % index)
+        data = builder.build((encode_command(KINDS[type(request)], "local", request.SerializeToString()),))
+        crc = crc32(data, crc32(struct.pack(">IQQ", 0, index, 1)))
+        database[struct.pack(">cIQ", b"e", 0, index)] = struct.pack(">IQ", crc, 1) + data
+    database.close()
+
+
+@pytest.mark.parametrize("count", [0, 1, 50])
+def test_an_older_directory_opens_with_all_that_it_holds(tmp_path: Path, count: int) -> None:
+    path = tmp_path / "m"
+    old_directory(path, count)
+    for round_ in range(2):
+        with Memory(path=path) as memory:
+            assert [memory.get(f"k{index}") for index in range(1, count + 1)] == list(range(1, count + 1))
+            assert memory.get("new") == (round_ or None)
+            memory.put("new", round_ + 1)
+    names = {each.name for each in path.iterdir()}
+    assert not {name for name in names if name.startswith(("CURRENT", "MANIFEST", "OPTIONS", "rocksdict"))}
+
+
+@pytest.mark.parametrize("point", ["reset", "commit_move", "finish_move", "rmdir"])
+def test_a_move_that_breaks_off_is_done_again_or_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    path = tmp_path / "m"
+    old_directory(path, 20)
+
+    def broken(*_: object) -> None:
+        raise OSError("the power failed")
+
+    owner = {"reset": DurableLog, "rmdir": Path}.get(point, embedded_storage)
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, point, broken)
+        with pytest.raises(OSError, match="the power failed"):
+            Memory(path=path)
+    with Memory(path=path) as memory:
+        assert memory.get("k20") == 20
+        memory.put("new", 1)
+    with Memory(path=path) as memory:
+        assert memory.get("new") == 1 and memory.get("k1") == 1
+    assert not list(path.glob("MANIFEST-*"))
+
+
+def test_an_older_directory_that_is_damaged_or_of_another_format_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    old_directory(path, 3)
+    database = Rdict(str(path), Options(raw_mode=True))
+    key = struct.pack(">cIQ", b"e", 0, 2)
+    record = database[key]
+    database[key] = record[:-1] + b"\xff"
+    database.close()
+    with pytest.raises(DataDirectoryError, match="index 2: checksum mismatch"):
+        Memory(path=path)
+    database = Rdict(str(path), Options(raw_mode=True))
+    del database[key]
+    database.close()
+    with pytest.raises(DataDirectoryError, match="entry 2 is missing before entry 3"):
+        Memory(path=path)
+    old_directory(tmp_path / "n", 1, format_=7)
+    with pytest.raises(DataDirectoryError, match="has format 7; this version reads format 2"):
+        Memory(path=tmp_path / "n")
+    assert StateStore(tmp_path / "s", cluster="c", node="n").groups() == []
