@@ -53,6 +53,7 @@ class Cluster:
         self.network = network
         self.names = list(names)
         self.shards = shards
+        self._replicas = len(self.names)
         self.environments: dict[str, dict[str, str]] = {}
         self.settings: dict[str, dict[str, dict[str, object]]] = {}
         self.sizes: dict[str, int] = {}
@@ -120,7 +121,8 @@ class Cluster:
         listen = f"{self.network.address(name)}:{METRICS_PORT}"
         sections: dict[str, dict[str, object]] = {
             "node": {"id": number, "name": name, "data_dir": str(self.data(name))},
-            "cluster": {"name": "campaign", "shards": self.shards},
+            # Every founding node has every shard: five nodes are a group of five.
+            "cluster": {"name": "campaign", "shards": self.shards, "replicas": self._replicas},
             "metrics": {"listen": listen},
             "tls": {each: str(self.certs(name) / f"{each}.pem") for each in ("ca", "cert", "key")},
         }
