@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -180,3 +181,52 @@ def test_nodes_join_replicas_move_and_a_node_leaves_while_a_client_writes(tmp_pa
         cluster.nodes.start()
         asyncio.run(load.check())
         asyncio.run(load.during())
+
+
+def test_a_dead_node_is_forced_out_and_disturbs_nobody_when_it_comes_back(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path)
+    with cluster.nodes:
+        cluster.nodes.start()
+        load = Load(cluster)
+        asyncio.run(load.during())
+        cluster.nodes.kill_node("n3")
+        assert "or force it where n3 is lost for good" in cluster.memraft("remove-node", "n3", fails=True)
+        asyncio.run(load.during(("remove-node", "n3", "--force")))
+        assert held(cluster) == {"n1": SHARDS, "n2": SHARDS}
+
+        cluster.nodes.start_node("n3")
+        cluster.wait_ready("n3", "was removed from the cluster")
+        asyncio.run(load.during())
+        log = (cluster.nodes.directory / "nodes" / "n3" / "node.log").read_text(encoding="utf-8")
+        assert "this node was removed from the cluster: its groups stop" in log
+        said = cluster.memraft("add-node", "n9", "--peer", "h:1", "--client", "h:2", "--id", "3", fails=True)
+        assert "id 3 was that of n3, which was removed at epoch" in said
+
+        # Its place is taken by another, and the cluster is what it was.
+        cluster.nodes.forget_node("n3")
+        another = cluster.nodes.add_node()
+        assert (another.id, another.name) == (4, "n4")
+        cluster.nodes.start_node("n4")
+        add = ("add-node", "n4", "--peer", another.peer_address, "--client", another.address)
+        asyncio.run(load.during(add, ("rebalance",)))
+        assert held(cluster) == {"n1": SHARDS, "n2": SHARDS, "n4": SHARDS}
+        asyncio.run(load.check())
+
+
+def test_a_command_that_is_interrupted_is_finished_by_the_cluster(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path, nodes=4)
+    with cluster.nodes:
+        cluster.nodes.start()
+        load = Load(cluster)
+        asyncio.run(load.during())
+        where = ["--endpoints", cluster.endpoints, "--certs", str(cluster.nodes.operator_certs)]
+        removal = [sys.executable, "-m", "memraft_server.cli", "cluster", "remove-node", "n4", *where]
+        with subprocess.Popen(removal, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as told:
+            assert told.stdout is not None and "n4 leaves" in told.stdout.readline()
+            told.send_signal(signal.SIGINT)
+            _, said = told.communicate(timeout=WAIT_S)
+        if told.returncode:  # otherwise it was done before
+            assert "it goes on without this command" in said
+        assert "n4 is removed" in cluster.memraft("remove-node", "n4")
+        assert held(cluster) == {f"n{number}": SHARDS for number in (1, 2, 3)}
+        asyncio.run(load.check())

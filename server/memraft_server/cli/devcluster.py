@@ -17,8 +17,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-import msgspec
-
 from memraft_server.certs import CA_CERT, init_ca, issue_agent, issue_node, issue_operator
 from memraft_server.cli.devplan import (
     HOST,
@@ -30,6 +28,7 @@ from memraft_server.cli.devplan import (
     node_toml,
     read_plan,
     with_new_node,
+    without_node,
     write_plan,
 )
 from memraft_server.cli.errors import CliError
@@ -145,8 +144,7 @@ class DevCluster:
         """Stops a node that the cluster has removed, and plans without it from now on; its files stay."""
         if name in self._processes:
             self.stop_node(name)
-        left = tuple(node for node in self.plan.nodes if node.name != name)
-        self._change_plan(msgspec.structs.replace(self.plan, nodes=left))
+        self._change_plan(without_node(self.plan, name))
 
     def _change_plan(self, plan: Plan) -> None:
         self.plan = plan

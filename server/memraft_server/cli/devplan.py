@@ -60,6 +60,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trust_domain: str
     shards: int
     nodes: tuple[PlannedNode, ...]
+    last: int = 0
+    """The highest number of a node that there was: none is used twice."""
 
     @property
     def endpoints(self) -> str:
@@ -99,9 +101,16 @@ def with_new_node(plan: Plan) -> Plan:
     """The plan with one more node, on free ports, that joins the cluster; CliError beyond NODES_MAX."""
     if len(plan.nodes) >= NODES_MAX:
         raise CliError(f"a development cluster has at most {NODES_MAX} nodes")
-    number = max(node.id for node in plan.nodes) + 1
+    number = max(plan.last, *(node.id for node in plan.nodes)) + 1
     node = _planned(number, _free_ports(PORTS_PER_NODE), joins=True)
     return msgspec.structs.replace(plan, nodes=(*plan.nodes, node))
+
+
+def without_node(plan: Plan, name: str) -> Plan:
+    """The plan without a node."""
+    last = max(plan.last, *(node.id for node in plan.nodes))
+    left = tuple(node for node in plan.nodes if node.name != name)
+    return msgspec.structs.replace(plan, nodes=left, last=last)
 
 
 def check_same(
