@@ -10,6 +10,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Mapping
+from functools import partial
 
 from . import raft
 from .driver_config import Counters, DriverConfig
@@ -150,7 +151,7 @@ class MultiRaft(Turns):
         """
         found = self._groups.get(group)
         if found is None:
-            raise NotLeader(group, 0)
+            raise self._absent(group)
         return int(found.freshness.age_s(time.monotonic()) * 1_000_000)
 
     def has_caught_up(self, group: int) -> bool:
@@ -229,6 +230,7 @@ class MultiRaft(Turns):
             if self._is_stopping or self.failure is not None:
                 raise Stopped("this node is stopping")
             self._groups[group] = started
+            self.stopped.pop(group, None)
             self.mark(started)
         finally:
             self._starting.discard(group)
@@ -242,8 +244,10 @@ class MultiRaft(Turns):
         """
         found = self._groups.get(group)
         if found is not None:
-            await self._run_job(lambda: self._detach(found))
+            await self._run_job(partial(self._detach, found))
             await self._receivers.settle()
+        elif group in self.stopped:
+            found = self.stopped.pop(group).group
         if drop and found is not None:
             # The state first: a log without its state is found to be not whole, a state without its log could
             # be taken for one that has lost its vote.
@@ -257,12 +261,7 @@ class MultiRaft(Turns):
             return
         if not group.is_installing:
             self._saver.save(group)
-        del self._groups[group.id]
-        self._dirty = [each for each in self._dirty if each is not group]
-        self._senders.close(group.id)
-        self._receivers.forget(group.id)
-        self._saver.forget(group.id)
-        self._leadership.forget(group.id)
+        self._forget(group)
         group.close(lambda: NotLeader(group.id, 0))
 
     # -- life ------------------------------------------------------------------------------------------
@@ -349,5 +348,8 @@ class MultiRaft(Turns):
             raise Stopped("this node is stopping")
         found = self._groups.get(group)
         if found is None:
-            raise NotLeader(group, 0)
+            raise self._absent(group)
         return found
+
+    def _absent(self, group: int) -> NotLeader:
+        return self.stopped[group].error() if group in self.stopped else NotLeader(group, 0)

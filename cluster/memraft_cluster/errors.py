@@ -4,6 +4,7 @@
 
     ClusterError                      retryable = False
     ├── NotLeader                     retryable: ask the leader it names, or any node when it names none
+    │   └── ReplicaStopped            this replica differs from the others: ask one of them
     ├── OutcomeUnknown                retryable with the same request number only
     ├── Overloaded                    retryable after a pause: a bounded queue is full
     ├── NotYetWritten                 retryable on another node: an index far beyond what is known here
@@ -58,6 +59,24 @@ class NotLeader(ClusterError):
         self.leader = leader
         hint = f"node {leader} leads it" if leader else "its leader is not known here"
         super().__init__(f"this node does not lead group {group}: {hint}")
+
+
+class ReplicaStopped(NotLeader):
+    """What this node's machine has become differs from what a majority has become after the same entries: it
+    answers nothing any more. Its state has to be replaced by that of another replica.
+
+    Args:
+        group: its number.
+        index: up to which it had applied the log.
+    """
+
+    def __init__(self, group: int, index: int) -> None:
+        super().__init__(group, 0)
+        self.index = index
+        self.args = (
+            f"the replica of group {group} on this node is stopped: up to index {index} its machine became "
+            "another than that of a majority; remove the replica and add it again",
+        )
 
 
 class OutcomeUnknown(ClusterError):

@@ -33,8 +33,12 @@ class Group(Reads):
             self.told = max(self.told, message.hint_index)
             if message.hint_index and message.sender == core.leader:
                 self.freshness.told(message.hint_index, self.applied, now)
+            if message.reject and message.sender == core.leader:
+                self.must_stop = True
         elif message.type in _FROM_FOLLOWERS:
             self.freshness.heard(message.sender, now)
+            if message.hint_term and message.type is raft.MessageType.HEARTBEAT_REPLY:
+                self._compare(message)
 
     def take_in(self) -> None:
         """Close entries over the queued commands and start the round of the waiting reads."""
@@ -68,6 +72,7 @@ class Group(Reads):
         self._give_up_to(meta.index)
         self.applied = meta.index
         self.freshness.applied(self.applied)
+        self.agreement.applied(self.applied, self.machine.fingerprint)
 
     def _apply(self, entry: raft.Entry) -> None:
         mine = self._take_inflight(entry) if self._inflight else None
@@ -82,12 +87,21 @@ class Group(Reads):
                     if not future.done():
                         future.set_result(Applied(reply, entry.index, position))
         self.applied = entry.index
+        self.agreement.applied(entry.index, self.machine.fingerprint)
+
+    def _compare(self, message: raft.Message) -> None:
+        self.agreement.heard(message.sender, message.hint_index, message.hint_term)
+        self.wrong = self.agreement.wrong(self.membership.voters)
+        if self.core.id in self.wrong:
+            self.must_stop = True
 
     def _change_role(self, ready: raft.Ready, now: float) -> None:
         if self.role is raft.Role.LEADER:
             self._lost_lead_at = now
             self.freshness.follow(now)
         self.role, self.term = ready.role, ready.term
+        self.agreement.forget()
+        self.wrong = frozenset()
 
     # -- between turns ---------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from . import raft
+from .agreement import Agreement
 from .errors import DiskFull
 from .freshness import Freshness
 from .raft import Membership
@@ -123,6 +124,12 @@ class GroupState:
         self.membership = status.membership
         self.applied = status.applied
         self.freshness = Freshness(core.id, self.membership.voters, time.monotonic())
+        self.agreement = Agreement(core.id)
+        self.agreement.applied(self.applied, self.machine.fingerprint)
+        self.wrong: frozenset[int] = frozenset()
+        """On a leader: peers whose machine became another than that of a majority."""
+        self.must_stop = False
+        """This replica's machine became another than that of a majority."""
         self.told = 0
         """The highest index that a leader said is committed."""
         self.is_dirty = False

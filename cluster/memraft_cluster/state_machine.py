@@ -73,6 +73,11 @@ class StateMachine(Protocol):
             One reply a command, in order; ignored when ``local`` is None.
         """
 
+    @property
+    def fingerprint(self) -> bytes:
+        """The same on all replicas after the same entries, at least eight bytes; empty: not compared. Read
+        after each entry, so it must be at hand."""
+
     def saved(self) -> SnapshotMeta | None:
         """Which state the store holds; None for none. After ``flush`` it survives the loss of power."""
 
@@ -125,6 +130,7 @@ class Volatile:
     """The part of a machine without a store: it is rebuilt from its log, which is therefore never cut."""
 
     unsaved = 0
+    fingerprint = b""
 
     def saved(self) -> SnapshotMeta | None:
         return None

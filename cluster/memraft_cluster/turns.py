@@ -38,7 +38,7 @@ from typing import Protocol
 
 from . import raft
 from .driver_config import Counters, DriverConfig
-from .errors import Stopped
+from .errors import ReplicaStopped, Stopped
 from .fatal import Fatal
 from .framing import GroupMessage
 from .group import Group
@@ -72,6 +72,18 @@ class Peers(Protocol):
     def connected(self) -> frozenset[int]: ...
 
 
+class StoppedReplica:
+    """A replica that has become another than the others."""
+
+    def __init__(self, group: Group) -> None:
+        self.group = group
+        self.applied = group.applied
+
+    def error(self) -> ReplicaStopped:
+        """What to tell who asks it."""
+        return ReplicaStopped(self.group.id, self.applied)
+
+
 class Turns:
     """The task and all that it works on. What callers use is in ``driver.MultiRaft``.
 
@@ -89,6 +101,8 @@ class Turns:
         self.config = config
         self.counters = Counters()
         self.failure: BaseException | None = None
+        self.stopped: dict[int, StoppedReplica] = {}
+        """Replicas on this node that differ from the others, by group."""
         self._log = log
         self._transport = transport
         self._fatal = fatal
@@ -184,6 +198,22 @@ class Turns:
         self._wake()
         await future
 
+    def _stop_replica(self, group: Group) -> None:
+        """It became another than the others, and must not answer anybody any more."""
+        stopped = self.stopped[group.id] = StoppedReplica(group)
+        fields = {"group": group.id, "applied": group.applied, "error": str(stopped.error())}
+        logger.critical("a replica differs from the others and is stopped", extra={"fields": fields})
+        self._forget(group)
+        group.close(stopped.error)
+
+    def _forget(self, group: Group) -> None:
+        del self._groups[group.id]
+        self._dirty = [each for each in self._dirty if each is not group]
+        self._senders.close(group.id)
+        self._receivers.forget(group.id)
+        self._saver.forget(group.id)
+        self._leadership.forget(group.id)
+
     def _run_jobs(self) -> None:
         jobs, self._jobs = self._jobs, []
         for job, future in jobs:
@@ -276,7 +306,7 @@ class Turns:
                 continue
             ready = group.core.ready()
             if ready.messages_before_sync:
-                self._send_early(group.id, ready.messages_before_sync)
+                self._send_early(group, ready.messages_before_sync)
             if ready.snapshot is not None:
                 self._receivers.install(group, ready, self._resume)
                 continue
@@ -294,7 +324,7 @@ class Turns:
             self._transport.flush()
         self._finish(turns)
 
-    def _send_early(self, group: int, messages: list[Message]) -> None:
+    def _send_early(self, group: Group, messages: list[Message]) -> None:
         """Messages that need not wait for the disk. A notice of a commit waits a moment for an append that
         tells the same: under load nearly all of them are saved, with the frames and turns that they cost."""
         send, held = self._transport.send, self._held_notices
@@ -303,11 +333,17 @@ class Turns:
             if kind is MessageType.COMMIT:
                 if not held:
                     asyncio.get_running_loop().call_later(NOTICE_DELAY_S, self._send_notices)
-                held[group, message.to] = message
+                held[group.id, message.to] = message
                 continue
-            if held and kind is MessageType.APPEND:
-                held.pop((group, message.to), None)
-            send(message.to, group, message)
+            if kind is MessageType.APPEND:
+                if held:
+                    held.pop((group.id, message.to), None)
+            elif kind is MessageType.HEARTBEAT_REPLY:
+                # The core leaves these fields of an answer free, and `reject` of a heartbeat.
+                message.hint_index, message.hint_term = group.agreement.told()
+            elif kind is MessageType.HEARTBEAT and message.to in group.wrong:
+                message.reject = True
+            send(message.to, group.id, message)
 
     def _send_notices(self) -> None:
         held = self._held_notices
@@ -340,6 +376,9 @@ class Turns:
                     self._report_bad(error)
                     continue
                 group.heard(message, now)
+                if group.must_stop:
+                    self._stop_replica(group)
+                    continue
                 if not group.is_dirty:
                     group.is_dirty = True
                     self._dirty.append(group)

@@ -30,6 +30,11 @@ class Replica(Volatile):
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
 
+    @property
+    def fingerprint(self) -> bytes:
+        """What all replicas must agree on after the same entries."""
+        return self.machine.applied_hash
+
     def apply(self, index: int, data: bytes, local: Sequence[object] | None) -> Sequence[object]:
         """See ``memraft_cluster.driver.StateMachine``; the replies are messages or ``Refused``."""
         if local is None:

@@ -159,6 +159,10 @@ class SimReplica:
         self._on_applied(self.machine.applied_index, None, self.machine.applied_hash)
 
     @property
+    def fingerprint(self) -> bytes:
+        return self.machine.applied_hash
+
+    @property
     def unsaved(self) -> int:
         assert self.machine.journal is not None
         return len(self.machine.journal)

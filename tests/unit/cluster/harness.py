@@ -171,6 +171,12 @@ class Recorder:
         self._journal += [(index, command) for command in commands]
         return [b"reply to " + command for command in commands]
 
+    @property
+    def fingerprint(self) -> bytes:
+        return crc32(b"\n".join(self.commands[-20:])).to_bytes(4, "big") + len(self.commands).to_bytes(
+            4, "big"
+        )
+
     def saved(self) -> SnapshotMeta | None:
         return self.shelf.meta
 
