@@ -36,6 +36,7 @@ from .log_group import GroupLog, offset_of, place, segment_of
 from .log_head import GroupHead
 from .log_records import RECORD_HEAD_BYTES, FrameBuilder, RecordType, Stamp, Unsound, decode_entry
 from .log_scan import Damage
+from .marks import Note
 from .raft import Entry, HardState, SnapshotMeta
 from .segments import SEGMENT_BYTES, segment_name
 
@@ -195,8 +196,9 @@ class DurableLog:
                 is unknown, and a second sync that succeeds would prove nothing about the first.
         """
         frame = FrameBuilder()
-        offsets = [self._add(frame, update) for update in updates]
-        segment, start = self._write(frame, sync)
+        notes: list[Note] = []
+        offsets = [self._add(frame, notes, update) for update in updates]
+        segment, start = self._write(frame, notes, sync)
         self._pending.append([[place(segment, start + offset) for offset in each] for each in offsets])
 
     def accept(self, updates: Sequence[GroupUpdate]) -> None:
@@ -207,11 +209,11 @@ class DurableLog:
                 log.hard_state = update.hard_state
             log.accept(update.entries, places)
 
-    def _write(self, frame: FrameBuilder, sync: bool) -> tuple[int, int]:
+    def _write(self, frame: FrameBuilder, notes: Sequence[Note], sync: bool) -> tuple[int, int]:
         if self._failure is not None:
             raise self._failure
         try:
-            where = self._files.write(frame)
+            where = self._files.write(frame, notes)
             if sync and self._syncer is None:
                 self._files.sync_inline()
         except Exception as error:
@@ -220,7 +222,7 @@ class DurableLog:
             self._syncer.note_write()
         return where
 
-    def _add(self, frame: FrameBuilder, update: GroupUpdate) -> list[int]:
+    def _add(self, frame: FrameBuilder, notes: list[Note], update: GroupUpdate) -> list[int]:
         group, entries = update.group, update.entries
         log = self.group(group)
         if entries:
@@ -235,7 +237,7 @@ class DurableLog:
         state = update.hard_state
         if state is not None:
             frame.add_hard_state(group, state)
-        self._files.marks.note(group, state or log.hard_state, last, last_term)
+        notes.append((group, state or log.hard_state, last, last_term))
         return [frame.add_entry(group, entry) for entry in entries]
 
     def sync(self) -> None:
@@ -273,7 +275,7 @@ class DurableLog:
             raise ValueError(f"group {group} ends at {log.last_index()}: it cannot be cut at {base.index}")
         frame = FrameBuilder()
         frame.add_base(RecordType.CUT, group, base)
-        self._write(frame, sync=False)
+        self._write(frame, (), sync=False)
         log.cut(base)
         self._tidy()
 
@@ -288,8 +290,7 @@ class DurableLog:
         if state is not None:
             state = HardState(state.term, state.vote, min(state.commit, index), state.is_whole)
             frame.add_hard_state(group, state)
-        self._files.marks.note(group, state, index, term)
-        self._write(frame, sync=True)
+        self._write(frame, [(group, state, index, term)], sync=True)
         log.hard_state = state
         log.reset(base)
         self._tidy()
@@ -299,8 +300,7 @@ class DurableLog:
         DiskError."""
         frame = FrameBuilder()
         frame.add_base(RecordType.DROP, group, None)
-        self._files.marks.drop(group)
-        self._write(frame, sync=True)
+        self._write(frame, [(group,)], sync=True)
         self._groups.pop(group, None)
         self._tidy()
 
@@ -336,7 +336,7 @@ class DurableLog:
         offsets = [frame.add_entry(log.group, entry) for entry in self.replay(log.group)]
         if log.hard_state is not None:
             frame.add_hard_state(log.group, log.hard_state)
-        segment, start = self._write(frame, sync=False)
+        segment, start = self._write(frame, (), sync=False)
         log.move([place(segment, start + offset) for offset in offsets])
 
     def _give_back(self, first_segment: int, heads: Sequence[GroupHead]) -> None:

@@ -14,7 +14,7 @@ from .log_group import GroupLog
 from .log_head import GroupHead, LogHead, encode_head, head_file, read_head
 from .log_records import FORMAT_VERSION, FRAME_HEAD_BYTES, FrameBuilder, Stamp
 from .log_scan import Damage, Scan, Scanner
-from .marks import GroupMark, Marks, SlotsUnreadable, read_marks
+from .marks import GroupMark, Marks, Note, SlotsUnreadable, read_marks
 from .segments import SEGMENT_BYTES, Segments
 from .slots import sync_directory
 
@@ -110,8 +110,8 @@ class LogFiles:
         assert self._segments is not None
         return self._segments
 
-    def write(self, frame: FrameBuilder) -> tuple[int, int]:
-        """Append a frame; durable after :meth:`sync`.
+    def write(self, frame: FrameBuilder, notes: Sequence[Note] = ()) -> tuple[int, int]:
+        """Append a frame; durable after :meth:`sync`. ``notes`` are what is marked of it then.
 
         Returns:
             (segment, offset in it where the frame's records begin)
@@ -130,6 +130,7 @@ class LogFiles:
             offset = segments.end + FRAME_HEAD_BYTES
             segments.write([head, *frame.parts], size)
             self._seq, self._crc = self._seq + 1, crc
+            self.marks.apply(notes)
             return segments.current.id, offset
 
     def sync(self) -> None:
@@ -138,12 +139,12 @@ class LogFiles:
             seq, file = self._seq, self.segments.current
             if seq == self._synced:
                 return
-            mark, has_new_vote = self.marks.take(seq, file.id)
+            mark = self.marks.take(seq, file.id)
         os.fdatasync(file.descriptor)
         with self._lock:
             if seq > self._synced:
                 self._synced = seq
-            self.marks.store(mark, has_new_vote)
+            self.marks.store(*mark)
 
     def sync_inline(self) -> None:
         """:meth:`sync` for the one thread that writes; nothing can be written meanwhile. Raises OSError."""

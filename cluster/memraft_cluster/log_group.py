@@ -141,7 +141,7 @@ class GroupLog:
         """Record entries just made durable; they replace everything from the first one's index."""
         for entry, at in zip(entries, places, strict=True):
             self.put(entry.index, entry.term, at, len(entry.data))
-            if entry.kind is not EntryKind.COMMAND:
+            if entry.kind != EntryKind.COMMAND:
                 self._memberships.append((entry.index, Membership.decode(entry.data)))
 
     def put(self, index: int, term: int, at: int, size: int) -> None:

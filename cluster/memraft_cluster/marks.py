@@ -40,6 +40,10 @@ class GroupMark(msgspec.Struct, frozen=True):
     has_state: bool = True
 
 
+Note = tuple[int] | tuple[int, HardState | None, int, int]
+"""The arguments of :meth:`Marks.drop` or :meth:`Marks.note`."""
+
+
 class Marks:
     """Writes the marks of a log that is open. Not thread-safe.
 
@@ -54,7 +58,9 @@ class Marks:
         self._record = bytearray(_END.size)
         self._offsets: dict[int, int] = {}
         self._votes: dict[int, tuple[int, int, bool]] = {}
-        self._has_new_vote = False
+        self._votes_noted = 0
+        self._votes_synced = 0
+        self._stored_seq = 0
         self._synced_at = clock()
 
     def create(self, seq: int, segment: int, marks: Iterable[GroupMark]) -> None:
@@ -62,9 +68,14 @@ class Marks:
         for each in marks:
             state = HardState(each.term, each.vote, 0, each.is_whole) if each.has_state else None
             self.note(each.group, state, each.last_index, each.last_term)
-        self._has_new_vote = False
         _END.pack_into(self._record, 0, seq, segment)
         self._slots.create(self._record)
+        self._votes_synced, self._stored_seq = self._votes_noted, seq
+
+    def apply(self, notes: Iterable[Note]) -> None:
+        """:meth:`note` each, or :meth:`drop` it."""
+        for each in notes:
+            self.note(*each) if len(each) > 1 else self.drop(*each)
 
     def note(self, group: int, state: HardState | None, last_index: int, last_term: int) -> None:
         """What the group has now; :meth:`write` writes it down."""
@@ -78,31 +89,34 @@ class Marks:
         vote = (state.term, state.vote, state.is_whole)
         if self._votes.get(group) != vote:
             self._votes[group] = vote
-            self._has_new_vote = True
+            self._votes_noted += 1
         flags = 2 | state.is_whole
         _GROUP.pack_into(self._record, offset, group, state.term, state.vote, last_index, last_term, flags)
 
-    def take(self, seq: int, segment: int) -> tuple[bytes, bool]:
-        """What :meth:`write` would write, for a log that syncs later: (record, whether a vote is new)."""
+    def take(self, seq: int, segment: int) -> tuple[bytes, int, int]:
+        """What :meth:`write` would write now, to be stored after a sync that takes its time."""
         _END.pack_into(self._record, 0, seq, segment)
-        has_new_vote, self._has_new_vote = self._has_new_vote, False
-        return bytes(self._record), has_new_vote
+        return bytes(self._record), self._votes_noted, seq
 
     def write(self, seq: int, segment: int) -> None:
         """Everything noted, and the log's frames up to ``seq``, are durable in the log. Raises OSError."""
         _END.pack_into(self._record, 0, seq, segment)
-        has_new_vote, self._has_new_vote = self._has_new_vote, False
-        self.store(self._record, has_new_vote)
+        self.store(self._record, self._votes_noted, seq)
 
-    def store(self, record: bytes | bytearray, has_new_vote: bool) -> None:
-        """Write what :meth:`take` returned. Raises OSError."""
+    def store(self, record: bytes | bytearray, votes_noted: int, seq: int) -> None:
+        """Write what :meth:`take` returned, unless a newer one has been written since. Raises OSError."""
+        if seq < self._stored_seq:
+            return
+        self._stored_seq = seq
         self._slots.store(record)
+        has_new_vote = votes_noted > self._votes_synced
         if has_new_vote:
             self._slots.store(record)  # so that no slot alone tells an older vote
         now = self._clock()
         if has_new_vote or now - self._synced_at >= SYNC_INTERVAL_S:
             self._slots.sync()
             self._synced_at = now
+            self._votes_synced = max(self._votes_synced, votes_noted)
 
     def drop(self, group: int) -> None:
         """The group is gone from this node."""
@@ -114,7 +128,7 @@ class Marks:
         for other, place in self._offsets.items():
             if place > offset:
                 self._offsets[other] = place - _GROUP.size
-        self._has_new_vote = True
+        self._votes_noted += 1
 
     def sync(self) -> None:
         """Raises OSError."""
@@ -125,7 +139,7 @@ class Marks:
 
 
 def read_marks(directory: Path) -> tuple[int, int, dict[int, GroupMark]]:
-    """(the last frame that was durable, the segment it is in, the mark of each group) of a log that is not open.
+    """(the last durable frame, the segment it is in, the mark of each group) of a log that is not open.
 
     Raises:
         SlotsUnreadable: both copies are damaged.

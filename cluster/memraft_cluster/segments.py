@@ -150,8 +150,10 @@ class Segments:
         has_room = room.f_bavail * room.f_frsize > _SPARES_ROOM * self._segment_bytes
         while self._spares and not has_room:
             self._spares.pop().unlink()
-        for segment in [each for each in self.files if each < below]:
-            file = self.files.pop(segment)
+        files = self.files
+        # Replaced, not changed: readers go through it meanwhile.
+        self.files = {segment: file for segment, file in files.items() if segment >= below}
+        for file in [file for segment, file in files.items() if segment < below]:
             if has_room and len(self._spares) < SPARES_MAX and file.size() <= self._segment_bytes:
                 spare = file.path.with_suffix(".spare")
                 file.path.rename(spare)
@@ -161,8 +163,9 @@ class Segments:
 
     def size(self) -> int:
         """Bytes of all files, spares included."""
-        spares = sum(each.stat().st_size for each in self._spares)
-        return spares + sum(file.size() for file in self.files.values())
+        return sum(file.size() for file in list(self.files.values())) + sum(
+            each.stat().st_size for each in list(self._spares) if each.exists()
+        )
 
     def close(self) -> None:
         for file in self.files.values():

@@ -104,6 +104,32 @@ def test_it_is_synced_with_each_new_vote_and_once_a_second(tmp_path: Path) -> No
     marks.close()
 
 
+def test_a_mark_that_comes_late_takes_nothing_back_and_a_vote_is_synced_by_whoever_comes_first(
+    tmp_path: Path,
+) -> None:
+    synced = 0
+    marks = Marks(tmp_path, lambda: 0.0)
+    marks.create(1, 1, [GroupMark(0, 1, 1, 1, 1)])
+    sync = marks._slots.sync
+
+    def counting() -> None:
+        nonlocal synced
+        synced += 1
+        sync()
+
+    marks._slots.sync = counting  # type: ignore[method-assign]
+    marks.note(0, HardState(2, 2, 1), 1, 1)
+    late = marks.take(2, 1)  # a background sync begins, and takes its time
+    marks.write(3, 1)
+    assert synced == 1, "the vote that the other has taken, too, leaves no sooner than it is durable"
+    marks.note(0, HardState(3, 3, 1), 1, 1)
+    marks.write(4, 1)
+    marks.store(*late)
+    assert read_marks(tmp_path)[0] == 4
+    assert read_marks(tmp_path)[2][0].vote == 3
+    marks.close()
+
+
 def test_a_record_too_large_for_a_slot_is_refused(tmp_path: Path) -> None:
     slots = SlotFile(tmp_path / "file", b"test", 100)
     slots.create(b"small")
