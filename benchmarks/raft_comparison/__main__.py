@@ -55,7 +55,7 @@ def sum_up(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def print_throughput(results: list[dict[str, Any]]) -> None:
-    columns = ("bytes", "inflight", "commits_per_s", "p50_ms", "p99_ms")
+    columns = ("bytes", "inflight", "commits_per_s", "p50_ms", "p99_ms", "cut_applied")
     print(f"{'throughput':{WIDTH}}", *(f"{name:>13}" for name in columns))
     for run in results:
         values = [f"{run.get(name, '-'):>13}" for name in columns]
@@ -80,7 +80,7 @@ def print_kills(results: list[dict[str, Any]]) -> None:
         print(f"{NAMES[each['engine']]:{WIDTH}}", *cells)
     print("lost: acknowledged, and missing on a replica once all run again. stuck: not back within 30 s.")
     print(
-        "pause: to the next acknowledged write, from the leader's death or from the start after the death of all."
+        "pause: to the next acknowledged write, from the leader's death or the start after the death of all."
     )
 
 

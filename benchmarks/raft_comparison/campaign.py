@@ -35,7 +35,8 @@ def throughput(replica: Replica, bytes_: int, inflight: int, seconds: float, on_
             found = replicas.ask(
                 leader, "load", seconds, inflight, 1, False, timeout_s=seconds + READY_TIMEOUT_S
             )
-            return {"bytes": bytes_, "inflight": inflight, **found}
+            cuts = sum(replicas.ask(node, "cut_applied") for node in NODES)
+            return {"bytes": bytes_, "inflight": inflight, **found, "cut_applied": cuts}
         except Gone as error:
             return {"bytes": bytes_, "inflight": inflight, "stuck": str(error)}
         finally:

@@ -47,6 +47,16 @@ class Numbers(SyncObj):  # type: ignore[misc]
         self.numbers.add(number)
 
 
+class Cuts(logging.Handler):
+    """Counts PySyncObj's messages that it truncates what it has applied, and shows no others."""
+
+    count = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Counts one record."""
+        self.count += "truncating already-applied" in record.getMessage()
+
+
 def replica(
     settings: dict[str, Any],
     node: int,
@@ -57,7 +67,8 @@ def replica(
     pipe: Connection,
 ) -> None:
     """One process: answers over its pipe until it is killed."""
-    logging.disable(logging.CRITICAL)
+    cuts = Cuts()
+    logging.getLogger().addHandler(cuts)
     conf = SyncObjConf(**settings)
     if on_disk:
         conf.journalFile = f"{folder}/journal{node}"
@@ -74,6 +85,8 @@ def replica(
             pipe.send(str(numbers._getLeader()) == own)
         elif request == "missing":
             pipe.send(len(arguments[0] - numbers.numbers))
+        elif request == "cut_applied":
+            pipe.send(cuts.count)
         elif request == "one":
             pipe.send(_is_acknowledged(numbers, arguments[0], padding))
         elif request == "load":

@@ -13,6 +13,8 @@ Each process answers requests over a pipe, which both engines understand:
     whether the number was acknowledged, once that is known
 ``("missing", numbers)``
     how many of these numbers the replica's machine does not have
+``("cut_applied",)``
+    how often the replica has cut entries from its log that it had applied already, by its own account
 """
 
 from __future__ import annotations
