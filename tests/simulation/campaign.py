@@ -112,19 +112,24 @@ def shrink(failure: Failure, seconds: float, report: Callable[[str], None]) -> F
     """
     deadline = time.monotonic() + seconds
     best = failure
-    for candidate in (_until_failure(best), _without_rounds(best)):
-        best = _fails(candidate, best) or best
+    best = _shorten(best)
     size = max(1, len(best.schedule.faults) // 2)
     while size and time.monotonic() < deadline:
         shorter = _drop_one_piece(best, size, deadline)
         if shorter is None:
             size //= 2
             continue
-        best = shorter
-        best = _fails(_without_rounds(best), best) or best
+        best = _shorten(shorter)
         size = min(size, max(1, len(best.schedule.faults) // 2))
         report(f"  {len(best.schedule.faults)} faults are enough")
     return best
+
+
+def _shorten(failure: Failure) -> Failure:
+    """Without what comes after the failure, and without rounds in which nothing happens."""
+    for shorter in (_until_failure, _without_rounds):
+        failure = _fails(shorter(failure), failure) or failure
+    return failure
 
 
 def _until_failure(failure: Failure) -> Schedule:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from memraft_cluster.log import GroupUpdate
+from memraft_cluster.log import Durability, GroupUpdate
 from memraft_cluster.log_group import GroupLog
 from memraft_cluster.raft import Entry, EntryKind, HardState, Membership, SnapshotMeta
 
@@ -149,6 +149,7 @@ class SimLog:
     """
 
     path = "simulated"
+    durability = Durability.COMMIT
 
     def __init__(self, disk: SimDisk, group: int) -> None:
         self.disk = disk

@@ -42,7 +42,7 @@ def simulated(agenda: Agenda, random: Random) -> Iterator[None]:
     clock = _Time(agenda)
     replaced: list[tuple[Any, str, object]] = [
         *((module, "time", clock) for module in (driver, group_state, startup, turns)),
-        (snapshots, "secrets", _Secrets(random)),
+        *((module, "secrets", _Secrets(random)) for module in (snapshots, startup)),
         (startup, "make_core", _make_core),
         (logging.getLogger("memraft.driver"), "disabled", True),
     ]

@@ -38,6 +38,7 @@ class World:
         self.round = 0
         shape = stream(seed, "shape")
         voters = tuple(range(1, shape.choice((1, 2, 3, 3, 3, 5, 5, 5)) + 1))
+        self.founders = voters
         ids = range(1, len(voters) + shape.choice((0, 1, 2)) + 1)
         self.disks = {node: SimDisk() for node in ids}
         self.checker = Checker(self.disks)
@@ -182,13 +183,16 @@ class World:
         return any(node in each.membership for each in self.nodes.values())
 
     def may_lose(self, node: int) -> bool:
-        """Whether the loss of this node's disk leaves a majority that is whole, whoever is right about who
-        votes, in a group that has been founded."""
+        """Whether the loss of this node's disk leaves a majority that is whole, whatever any log says about
+        who votes; and, of those that the group began with, one that is whole and has something of it."""
         memberships = [each.membership for each in self.nodes.values() if each.membership.voters]
-        return bool(memberships) and all(
-            self.can_elect_without(membership.voters, node)
-            and all(self.disks[voter].last_index() for voter in membership.voters if self.is_whole(voter))
-            for membership in memberships
+        for disk in self.disks.values():
+            base = disk.base()
+            memberships += [membership for _, membership in disk.memberships()]
+            memberships += [base.membership] if base is not None else []
+        founders = [each for each in self.nodes if each in self.founders and each != node]
+        return all(self.can_elect_without(membership.voters, node) for membership in memberships) and any(
+            self.is_whole(founder) and self.disks[founder].last_index() for founder in founders
         )
 
     def can_elect_without(self, voters: Collection[int], node: int) -> bool:
