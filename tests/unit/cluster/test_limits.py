@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from memraft_cluster.driver import MultiRaft
 from memraft_cluster.errors import DiskFull, NotLeader
 from tests.unit.cluster.harness import NODES, Cluster, run_cluster, until
 
@@ -29,14 +31,19 @@ def test_a_leader_whose_disk_is_full_hands_over_and_takes_writes_again_later(tmp
     run_cluster(Cluster(tmp_path), script)
 
 
+def has_noticed(node: MultiRaft) -> bool:
+    return node._shared.disk_full is not None
+
+
 def test_where_all_disks_are_full_writes_are_refused_and_reads_go_on(tmp_path: Path) -> None:
     async def script(cluster: Cluster) -> None:
         leader = await cluster.wait_leader()
         index = await cluster.write(b"before")
-        for space in cluster.spaces.values():
-            space.free_bytes = 12_345
-        nodes = list(cluster.nodes.values())
-        await until(lambda: all(node._shared.disk_full is not None for node in nodes), "all to notice")
+        # The followers first: a leader hands over to one that has not noticed yet that it is full, too.
+        for number in sorted(NODES, key=lambda node: node == leader.config.node_id):
+            cluster.spaces[number].free_bytes = 12_345
+            node = cluster.nodes[number]
+            await until(partial(has_noticed, node), "the node to notice")
         term = leader.group_status(0)
         for _ in range(3):
             with pytest.raises(DiskFull, match="12345 bytes are free, 1048576 are held in") as refused:
