@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from memraft import Memory
 from tests.acceptance.campaign import needs
+from tests.acceptance.campaign.cluster import ClusterError
 from tests.acceptance.campaign.faults import RECOVERY_S_MAX, Stage, Steps, fault
 
 LOG, STATE = "log", "state"
@@ -16,17 +20,41 @@ DAMAGE_RECOVERY_S_MAX = RECOVERY_S_MAX + 10.0
 """A replica that is healed gets a snapshot and the log behind it."""
 
 Damage = Callable[[Stage, Path], None]
-_SKIPPED = ("LOCK", "LOG", "IDENTITY")
-"""Files without data in them."""
+SEGMENTS, TABLES = "*.log", "*.sst"
+"""What the log and the state are in."""
+
+LOG_KEEP_BYTES, LOG_KEEP_ENTRIES = 1 << 20, 100
+STUFF_BYTES = 60_000
+STUFF_COUNT = 40
 
 
-def _files(directory: Path) -> list[Path]:
-    found = [each for each in directory.rglob("*") if each.is_file() and each.stat().st_size]
-    return sorted(each for each in found if not each.name.startswith(_SKIPPED))
+def short_logs(stage: Stage) -> None:
+    """Logs are cut early, so that the state is on disk and who comes late needs a snapshot."""
+    stage.cluster.settings[""] = {
+        "disk": {"log_keep_bytes": LOG_KEEP_BYTES, "log_keep_entries": LOG_KEEP_ENTRIES}
+    }
 
 
-def _largest(directory: Path) -> Path:
-    return max(_files(directory), key=lambda each: _used_bytes(each))
+def stuff(stage: Stage) -> None:
+    """Writes more into every shard than its log may keep."""
+    assert stage.load is not None
+    for place in stage.load.places:
+        with Memory(stage.cluster.endpoints, certs=stage.cluster.agent_certs, namespace=place) as memory:
+            for number in range(STUFF_COUNT):
+                memory.put(f"stuff:{number}", "x" * STUFF_BYTES)
+    time.sleep(1.0)
+
+
+rebuilt = partial(fault, prepare=short_logs, recovery_s_max=DAMAGE_RECOVERY_S_MAX, hold_s=1.0)
+"""A fault after which a replica is rebuilt from a snapshot and what the log has behind it."""
+
+
+def _largest(directory: Path, pattern: str) -> Path:
+    found = [each for each in directory.rglob(pattern) if each.is_file() and each.stat().st_size]
+    if not found:
+        there = sorted(each.name for each in directory.rglob("*"))
+        raise ClusterError(f"{directory} has nothing like {pattern} to damage, but {there}")
+    return max(found, key=_used_bytes)
 
 
 def _used_bytes(path: Path) -> int:
@@ -58,13 +86,13 @@ def lose_file(stage: Stage, path: Path) -> None:
     stage.notes.append(f"{path.name} removed")
 
 
-def damage_one(stage: Stage, name: str, place: str, damage: Damage) -> None:
+def damage_one(stage: Stage, name: str, place: str, pattern: str, damage: Damage) -> None:
     """Damages the largest file in a part of a node's data, and starts the node.
 
     It must name the damage, not go on as if nothing were, and be well again by itself.
     """
     directory = stage.cluster.data(name) / place
-    path = _largest(directory)
+    path = _largest(directory, pattern)
     damage(stage, path)
     before = len(stage.cluster.log_text(name))
     stage.cluster.start_node(name)
@@ -75,57 +103,58 @@ def damage_one(stage: Stage, name: str, place: str, damage: Damage) -> None:
 
 
 def _killed_follower(stage: Stage) -> str:
+    stuff(stage)
     name = stage.follower()
     stage.cluster.kill(name)
     return name
 
 
-@fault("flip-log", "a bit of a killed follower's log is flipped", recovery_s_max=DAMAGE_RECOVERY_S_MAX,
-       needs=[needs.salvage], hold_s=1.0)  # fmt: skip
+@rebuilt("flip-log", "a bit of a killed follower's log is flipped", needs=[needs.salvage])
 def flip_log(stage: Stage) -> Steps:
     """Named, set aside, healed by the others, without losing the vote."""
-    damage_one(stage, _killed_follower(stage), LOG, flip_bit)
+    damage_one(stage, _killed_follower(stage), LOG, SEGMENTS, flip_bit)
     yield
 
 
-@fault("cut-log", "half of a killed follower's log is cut off", recovery_s_max=DAMAGE_RECOVERY_S_MAX,
-       needs=[needs.salvage], hold_s=1.0)  # fmt: skip
+@rebuilt("cut-log", "half of a killed follower's log is cut off", needs=[needs.salvage])
 def cut_log(stage: Stage) -> Steps:
     """A clean cut between records looks like a shorter log."""
-    damage_one(stage, _killed_follower(stage), LOG, cut_file)
+    damage_one(stage, _killed_follower(stage), LOG, SEGMENTS, cut_file)
     yield
 
 
-@fault("flip-state", "a bit of a killed follower's state is flipped", recovery_s_max=DAMAGE_RECOVERY_S_MAX,
-       needs=[needs.state_store], hold_s=1.0)  # fmt: skip
+@rebuilt("flip-state", "a bit of a killed follower's state is flipped", needs=[needs.state_store])
 def flip_state(stage: Stage) -> Steps:
     """It gets a snapshot from the leader."""
-    damage_one(stage, _killed_follower(stage), STATE, flip_bit)
+    damage_one(stage, _killed_follower(stage), STATE, TABLES, flip_bit)
     yield
 
 
-@fault("lose-state", "a file of a killed follower's state is gone", recovery_s_max=DAMAGE_RECOVERY_S_MAX,
-       needs=[needs.state_store], hold_s=1.0)  # fmt: skip
+@rebuilt("lose-state", "a file of a killed follower's state is gone", needs=[needs.state_store])
 def lose_state(stage: Stage) -> Steps:
     """The same, where the file is gone as a whole."""
-    damage_one(stage, _killed_follower(stage), STATE, lose_file)
+    damage_one(stage, _killed_follower(stage), STATE, TABLES, lose_file)
     yield
 
 
-@fault("flip-leader-log", "a bit of the killed leader's log is flipped; later another node is killed",
-       recovery_s_max=DAMAGE_RECOVERY_S_MAX, needs=[needs.salvage], hold_s=1.0)  # fmt: skip
+@rebuilt(
+    "flip-leader-log",
+    "a bit of the killed leader's log is flipped; later another node is killed",
+    needs=[needs.salvage],
+)
 def flip_leader_log(stage: Stage) -> Steps:
     """Once it is whole again it counts in full: the cluster must live on with it."""
+    stuff(stage)
     name = stage.leader()
     stage.cluster.kill(name)
-    damage_one(stage, name, LOG, flip_bit)
+    damage_one(stage, name, LOG, SEGMENTS, flip_bit)
     other = stage.dice.choice(stage.others(name))
     stage.cluster.kill(other)
     yield
     stage.cluster.start_node(other)
 
 
-@fault("wipe-follower", "a killed follower's disk is empty", recovery_s_max=DAMAGE_RECOVERY_S_MAX, hold_s=1.0)
+@rebuilt("wipe-follower", "a killed follower's disk is empty")
 def wipe_follower(stage: Stage) -> Steps:
     """It must not vote with what it no longer knows."""
     name = _killed_follower(stage)
@@ -134,10 +163,10 @@ def wipe_follower(stage: Stage) -> Steps:
     yield
 
 
-@fault("wipe-and-kill", "a follower's disk is empty, and all the others are killed with it", gap_s_max=None,
-       recovery_s_max=DAMAGE_RECOVERY_S_MAX)  # fmt: skip
+@rebuilt("wipe-and-kill", "a follower's disk is empty, and all the others are killed with it", gap_s_max=None)
 def wipe_and_kill(stage: Stage) -> Steps:
     """It starts first, then those that have the log: they must not be voted away by the one that forgot."""
+    stuff(stage)
     name = stage.follower()
     stage.cluster.kill(*stage.names)
     shutil.rmtree(stage.cluster.data(name))

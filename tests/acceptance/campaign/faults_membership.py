@@ -10,6 +10,7 @@ import time
 
 from tests.acceptance.campaign import needs
 from tests.acceptance.campaign.faults import RECOVERY_S_MAX, Stage, Steps, fault
+from tests.acceptance.campaign.faults_damage import short_logs, stuff
 
 CHANGE_S_MAX = 30.0
 """Stated bound: a change of the cluster of this size is brought about within it, under load."""
@@ -45,6 +46,7 @@ def change(stage: Stage, *words: str) -> str:
 def join_spare(stage: Stage) -> str:
     """Starts a node that the cluster was not founded with, and adds it; its name."""
     cluster = stage.cluster
+    stuff(stage)
     spare = next(name for name in cluster.network.names if name not in cluster.names)
     cluster.settings[spare] = {"cluster": {"join": True}}
     cluster.start_node(spare)
@@ -62,7 +64,7 @@ def leave(stage: Stage, name: str) -> None:
 
 
 @fault("transfer-leader", f"`cluster transfer-leader`, {TRANSFERS} times in turn", hold_s=0.5, gap_s_max=3.0,
-       needs=[needs.membership])  # fmt: skip
+       prepare=short_logs, needs=[needs.membership])  # fmt: skip
 def transfer_leader(stage: Stage) -> Steps:
     """Hardly a gap: the next leader is told to begin."""
     for _ in range(TRANSFERS):
@@ -71,7 +73,7 @@ def transfer_leader(stage: Stage) -> Steps:
 
 
 @fault("move-replica", "a node joins, a shard's replica moves to it from the leader", spares=1, hold_s=0.5,
-       needs=[needs.membership])  # fmt: skip
+       prepare=short_logs, needs=[needs.membership])  # fmt: skip
 def move_replica(stage: Stage) -> Steps:
     """The leader hands over before it goes."""
     source = stage.leader()
@@ -81,7 +83,7 @@ def move_replica(stage: Stage) -> Steps:
 
 
 @fault("replace-node", "a node joins, the leader's node is removed and ended", spares=1, hold_s=1.0,
-       needs=[needs.membership])  # fmt: skip
+       prepare=short_logs, needs=[needs.membership])  # fmt: skip
 def replace_node(stage: Stage) -> Steps:
     """What an operator does with an old machine. It runs on for a while, removed, and disturbs nobody."""
     source = stage.leader()
@@ -93,7 +95,7 @@ def replace_node(stage: Stage) -> Steps:
 
 
 @fault("move-and-kill", "a replica moves to a node that joins; the leader is killed, then the new one",
-       spares=1, hold_s=1.0, needs=[needs.membership])  # fmt: skip
+       spares=1, hold_s=1.0, prepare=short_logs, needs=[needs.membership])  # fmt: skip
 def move_and_kill(stage: Stage) -> Steps:
     """Whoever leads next goes on with the change."""
     source = stage.leader()
@@ -111,7 +113,7 @@ def move_and_kill(stage: Stage) -> Steps:
 
 
 @fault("move-and-cut", "a replica moves to a node that joins and is cut off from the leader", spares=1,
-       needs=[needs.membership, needs.iptables])  # fmt: skip
+       prepare=short_logs, needs=[needs.membership, needs.iptables])  # fmt: skip
 def move_and_cut(stage: Stage) -> Steps:
     """A learner that is not reached is not counted on."""
     source = stage.leader()
@@ -124,7 +126,7 @@ def move_and_cut(stage: Stage) -> Steps:
 
 
 @fault("interrupt-change", "the command that moves a replica is killed and repeated, three times", spares=1,
-       hold_s=0.5, needs=[needs.membership])  # fmt: skip
+       hold_s=0.5, prepare=short_logs, needs=[needs.membership])  # fmt: skip
 def interrupt_change(stage: Stage) -> Steps:
     """The cluster's record has the change: the command only watches."""
     source = stage.leader()

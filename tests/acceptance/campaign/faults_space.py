@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import time
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from tests.acceptance.campaign.cluster import Cluster
 from tests.acceptance.campaign.faults import Stage, Steps, fault
 from tests.linearizability import Operation, Outcome
 
-DISK_BYTES = 96 << 20
+DISK_BYTES = 384 << 20
 SETTLE_S = 1.0
 DISK_FULL = "DISK_FULL"
 """The reason that clients are told."""
@@ -29,16 +30,16 @@ def _filler(cluster: Cluster, name: str) -> Path:
 
 def fill(stage: Stage, name: str) -> None:
     """Takes all the space that is left on a node's disk."""
-    piece = b"\0" * (64 << 10)
-    with _filler(stage.cluster, name).open("ab", buffering=0) as file:
+    size, piece = 0, DISK_BYTES
+    with _filler(stage.cluster, name).open("wb") as file:
         while piece:
             try:
-                if file.write(piece) < len(piece):
-                    piece = piece[: len(piece) // 2]
+                os.posix_fallocate(file.fileno(), size, piece)
+                size += piece
             except OSError as error:
                 if error.errno != errno.ENOSPC:
                     raise
-                piece = piece[: len(piece) // 2]
+                piece //= 2
 
 
 def free(stage: Stage, name: str) -> None:
