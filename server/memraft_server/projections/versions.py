@@ -120,16 +120,15 @@ class VersionedRecords:
 
     def restore(self, name: str, records: list[Record]) -> None:
         """Takes all versions of a name that is not here yet, oldest first, as they once were stored."""
-        head = records.pop()
-        self.heads[name] = head
+        head = self.heads[name] = records.pop()
+        size = len(name) + NAME_BYTES + VERSION_BYTES
+        if head.value is not None:
+            self.usage.records += 1
+            size += len(head.value)
         if records:
             self.past[name] = records
-        usage = self.usage
-        usage.records += head.value is not None
-        usage.bytes += len(name) + NAME_BYTES + (len(records) + 1) * VERSION_BYTES
-        for record in (*records, head):
-            if record.value is not None:
-                usage.bytes += len(record.value)
+            size += len(records) * VERSION_BYTES + sum(len(each.value or b"") for each in records)
+        self.usage.bytes += size
 
     def _keep(self, name: str, old: Record) -> None:
         past = self.past.get(name)
