@@ -132,7 +132,7 @@ class DurableLog:
 
     def disk_bytes(self) -> int:
         """Size of all files of entries, with what is kept to be used again."""
-        return self._files.segments.size()
+        return self._files.size()
 
     def replay(self, group: int, lo: int | None = None, hi: int | None = None) -> Iterator[Entry]:
         """Entries of [lo, hi) from disk, in order, checked; from the first one and to the end by default.

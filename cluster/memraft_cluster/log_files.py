@@ -157,6 +157,11 @@ class LogFiles:
         """Bytes of a segment; fewer where it ends. Raises OSError, KeyError for a segment that is missing."""
         return os.pread(self.segments.files[segment].descriptor, size, offset)
 
+    def size(self) -> int:
+        """Bytes of all segments."""
+        with self._lock:
+            return self.segments.size()
+
     # -- giving back -----------------------------------------------------------------------------------
 
     def give_back(self, first_segment: int, groups: Sequence[GroupHead]) -> None:

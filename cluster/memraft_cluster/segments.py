@@ -163,9 +163,8 @@ class Segments:
 
     def size(self) -> int:
         """Bytes of all files, spares included."""
-        return sum(file.size() for file in list(self.files.values())) + sum(
-            each.stat().st_size for each in list(self._spares) if each.exists()
-        )
+        spares = sum(each.stat().st_size for each in self._spares)
+        return spares + sum(file.size() for file in self.files.values())
 
     def close(self) -> None:
         for file in self.files.values():

@@ -127,6 +127,7 @@ def test_cut_entries_give_their_room_back_and_files_are_used_again(tmp_path: Pat
         log.append(0, entries(last + 1, last + 40), HardState(1, 1, last))
         last += 40
         log.cut(0, SnapshotMeta(last - 30, 1, THREE))
+        log.wait_given_back()
         most = max(most, log.disk_bytes())
     log.wait_given_back()
     assert most < 1_200_000 < last * 1000
