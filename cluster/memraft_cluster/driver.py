@@ -249,6 +249,7 @@ class MultiRaft(Turns):
         elif group in self.stopped:
             found = self.stopped.pop(group).group
         if drop and found is not None:
+            await self._saver.settle()  # nothing else may be busy with the rows that go
             # The state first: a log without its state is found to be not whole, a state without its log could
             # be taken for one that has lost its vote.
             found.machine.drop()
@@ -320,7 +321,7 @@ class MultiRaft(Turns):
             self._senders.close()
             self._drop_jobs()
             await self._receivers.stop()
-            await self._saver.stop()
+            await self._saver.settle()
             if clean:
                 await self._saver.flush_all()
         self._sync_executor.shutdown()

@@ -98,8 +98,8 @@ class Saver:
         self._saved.pop(group, None)
         self._try_above.pop(group, None)
 
-    async def stop(self) -> None:
-        """Wait for the flush that runs."""
+    async def settle(self) -> None:
+        """Wait for the flush that runs, and the cuts behind it."""
         if self._flushing is not None:
             await asyncio.wait([self._flushing])
 
