@@ -189,9 +189,7 @@ def test_damage_met_while_running_is_raised_with_file_group_and_index(tmp_path: 
     with file.open("r+b") as raw:
         raw.seek(5000)
         raw.write(b"\xff\x00\xff")
-    with pytest.raises(
-        LogCorrupted, match=r"0001\.log, offset \d+, group 4, index 10: checksum"
-    ) as met:
+    with pytest.raises(LogCorrupted, match=r"0001\.log, offset \d+, group 4, index 10: checksum") as met:
         log.group(4).entries(1, 30, 1 << 20)
     assert (met.value.group, met.value.index) == (4, 10)
     assert len(log.group(4).entries(11, 30, 1 << 20)) == 19
