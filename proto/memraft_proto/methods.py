@@ -42,7 +42,8 @@ class Access(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One call: its gRPC path, its messages, what it does and, for a write, its kind in the log (else 0)."""
+    """One call: its gRPC path, its messages, what it does and, for a write, its kind in the log (else 0).
+    One that ``streams`` has many responses."""
 
     path: str
     service: str
@@ -51,6 +52,7 @@ class Method:
     response: type[Message]
     access: Access
     kind: int
+    streams: bool = False
 
 
 _OPERATION = batch_pb2.Operation.DESCRIPTOR
@@ -85,6 +87,7 @@ def _methods() -> dict[str, Method]:
                     response=GetMessageClass(call.output_type),
                     access=_access(call.input_type, kind),
                     kind=kind,
+                    streams=call.server_streaming,
                 )
     return found
 

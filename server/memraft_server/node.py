@@ -17,12 +17,14 @@ from memraft_cluster.errors import ClusterError, StateCorrupted
 from memraft_cluster.fatal import Fatal, end_process
 from memraft_cluster.meta import META_GROUP, NodeEntry
 from memraft_cluster.shards import even_map
+from memraft_cluster.state_machine import CHUNK_BYTES_MAX
 from memraft_cluster.tls import TlsFiles
 from memraft_cluster.transport import Peer, Transport, TransportConfig
 from memraft_server import logs
 from memraft_server.admission.identity import Caller, parse_identity
 from memraft_server.admission.quotas import Quotas
 from memraft_server.background import Background
+from memraft_server.backup_source import BackupSource
 from memraft_server.certs import CertsError, check_files
 from memraft_server.cluster_record import Known, RecordEntryBuilder, RecordMachine
 from memraft_server.config import MESSAGE_MARGIN_BYTES, RECEIVE_FACTOR, Config, split_address
@@ -131,6 +133,7 @@ class Node:
         machines = self.hosting.machines.values()
         self.quotas = Quotas(config.quotas.default, config.quotas.tenant, machines, time.monotonic)
         self.calls = CallMetrics()
+        self.backups = BackupSource(self.driver, config.cluster.shards)
         self.service = Service(
             self.hosting.shards,
             even_map(config.cluster.shards, [config.node.id]).shard_of,
@@ -139,6 +142,7 @@ class Node:
             quotas=self.quotas if config.tls.enabled else None,
             lag_wait_ms=config.client.lag_wait_ms,
             request_bytes_max=config.limits.request_bytes_max,
+            backups=self.backups,
         )
         self.rpc = RpcServer(rpc_config, self.service, self.directory.client_address, self.calls)
         host, port = split_address(config.metrics.listen)
@@ -224,6 +228,7 @@ class Node:
         self._phase = "shutting down"
         if self.rpc.is_serving:
             await self.rpc.set_serving(False)
+        self.backups.close()
         await self.background.stop()
         await self.reconciler.stop()
         # First the driver: it finishes what was proposed and finds new leaders, while calls are still told
@@ -366,7 +371,7 @@ def _rpc_config(config: Config, trust_domain: str) -> RpcConfig:
         listen=config.client_listen,
         tls=tls,
         receive_bytes_max=config.limits.request_bytes_max * RECEIVE_FACTOR,
-        send_bytes_max=config.limits.reply_bytes_max + MESSAGE_MARGIN_BYTES,
+        send_bytes_max=max(config.limits.reply_bytes_max, CHUNK_BYTES_MAX) + MESSAGE_MARGIN_BYTES,
         concurrent_calls_max=config.client.concurrent_calls_max,
     )
 

@@ -5,7 +5,8 @@ Nothing here knows how calls arrive: `rpc/` adapts gRPC to it, the embedded memo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from typing import Any, Protocol
 
 from google.protobuf.message import DecodeError, Message
@@ -48,6 +49,13 @@ class Directory(Protocol):
         """A ReportReplicasResponse. Raises Refused, ClusterError."""
 
 
+class Backups(Protocol):
+    """What reads the states of shards for backups."""
+
+    def chunks(self, shard: int) -> AsyncGenerator[bytes, None]:
+        """The chunks of a shard's state. Raises Refused, ClusterError."""
+
+
 class Service:
     """All calls on the shards of one process.
 
@@ -60,6 +68,7 @@ class Service:
         clock_us: microseconds since the Unix epoch.
         lag_wait_ms: how long a session's read waits for a replica that lags behind.
         request_bytes_max: largest encoded request.
+        backups: None: there are none, as in an embedded memory.
     """
 
     def __init__(
@@ -73,11 +82,13 @@ class Service:
         clock_us: Callable[[], int] = wall_time_us,
         lag_wait_ms: int = 1_000,
         request_bytes_max: int = 8 << 20,
+        backups: Backups | None = None,
     ) -> None:
         self.limits = limits
         self._shards = shards
         self._shard_of = shard_of
         self._directory = directory
+        self._backups = backups
         self._quotas = quotas
         self._reader = Reader(clock_us, lag_wait_ms)
         self._request_bytes_max = request_bytes_max
@@ -85,6 +96,23 @@ class Service:
 
     def call_bytes(self, caller: Caller, method: Method, raw: bytes) -> Outcome:
         """As :meth:`call`, with the request as it came over the wire."""
+        return self.call(caller, method, self._decoded(caller, method, raw), raw)
+
+    async def stream_bytes(self, caller: Caller, method: Method, raw: bytes) -> AsyncGenerator[Message, None]:
+        """Yields the responses of a call that has many. To be closed when no more are wanted.
+
+        Raises:
+            Refused, memraft_cluster.errors.ClusterError: as :meth:`call`.
+        """
+        request: Any = self._decoded(caller, method, raw)
+        _check_role(caller, method.name)
+        if self._backups is None:
+            raise Refused("INVALID_ARGUMENT", f"{method.name} is not served here")
+        async with aclosing(self._backups.chunks(request.shard)) as chunks:
+            async for chunk in chunks:
+                yield method.response(chunk=chunk)
+
+    def _decoded(self, caller: Caller, method: Method, raw: bytes) -> Message:
         if len(raw) > self._request_bytes_max:
             self._count(caller)
             raise Refused(
@@ -93,13 +121,12 @@ class Service:
                 {"limit": "request_bytes_max", "value": str(self._request_bytes_max)},
             )
         try:
-            request = method.request.FromString(raw)
+            return method.request.FromString(raw)
         except DecodeError as error:
             self._count(caller)
             raise Refused(
                 "INVALID_ARGUMENT", f"the request is no {method.request.DESCRIPTOR.name}: {error}"
             ) from None
-        return self.call(caller, method, request, raw)
 
     def call(self, caller: Caller, method: Method, request: Any, raw: bytes | None = None) -> Outcome:
         """Does one call.
@@ -118,6 +145,8 @@ class Service:
             memraft_cluster.errors.ClusterError: the shard cannot do it here or now.
         """
         access = method.access
+        if method.streams:
+            raise Refused("INVALID_ARGUMENT", f"{method.name} has many responses: it is a stream")
         if access is Access.CLUSTER:
             return self._cluster(caller, method.name, request)
         quota = self._admit(caller, request.namespace)
@@ -180,6 +209,7 @@ _ROLES: dict[str, tuple[frozenset[Role], str]] = {
     "GetClusterRecord": (frozenset({Role.OPERATOR, Role.NODE}), "ask for the cluster's record"),
     "ChangeCluster": (frozenset({Role.OPERATOR}), "change the cluster"),
     "ReportReplicas": (frozenset({Role.NODE}), "report where replicas are"),
+    "BackupShard": (frozenset({Role.OPERATOR}), "make a backup"),
 }
 """Call -> the roles that may make it, beside the owner of the process, and what it is."""
 

@@ -38,6 +38,8 @@ logger = logging.getLogger("memraft.node")
 
 RECORD = "record"
 STATE = "state"
+RESTORING = "restoring"
+"""Where a backup is unpacked (``restore``); gone when that is done."""
 SET_ASIDE_MAX = 2
 """Damaged states kept for people to look at; older ones are removed."""
 
@@ -67,6 +69,10 @@ def open_storage(config: Config, layout: Layout, checked: Checked | None = None)
     directory = Path(config.node.data_dir)
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        if (directory / RESTORING).exists():
+            raise DataDirectoryError(
+                f"{directory}: a restore was begun and not finished: run `memraft restore` again"
+            )
         space = DiskSpace(directory, config.disk.reserve_bytes or None)
         space.prepare_start()
     except OSError as error:

@@ -60,6 +60,11 @@ class ClusterServiceStub(object):
                 request_serializer=memraft__proto_dot_v1_dot_cluster__pb2.ReportReplicasRequest.SerializeToString,
                 response_deserializer=memraft__proto_dot_v1_dot_cluster__pb2.ReportReplicasResponse.FromString,
                 _registered_method=True)
+        self.BackupShard = channel.unary_stream(
+                '/memraft.v1.ClusterService/BackupShard',
+                request_serializer=memraft__proto_dot_v1_dot_cluster__pb2.BackupShardRequest.SerializeToString,
+                response_deserializer=memraft__proto_dot_v1_dot_cluster__pb2.BackupShardResponse.FromString,
+                _registered_method=True)
 
 
 class ClusterServiceServicer(object):
@@ -102,6 +107,14 @@ class ClusterServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BackupShard(self, request, context):
+        """Streams the state of one shard as of one log index, which has in it all that was acknowledged before the call.
+        Only the shard's leader takes it; once it streams, it may lose its lead and goes on. Operators only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ClusterServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -129,6 +142,11 @@ def add_ClusterServiceServicer_to_server(servicer, server):
                     servicer.ReportReplicas,
                     request_deserializer=memraft__proto_dot_v1_dot_cluster__pb2.ReportReplicasRequest.FromString,
                     response_serializer=memraft__proto_dot_v1_dot_cluster__pb2.ReportReplicasResponse.SerializeToString,
+            ),
+            'BackupShard': grpc.unary_stream_rpc_method_handler(
+                    servicer.BackupShard,
+                    request_deserializer=memraft__proto_dot_v1_dot_cluster__pb2.BackupShardRequest.FromString,
+                    response_serializer=memraft__proto_dot_v1_dot_cluster__pb2.BackupShardResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -267,6 +285,33 @@ class ClusterService(object):
             '/memraft.v1.ClusterService/ReportReplicas',
             memraft__proto_dot_v1_dot_cluster__pb2.ReportReplicasRequest.SerializeToString,
             memraft__proto_dot_v1_dot_cluster__pb2.ReportReplicasResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BackupShard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/memraft.v1.ClusterService/BackupShard',
+            memraft__proto_dot_v1_dot_cluster__pb2.BackupShardRequest.SerializeToString,
+            memraft__proto_dot_v1_dot_cluster__pb2.BackupShardResponse.FromString,
             options,
             channel_credentials,
             insecure,

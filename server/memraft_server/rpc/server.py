@@ -11,6 +11,7 @@ import logging
 import socket
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -35,6 +36,7 @@ SETTLE_POLL_S = 0.05
 SERVICES = tuple(sorted({method.service for method in METHODS.values()}))
 
 Handler = Callable[[bytes, Any], Awaitable[bytes]]
+StreamHandler = Callable[[bytes, Any], Awaitable[None]]
 
 
 class ListenFailed(Exception):
@@ -102,7 +104,11 @@ class RpcServer:
         )
         for service in SERVICES:
             handlers: dict[str, Any] = {
-                method.name: grpc.unary_unary_rpc_method_handler(self._handler(method))
+                method.name: (
+                    grpc.unary_stream_rpc_method_handler(self._stream_handler(method))
+                    if method.streams
+                    else grpc.unary_unary_rpc_method_handler(self._handler(method))
+                )
                 for method in METHODS.values()
                 if method.service == service
             }
@@ -193,6 +199,27 @@ class RpcServer:
                 self._running -= 1
             metrics.observe("OK", clock() - began)
             return encoded
+
+        return handle
+
+    def _stream_handler(self, method: Method) -> StreamHandler:
+        """Handles a call with many responses. Each is made when the one before is on its way: a client that
+        reads slowly is waited for, and one that is gone ends the call."""
+        service, metrics = self._service, self._metrics.of(method.name)
+
+        async def handle(raw: bytes, context: Any) -> None:
+            began = time.perf_counter()
+            try:
+                replies = service.stream_bytes(self._identify(context), method, raw)
+                async with aclosing(replies):
+                    async for reply in replies:
+                        await context.write(reply.SerializeToString())
+            except asyncio.CancelledError:
+                metrics.observe("CANCELLED", time.perf_counter() - began)
+                raise
+            except Exception as error:
+                await self._fail(error, context, metrics.observe, began)
+            metrics.observe("OK", time.perf_counter() - began)
 
         return handle
 
