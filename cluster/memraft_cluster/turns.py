@@ -24,7 +24,10 @@ cores, mutual TLS, 200-byte commands (``benchmarks/raft_loop.py``; the thread th
           256       93,400/s  p50 2.50 ms     90,000/s  p50 2.71 ms
 
 Three fdatasync at once on one disk are 60 % of the time of a single command, TLS and its system calls 15 %.
-Sixteen idle groups on three nodes take 4 % of one core in all.
+Batches over 64 KiB are synced in the thread either way: at 64 entries of 20 KB in flight the loop encrypts
+and decodes meanwhile (1.3 to 2.1 times as many a second, measured in turns beside other load). A notice of a
+commit waits 2 ms for an append that tells the same, which saves some 15 % of the leader's processor time, and
+the followers their turns. Sixteen idle groups on three nodes take 5 % of one core in all.
 """
 
 from __future__ import annotations

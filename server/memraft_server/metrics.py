@@ -147,6 +147,15 @@ COUNTERS = {
     "peer_messages_bad": ("messages_bad_total", "Consensus messages that made no sense."),
     "entries_applied": ("entries_applied_total", "Log entries applied."),
     "leader_changes": ("leader_changes_total", "Changes of leader seen."),
+    "peer_messages_unknown": (
+        "messages_unknown_total",
+        "Consensus messages for groups without a replica on this node.",
+    ),
+    "state_saves": ("saves_total", "Times a machine's changes were handed to the state store."),
+    "log_cuts": ("log_cuts_total", "Times a log was cut behind a durable state."),
+    "snapshots_sent": ("snapshots_sent_total", "Snapshots sent and put into force by the receiver."),
+    "snapshots_received": ("snapshots_received_total", "Snapshots received and put into force."),
+    "snapshots_failed": ("snapshots_failed_total", "Snapshots that were given up on either side."),
     "leader_transfers": ("transfers_total", "Leaderships given back to the preferred node."),
 }
 """Name of the metric, without `memraft_` and `_total` -> field of the driver's counters, help."""
