@@ -67,6 +67,7 @@ class Background:
 
     def start(self) -> None:
         """Starts the tasks, on the running event loop."""
+        self._ballast.restore()  # at once: a node that dies in its first seconds needs it at its next start
         loop = asyncio.get_running_loop()
         self._tasks = [
             loop.create_task(self._repeat(self._expiry_interval_s, self._sweep), name="memraft-expiry"),

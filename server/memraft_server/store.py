@@ -32,6 +32,7 @@ from __future__ import annotations
 import re
 import struct
 import threading
+import traceback
 import weakref
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,9 @@ class StateStore:
         try:
             self._check_stamp(cluster, node)
             self._find_groups()
-        except BaseException:
+        except BaseException as error:
+            # Iterators hold the database, and its lock, for as long as a frame of the error holds them.
+            traceback.clear_frames(error.__traceback__)
             self._db.close()
             raise
 

@@ -395,6 +395,34 @@ def test_a_flipped_bit_anywhere_in_the_data_is_found(node: Node, tmp_path: Path)
             shutil.rmtree(copy)
 
 
+def test_a_damaged_directory_is_let_go_of_at_once_so_that_another_takes_its_place(
+    node: Node, tmp_path: Path
+) -> None:
+    node.put_many(40)
+    node.save()
+    node.store.flush()
+    node.put(("a", b"1"))
+    node.save()
+    node.store.close()
+    replaced = 0
+    for table in node.path.glob("*.sst"):
+        data = table.read_bytes()
+        for place in range(0, len(data), max(1, len(data) // 20)):
+            copy = tmp_path / f"{table.name}-{place}"
+            shutil.copytree(node.path, copy)
+            flipped = bytearray(data)
+            flipped[place] ^= 16
+            (copy / table.name).write_bytes(flipped)
+            try:
+                StateStore(copy, cluster="c", node="n1").close()
+            except StateCorrupted:
+                # While the error is still at hand, and with it the frames that it went through.
+                copy.rename(copy.with_name(f"{copy.name}-kept"))
+                StateStore(copy, cluster="c", node="n1").close()
+                replaced += 1
+    assert replaced
+
+
 def test_damage_names_group_and_file_or_row(node: Node) -> None:
     filled(node)
     table = max(node.path.glob("*.sst"), key=lambda each: each.stat().st_size)
