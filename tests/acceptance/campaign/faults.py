@@ -102,7 +102,7 @@ class Fault:
     needs: Sequence[Need] = ()
     prepare: Callable[[Stage], None] | None = None
     sizes: Sequence[int] = (3, 5)
-    hold_s: float = 3.0
+    hold_s: float = 2.2
     gap_s_max: float | None = MINORITY_GAP_S_MAX
     recovery_s_max: float = RECOVERY_S_MAX
     spares: int = 0
@@ -118,7 +118,7 @@ def fault(
     needs: Sequence[Need] = (),
     prepare: Callable[[Stage], None] | None = None,
     sizes: Sequence[int] = (3, 5),
-    hold_s: float = 3.0,
+    hold_s: float = 2.2,
     gap_s_max: float | None = MINORITY_GAP_S_MAX,
     recovery_s_max: float = RECOVERY_S_MAX,
     spares: int = 0,

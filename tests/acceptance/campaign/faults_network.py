@@ -11,7 +11,10 @@ DELAY_MS, JITTER_MS = 40.0, 35.0
 
 
 @fault(
-    "unplug-leader", "the leader's link is down: no node and no client reaches it", needs=[needs.namespaces]
+    "unplug-leader",
+    "the leader's link is down: no node and no client reaches it",
+    needs=[needs.namespaces],
+    hold_s=3.2,
 )
 def unplug_leader(stage: Stage) -> Steps:
     """The namespace's own link."""
@@ -126,7 +129,7 @@ def flapping(stage: Stage) -> Steps:
 
 
 @fault("delay", f"what nodes send each other takes {DELAY_MS:.0f} ± {JITTER_MS:.0f} ms, reordered",
-       needs=[needs.nfqueue], hold_s=5.0)  # fmt: skip
+       needs=[needs.nfqueue], hold_s=3.5)  # fmt: skip
 def delay(stage: Stage) -> Steps:
     """A queue in user space: works without `tc netem`."""
     for name in stage.names:
@@ -136,7 +139,7 @@ def delay(stage: Stage) -> Steps:
 
 
 @fault("delay-and-loss", f"between nodes {DELAY_MS:.0f} ± {JITTER_MS:.0f} ms and 5 % of the packets lost",
-       needs=[needs.nfqueue], hold_s=5.0)  # fmt: skip
+       needs=[needs.nfqueue], hold_s=3.5)  # fmt: skip
 def delay_and_loss(stage: Stage) -> Steps:
     """TCP repeats what is lost, after 200 ms and more."""
     for name in stage.names:
@@ -146,7 +149,7 @@ def delay_and_loss(stage: Stage) -> Steps:
 
 
 @fault("loss", "every node loses 15 % of the packets it sends, to nodes and clients", needs=[needs.statistic],
-       hold_s=5.0)  # fmt: skip
+       hold_s=3.5)  # fmt: skip
 def loss(stage: Stage) -> Steps:
     """Dropped in the kernel, without a queue."""
     for name in stage.names:

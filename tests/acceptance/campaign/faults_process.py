@@ -63,7 +63,9 @@ def kill_storm(stage: Stage) -> Steps:
     yield
 
 
-@fault("pause-leader", "SIGSTOP for the leader, SIGCONT later: it wakes up believing that it leads")
+@fault(
+    "pause-leader", "SIGSTOP for the leader, SIGCONT later: it wakes up believing that it leads", hold_s=3.2
+)
 def pause_leader(stage: Stage) -> Steps:
     """It must not answer reads from the past."""
     name = stage.leader()

@@ -22,7 +22,7 @@ from tests.acceptance.campaign.sandbox import SandboxError
 from tests.acceptance.campaign.verdict import Tally, clock_problems, judge, longest_gap_s, read_back
 from tests.linearizability import save
 
-WARM_UP_S = 1.0
+WARM_UP_S = 0.7
 TAIL_S = 0.7
 READ_BACK_TIMEOUT_S = 15.0
 EQUAL_TIMEOUT_S = 20.0
