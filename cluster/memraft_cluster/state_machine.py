@@ -130,7 +130,10 @@ class Volatile:
     """The part of a machine without a store: it is rebuilt from its log, which is therefore never cut."""
 
     unsaved = 0
-    fingerprint = b""
+
+    @property
+    def fingerprint(self) -> bytes:
+        return b""
 
     def saved(self) -> SnapshotMeta | None:
         return None
