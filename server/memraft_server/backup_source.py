@@ -96,5 +96,3 @@ class BackupSource:
     def close(self) -> None:
         """Ends all that is read, with the next chunk. Call before the store is closed."""
         self._is_closed = True
-
-

@@ -213,4 +213,9 @@ class EmbeddedStorage:
 
 
 def _meta(machine: Machine) -> SnapshotMeta:
-    return SnapshotMeta(machine.applied_index, _TERM, _MEMBERS)
+    return meta_at(machine.applied_index)
+
+
+def meta_at(index: int) -> SnapshotMeta:
+    """What labels the state after a write, and the log that begins behind it."""
+    return SnapshotMeta(index, _TERM, _MEMBERS)

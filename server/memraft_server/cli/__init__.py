@@ -1,5 +1,5 @@
-"""The command line: `memraft demo`, `up`, `serve`, `certs`, `status`, `cluster`, `doctor`, `kv`, `stream`,
-`memory` and `bench`.
+"""The command line: `memraft demo`, `up`, `serve`, `certs`, `status`, `cluster`, `backup`, `restore`,
+`doctor`, `kv`, `stream`, `memory` and `bench`.
 
 One module a command group. Each has `register`, which adds its arguments and is cheap to import, and names a
 function that runs the command. A mistake of the user ends as one line on standard error and exit status 1

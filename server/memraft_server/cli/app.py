@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import NoReturn
 
+import memraft_server.cli.backup as backup
 import memraft_server.cli.bench as bench
 import memraft_server.cli.certs as certs
 import memraft_server.cli.cluster as cluster
@@ -23,7 +24,20 @@ from memraft_server.cli import EXIT_INTERRUPTED
 from memraft_server.cli.ending import Interrupted
 from memraft_server.cli.errors import CliError
 
-GROUPS: tuple[ModuleType, ...] = (demo, up, serve, certs, status, cluster, doctor, kv, stream, memory, bench)
+GROUPS: tuple[ModuleType, ...] = (
+    demo,
+    up,
+    serve,
+    certs,
+    status,
+    cluster,
+    backup,
+    doctor,
+    kv,
+    stream,
+    memory,
+    bench,
+)
 
 OUR_PACKAGES = frozenset({"memraft", "memraft_server", "memraft_cluster"})
 

@@ -121,18 +121,37 @@ class Observer:
 
     def ask(self, address: str, call: str, request: Any, timeout_s: float) -> "grpc.Future[Any]":
         """Makes a call of the contract; its result raises grpc.RpcError."""
-        channel = self._channels.get(address)
-        if channel is None:
-            # A node that was down must be found again soon after it is back.
-            options = (("grpc.max_reconnect_backoff_ms", 500), ("grpc.min_reconnect_backoff_ms", 100))
-            channel = self._channels[address] = self._open(address, options)
         method = METHODS[call]
-        ask = channel.unary_unary(
+        ask = self._channel(address).unary_unary(
             method.path,
             request_serializer=method.request.SerializeToString,
             response_deserializer=method.response.FromString,
         )
         return ask.future(request, timeout=timeout_s)
+
+    def stream(self, address: str, call: str, request: Any) -> Any:
+        """Makes a call with many responses; iterating over it raises grpc.RpcError, and `cancel` ends it."""
+        method = METHODS[call]
+        ask = self._channel(address).unary_stream(
+            method.path,
+            request_serializer=method.request.SerializeToString,
+            response_deserializer=method.response.FromString,
+        )
+        return ask(request)
+
+    def _channel(self, address: str) -> grpc.Channel:
+        channel = self._channels.get(address)
+        if channel is None:
+            # A node that was down must be found again soon after it is back.
+            options = (
+                ("grpc.max_reconnect_backoff_ms", 500),
+                ("grpc.min_reconnect_backoff_ms", 100),
+                # One that hangs in the middle of a stream must be noticed.
+                ("grpc.keepalive_time_ms", 15_000),
+                ("grpc.keepalive_timeout_ms", 10_000),
+            )
+            channel = self._channels[address] = self._open(address, options)
+        return channel
 
     def _open(self, address: str, options: tuple[tuple[str, int], ...]) -> grpc.Channel:
         own = self._certificates

@@ -18,7 +18,7 @@ CHANGE_TIMEOUT_S = 15.0
 """How long a leader of the record is looked for."""
 PAUSE_S = 0.1
 
-_ELSEWHERE = frozenset(
+ELSEWHERE = frozenset(
     {
         "NOT_LEADER",
         "NO_LEADER",
@@ -111,9 +111,9 @@ class Operator:
                 return self._observer.ask(address, name, request, ASK_TIMEOUT_S).result()
             except grpc.RpcError as failure:
                 error = _status.explain(failure, address)
-                if error.reason not in _ELSEWHERE:
-                    raise CliError(_plain(error)) from failure
-                said = f"{address}: {_plain(error)}"
+                if error.reason not in ELSEWHERE:
+                    raise CliError(plain(error)) from failure
+                said = f"{address}: {plain(error)}"
                 hint = error.metadata.get("leader", "")
             if time.monotonic() > deadline:
                 raise CliError(f"nobody who leads the cluster's record was found; last: {said}")
@@ -195,5 +195,5 @@ def watch(
         time.sleep(interval_s)
 
 
-def _plain(error: MemraftError) -> str:
+def plain(error: MemraftError) -> str:
     return error.message or error.reason
