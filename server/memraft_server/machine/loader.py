@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import heappush
+from struct import unpack
 from zlib import crc32
 
 import msgspec
@@ -24,6 +25,7 @@ from memraft_server.machine.facts import (
     Row,
     StateLabel,
     ceiling_of,
+    is_beyond,
 )
 from memraft_server.machine.journal import Journal
 from memraft_server.machine.limits import POSITION_BITS
@@ -40,6 +42,7 @@ from memraft_server.projections.vectors import Collection, Settings, VectorStore
 from memraft_server.projections.versions import Author, Record, VersionedRecords
 
 _SPACE = slice(1, 5)
+_ROWS_TOGETHER = 256
 _HEAD_BYTES = 5
 """Of kind and namespace."""
 
@@ -123,15 +126,11 @@ class Loader:
             DamagedRow: naming the row.
         """
         ceiling, session = self._ceiling, notes.SESSION
-        belonging: list[Row] = []
-        for each in rows:
-            key, value = each
-            if crc32(value, crc32(key)) != RESIDUE:
-                raise DamagedRow(key, "its checksum does not fit")
-            if key[-NUMBER_BYTES:] > ceiling and key[:1] != session:
-                self.beyond.append(key)
-            else:
-                belonging.append(each)
+        for key in [key for key, value in rows if crc32(value, crc32(key)) != RESIDUE]:
+            raise DamagedRow(key, "its checksum does not fit")
+        belonging = [each for each in rows if each[0][-8:] <= ceiling or each[0][:1] == session]
+        if len(belonging) != len(rows):
+            self.beyond += [key for key, _ in rows if is_beyond(key, ceiling)]
         for part in _by_kind(belonging):
             load = self._kinds.get(part[0][0][0])
             if load is None:
@@ -210,7 +209,38 @@ class Loader:
             )
 
     def _load_records(self, rows: Sequence[Row]) -> None:
-        """Of documents and named records. The most frequent ones, so everything is in one loop."""
+        """Of documents and named records: the most frequent rows."""
+        for start in range(0, len(rows), _ROWS_TOGETHER):
+            part = rows[start : start + _ROWS_TOGETHER]
+            if not self._load_records_together(part):
+                self._load_records_singly(part)
+
+    def _load_records_together(self, rows: Sequence[Row]) -> bool:
+        """Loads rows in half the time, where they are alike; returns False, and loads none, where not.
+
+        Alike are rows of one namespace with a value and no expiry, by one author, of different names. The
+        last one is left for the rows to come, which may be of its name, too.
+        """
+        author_row = self._author_row
+        prefix, start = rows[0][0][:_HEAD_BYTES], b"\1" + author_row
+        heads = [key[:-9] for key, _ in rows]
+        if len(set(heads)) < len(rows) or not heads[-1].startswith(prefix):
+            return False
+        names = self._records_of(heads[0])
+        raw = b"\0".join([head[_HEAD_BYTES:] for head in heads])
+        if heads[0] == names.head or raw.count(b"\0") != len(rows) - 1:
+            return False
+        if sum([value.startswith(start) for _, value in rows]) < len(rows):
+            return False
+        cut = len(start)
+        values = [value[cut:-CRC_BYTES] for _, value in rows]
+        versions = unpack(f">{len(rows)}Q", b"".join([key[-NUMBER_BYTES:] for key, _ in rows]))
+        author = self._author
+        records = [Record(value, version, author, 0) for value, version in zip(values, versions, strict=True)]
+        names.take(heads[-1], raw.decode().split("\0"), records)
+        return True
+
+    def _load_records_singly(self, rows: Sequence[Row]) -> None:
         names = self._records_of(rows[0][0])
         author_row, author = self._author_row, self._author
         for key, value in rows:
@@ -387,6 +417,17 @@ class _Names:
             if len(self._pending) >= 1000:
                 self._extend(self._pending)
                 self._pending = []
+
+    def take(self, head: bytes, names: list[str], records: list[Record]) -> None:
+        """The next records are of names of their own; of the last one, which has this head, more may come."""
+        if self.records:
+            self._into.restore(self.name, self.records)
+        self.head, self.name, self.records = head, names[-1], [records.pop()]
+        self._into.restore_heads(names[:-1], records)
+        if self._extend is not None:
+            self._extend(self._pending)
+            self._extend(names)
+            self._pending = []
 
     def end(self) -> None:
         """There are no more names."""

@@ -130,6 +130,13 @@ class VersionedRecords:
             size += len(records) * VERSION_BYTES + sum(len(each.value or b"") for each in records)
         self.usage.bytes += size
 
+    def restore_heads(self, names: list[str], records: list[Record]) -> None:
+        """Takes names that are not here yet, each with its only version, which has a value."""
+        self.heads.update(zip(names, records, strict=True))
+        self.usage.records += len(names)
+        self.usage.bytes += (NAME_BYTES + VERSION_BYTES) * len(names)
+        self.usage.bytes += sum(map(len, names)) + sum([len(record.value or b"") for record in records])
+
     def _keep(self, name: str, old: Record) -> None:
         past = self.past.get(name)
         if past is None:
