@@ -13,8 +13,8 @@ is. No step is remembered anywhere. After Ongaro's thesis, chapter 4:
    first, the leader last, and that one hands leadership over before.
 
 So a group on its way never has fewer voters than are wanted, unless it began with fewer, and each change is
-of one node's standing: any majority before overlaps with any majority after it. A vote is taken away only where those that are left
-are a working majority without it.
+of one node's standing: any majority before overlaps with any majority after it. A vote is taken away only
+where those that are left are a working majority without it.
 """
 
 from __future__ import annotations
