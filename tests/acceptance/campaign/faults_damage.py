@@ -174,3 +174,35 @@ def wipe_and_kill(stage: Stage) -> Steps:
     yield
     for other in stage.others(name):
         stage.cluster.start_node(other)
+
+
+@rebuilt(
+    "flip-majority",
+    "a bit is flipped in a killed majority's logs",
+    needs=[needs.salvage],
+    gap_s_max=None,
+)
+def flip_majority(stage: Stage) -> Steps:
+    """Nobody knows any more what was acknowledged: the shards stop instead of guessing, until the operator has put
+    back what was there."""
+    stuff(stage)
+    assert stage.load is not None
+    names = stage.dice.sample(stage.names, stage.majority)
+    stage.cluster.kill(*names)
+    for name in names:
+        shutil.copytree(stage.cluster.data(name), stage.cluster.home(name) / "kept")
+        flip_bit(stage, _largest(stage.cluster.data(name) / LOG, SEGMENTS), 0.5, 0.9)
+        stage.cluster.start_node(name)
+    began = time.monotonic()
+    yield
+    time.sleep(2.0)
+    for place, times in stage.load.acknowledged.items():
+        written = sum(each > began for each in times)
+        stage.expect(not written, f"{written} writes were acknowledged in {place} with a majority damaged")
+    for name in names:
+        stage.notes.append(f"{name}: {stage.cluster.last_words(name)[:160]}")
+        if stage.cluster.exit_status(name) is None:
+            stage.cluster.kill(name)
+        shutil.rmtree(stage.cluster.data(name))
+        (stage.cluster.home(name) / "kept").rename(stage.cluster.data(name))
+        stage.cluster.start_node(name)
