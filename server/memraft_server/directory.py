@@ -82,9 +82,11 @@ class Directory:
 
     def leader(self, shard: int) -> int:
         """The node to ask for a shard that this one cannot answer for; 0 where that is not known."""
+        self._hosting.look()
         known = self._driver.leader(shard)
         record = self._known.record
-        if not known and record is not None and shard < len(record.shards):
+        is_elsewhere = shard not in self._hosting.machines
+        if not known and is_elsewhere and record is not None and shard < len(record.shards):
             known = record.shards[shard].leader
         return known if known != self._config.node.id else 0
 
@@ -108,7 +110,7 @@ class Directory:
                 shard=shard.shard,
                 slot_first=shard.first,
                 slot_last=shard.end - 1,
-                leader_node_id=self._driver.leader(shard.shard) or self.leader(shard.shard),
+                leader_node_id=self._driver.leader(shard.shard) or shard.leader,
                 replica_node_ids=shard.actual.voters,
             )
         return response
@@ -127,11 +129,15 @@ class Directory:
             return ["this node joins the cluster and has found no other node of it yet"]
         if record.node(node.id) is None:
             return [f"this node is not one of the cluster's yet: memraft cluster add-node {node.name} ..."]
-        reasons = []
-        for shard in self._hosting.shards:
+        self._hosting.look()
+        reasons = [str(stopped.error()) for stopped in self._driver.stopped.values()]
+        recovering = self._hosting.recovering
+        for shard in sorted([*self._hosting.shards, *recovering]):
             # Not the core's word, which it may say before its vote is on disk: the one that calls go by.
             if not self._driver.leader(shard):
                 reasons.append(f"shard {shard}: no leader is known")
+            elif shard in recovering:
+                reasons.append(f"shard {shard}: gets back from other nodes what this one lost")
             elif not self._driver.has_caught_up(shard):
                 applied = self._driver.applied(shard)
                 reasons.append(f"shard {shard}: has yet to catch up, applied {applied} entries so far")

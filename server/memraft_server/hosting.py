@@ -1,8 +1,8 @@
 """Which replicas are on this node, and what each is made of.
 
 Replicas come and go while the node runs, as the cluster's record says. One that comes is empty and has no
-vote; the shard's leader contacts it, fills it, and gives it its vote. Calls are answered from it only then:
-before it would tell of a past, or of nothing. One that is wanted no more is dropped, with care:
+vote; the shard's leader contacts it, fills it, and gives it its vote. Calls are answered from it only then.
+One that is wanted no more is dropped, with care:
 
 * its shard's leader must have reported that it is no member any more, to the record;
 * the record must say so again when its leader is asked anew, so that no old record is followed;
@@ -73,6 +73,16 @@ class Hosting:
         self._hosted: dict[int, Hosted] = {}
 
     @property
+    def recovering(self) -> list[int]:
+        """The shards of which this node has a vote that it may not use before it has back what it lost."""
+        found = []
+        for number in self._hosted.keys() - self.shards.keys():
+            status = self._driver.group_status(number)
+            if status is not None and self._node in status.membership.voters and not status.is_whole:
+                found.append(number)
+        return sorted(found)
+
+    @property
     def groups(self) -> list[int]:
         """The shards with a replica here."""
         return list(self._hosted)
@@ -96,14 +106,21 @@ class Hosting:
         self.look()
 
     def look(self) -> None:
-        """Takes note of which replicas have a vote, and so can be asked, and of which know a leader."""
+        """Takes note of which replicas can be asked, and of which know a leader.
+
+        One that is being filled, or gets back what it lost, would tell of a past, or of nothing; one that
+        differs from the others, of what never was.
+        """
         can_answer = {}
         now_s = self._clock_s()
         for number, hosted in self._hosted.items():
-            membership = self._driver.membership(number)
-            if membership is not None and self._node in membership.voters:
+            status = self._driver.group_status(number)
+            if status is None:
+                continue
+            is_member = self._node in status.membership.voters
+            if is_member and status.is_whole and number not in self._driver.stopped:
                 can_answer[number] = hosted.shard
-            if self._driver.leader(number):
+            if status.leader:
                 hosted.led_at_s = now_s
         if can_answer.keys() != self.shards.keys():
             for number in self.shards.keys() - can_answer.keys():

@@ -47,7 +47,7 @@ from memraft_server.replica import Replica, StoredReplica
 from memraft_server.rpc.others import OtherNodes
 from memraft_server.rpc.server import ListenFailed, RpcConfig, RpcServer, TlsBytes
 from memraft_server.service import Service
-from memraft_server.storage import open_storage, set_aside_state
+from memraft_server.storage import has_others, open_storage, set_aside_state
 
 logger = logging.getLogger("memraft.node")
 
@@ -273,9 +273,8 @@ class Node:
 
     @property
     def can_heal(self) -> bool:
-        """Whether there are other nodes that may have what this one lost."""
-        record = self._known.record
-        return record is None or len(record.nodes) > 1
+        """Whether there are other nodes that have what this one may lose."""
+        return has_others(self._known.record, self.config.node.id)
 
     # -- what others ask it ----------------------------------------------------------------------------
 

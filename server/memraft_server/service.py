@@ -31,7 +31,8 @@ class Directory(Protocol):
     """What the cluster calls need to know: where things are, how this node stands, what is to change."""
 
     def leader(self, shard: int) -> int:
-        """The node to ask for a shard that cannot be answered for here; 0 where that is not known."""
+        """The node to ask for a shard that is not among those here, unless it is by now; 0 where that is not
+        known."""
 
     def shard_map(self) -> Message:
         """A GetShardMapResponse."""
@@ -180,7 +181,10 @@ class Service:
             number = self._shard_of(namespace)
             here = self._shards.get(number)
             if here is None:
-                raise NotLeader(number, self._directory.leader(number))
+                leader = self._directory.leader(number)
+                here = self._shards.get(number)  # it looked again: the shard may have come a moment ago
+                if here is None:
+                    raise NotLeader(number, leader)
             if len(self._routes) >= ROUTES_MAX:
                 self._routes.clear()
             found = self._routes[namespace] = here

@@ -38,7 +38,7 @@ logger = logging.getLogger("memraft.node")
 
 RECORD = "record"
 STATE = "state"
-RESTORING = "restoring"
+RESTORING = ".memraft-restoring"
 """Where a backup is unpacked (``restore``); gone when that is done."""
 SET_ASIDE_MAX = 2
 """Damaged states kept for people to look at; older ones are removed."""
@@ -80,7 +80,7 @@ def open_storage(config: Config, layout: Layout, checked: Checked | None = None)
     pinned = pinned_record(config)
     saved = _saved_record(directory / RECORD)
     known = saved[1] if saved is not None and saved[1] is not None else pinned
-    can_heal = known is None or len(known.nodes) > 1
+    can_heal = has_others(known, config.node.id)
     store = _open_state(config, directory / STATE, can_heal)
     try:
         bases = store.bases()
@@ -104,6 +104,14 @@ def open_storage(config: Config, layout: Layout, checked: Checked | None = None)
         fields = {"damage": report.damage, "kept_in": report.set_aside, "groups": len(report.groups)}
         logger.error("the log is damaged; other nodes bring back what it lacks", extra={"fields": fields})
     return Storage(space, log, store, directory / RECORD, pinned)
+
+
+def has_others(record: Record | None, node: int) -> bool:
+    """Whether all that a node holds is on other nodes, too, by a record; True where none is known."""
+    if record is None:
+        return True
+    placed = [record.meta, *(shard.actual for shard in record.shards)]
+    return all(len(each.voters) > 1 for each in placed if node in each.voters)
 
 
 def _saved_record(path: Path) -> tuple[SnapshotMeta, Record | None] | None:
