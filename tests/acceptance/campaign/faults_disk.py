@@ -88,7 +88,7 @@ def eio_all(stage: Stage) -> Steps:
     """A majority ends, the leader first; the others have nothing to write any more. Nothing is lost."""
     leader = stage.leader()
     followers = stage.others(leader)
-    for name in [*followers, leader]:
+    for name in [leader, *followers]:  # without followers a leader soon has nothing to sync
         fail_syncs(stage, name)
     expect_fatal(stage, leader)
     deadline = time.monotonic() + END_TIMEOUT_S
