@@ -183,8 +183,8 @@ def wipe_and_kill(stage: Stage) -> Steps:
     gap_s_max=None,
 )
 def flip_majority(stage: Stage) -> Steps:
-    """Nobody knows any more what was acknowledged: the shards stop instead of guessing, until the operator has
-    put back what was there."""
+    """Nobody knows any more what was acknowledged: the shards stop instead of guessing, until the operator
+    has put back what was there."""
     stuff(stage)
     assert stage.load is not None
     names = stage.dice.sample(stage.names, stage.majority)
