@@ -41,6 +41,8 @@ class Known:
     def __init__(self, pinned: Record | None) -> None:
         self.pinned = pinned
         self.record = pinned
+        self.on_news: Callable[[], None] = lambda: None
+        """Called when there is another record."""
 
     @property
     def epoch(self) -> int:
@@ -51,6 +53,7 @@ class Known:
         """Takes over a record that is newer."""
         if self.record is None or record.epoch > self.record.epoch:
             self.record = record
+            self.on_news()
 
 
 class RecordEntryBuilder:

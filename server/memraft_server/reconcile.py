@@ -1,7 +1,7 @@
 """Brings this node, and the groups that it leads, to where the cluster's record wants them.
 
-One look every ``LOOK_INTERVAL_S``, from scratch each time: nothing is remembered that matters, so whatever is
-interrupted goes on. A node looks
+One look now and then, and whenever the record has changed, from scratch each time: nothing is remembered that
+matters, so whatever is interrupted goes on. A node looks
 
 * whom to reach where, and whom to refuse (the transport's peers);
 * which replicas to begin, and which to drop (``hosting``);
@@ -46,7 +46,9 @@ from memraft_server.rpc.others import AskFailed
 
 logger = logging.getLogger("memraft.cluster")
 
-LOOK_INTERVAL_S = 0.1
+BUSY_INTERVAL_S = 0.1
+"""Between two looks while something is under way."""
+IDLE_INTERVAL_S = 0.5
 SEEK_INTERVAL_S = 1.0
 OUT_OF_TOUCH_S = 2.0
 """After so long without a leader of the record known here, other nodes are asked for it."""
@@ -128,8 +130,8 @@ class Reconciler:
         loop = asyncio.get_running_loop()
         self._led_at_s = self._clock_s()
         self._tasks = [
-            loop.create_task(self._repeat(LOOK_INTERVAL_S, self.look), name="memraft-reconcile"),
-            loop.create_task(self._repeat(SEEK_INTERVAL_S, self._seek), name="memraft-seek"),
+            loop.create_task(self._keep_looking(), name="memraft-reconcile"),
+            loop.create_task(self._keep_seeking(), name="memraft-seek"),
         ]
 
     async def stop(self) -> None:
@@ -140,13 +142,29 @@ class Reconciler:
         if ending:
             await asyncio.wait(ending)
 
-    async def _repeat(self, interval_s: float, work: Callable[[], Awaitable[None]]) -> None:
+    async def _keep_looking(self) -> None:
+        news = asyncio.Event()
+        self._known.on_news = news.set
         while True:
+            news.clear()
+            await self._try(self.look)
+            is_busy = bool(self.steps or self._busy or self._wishes or not self._known.epoch)
             try:
-                await work()
-            except Exception:
-                logger.exception("following the cluster's record failed and will be tried again")
-            await asyncio.sleep(interval_s)
+                async with asyncio.timeout(BUSY_INTERVAL_S if is_busy else IDLE_INTERVAL_S):
+                    await news.wait()
+            except TimeoutError:
+                pass
+
+    async def _keep_seeking(self) -> None:
+        while True:
+            await self._try(self._seek)
+            await asyncio.sleep(SEEK_INTERVAL_S)
+
+    async def _try(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except Exception:
+            logger.exception("following the cluster's record failed and will be tried again")
 
     # -- one look --------------------------------------------------------------------------------------
 
@@ -161,6 +179,8 @@ class Reconciler:
         if record.tombstone(self._node) is not None:
             await self._leave(record)
             return
+        now_s = self._clock_s()
+        self._wishes = {shard: until_s for shard, until_s in self._wishes.items() if until_s > now_s}
         self._hosting.look()
         for shard in self._hosting.wanted(record):
             await self._hosting.host(shard, record.shards[shard].leader)
@@ -279,12 +299,7 @@ class Reconciler:
 
     def _hand_over(self, group: int, leader: int, facts: Facts) -> None:
         """To a leader that was newly wished for, at once. One that was away is the driver's care."""
-        until_s = self._wishes.get(group)
-        if until_s is None:
-            return
-        if self._clock_s() > until_s:
-            del self._wishes[group]
-        elif facts.is_fit(leader):
+        if group in self._wishes and facts.is_fit(leader):
             self._begin(f"transfer {group}", self._transfer(group, leader))
 
     # -- the record ------------------------------------------------------------------------------------
