@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import secrets
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -82,9 +83,10 @@ class LogFiles:
     ) -> dict[int, GroupLog]:
         head = read_head(self.directory, self._head)
         if head is None:
-            head = LogHead(FORMAT_VERSION, self.stamp)
+            head = LogHead(FORMAT_VERSION, self.stamp, salt=secrets.randbits(32))
             self._head.create(encode_head(head))
         check_stamp(str(self.directory), head.stamp, self.stamp)
+        self._salt = head.salt
         scan = scan_log(self.directory, head, group_log, progress)
         refuse_damage(str(self.directory), scan)
         self._segments = segments = Segments(self.directory, segment_bytes)
@@ -126,7 +128,7 @@ class LogFiles:
                 segments.sync()
                 self._synced = self._seq
                 segments.begin(segments.current.id + 1, self._seq + 1)
-            head, crc = frame.head(self._seq + 1, self._synced, self._crc)
+            head, crc = frame.head(self._seq + 1, self._synced, self._crc, self._salt)
             offset = segments.end + FRAME_HEAD_BYTES
             segments.write([head, *frame.parts], size)
             self._seq, self._crc = self._seq + 1, crc
@@ -171,7 +173,8 @@ class LogFiles:
             OSError: nothing was freed.
         """
         self.sync()
-        self._head.store(encode_head(LogHead(FORMAT_VERSION, self.stamp, first_segment, tuple(groups))))
+        head = LogHead(FORMAT_VERSION, self.stamp, first_segment, tuple(groups), self._salt)
+        self._head.store(encode_head(head))
         self._head.sync()
         with self._lock:
             self.segments.retire(first_segment)
@@ -219,7 +222,8 @@ def scan_log(
         mark_problem = "marks: the file is missing"
     except SlotsUnreadable as error:
         mark_problem = str(error)
-    scan = Scanner(directory, head.first_segment, (synced, marked_segment), groups, group_log, progress).run()
+    marked = (synced, marked_segment)
+    scan = Scanner(directory, head.first_segment, head.salt, marked, groups, group_log, progress).run()
     scan.mark_problem = mark_problem if scan.seq else ""
     scan.marks = marks
     if not scan.damages:

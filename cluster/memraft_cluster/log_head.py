@@ -37,6 +37,8 @@ class LogHead(msgspec.Struct, frozen=True):
     stamp: Stamp
     first_segment: int = 1
     groups: tuple[GroupHead, ...] = ()
+    salt: int = 0
+    """See `log_records`."""
 
 
 def head_file(directory: Path) -> SlotFile:

@@ -12,6 +12,10 @@ data is summed once. ``previous`` is the checksum of the frame before, and ``seq
 frame over all segments, so that none can be missing between two others. ``synced`` is the last frame that
 was known to be durable when this one was written: it tells a write that a crash tore, which nobody was
 promised, from an older one that is damaged.
+
+The checksum of a frame begins with the log's ``salt``, a number drawn when the log was made. What follows the
+last frame may be the rest of a segment used before, with data that clients sent: without the salt they could
+send what looks like a later frame, and have a sound log taken for a damaged one.
 """
 
 from __future__ import annotations
@@ -189,10 +193,10 @@ class FrameBuilder:
         data = b"" if base is None else msgspec.msgpack.encode(base)
         self.add(kind_of_record, group, 0 if base is None else base.index, 0, data)
 
-    def head(self, seq: int, synced: int, previous: int) -> tuple[bytes, int]:
+    def head(self, seq: int, synced: int, previous: int, salt: int) -> tuple[bytes, int]:
         """The frame's head, and its checksum."""
         body = _FRAME_BODY.pack(seq, synced, previous, self.size, self.count)
-        crc = crc32(b"".join(self._crc_parts), crc32(body))
+        crc = crc32(b"".join(self._crc_parts), crc32(body, salt))
         return _CRC.pack(FRAME_MAGIC) + _CRC.pack(crc) + body, crc
 
 
@@ -204,12 +208,12 @@ def decode_frame_head(data: memoryview, offset: int) -> FrameHead | None:
     return FrameHead(crc, seq, synced, previous, size, count) if magic == FRAME_MAGIC else None
 
 
-def read_frame(data: memoryview, offset: int, head: FrameHead) -> list[Record]:
+def read_frame(data: memoryview, offset: int, head: FrameHead, salt: int) -> list[Record]:
     """The records of a frame, every checksum compared. Raises Unsound."""
     found: list[Record] = []
     bad: Unsound | None = None
     position = offset + FRAME_HEAD_BYTES
-    end, crc = position + head.size, crc32(data[offset + 8 : position])
+    end, crc = position + head.size, crc32(data[offset + 8 : position], salt)
     limit = min(end, len(data))
     for _ in range(head.records):
         after = position + RECORD_HEAD_BYTES
@@ -230,10 +234,10 @@ def read_frame(data: memoryview, offset: int, head: FrameHead) -> list[Record]:
     return found
 
 
-def is_frame(data: memoryview, offset: int, head: FrameHead) -> bool:
+def is_frame(data: memoryview, offset: int, head: FrameHead, salt: int) -> bool:
     """Whether this is the head of a frame with its records, whatever became of their data."""
     try:
-        read_frame(data, offset, head)
+        read_frame(data, offset, head, salt)
     except Unsound as unsound:
         return unsound.next_offset is not None
     return True

@@ -90,6 +90,7 @@ class Scanner:
     Args:
         directory: of the log.
         first_segment: the oldest that counts.
+        salt: of the log's frames.
         synced: the last frame that the mark says was durable, and the segment it is in.
         groups: where the scan begins: each group with its base and hard state as of the first segment.
         group_log: makes a group not met before.
@@ -100,6 +101,7 @@ class Scanner:
         self,
         directory: Path,
         first_segment: int,
+        salt: int,
         synced: tuple[int, int],
         groups: Mapping[int, GroupLog],
         group_log: Callable[[int], GroupLog],
@@ -107,6 +109,7 @@ class Scanner:
     ) -> None:
         self._directory = directory
         self._first = first_segment
+        self._salt = salt
         self._synced, self._last_marked = synced
         self._group_log = group_log
         self._progress = progress
@@ -171,7 +174,7 @@ class Scanner:
                 if head is None:
                     raise Unsound(offset, "no frame begins here")
                 self._check_order(offset, head)
-                self._apply(segment, read_frame(data, offset, head))
+                self._apply(segment, read_frame(data, offset, head, self._salt))
             except Unsound as unsound:
                 again = self._resume(name, data, offset, unsound, is_last)
                 if again is None:
@@ -221,7 +224,7 @@ class Scanner:
         seq = self._scan.seq
         while (offset := whole.find(FRAME_MARK, offset)) >= 0:
             head = decode_frame_head(data, offset)
-            if head is not None and head.seq > seq and is_frame(data, offset, head):
+            if head is not None and head.seq > seq and is_frame(data, offset, head, self._salt):
                 seq = head.seq
                 yield offset, head
             offset += 1

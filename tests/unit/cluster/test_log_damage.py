@@ -11,7 +11,7 @@ import pytest
 
 from memraft_cluster.errors import LogCorrupted
 from memraft_cluster.log import DurableLog
-from memraft_cluster.log_records import FRAME_MARK
+from memraft_cluster.log_records import FRAME_MARK, FrameBuilder, RecordType
 from memraft_cluster.raft import Entry, EntryKind, HardState, Membership, SnapshotMeta
 from memraft_cluster.segments import segment_files
 
@@ -205,3 +205,23 @@ def test_a_lost_mark_is_made_anew_when_the_log_is_whole(tmp_path: Path, killed: 
     (image / "marks").unlink()
     assert opened(image) == expected
     assert (image / "marks").exists()
+
+
+def test_data_that_looks_like_a_frame_is_none(tmp_path: Path) -> None:
+    """What a client stored stays behind in segments that are used again, after the last frame."""
+    frame = FrameBuilder()
+    frame.add(RecordType.ENTRY, 0, 1, 1, b"x")
+    head, _ = frame.head(2**40, 2**40 - 1, 0, 0)
+    looks_like_a_frame = (head + b"".join(frame.parts)) * 20
+    log = open_log(tmp_path)
+    log.append(0, (), HardState(1, 1, 0))
+    for index in range(1, 101):
+        log.append(0, (Entry(1, index, looks_like_a_frame),))
+    log.cut(0, SnapshotMeta(98, 1, Membership.of((1,))))
+    log.wait_given_back()
+    index = 100
+    while len(list(tmp_path.glob("*.spare"))) == 2:
+        index += 1
+        log.append(0, (Entry(1, index, bytes(1000)),))
+    log.close()
+    assert opened(tmp_path)[0][3][-1].index == index  # type: ignore[index]
