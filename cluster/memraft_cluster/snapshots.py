@@ -76,6 +76,12 @@ class _Outgoing:
         self.bytes_total = 0
 
 
+def _is_led_here(out: _Outgoing) -> bool:
+    """Whether this node still leads in the term in which it began to send."""
+    core = out.group.core
+    return core.role is raft.Role.LEADER and core.term == out.term
+
+
 class Senders:
     """All states that this node sends; at most ``snapshots_max`` at a time, the others wait."""
 
@@ -100,6 +106,9 @@ class Senders:
         """A receiver says how far it is."""
         out = self._active.get((group.id, message.sender))
         if out is None or out.context != message.context:
+            return
+        if not _is_led_here(out):
+            self._close(out)  # What a deposed leader would announce its successor has to.
             return
         now = self._loop.time()
         out.heard_at = now
@@ -132,7 +141,7 @@ class Senders:
             return
         now, config = self._loop.time(), self._host.config
         for out in list(self._active.values()):
-            if out.group.core.role is not raft.Role.LEADER or out.group.core.term != out.term:
+            if not _is_led_here(out):
                 self._close(out)
             elif now - out.heard_at > config.snapshot_idle_ms / 1000:
                 self._fail(out, f"nothing was heard for {config.snapshot_idle_ms} ms")
@@ -240,7 +249,7 @@ class Senders:
         fields = {"group": out.group.id, "peer": out.peer, "index": out.meta.index}
         fields |= {"chunks": out.acknowledged, "bytes": out.bytes_total, "took_s": took_s}  # type: ignore[dict-item]
         logger.info("snapshot is in force at the receiver", extra={"fields": fields})
-        if out.group.core.role is raft.Role.LEADER and out.group.core.term == out.term:
+        if _is_led_here(out):
             out.group.core.report_snapshot(out.peer, out.meta.index)
             self._host.mark(out.group)
 

@@ -289,3 +289,29 @@ def test_a_receiver_that_began_anew_has_the_state_sent_from_the_start(tmp_path: 
         assert not cluster.machines[follower.config.node_id][0].sinks
 
     run_cluster(Cluster(tmp_path), script)
+
+
+def test_a_leader_that_was_deposed_announces_nothing(tmp_path: Path) -> None:
+    async def script(cluster: Cluster) -> None:
+        leader = await cluster.wait_leader()
+        away = a_follower(cluster, leader)
+        await asyncio.gather(*(leader.propose(0, b"%d" % number, None) for number in range(20)))
+        group = leader.groups[0]
+        leader._senders.want(group, away)
+        out = leader._senders._active[0, away]
+        follower = next(node for node in NODES if node not in (away, leader.config.node_id))
+        group.core.step(
+            Message(MessageType.APPEND_REPLY, follower, group.core.id, group.core.term + 1, reject=True)
+        )
+        assert group.core.role is raft.Role.FOLLOWER
+        leader._senders.on_reply(
+            group,
+            Message(
+                MessageType.SNAPSHOT_REPLY, away, group.core.id, out.term, commit=out.meta.index,
+                context=out.context, snapshot=out.meta,
+            ),
+        )  # fmt: skip
+        assert not leader._senders._active
+        assert leader.failure is None
+
+    run_cluster(Cluster(tmp_path, settings=SMALL_LOG), script)
