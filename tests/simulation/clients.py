@@ -324,6 +324,13 @@ class Client:
         )  # fmt: skip
         return self._call("Put", request, lambda reply: [])
 
+    def end_early(self, random: Random) -> Call:
+        """Deletes such a key, if it is still there."""
+        request = kv_pb2.DeleteRequest(
+            namespace=NAMESPACE, context=self.context(), key=f"short/{random.randrange(5)}"
+        )
+        return self._call("Delete", request, lambda reply: [])
+
 
 def _seen(kind: str, key: str, reply: Any) -> tuple[str, str, Any, Any, int | None]:
     if not reply:
@@ -341,5 +348,6 @@ _CALLS: list[Callable[[Client, Random], Call]] = [
     Client.get_state,
     *([Client.append] * 3),
     Client.batch,
-    Client.put_for_a_while,
+    *([Client.put_for_a_while] * 2),
+    Client.end_early,
 ]

@@ -11,6 +11,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from memraft_cluster.raft import Membership, Message, MessageType
+from tests.simulation.plots import hurried_changes, lost_disk_beside_deposed_leader, rival_changes
 
 if TYPE_CHECKING:
     from tests.simulation.node import SimNode
@@ -91,14 +92,7 @@ def _cut(world: World, random: Random, links: set[tuple[int, int]]) -> bool:
     """Cuts these links for a while; a cut that is there already stays alone."""
     if world.network.cut:
         return False
-    world.network.cut = links
-    mine = world.network.cut
-
-    def heal() -> None:
-        if world.network.cut is mine:
-            world.network.cut = set()
-
-    world.agenda.schedule(random.choice((5.0, 20.0, 60.0)), heal)
+    world.cut(links, random.choice((5.0, 20.0, 60.0)))
     return True
 
 
@@ -237,5 +231,8 @@ FAULTS: dict[str, Callable[[World, Random], None]] = {
         garbage,
         change_members,
         damage,
+        hurried_changes,
+        lost_disk_beside_deposed_leader,
+        rival_changes,
     )
 }

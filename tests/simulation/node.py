@@ -304,6 +304,8 @@ class SimNode:
 
     def _observe(self) -> None:
         """After everything that the process did."""
+        if isinstance(self._is_broken, Violation):
+            raise self._is_broken
         if self._is_broken is not None:
             raise Violation(f"node {self.id} gives up: {self._is_broken!r}") from self._is_broken
         core = self.core

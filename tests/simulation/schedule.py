@@ -11,7 +11,14 @@ ROUNDS = 3
 ROUND_TICKS = 100
 """Bad times last so long; good times follow, in which the cluster has to recover without help."""
 FAULT_EVERY_TICKS = (4.0, 8.0, 16.0)
-COMMON = {"isolate_leader": 3, "crash": 2, "crash_leader": 2, "weather": 2, "change_members": 4, "damage": 2}
+COMMON = {
+    "isolate_leader": 3,
+    "crash": 2,
+    "crash_leader": 2,
+    "weather": 2,
+    "change_members": 4,
+    "damage": 2,
+}
 """Faults that come more often than others."""
 
 

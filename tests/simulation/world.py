@@ -36,8 +36,9 @@ class World:
         self.network = SimNetwork(self.agenda, seed, noise)
         self.network.deliver = self._deliver
         self.round = 0
+        self.is_faulty = True
         shape = stream(seed, "shape")
-        voters = tuple(range(1, shape.choice((1, 2, 3, 3, 3, 5, 5, 5)) + 1))
+        voters = tuple(range(1, shape.choice((1, 2, 3, 3, 3, 4, 5, 5)) + 1))
         self.founders = voters
         ids = range(1, len(voters) + shape.choice((0, 1, 2)) + 1)
         self.disks = {node: SimDisk() for node in ids}
@@ -94,11 +95,13 @@ class World:
         for number in range(self.schedule.rounds):
             self.round = number
             self._set_busy(True)
+            self.is_faulty = True
             start = self.agenda.now
             for fault in self.schedule.faults:
                 if fault.round == self.round:
                     self.agenda.schedule(start + fault.tick - self.agenda.now, self._happening(fault))
             self._let_pass(ROUND_TICKS, lambda: False)
+            self.is_faulty = False
             self._heal()
             self._set_busy(False)
             has_recovered = self._recovery()
@@ -126,6 +129,16 @@ class World:
     def _let_pass(self, ticks_max: float, is_done: Callable[[], bool]) -> None:
         is_calm = self.agenda.run(ticks_max, is_done, EVENTS_MAX)
         check(is_calm, f"{EVENTS_MAX} events in {ticks_max} ticks: somebody spins")
+
+    def cut(self, links: set[tuple[int, int]], ticks: float) -> None:
+        """Cuts these links and no others, for so long or until something else is cut."""
+        self.network.cut = links
+
+        def heal() -> None:
+            if self.network.cut is links:
+                self.network.cut = set()
+
+        self.agenda.schedule(ticks, heal)
 
     def restart(self, node: SimNode) -> None:
         """Starts a node that is down."""
