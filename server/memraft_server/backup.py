@@ -120,7 +120,7 @@ class BackupFolder:
         self.path = path
         self._stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
         self._lock = -1
-        self._made: list[Path] = []
+        self._made: list[ShardWriter] = []
         self._own_folder = not path.exists()
         self._is_complete = False
         try:
@@ -155,8 +155,9 @@ class BackupFolder:
     def shard(self, shard: int, slots: tuple[int, int]) -> ShardWriter:
         """Begins a shard's file, anew where it was begun. Raises BackupUnusable."""
         path = self.path / f"shard-{shard:04d}-{self._stamp}.snapshot"
-        self._made.append(path)
-        return ShardWriter(path, shard, slots)
+        writer = ShardWriter(path, shard, slots)
+        self._made.append(writer)
+        return writer
 
     def complete(self, record: Record, shards: Sequence[ShardFile]) -> Manifest:
         """Makes the folder this backup, and no other. Raises BackupUnusable."""
@@ -188,9 +189,9 @@ class BackupFolder:
 
     def __exit__(self, *_: object) -> None:
         if not self._is_complete:
-            for path in self._made:
-                path.unlink(missing_ok=True)
-                path.with_name(path.name + PARTIAL).unlink(missing_ok=True)
+            for writer in self._made:
+                writer.abort()
+                writer.path.unlink(missing_ok=True)
             if not (self.path / MANIFEST).exists():
                 (self.path / MARK).unlink(missing_ok=True)
             if self._own_folder and not any(self.path.iterdir()):
@@ -209,7 +210,7 @@ class ShardWriter:
     def __init__(self, path: Path, shard: int, slots: tuple[int, int]) -> None:
         self.size_bytes = 0
         self.header: Header | None = None
-        self._path = path
+        self.path = path
         self._partial = path.with_name(path.name + PARTIAL)
         self._shard = shard
         self._slots = slots
@@ -254,14 +255,14 @@ class ShardWriter:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
-            self._partial.rename(self._path)
+            self._partial.rename(self.path)
         except OSError as error:
             raise self._failed(error) from error
         return ShardFile(
             shard=self._shard,
             slot_first=self._slots[0],
             slot_end=self._slots[1],
-            file=self._path.name,
+            file=self.path.name,
             size_bytes=self.size_bytes,
             sha256=self._digest.hexdigest(),
             chunks=self._chunks,
