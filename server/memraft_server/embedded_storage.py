@@ -101,6 +101,7 @@ class EmbeddedStorage:
             cutter.join()
         if not has_failed and not self._state_failure:
             try:
+                self._saver.finish()
                 self._saver.save(_meta(self.machine))
                 self._saver.finish()
                 self._store.flush()

@@ -61,39 +61,53 @@ class Saver:
         """How many facts wait to be written."""
         journal = self.machine.journal
         gathering = len(journal) if journal is not None else 0
-        return gathering + sum(len(each.sealed.facts) - each.written for each in self._waiting)
+        return gathering + self._waiting_facts
 
     def save(self, meta: SnapshotMeta, batches_max: int = BATCHES_A_SAVE) -> None:
-        """Seals what was applied up to `meta.index`, and writes up to so many batches. Raises DiskError."""
-        if meta != self._last:
+        """Seals what was applied up to `meta.index`, and writes up to so many batches. Raises DiskError.
+
+        While a batch or more waits, nothing is sealed: it gathers in the machine's journal.
+        """
+        if meta != self._last and self._waiting_facts < ROWS_A_BATCH:
             self._last = meta
             self._waiting.append(_Waiting(self.machine.seal(), meta))
         for _ in range(batches_max):
             if not self._waiting:
                 return
-            self._write(self._waiting[0])
+            self._write()
 
     def finish(self) -> None:
-        """Writes all that waits. Raises DiskError."""
+        """Writes all that was sealed. Raises DiskError."""
         while self._waiting:
-            self._write(self._waiting[0])
+            self._write()
 
     def forget(self) -> None:
         """Drops what waits: another state is in force."""
         self._waiting.clear()
         self._last = self.store.saved.meta if self.store.saved is not None else None
 
-    def _write(self, waiting: _Waiting) -> None:
-        sealed, start = waiting.sealed, waiting.written
-        facts = sealed.facts[start : start + ROWS_A_BATCH]
-        changes: list[Change] = [*self._encoder.rows(facts)]
-        waiting.written += len(facts)
-        if waiting.written < len(sealed.facts):
-            self.store.write(changes, None)
-            return
-        changes += sealed.changes
-        self.store.write(changes, SavedState(waiting.meta, sealed.label))
-        self._waiting.popleft()
+    @property
+    def _waiting_facts(self) -> int:
+        return sum(len(each.sealed.facts) - each.written for each in self._waiting)
+
+    def _write(self) -> None:
+        """Writes one batch: of several saves where they are small, with the label of the last whole one."""
+        changes: list[Change] = []
+        saved: SavedState | None = None
+        room = ROWS_A_BATCH
+        while self._waiting and room:
+            waiting = self._waiting[0]
+            sealed, start = waiting.sealed, waiting.written
+            facts = sealed.facts[start : start + room]
+            changes += self._encoder.rows(facts)
+            waiting.written += len(facts)
+            room -= len(facts)
+            if waiting.written < len(sealed.facts):
+                break
+            changes += sealed.changes
+            saved = SavedState(waiting.meta, sealed.label)
+            self._waiting.popleft()
+        self.store.write(changes, saved)
 
 
 class StateReader:
