@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 from memraft import Memory
-from tests.acceptance.campaign import needs
 from tests.acceptance.campaign.cluster import ClusterError
 from tests.acceptance.campaign.faults import RECOVERY_S_MAX, Stage, Steps, fault
 
@@ -109,28 +108,28 @@ def _killed_follower(stage: Stage) -> str:
     return name
 
 
-@rebuilt("flip-log", "a bit of a killed follower's log is flipped", needs=[needs.salvage])
+@rebuilt("flip-log", "a bit of a killed follower's log is flipped")
 def flip_log(stage: Stage) -> Steps:
     """Named, set aside, healed by the others, without losing the vote."""
     damage_one(stage, _killed_follower(stage), LOG, SEGMENTS, flip_bit)
     yield
 
 
-@rebuilt("cut-log", "half of a killed follower's log is cut off", needs=[needs.salvage])
+@rebuilt("cut-log", "half of a killed follower's log is cut off")
 def cut_log(stage: Stage) -> Steps:
     """A clean cut between records looks like a shorter log."""
     damage_one(stage, _killed_follower(stage), LOG, SEGMENTS, cut_file)
     yield
 
 
-@rebuilt("flip-state", "a bit of a killed follower's state is flipped", needs=[needs.state_store])
+@rebuilt("flip-state", "a bit of a killed follower's state is flipped")
 def flip_state(stage: Stage) -> Steps:
     """It gets a snapshot from the leader."""
     damage_one(stage, _killed_follower(stage), STATE, TABLES, flip_bit)
     yield
 
 
-@rebuilt("lose-state", "a file of a killed follower's state is gone", needs=[needs.state_store])
+@rebuilt("lose-state", "a file of a killed follower's state is gone")
 def lose_state(stage: Stage) -> Steps:
     """The same, where the file is gone as a whole."""
     damage_one(stage, _killed_follower(stage), STATE, TABLES, lose_file)
@@ -140,7 +139,6 @@ def lose_state(stage: Stage) -> Steps:
 @rebuilt(
     "flip-leader-log",
     "a bit of the killed leader's log is flipped; later another node is killed",
-    needs=[needs.salvage],
 )
 def flip_leader_log(stage: Stage) -> Steps:
     """Once it is whole again it counts in full: the cluster must live on with it."""
@@ -179,7 +177,6 @@ def wipe_and_kill(stage: Stage) -> Steps:
 @rebuilt(
     "flip-majority",
     "a bit is flipped in a killed majority's logs",
-    needs=[needs.salvage],
     gap_s_max=None,
 )
 def flip_majority(stage: Stage) -> Steps:

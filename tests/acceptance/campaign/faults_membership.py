@@ -64,7 +64,7 @@ def leave(stage: Stage, name: str) -> None:
 
 
 @fault("transfer-leader", f"`cluster transfer-leader`, {TRANSFERS} times in turn", hold_s=0.5, gap_s_max=3.0,
-       prepare=short_logs, needs=[needs.membership])  # fmt: skip
+       prepare=short_logs)  # fmt: skip
 def transfer_leader(stage: Stage) -> Steps:
     """Hardly a gap: the next leader is told to begin."""
     for _ in range(TRANSFERS):
@@ -73,7 +73,7 @@ def transfer_leader(stage: Stage) -> Steps:
 
 
 @fault("move-replica", "a node joins, a shard's replica moves to it from the leader", spares=1, hold_s=0.5,
-       prepare=short_logs, needs=[needs.membership])  # fmt: skip
+       prepare=short_logs)  # fmt: skip
 def move_replica(stage: Stage) -> Steps:
     """The leader hands over before it goes."""
     source = stage.leader()
@@ -83,7 +83,7 @@ def move_replica(stage: Stage) -> Steps:
 
 
 @fault("replace-node", "a node joins, the leader's node is removed and ended", spares=1, hold_s=1.0,
-       prepare=short_logs, needs=[needs.membership])  # fmt: skip
+       prepare=short_logs)  # fmt: skip
 def replace_node(stage: Stage) -> Steps:
     """What an operator does with an old machine. It runs on for a while, removed, and disturbs nobody."""
     source = stage.leader()
@@ -95,7 +95,7 @@ def replace_node(stage: Stage) -> Steps:
 
 
 @fault("move-and-kill", "a replica moves to a node that joins; the leader is killed, then the new one",
-       spares=1, hold_s=1.0, prepare=short_logs, needs=[needs.membership])  # fmt: skip
+       spares=1, hold_s=1.0, prepare=short_logs)  # fmt: skip
 def move_and_kill(stage: Stage) -> Steps:
     """Whoever leads next goes on with the change."""
     source = stage.leader()
@@ -113,7 +113,7 @@ def move_and_kill(stage: Stage) -> Steps:
 
 
 @fault("move-and-cut", "a replica moves to a node that joins and is cut off from the leader", spares=1,
-       prepare=short_logs, needs=[needs.membership, needs.iptables])  # fmt: skip
+       prepare=short_logs, needs=[needs.iptables])  # fmt: skip
 def move_and_cut(stage: Stage) -> Steps:
     """A learner that is not reached is not counted on."""
     source = stage.leader()
@@ -126,7 +126,7 @@ def move_and_cut(stage: Stage) -> Steps:
 
 
 @fault("interrupt-change", "the command that moves a replica is killed and repeated, three times", spares=1,
-       hold_s=0.5, prepare=short_logs, needs=[needs.membership])  # fmt: skip
+       hold_s=0.5, prepare=short_logs)  # fmt: skip
 def interrupt_change(stage: Stage) -> Steps:
     """The cluster's record has the change: the command only watches."""
     source = stage.leader()

@@ -76,7 +76,7 @@ def revive(stage: Stage) -> None:
 
 
 @fault("full-disk-leader", "the leader's disk is full: others lead, and nothing is lost",
-       needs=[needs.tmpfs, needs.disk_space], prepare=small_disks, hold_s=4.0)  # fmt: skip
+       needs=[needs.tmpfs], prepare=small_disks, hold_s=4.0)  # fmt: skip
 def full_disk_leader(stage: Stage) -> Steps:
     """A minority without space is no reason to stop."""
     name = stage.leader()
@@ -88,7 +88,7 @@ def full_disk_leader(stage: Stage) -> Steps:
 
 
 @fault("full-disk-all", "every disk is full: writes are refused with the reason, reads are served",
-       needs=[needs.tmpfs, needs.disk_space], prepare=small_disks, gap_s_max=None, hold_s=3.0)  # fmt: skip
+       needs=[needs.tmpfs], prepare=small_disks, gap_s_max=None, hold_s=3.0)  # fmt: skip
 def full_disk_all(stage: Stage) -> Steps:
     """And writes go on by themselves when there is space again."""
     assert stage.load is not None
@@ -110,7 +110,7 @@ def full_disk_all(stage: Stage) -> Steps:
 
 
 @fault("full-disk-start", "a node is killed on a full disk and starts while it is still full",
-       needs=[needs.tmpfs, needs.disk_space], prepare=small_disks, hold_s=3.0)  # fmt: skip
+       needs=[needs.tmpfs], prepare=small_disks, hold_s=3.0)  # fmt: skip
 def full_disk_start(stage: Stage) -> Steps:
     """It comes up and serves reads, or says why not; with space it is well."""
     name = stage.follower()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -109,40 +108,3 @@ def fiu() -> str:
     if shutil.which("fiu-ctrl") is None:
         return "no program `fiu-ctrl` (Debian package fiu-utils)"
     return ""
-
-
-def _built(module: str, what: str) -> str:
-    return "" if importlib.util.find_spec(module) else f"the product has no {what} yet"
-
-
-def _used_by(module: str, name: str, what: str) -> str:
-    """Whether the node uses it, not only that it is there."""
-    source = importlib.util.find_spec("memraft_server.node")
-    assert source is not None and source.origin is not None
-    folder = Path(source.origin).parent
-    text = "".join(each.read_text(encoding="utf-8") for each in folder.glob("*.py"))
-    return _built(module, what) or ("" if name in text else f"a node does not use its {what} yet")
-
-
-@functools.cache
-def salvage() -> str:
-    """Healing of damaged logs."""
-    return _used_by("memraft_cluster.salvage", "open_or_salvage", "healing of damaged logs")
-
-
-@functools.cache
-def state_store() -> str:
-    """State on disk."""
-    return _used_by("memraft_server.store", "StateStore", "state on disk")
-
-
-@functools.cache
-def disk_space() -> str:
-    """Watching over the space that is left."""
-    return _used_by("memraft_cluster.diskspace", "DiskSpace", "watch over full disks")
-
-
-@functools.cache
-def membership() -> str:
-    """Changing the cluster by command."""
-    return _built("memraft_server.cli.cluster", "command `memraft cluster`")
