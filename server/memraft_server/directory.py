@@ -143,6 +143,10 @@ class Directory:
                 reasons.append(f"shard {shard}: has yet to catch up, applied {applied} entries so far")
             elif (age_s := self._driver.age_us(shard) / 1_000_000) > READY_LAG_S_MAX:
                 reasons.append(f"shard {shard}: {age_s:.1f} s behind, more than {READY_LAG_S_MAX:.0f} s")
+        status = self._driver.group_status(META_GROUP)
+        if not record.epoch or status is None or not status.is_whole:
+            # A group is founded by all that begin it: were one gone before, the others would wait for it.
+            reasons.append("the cluster's record: has yet to begin, or to get back what was lost here")
         return reasons
 
     def node_status(self) -> cluster_pb2.GetNodeStatusResponse:

@@ -239,7 +239,10 @@ def test_a_node_alone_of_three_is_alive_and_says_why_it_is_not_ready(tmp_path: P
         node = Node(nodes.config(1))
         await node.start()
         assert await http(nodes.metrics_ports[0], "/healthz") == (200, "alive\n")
-        assert await http(nodes.metrics_ports[0], "/readyz") == (503, "shard 0: no leader is known\n")
+        status, reasons = await http(nodes.metrics_ports[0], "/readyz")
+        assert status == 503
+        assert reasons.splitlines()[0] == "shard 0: no leader is known"
+        assert reasons.splitlines()[1].startswith("the cluster's record: has yet to begin")
         client = nodes.client()
         with pytest.raises(Failed) as caught:
             await client.call("Put", put("k"))

@@ -199,32 +199,36 @@ def _do(
     done: str = "",
 ) -> int:
     """Makes a change and waits until it is brought about."""
-    from memraft_server.cli.operator import watch
-
     with _operator(arguments) as (operator, shown):
         shown.step("looking for the leader of the cluster's record …")
         answer = operator.change(request)
-        said = answer.message if answer.changed else f"already so: {answer.message}"
-        shown.clear()
-        if not arguments.json:
-            print(f"{said} (epoch {answer.epoch})", flush=True)
-        if is_done is not None and not arguments.no_wait:
-            try:
-                watch(
-                    operator,
-                    is_done,
-                    _teller(shown, arguments.json),
-                    interval_s=WATCH_INTERVAL_S,
-                    timeout_s=arguments.wait_s,
-                )
-            except KeyboardInterrupt:
-                raise CliError(f"interrupted: {GOES_ON}") from None
+        try:
+            said = answer.message if answer.changed else f"already so: {answer.message}"
             shown.clear()
             if not arguments.json:
-                print(done)
+                print(f"{said} (epoch {answer.epoch})", flush=True)
+            if is_done is not None and not arguments.no_wait:
+                _wait(arguments, operator, shown, is_done)
+                if not arguments.json:
+                    print(done)
+        except KeyboardInterrupt:
+            raise CliError(f"interrupted: {GOES_ON}") from None
     if arguments.json:
         print_json({"changed": answer.changed, "message": answer.message, "epoch": answer.epoch})
     return 0
+
+
+def _wait(
+    arguments: argparse.Namespace,
+    operator: "Operator",
+    shown: Progress,
+    is_done: Callable[["Standing"], bool],
+) -> None:
+    from memraft_server.cli.operator import watch
+
+    tell = _teller(shown, arguments.json)
+    watch(operator, is_done, tell, interval_s=WATCH_INTERVAL_S, timeout_s=arguments.wait_s)
+    shown.clear()
 
 
 def _teller(shown: Progress, is_quiet: bool) -> Callable[[Sequence[str]], None]:
