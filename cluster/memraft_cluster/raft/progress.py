@@ -36,6 +36,7 @@ class Progress:
     __slots__ = (
         "_inflight",
         "_is_snapshot_lost",
+        "_is_step_back_spent",
         "_match_at_heartbeat",
         "_messages_max",
         "_bytes_max",
@@ -61,6 +62,7 @@ class Progress:
         self._inflight: deque[tuple[int, int]] = deque()
         self._match_at_heartbeat = -1
         self._is_snapshot_lost = False
+        self._is_step_back_spent = False
         self._messages_max = messages_max
         self._bytes_max = bytes_max
 
@@ -108,9 +110,12 @@ class Progress:
         Says whether that is news: answers to what was sent before the last step back are stale.
         """
         if index <= self.match:
-            if not self.is_recovering or self.state is _SNAPSHOT:
+            if not self.is_recovering or self.state is _SNAPSHOT or self._is_step_back_spent:
                 return False
-            # An acknowledgement from before the loss came late. The follower knows better now.
+            # An acknowledgement from before the loss came late. The follower knows better now. Once a
+            # heartbeat: were every refusal of a window that arrives out of order to open another window,
+            # their number would grow without bound.
+            self._is_step_back_spent = True
             self.match = 0
             self.probe(min(index, meeting_index + 1))
             return True
@@ -160,6 +165,7 @@ class Progress:
         A lost probe, or a lost last append of a window, has no successor that would uncover the gap. A
         window without progress from one heartbeat to the next is suspect.
         """
+        self._is_step_back_spent = False
         if self.state is _SNAPSHOT:
             if self._is_snapshot_lost:
                 self.probe(self.match + 1)

@@ -112,3 +112,16 @@ def test_a_follower_that_lost_entries_is_believed_when_it_refuses_what_it_had() 
     assert progress.match == 4
     assert progress.rejected(4, 2)
     assert (progress.match, progress.next) == (0, 3)
+
+
+def test_refusals_out_of_order_set_a_recovering_follower_back_once_a_heartbeat() -> None:
+    progress = Progress(10, messages_max=64, bytes_max=1 << 20)
+    progress.begin_recovery(1)
+    assert progress.acknowledged(20)  # from before the loss
+    assert progress.rejected(15, 3) and progress.match == 0
+    assert progress.acknowledged(4)
+    for stale in (4, 3, 2):
+        assert not progress.rejected(stale, 1)
+    assert progress.match == 4
+    progress.heard_heartbeat()
+    assert progress.rejected(4, 2) and progress.match == 0
