@@ -9,6 +9,7 @@
     ├── PermissionDenied              another tenant's namespace, an agent that is not ours, another role
     ├── NotFound                      a collection or a run that does not exist
     ├── ConflictError                 `if_version` did not hold, or a run exists or has ended already
+    ├── ChangeRefused                 a change of the cluster's nodes or replicas that cannot be made
     ├── CollectionMismatch            the collection has another dimension, metric or fingerprint
     ├── EmbeddingMismatch             the embedding is of another model or dimension than those stored
     ├── QuotaExceeded                 a tenant's quota; `retryable` when waiting helps
@@ -85,6 +86,10 @@ class ConflictError(MemraftError):
     def __init__(self, message: str, current_version: int) -> None:
         super().__init__(message, reason="CONFLICT")
         self.current_version = current_version
+
+
+class ChangeRefused(MemraftError):
+    """A change of the cluster's nodes or replicas that cannot be made; the message says why not."""
 
 
 class CollectionMismatch(MemraftError):
@@ -230,6 +235,7 @@ _BY_REASON: dict[str, type[MemraftError]] = {
     "SHUTTING_DOWN": Unavailable,
     "INTERNAL": ServerError,
     "DISK_FULL": Unavailable,
+    "CHANGE_REFUSED": ChangeRefused,
 }
 
 _QUOTA_REASONS = ("RATE_LIMITED", "QUOTA_EXCEEDED")
