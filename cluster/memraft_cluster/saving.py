@@ -16,6 +16,7 @@ from functools import partial
 
 from . import raft
 from .driver_config import Counters, DriverConfig
+from .errors import Stopped
 from .group import Group
 from .log import DurableLog
 from .startup import RunJob
@@ -128,6 +129,8 @@ class Saver:
                 saved = durable[group.id]
                 if saved is not None:
                     await self._run_job(partial(self._cut, group, saved.index))
+        except Stopped:
+            pass  # What was not cut is cut after the next start.
         except Exception as error:
             self._fail(error)
         finally:

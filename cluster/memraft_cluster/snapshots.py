@@ -27,7 +27,7 @@ from typing import Any, Protocol
 
 from . import raft
 from .driver_config import Counters, DriverConfig
-from .errors import SnapshotRefused
+from .errors import DiskError, SnapshotRefused
 from .group import Group
 from .raft import Message, MessageType, SnapshotMeta
 from .state_machine import SnapshotSink, SnapshotSource
@@ -420,6 +420,9 @@ class Receivers:
     def _refuse(self, found: _Incoming, error: Exception) -> None:
         if self._active.get(found.group.id) is not found:
             return
+        if isinstance(error, DiskError):
+            self._host.end(error)  # Nothing can be written to the store any more, nor be deleted from it.
+            return
         fields = {"group": found.group.id, "from": found.sender, "error": str(error)}
         unexpected = None if isinstance(error, SnapshotRefused) else error
         logger.error("a snapshot cannot be taken", exc_info=unexpected, extra={"fields": fields})
@@ -484,7 +487,10 @@ class Receivers:
         if found.finishing is not None:
             found.finishing.cancel()
         found.parts.clear()
-        found.sink.abort()
+        try:
+            found.sink.abort()
+        except DiskError as error:
+            self._host.end(error)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(work, name="memraft-snapshot")

@@ -7,6 +7,7 @@ import errno
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from memraft_cluster.errors import CommandTooLarge, NotLeader, OutcomeUnknown, O
 from memraft_cluster.log import Durability, GroupUpdate
 from memraft_cluster.raft import Role
 from memraft_server.config import RaftSection
-from tests.unit.cluster.harness import NODES, Cluster, run_cluster, until
+from tests.unit.cluster.harness import NODES, WAIT_S, Cluster, run_cluster, until
 
 AS_SHIPPED: dict[str, object] = {"sync_in_thread": True, "entries_inflight_target": 1}
 AS_DRIVEN = pytest.mark.parametrize("settings", [{}, AS_SHIPPED], ids=["inline", "as nodes ship"])
@@ -382,3 +383,39 @@ def test_a_large_batch_is_synced_while_the_loop_goes_on(tmp_path: Path) -> None:
         assert threads[-1].startswith("memraft-sync")
 
     run_cluster(Cluster(tmp_path), script)
+
+
+def test_a_stop_while_a_log_is_to_be_cut_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last turn is still syncing when the cut is asked for, so nobody is left to make it."""
+
+    async def script(cluster: Cluster) -> None:
+        node = await cluster.wait_leader()
+        await cluster.write(b"before")
+        node.save(node.groups[0])
+        held, release = threading.Event(), threading.Event()
+        persist = node._log.persist
+
+        def slow(*args: Any) -> None:
+            held.set()
+            release.wait(WAIT_S)
+            persist(*args)
+
+        monkeypatch.setattr(node._log, "persist", slow)
+        future = node.propose(0, b"the last one", None)
+        await until(held.is_set, "the sync began")
+        saver = node._saver
+        saver._flushing = asyncio.ensure_future(saver._flush_and_cut(list(node.groups.values())))
+        await until(lambda: bool(node._jobs), "the cut waits for the turn to end")
+        stopping = asyncio.ensure_future(cluster.nodes.pop(1).stop())
+        await until(lambda: node._is_halting, "the node stops")
+        release.set()
+        await asyncio.wait([stopping])
+        stopping.result()
+        assert node.failure is None
+        with pytest.raises(OutcomeUnknown):
+            await future
+
+    settings: dict[str, object] = {"sync_in_thread": True, "stop_transfer_ms": 20}
+    run_cluster(Cluster(tmp_path, settings=settings, nodes=(1,), voters=(1,)), script)

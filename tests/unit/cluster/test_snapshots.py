@@ -9,7 +9,7 @@ from pathlib import Path
 
 from memraft_cluster import raft
 from memraft_cluster.driver import MultiRaft
-from memraft_cluster.errors import SnapshotRefused
+from memraft_cluster.errors import DiskError, SnapshotRefused
 from memraft_cluster.raft import Membership, Message, MessageType
 from tests.unit.cluster.harness import NODES, Cluster, Sink, run_cluster, until
 
@@ -313,5 +313,32 @@ def test_a_leader_that_was_deposed_announces_nothing(tmp_path: Path) -> None:
         )  # fmt: skip
         assert not leader._senders._active
         assert leader.failure is None
+
+    run_cluster(Cluster(tmp_path, settings=SMALL_LOG), script)
+
+
+def test_a_disk_that_fails_while_a_state_is_received_ends_the_node(tmp_path: Path) -> None:
+    async def script(cluster: Cluster) -> None:
+        leader = await cluster.wait_leader()
+        away = a_follower(cluster, leader)
+        await cluster.kill(away)
+        await write_until_cut(cluster, leader, 20)
+        node = cluster.make(away)
+        machine = cluster.machines[away][0]
+        begin = machine.begin_install
+
+        def fail(*_: object) -> None:
+            raise DiskError("the store", "No space left on device")
+
+        def begin_on_a_failing_disk(meta: raft.SnapshotMeta) -> Sink:
+            sink = begin(meta)
+            sink.write = sink.abort = fail  # type: ignore[method-assign]
+            return sink
+
+        machine.begin_install = begin_on_a_failing_disk  # type: ignore[method-assign]
+        await node.start()
+        await until(lambda: node.failure is not None, "the node ends itself")
+        assert isinstance(cluster.failures.pop(), DiskError)
+        await cluster.nodes.pop(away).stop()
 
     run_cluster(Cluster(tmp_path, settings=SMALL_LOG), script)
