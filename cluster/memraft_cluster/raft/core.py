@@ -131,11 +131,7 @@ class Core(Elections):
         if message.type >= _FIRST_RARE:
             self._check_rare(message)
         entries = message.entries
-        if entries and (
-            entries[0].index != message.index + 1
-            or entries[-1].index != message.index + len(entries)
-            or entries[-1].term > message.term
-        ):
+        if entries and not _are_in_order(message):
             raise BadMessage(
                 f"node {message.sender} sent {len(entries)} entries {entries[0].index}..{entries[-1].index} "
                 f"to follow entry {message.index}: they do not"
@@ -342,3 +338,14 @@ class Core(Elections):
                 for peer, progress in self._peers.items()
             },
         )
+
+
+def _are_in_order(message: Message) -> bool:
+    """Whether the entries follow what the message says they do, and one another, in a log of this term."""
+    index, term = message.index, message.log_term
+    for entry in message.entries:
+        index += 1
+        if entry.index != index or entry.term < term:
+            return False
+        term = entry.term
+    return term <= message.term

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from memraft_cluster.raft import (
+    BadMessage,
     BrokenInvariant,
     Config,
     ConfigError,
@@ -329,3 +330,16 @@ def test_jitter_is_the_same_for_a_seed_and_differs_between_nodes() -> None:
     assert draw(1, 1) == draw(1, 1)
     assert draw(1, 1) != draw(1, 2) != draw(2, 2)
     assert set(draw(1, 1)) == set(range(10))
+
+
+@pytest.mark.parametrize(
+    "places", [((2, 1), (2, 7), (2, 3)), ((2, 1), (1, 2)), ((2, 1), (2, 1)), ((1, 1),)], ids=str
+)
+def test_entries_in_disorder_are_refused_and_leave_the_log_alone(places: tuple[tuple[int, int], ...]) -> None:
+    """Written down, they would be a damaged log at the next start."""
+    core = Core(Config(id=1, voters=(1, 2, 3)), SimDisk(), HardState(2, 0, 0))
+    core.step(Message(MessageType.APPEND, 2, 1, 2, entries=(Entry(2, 1, b"first"),)))
+    entries = tuple(Entry(term, 1 + index, b"") for term, index in places)
+    with pytest.raises(BadMessage, match="they do not"):
+        core.step(Message(MessageType.APPEND, 2, 1, 2, index=1, log_term=2, entries=entries))
+    assert core.log.last_index == 1
