@@ -18,8 +18,8 @@ from ._sync.memory import Memory
 from .errors import (
     AtInFuture,
     BatchFailed,
-    ClosedError,
     ChangeRefused,
+    ClosedError,
     CollectionMismatch,
     ConfigurationError,
     ConflictError,
