@@ -163,6 +163,12 @@ class Checker:
             f"a vote that is not durable left: {message}",
         )
 
+    def lost_disk(self, node: int) -> None:
+        """Votes that a node gave itself do not bind it once its disk is gone: it is no candidate any more,
+        and nobody else counts them. Votes for others were promised, and must be remembered for it."""
+        for vote in [vote for vote, given in self._votes.items() if vote[0] == node == given]:
+            del self._votes[vote]
+
     def serves_read(self, node: int, machine_index: int, index: int, index_min: int) -> None:
         """A linearizable read sees everything that was committed when it was asked for."""
         check(

@@ -204,11 +204,10 @@ def damage(world: World, random: Random) -> None:
     if kind in ("state", "both"):
         node.store.is_damaged = True
     if kind == "disk":
-        node.disk.wipe()
-        node.store.wipe()
+        world.replace_disk(node)
         if not world.is_member(node.id):
             # Whoever brings up a node that is no member says that it joins, and founds nothing.
-            node.shape = replace(node.shape, voters=())
+            node.shape = replace(node.shape, voters=(), learners=())
     world.agenda.schedule(random.choice((0.0, 3.0, 30.0)), lambda: world.restart(node))
 
 

@@ -39,6 +39,7 @@ class Shape:
     driver: DriverConfig
     core_bounds: dict[str, int]
     voters: tuple[int, ...]
+    learners: tuple[int, ...]
     rows_a_chunk: int = 50
     preferred_leader: int = 0
 
@@ -123,7 +124,9 @@ class SimNode:
         self.replica = SimReplica(self.store, self.shape.rows_a_chunk, self._applied)
         self.peers = SimPeers(self._send, self._connected)
         builder = EntryBuilder(self.clock_us, lambda: self._random.getrandbits(64))
-        spec = GroupSpec(self.replica, builder, self.shape.preferred_leader, self.shape.voters)
+        spec = GroupSpec(
+            self.replica, builder, self.shape.preferred_leader, self.shape.voters, self.shape.learners
+        )
         config = replace(self.shape.driver, seed=self._random.getrandbits(60) + 1)
         self.driver = MultiRaft(config, log, self.peers, {GROUP: spec}, fatal=self._fatal)  # type: ignore[arg-type]
         self.loop.enter(lambda: self.loop.create_task(self._run()))

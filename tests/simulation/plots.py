@@ -57,6 +57,8 @@ def hurried_changes(world: World, random: Random) -> None:
     for number, other in enumerate(others):
         voters.discard(other)
         learners.add(other)
+        if not world.can_elect(voters):
+            break
         changed = Membership.of(voters, learners)
         world.agenda.schedule(
             0.2 * number, lambda changed=changed: world.is_faulty and leader.change(changed)
@@ -88,8 +90,7 @@ def lost_disk_beside_deposed_leader(world: World, random: Random) -> None:
         if not victim.is_up or not world.may_lose(victim.id):
             return
         victim.crash(is_power_lost=True)
-        victim.disk.wipe()
-        victim.store.wipe()
+        world.replace_disk(victim)
         apart = [node for node in world.nodes if node not in (old.id, victim.id)]
         world.cut(between([old.id, victim.id], apart), random.choice((10.0, 30.0)))
         world.restart(victim)
@@ -112,6 +113,8 @@ def rival_changes(world: World, random: Random) -> None:
     newcomer = random.choice(members.learners)
     rest = [node for node in world.nodes if node not in (first.id, newcomer)]
     rivals = [voter for voter in members.voters if voter != first.id]
+    if not (world.can_elect(rivals) and world.can_elect([*members.voters, newcomer])):
+        return
     term = first.core.term if first.core is not None else 0
     world.cut(between([first.id, newcomer], rest), PATIENCE_TICKS)
     first.change(

@@ -38,7 +38,7 @@ class World:
         self.round = 0
         self.is_faulty = True
         shape = stream(seed, "shape")
-        voters = tuple(range(1, shape.choice((1, 2, 3, 3, 3, 4, 5, 5)) + 1))
+        voters = tuple(range(1, shape.choice((1, 2, 3, 3, 3, 4, 4, 5, 5)) + 1))
         self.founders = voters
         ids = range(1, len(voters) + shape.choice((0, 1, 2)) + 1)
         self.disks = {node: SimDisk() for node in ids}
@@ -46,8 +46,10 @@ class World:
         around = Surroundings(self.agenda, self.network, self.checker, (seed, noise))
         self.counts: Counter[str] = around.counts
         window = shape.choice((1, 4))
+        learners = tuple(node for node in ids if node not in voters and shape.random() < 0.4)
         self.nodes = {
-            node: SimNode(make_shape(shape, node, voters, window), self.disks[node], around) for node in ids
+            node: SimNode(make_shape(shape, node, voters, learners, window), self.disks[node], around)
+            for node in ids
         }
         self.network.nodes = lambda: [node.id for node in self.nodes.values() if node.is_up]
         self.clients = [
@@ -171,6 +173,12 @@ class World:
 
         return has_recovered
 
+    def replace_disk(self, node: SimNode) -> None:
+        """A node that is down gets another disk, with nothing on it."""
+        node.disk.wipe()
+        node.store.wipe()
+        self.checker.lost_disk(node.id)
+
     # Who is who.
 
     def membership(self) -> Membership:
@@ -237,7 +245,9 @@ class World:
         self.counts["messages duplicated"] += self.network.duplicated
 
 
-def make_shape(random: Random, node: int, voters: tuple[int, ...], window: int) -> Shape:
+def make_shape(
+    random: Random, node: int, voters: tuple[int, ...], learners: tuple[int, ...], window: int
+) -> Shape:
     """How a node is set up. Small bounds, so that windows fill, pages turn and logs are cut."""
     driver = DriverConfig(
         node_id=node,
@@ -268,5 +278,6 @@ def make_shape(random: Random, node: int, voters: tuple[int, ...], window: int) 
         "cache_bytes_max": random.choice((0, 1_000, 20_000)),
     }
     preferred = random.choice((0, 0, voters[0]))
-    founders = voters if node in voters else ()
-    return Shape(driver, bounds, founders, random.choice((5, 50)), preferred)
+    if node not in voters:
+        voters = learners = ()
+    return Shape(driver, bounds, voters, learners, random.choice((5, 50)), preferred)
