@@ -2,8 +2,9 @@
 
 The state has in it everything that was acknowledged before the call, because its leader first proves that it
 leads, applies what is committed, and hands that to its store. From there it is read as of that moment while
-writes go on: a chunk, of some 2 ms, whenever the client has taken the one before. What is held is one chunk
-and RocksDB's view of that moment, which is let go when the client is done or gone.
+writes go on: a chunk, of some 2 ms, whenever the client has taken the one before, and no sooner than after as
+long a pause. What is held is one chunk and RocksDB's view of that moment, which is let go when the client is
+done or gone.
 """
 
 from __future__ import annotations
@@ -59,9 +60,14 @@ class BackupSource:
             source = await self._open(shard)
             began_s, count, fields = time.monotonic(), 0, {"shard": shard, "index": source.meta.index}
             logger.info("a backup of a shard begins", extra={"fields": fields})
+            read_at = time.monotonic()
             while (chunk := self._read(source, count, shard)) is not None:
+                sent_at = time.monotonic()
                 yield chunk
                 count += 1
+                # Half of the event loop is for others, however fast the client is.
+                await asyncio.sleep(max(0.0, 2 * sent_at - read_at - time.monotonic()))
+                read_at = time.monotonic()
             done = {**fields, "chunks": count, "took_s": round(time.monotonic() - began_s, 3)}
             logger.info("a backup of a shard is done", extra={"fields": done})
         finally:

@@ -126,6 +126,24 @@ async def check(
             assert all(written.log_index > at for (name, _), (_, at) in expected.items() if name == namespace)
 
 
+async def tell(cluster: DevCluster) -> None:
+    """An event stream with its chain, and something to recall."""
+    async with opened(cluster) as memories:
+        for number in range(20):
+            await memories["acme/h"].append("ticket:1", {"number": number})
+        await memories["acme/h"].remember("Prefers to be called after six", about="user:1")
+
+
+async def check_told(cluster: DevCluster) -> None:
+    async with opened(cluster) as memories:
+        memory = memories["acme/h"]
+        await memory.append("ticket:1", {"number": 20})
+        proof = await memory.verify("ticket:1")
+        assert proof.intact and proof.count == 21
+        (found,) = await memory.recall("when to call", about="user:1")
+        assert found.text.endswith("after six")
+
+
 async def past_of(cluster: DevCluster, expected: dict[tuple[str, str], tuple[int, int]]) -> dict[Any, Any]:
     """Some documents as of some log indexes from before the backup."""
     seen: dict[Any, Any] = {}
@@ -143,6 +161,7 @@ def test_a_cluster_under_load_is_backed_up_and_restored_into_one_and_into_five_n
     out = tmp_path / "backup"
     with DevCluster.open(tmp_path / "three", nodes=3, shards=SHARDS) as cluster:
         cluster.start()
+        asyncio.run(tell(cluster))
         with Load(cluster) as load:
             expected = load.wait(BEFORE)
             capsys.readouterr()
@@ -165,6 +184,7 @@ def test_a_cluster_under_load_is_backed_up_and_restored_into_one_and_into_five_n
             told = {shard.shard: {shard.applied_hash} for shard in manifest.shards}
             assert hashes(cluster) == told
             asyncio.run(check(cluster, expected, past))
+            asyncio.run(check_told(cluster))
             after = hashes(cluster)
             assert all(len(found) == 1 for found in after.values()) and after != told
 
@@ -175,13 +195,13 @@ def test_a_cluster_under_load_is_backed_up_and_restored_into_one_and_into_five_n
 async def stream(nodes: Nodes, directory: Path, number: int, shard: int = 0) -> list[bytes]:
     """The chunks that a node sends. Raises Failed."""
     method = METHODS["BackupShard"]
-    call = nodes.connect(directory, number).channel.unary_stream(
+    call: Any = nodes.connect(directory, number).channel.unary_stream(
         method.path,
         request_serializer=method.request.SerializeToString,
         response_deserializer=method.response.FromString,
     )
     try:
-        return [each.chunk async for each in call(cluster_pb2.BackupShardRequest(shard=shard))]
+        return [response.chunk async for response in call(cluster_pb2.BackupShardRequest(shard=shard))]
     except grpc.aio.AioRpcError as error:
         raise Failed(error) from None
 
@@ -229,7 +249,7 @@ def test_a_client_that_goes_frees_what_it_held_and_more_than_some_are_refused(tm
         source = nodes.nodes[0].backups
         method = METHODS["BackupShard"]
         channel = nodes.connect(operator(nodes)).channel
-        start = channel.unary_stream(method.path, request_serializer=method.request.SerializeToString)
+        start: Any = channel.unary_stream(method.path, request_serializer=method.request.SerializeToString)
         calls = [start(cluster_pb2.BackupShardRequest()) for _ in range(STREAMS_MAX)]
         for call in calls:
             await call.read()  # and no more: the rest waits
@@ -270,8 +290,8 @@ def test_a_leader_that_stops_meanwhile_costs_a_new_beginning_of_its_shard(tmp_pa
                 BackupClient(observer, folder, tell).run()
 
         await asyncio.to_thread(back_up)
-        said = [each for each in told if each[2]]
-        assert said and f"{nodes.address(leader)}: " in said[0][2]
+        done, said = next((done, said) for _, done, said in told if said)
+        assert done and said.startswith(f"{nodes.address(leader)}: ")
         manifest = verify(tmp_path / "backup")
         assert manifest.size_bytes > 200 * 100_000
         assert manifest.shards[0].applied_hash == nodes.nodes[0].machines[0].applied_hash.hex()

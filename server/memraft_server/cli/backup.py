@@ -147,9 +147,12 @@ def _fetched(shown: Progress, is_quiet: bool) -> Callable[[int, int, str], None]
     began = time.monotonic()
 
     def tell(shard: int, done: int, said: str) -> None:
-        if said and not is_quiet:
+        if said and done and not is_quiet:
             shown.clear()
-            print(f"shard {shard}: {said}", flush=True)
+            print(f"shard {shard} is begun anew: {said}", flush=True)
+        elif said:
+            shown.update(f"shard {shard}: {said}")
+            return
         shown.update(f"shard {shard}: {size(done)}, {duration(time.monotonic() - began)} so far")
 
     return tell

@@ -25,7 +25,7 @@ ATTEMPTS_MAX = 10
 PAUSE_S = 0.2
 
 Told = Callable[[int, int, str], None]
-"""(shard, bytes so far, what else there is to say; empty while it goes on)."""
+"""(shard, bytes so far, why it is to be begun anew; empty while it goes on)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +68,9 @@ class BackupClient:
                 said = outcome.said
                 if outcome.hint and outcome.hint not in waiting[:1]:
                     waiting.insert(0, outcome.hint)
+                self._tell(shard, outcome.size_bytes, said)
                 if outcome.size_bytes:
                     begun, deadline = begun + 1, time.monotonic() + LEADER_TIMEOUT_S
-                    self._tell(shard, outcome.size_bytes, f"begun anew; {said}")
             if begun >= ATTEMPTS_MAX or time.monotonic() > deadline:
                 raise CliError(f"shard {shard} could not be read; last: {said}")
             time.sleep(PAUSE_S)

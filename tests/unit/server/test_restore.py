@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from memraft_cluster.layout import Layout
 from memraft_cluster.log import DurableLog
 from memraft_cluster.meta import META_GROUP
 from memraft_cluster.raft import HardState, Membership, SnapshotMeta
+from memraft_proto.v1 import kv_pb2
 from memraft_server import restore as restore_module
 from memraft_server.backup import BackupUnusable, read_manifest
 from memraft_server.bootstrap import configured_record
@@ -22,9 +24,11 @@ from memraft_server.config import Config
 from memraft_server.doctor import examine
 from memraft_server.machine import Limits, Machine
 from memraft_server.machine.journal import Journal
+from memraft_server.machine.limits import POSITION_BITS
 from memraft_server.replica import StoredReplica
 from memraft_server.restore import RestoreRefused, restore_embedded, restore_node
 from memraft_server.storage import RESTORING, open_storage
+from tests.unit.machine.harness import command
 from tests.unit.server.backups import backup, flip
 from tests.unit.server.test_backup import rewrite
 from tests.unit.server.test_bootstrap import config
@@ -83,6 +87,21 @@ def test_nodes_of_a_new_cluster_begin_where_the_backup_ends(tmp_path: Path, fold
         ):
             restore_node(folder, configuration)
     assert placed == SHARDS * min(count, 3)
+
+
+def test_a_write_that_was_in_the_backup_is_not_applied_again_when_its_client_asks_again(
+    tmp_path: Path, folder: Path
+) -> None:
+    restored = restore_node(folder, configured(tmp_path / "new", 1, 1))
+    machine, _, _ = loaded(configured(tmp_path / "new", 1, 1), 0)
+    again = kv_pb2.PutRequest(namespace="acme/a", key="who", value=b"0")
+    again.context.client_id, again.context.request_number = b"0123456789abcdef", 101  # as `backups` wrote it
+    again.context.first_unanswered = 1
+    index = restored.shards[0].index + 1
+    reply: Any
+    (reply,) = machine.apply(index, machine.last_time_us + 1, 1, [command(again)])
+    head = machine.kv_head("acme/a", "who")
+    assert head is not None and reply.version == head.version and head.version >> POSITION_BITS == 2
 
 
 def test_what_does_not_fit_is_refused_and_makes_nothing(tmp_path: Path, folder: Path) -> None:
