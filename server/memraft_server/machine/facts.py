@@ -64,12 +64,14 @@ class StateLabel(msgspec.Struct, frozen=True, array_like=True):
         applied_hash: The machine's hash after it.
         last_time_us: Its commit time in microseconds since the epoch.
         rows: How many rows there are.
+        session_us: The time of client sessions then, in microseconds; 0 where it is not known.
     """
 
     applied_index: int = 0
     applied_hash: bytes = bytes(16)
     last_time_us: int = 0
     rows: int = 0
+    session_us: int = 0
 
 
 def row(key: bytes, body: bytes) -> Row:

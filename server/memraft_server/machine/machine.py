@@ -30,7 +30,7 @@ from memraft_server.machine.limits import (
 from memraft_server.machine.namespaces import Namespace, Tenant
 from memraft_server.machine.refused import BrokenInvariant, Refused, invalid
 from memraft_server.machine.registry import HANDLERS, QUERIES
-from memraft_server.machine.sessions import Kept, keep_refusal, kept_refusal
+from memraft_server.machine.sessions import SESSION_STEP_US_MAX, Kept, keep_refusal, kept_refusal
 from memraft_server.machine.turn import Handler, IndexJob, Turn, View
 from memraft_server.projections.notes import ENTRIES, NAMESPACE, Notes
 from memraft_server.projections.usage import Usage
@@ -80,6 +80,8 @@ class Machine:
         """The log index of the last entry that was applied."""
         self.last_time_us = 0
         """Its commit time in microseconds since the epoch."""
+        self.session_us = 0
+        """The time by which client sessions grow old: see `sessions`."""
         self.applied_hash = bytes(_HASH_BYTES)
         """Running hash of everything applied and replied: equal on all replicas at equal `applied_index`.
 
@@ -122,6 +124,7 @@ class Machine:
         if index <= self.applied_index:
             raise BrokenInvariant(f"shard {self.shard}: entry {index} after entry {self.applied_index}")
         time_us = max(time_us, self.last_time_us + 1)
+        self.session_us += min(time_us - self.last_time_us, SESSION_STEP_US_MAX)
         seed &= (1 << 64) - 1
         turn = self._turn
         turn.begin_entry(index, time_us, seed)
@@ -160,7 +163,9 @@ class Machine:
             journal.add((ENTRIES, *columns))
         journal.entries = len(entries)
         facts, changes = journal.take()
-        label = StateLabel(self.applied_index, self.applied_hash, self.last_time_us, journal.rows)
+        label = StateLabel(
+            self.applied_index, self.applied_hash, self.last_time_us, journal.rows, self.session_us
+        )
         return Sealed(facts, changes, label)
 
     def become(self, other: Machine) -> dict[str, Any]:
@@ -208,6 +213,8 @@ class Machine:
         self.applied_index = label.applied_index
         self.applied_hash = label.applied_hash
         self.last_time_us = label.last_time_us
+        # A version before this one wrote commit times into sessions, and no time of their own.
+        self.session_us = label.session_us or label.last_time_us
         due = self._turn.index_due
         for space in self._spaces.values():
             for rows in space.vector_rows():
@@ -367,7 +374,7 @@ class Machine:
         """Applies a command in its client's session, or finds the reply that it had."""
         number = context.request_number
         sessions = space.tenant.sessions
-        session = sessions.begin(client_id, number, context.first_unanswered, turn.time_us, turn.version)
+        session = sessions.begin(client_id, number, context.first_unanswered, self.session_us, turn.version)
         kind, name, agent = command.kind, space.name, command.agent
         kept = session.replies.get(number)
         if kept is None:

@@ -5,6 +5,10 @@ the replies from there on. A number that was applied gets its old reply again; o
 cannot be told from a late copy and is refused, as is one of a client whose session is gone. Everything here
 follows from entries and their commit times alone, so all replicas keep and drop the same.
 
+Sessions grow old by a time of their own. It follows commit times, but from one entry to the next it goes on
+by a minute at most: a leader whose clock has jumped a day ahead must not end all sessions at once. A write
+that is sent again would be refused then, or applied a second time.
+
 A reply is kept with what tells its call from others: kind, namespace and agent. A number that comes again
 with another of these is no retry; without the comparison its reply would be of the wrong type, and one agent
 could ask for what another was told. The agent is not part of a session's key, because one client may write
@@ -28,6 +32,8 @@ SESSIONS_MAX = 65_536
 """Most sessions of one tenant on one shard."""
 SESSION_IDLE_US_MAX = 3_600_000_000
 """A session without a write for this long is dropped."""
+SESSION_STEP_US_MAX = 60_000_000
+"""As much of the time between two entries counts for that."""
 SESSION_IDLE_US_MIN = 300_000_000
 """With `SESSIONS_MAX` sessions, one that has been idle for this long gives way to a new one."""
 REPLIES_MAX = 4_096
@@ -72,7 +78,7 @@ class Session(msgspec.Struct):
     """One client's kept replies: those of requests from `floor` on.
 
     Attributes:
-        used_at_us: Commit time of the entry that used it last.
+        used_at_us: The time, as sessions have it, of the entry that used it last.
         used_version: The version of the first command of that entry that did: the order of last use.
         key: The key of its row on disk; empty where there is none.
         stored: The replies that have a row on disk; None where the session itself has none.
@@ -122,7 +128,7 @@ class Sessions:
             client_id: Whose.
             number: Of the request.
             first_unanswered: The lowest request whose reply the client may still ask for.
-            time_us: Commit time of the entry in microseconds since the epoch.
+            time_us: Of the entry, in microseconds, as sessions have it; above that of all entries before.
             version: The command's first version.
 
         Raises:

@@ -3,8 +3,11 @@
 import pytest
 
 from memraft_proto.v1 import batch_pb2, kv_pb2, memory_pb2, run_pb2
-from memraft_server.machine import Refused, sessions
-from tests.unit.machine.harness import NAMESPACE, SECOND_US, Shard, session
+from memraft_server.machine import Machine, Refused, sessions
+from memraft_server.machine.facts import Encoder, StateLabel
+from memraft_server.machine.journal import Journal
+from memraft_server.machine.loader import load
+from tests.unit.machine.harness import NAMESPACE, SECOND_US, Shard, command, session
 
 
 def put(number: int, first_unanswered: int = 1, client: str = "c", key: str = "k") -> kv_pb2.PutRequest:
@@ -20,6 +23,13 @@ def refusal(shard: Shard, request: kv_pb2.PutRequest) -> str:
     with pytest.raises(Refused) as refused:
         shard.write(request)
     return refused.value.reason
+
+
+def let_pass(shard: Shard, seconds: int) -> None:
+    """Time goes by, with an entry every minute at least."""
+    for start in range(0, seconds, 60):
+        shard.time_us += (min(60, seconds - start) - 1) * SECOND_US
+        shard.entry()
 
 
 def test_a_retry_gets_the_reply_of_the_first_attempt() -> None:
@@ -68,11 +78,33 @@ def test_a_client_whose_session_is_gone_is_refused_not_applied() -> None:
 def test_an_idle_session_ends_after_an_hour_of_commit_time() -> None:
     shard = Shard()
     shard.write(put(1))
-    shard.time_us += 3_599 * SECOND_US
+    let_pass(shard, 3_598)
     shard.write(put(2, first_unanswered=2))
-    shard.time_us += 3_601 * SECOND_US
+    let_pass(shard, 3_601)
     assert refusal(shard, put(3, first_unanswered=3)) == "SESSION_EXPIRED"
     assert shard.write(put(1, client="d")).version
+
+
+def test_a_clock_that_jumps_ends_no_session() -> None:
+    """A leader whose clock is a day ahead follows one that has answered nothing yet: a retry is still one."""
+    shard = Shard()
+    first, other = shard.write(put(1)), shard.write(put(1, client="d", key="other"))
+    shard.time_us += 86_400 * SECOND_US
+    shard.write(put(2, first_unanswered=2, client="d", key="other"))
+    assert shard.write(put(1)) == first != other
+    assert shard.write(put(2, first_unanswered=2)).version
+
+
+def test_the_clock_of_sessions_goes_on_in_a_stored_machine() -> None:
+    journal = Journal()
+    machine = Machine(0, journal=journal)
+    machine.apply(1, 10**15, 1, [command(put(1))])
+    machine.apply(2, 2 * 10**15, 1, [])
+    sealed = machine.seal()
+    restored, _ = load(sorted(sealed.all(Encoder())), sealed.label)  # type: ignore[type-var,arg-type]
+    assert restored.session_us == machine.session_us < machine.last_time_us
+    before_that = StateLabel(2, bytes(16), 7, 0)
+    assert load([], before_that)[0].session_us == 7, "a state of a version without it"
 
 
 def test_sessions_are_bounded_and_only_idle_ones_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +114,7 @@ def test_sessions_are_bounded_and_only_idle_ones_give_way(monkeypatch: pytest.Mo
         shard.write(put(1, client=client))
     assert refusal(shard, put(1, client="d")) == "TOO_MANY_SESSIONS"
     shard.write(put(2, client="a"))
-    shard.time_us += 299 * SECOND_US
+    let_pass(shard, 299)
     shard.write(put(1, client="d"))
     assert refusal(shard, put(2, 2, client="b")) == "SESSION_EXPIRED", "the longest idle gave way"
     assert shard.write(put(3, 2, client="a"))
@@ -133,7 +165,7 @@ def test_kept_replies_count_and_stop_counting() -> None:
     assert cost_of(put(1)) > plain + sessions.SESSION_BYTES
     assert cost_of(put(2)) > plain
     assert cost_of(put(3, first_unanswered=3)) < plain, "two replies went, one came"
-    shard.time_us += 2 * 3_600 * SECOND_US
+    let_pass(shard, 2 * 3_600)
     assert cost_of(put(1, client="d")) == plain, "the idle session went with its reply, a like one came"
 
 
