@@ -110,13 +110,13 @@ class Marks:
         self._stored_seq = seq
         self._slots.store(record)
         has_new_vote = votes_noted > self._votes_synced
-        if has_new_vote:
-            self._slots.store(record)  # so that no slot alone tells an older vote
         now = self._clock()
         if has_new_vote or now - self._synced_at >= SYNC_INTERVAL_S:
             self._slots.sync()
             self._synced_at = now
             self._votes_synced = max(self._votes_synced, votes_noted)
+        if has_new_vote:
+            self._slots.store(record)  # so that no slot alone tells an older vote
 
     def drop(self, group: int) -> None:
         """The group is gone from this node."""

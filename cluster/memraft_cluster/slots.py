@@ -1,7 +1,8 @@
 """A small record on disk that is replaced whole, again and again, and is never torn: two slots, used in turn.
 
-A write goes to the slot that holds the older version, so a crash in the middle leaves the newer one. Nothing
-is allocated by a later write of about the same size, so it goes well on a full disk, too.
+A write goes to the slot that does not hold the newest durable version, so a crash in the middle, or a loss of
+power before the sync, leaves that one. Nothing is allocated by a later write of about the same size, so it
+goes well on a full disk, too.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class SlotFile:
         self._mark = mark
         self._slot_bytes = slot_bytes
         self._version = 0
+        self._is_synced = True
         self._file = -1
 
     def create(self, record: bytes | bytearray) -> None:
@@ -44,8 +46,9 @@ class SlotFile:
         """
         made = self.path.with_name(self.path.name + ".new")
         self._file = os.open(made, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-        self.store(record)
-        self.store(record)
+        for _ in range(2):
+            self.store(record)
+            self._is_synced = True  # both are, before the file has its name
         os.fsync(self._file)
         os.rename(made, self.path)
         sync_directory(self.path.parent)
@@ -63,6 +66,8 @@ class SlotFile:
         if not found:
             raise SlotsUnreadable(f"{self.path.name}: both copies fail their checksums")
         self._version, record = max(found)
+        if for_writing:
+            self.sync()  # what is read here may not have been synced before the process ended
         return record
 
     def _read(self, slot: int) -> tuple[int, bytes] | None:
@@ -84,17 +89,19 @@ class SlotFile:
         """
         if _HEAD.size + len(record) > self._slot_bytes:
             raise ValueError(f"{self.path.name}: a record of {len(record)} bytes is too large")
-        version = self._version + 1
+        # While the last one is not durable it is written over: the other slot has the one that is.
+        version = self._version + (1 if self._is_synced else 2)
         body = _HEAD.pack(0, self._mark, version, len(record))[4:] + record
         data = _CRC.pack(crc32(body)) + body
         offset = version % 2 * self._slot_bytes
         if os.pwrite(self._file, data, offset) != len(data):
             raise OSError(28, "No space left on device", str(self.path))
-        self._version = version
+        self._version, self._is_synced = version, False
 
     def sync(self) -> None:
         """Raises OSError."""
         os.fdatasync(self._file)
+        self._is_synced = True
 
     def close(self) -> None:
         """Harmless when called twice."""

@@ -36,11 +36,12 @@ def test_a_mark_comes_back_with_every_groups_vote(tmp_path: Path) -> None:
     marks.close()
 
 
-def test_a_write_torn_anywhere_leaves_the_one_before(tmp_path: Path) -> None:
+def test_a_write_torn_anywhere_leaves_the_last_durable_one(tmp_path: Path) -> None:
     marks = Marks(tmp_path)
     marks.create(1, 1, [GroupMark(0, 1, 1, 1, 1)])
     marks.note(0, HardState(1, 1, 0), 2, 1)
     marks.write(2, 1)
+    marks.sync()
     before = (tmp_path / FILE_NAME).read_bytes()
     marks.note(0, HardState(1, 1, 0), 3, 1)
     marks.write(3, 1)
@@ -67,6 +68,31 @@ def test_a_new_vote_stands_in_both_copies(tmp_path: Path) -> None:
         damaged[at] ^= 1
         (tmp_path / FILE_NAME).write_bytes(damaged)
         assert read_marks(tmp_path)[2][0] == GroupMark(0, 9, 2, 1, 1)
+
+
+def test_no_copy_is_written_while_the_other_is_not_durable(tmp_path: Path) -> None:
+    """Power that fails in between could tear both, and with them the second copy of every vote."""
+    now, unsynced = 0.0, set()
+    marks = Marks(tmp_path, lambda: now)
+    marks.create(1, 1, [GroupMark(0, 1, 1, 1, 1)])
+    store, sync = marks._slots.store, marks._slots.sync
+
+    def noting(record: bytes | bytearray) -> None:
+        store(record)
+        unsynced.add(marks._slots._version % 2)
+        assert len(unsynced) == 1, "both copies are in the air"
+
+    def clearing() -> None:
+        sync()
+        unsynced.clear()
+
+    marks._slots.store, marks._slots.sync = noting, clearing  # type: ignore[method-assign]
+    for seq in range(2, 30):
+        now += 0.3
+        marks.note(0, HardState(seq // 5 + 1, 0, seq), seq, 1)
+        marks.write(seq, 1)
+    marks.close()
+    assert read_marks(tmp_path)[0] == 29
 
 
 def test_marks_damaged_in_both_copies_are_unreadable(tmp_path: Path) -> None:
