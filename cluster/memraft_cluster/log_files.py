@@ -17,7 +17,7 @@ from .log_records import FORMAT_VERSION, FRAME_HEAD_BYTES, FrameBuilder, Stamp
 from .log_scan import Damage, Scan, Scanner
 from .marks import GroupMark, Marks, Note, SlotsUnreadable, read_marks
 from .segments import SEGMENT_BYTES, Segments
-from .slots import sync_directory
+from .slots import make_directory, sync_directory
 
 logger = logging.getLogger("memraft.log")
 
@@ -56,7 +56,7 @@ class LogFiles:
         try:
             read_head(directory, self._head, for_writing=False)  # refuses before anything is made
             self._head.close()
-            directory.mkdir(parents=True, exist_ok=True)
+            make_directory(directory)
             self._take_lock()
             self.groups = self._open(group_log, progress, segment_bytes)
         except OSError as error:

@@ -110,6 +110,15 @@ class SlotFile:
             self._file = -1
 
 
+def make_directory(path: Path) -> None:
+    """Make a directory with all those above it, durably: what is synced in it is no use where its name is
+    lost. Raises OSError."""
+    made = [each for each in (path, *path.parents) if not each.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for each in reversed(made):
+        sync_directory(each.parent)
+
+
 def sync_directory(path: Path) -> None:
     """Make names that were made, moved or removed in a directory durable. Raises OSError."""
     directory = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

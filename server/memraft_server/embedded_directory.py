@@ -11,6 +11,8 @@ import os
 from itertools import islice
 from pathlib import Path
 
+from memraft_cluster.slots import make_directory
+
 __all__ = ["MARK", "DirectoryUnusable", "claim"]
 
 MARK = "MEMRAFT"
@@ -36,7 +38,7 @@ def claim(path: Path) -> None:
     try:
         if path.exists() and not path.is_dir():
             raise DirectoryUnusable(f"{path} is a file: a memory's path names a directory, new or its own")
-        path.mkdir(parents=True, exist_ok=True)
+        make_directory(path)
         if not (path / MARK).exists():
             _refuse_others(path)
         if not _has_log(path):

@@ -29,6 +29,7 @@ from memraft_cluster.log import Durability, DurableLog
 from memraft_cluster.meta import META_GROUP, Record
 from memraft_cluster.raft import SnapshotMeta
 from memraft_cluster.salvage import open_or_salvage
+from memraft_cluster.slots import make_directory
 from memraft_server.bootstrap import LOG, pinned_record
 from memraft_server.cluster_record import read_record_file, sync_directory
 from memraft_server.config import Config
@@ -68,7 +69,7 @@ def open_storage(config: Config, layout: Layout, checked: Checked | None = None)
     """
     directory = Path(config.node.data_dir)
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        make_directory(directory)
         if (directory / RESTORING).exists():
             raise DataDirectoryError(
                 f"{directory}: a restore was begun and not finished: run `memraft restore` again"

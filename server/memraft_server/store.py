@@ -48,6 +48,7 @@ from memraft_cluster.errors import (
     WrongDirectory,
 )
 from memraft_cluster.raft import SnapshotMeta
+from memraft_cluster.slots import make_directory
 from memraft_server.machine.facts import CRC_BYTES, StateLabel, encode_body, is_intact, row
 from memraft_server.store_group import GroupStore, RowReader
 
@@ -303,7 +304,7 @@ def _open_database(path: Path) -> Any:
         if remains:  # RocksDB would make a new, empty database
             raise StateCorrupted(str(path), f"file CURRENT is missing beside {', '.join(remains)}")
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        make_directory(path)
         return Rdict(str(path), _options())
     except Exception as error:
         message = str(error)

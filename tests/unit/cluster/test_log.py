@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,18 @@ from memraft_cluster.raft import Entry, HardState
 
 def open_log(path: Path, **options: object) -> DurableLog:
     return DurableLog(path, **{"cluster": "c1", "node": "n1", **options})  # type: ignore[arg-type]
+
+
+def test_the_names_of_new_directories_are_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced, fsync = set(), os.fsync
+
+    def noting(file: int) -> None:
+        synced.add(Path(os.readlink(f"/proc/self/fd/{file}")))
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    open_log(tmp_path / "data" / "log").close()
+    assert synced >= {tmp_path, tmp_path / "data", tmp_path / "data" / "log"}
 
 
 def entries(first: int, last: int, term: int = 1, data: bytes = b"data") -> list[Entry]:
