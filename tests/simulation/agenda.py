@@ -186,4 +186,4 @@ class SimLoop(asyncio.AbstractEventLoop):
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         # A dead process leaves tasks behind that are collected some time.
         if not self.is_dead:
-            raise AssertionError(context["message"]) from context.get("exception")
+            raise context.get("exception") or AssertionError(context["message"])

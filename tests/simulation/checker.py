@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from memraft_cluster.raft import Core, Entry, HardState, Message, MessageType, Role
+from memraft_cluster.raft import Core, Entry, EntryKind, HardState, Membership, Message, MessageType, Role
 from tests.simulation.disk import SimDisk
 
 _BYTES_UNLIMITED = 1 << 40
@@ -44,6 +44,8 @@ class Checker:
         self.committed: list[Entry] = []
         """Every entry that was ever known to be committed; index i at position i - 1."""
         self._committed_in_term: list[int] = []
+        self._memberships: list[tuple[int, Membership]] = []
+        """Index and content of the committed changes of membership."""
 
     def commit_index(self) -> int:
         """The highest commit index that any node has ever known."""
@@ -58,6 +60,11 @@ class Checker:
         term = core.term
         other = self._leaders.setdefault(term, node)
         check(other == node, f"two leaders in term {term}: nodes {other} and {node}")
+        check(
+            core.log.last_term == term,
+            f"node {node} leads in term {term} without an entry of its own, with which those before commit",
+        )
+        self.knows_members(node, core)
         first = core.log.first_index
         for entry, committed_in_term in zip(self.committed, self._committed_in_term, strict=True):
             if committed_in_term >= term:
@@ -66,6 +73,18 @@ class Checker:
                 continue
             if entry.index > core.log.last_index or core.log.term(entry.index) != entry.term:
                 raise Violation(f"node {node} leads in term {term} without committed entry {entry.index}")
+
+    def knows_members(self, node: int, core: Core) -> None:
+        """What a log says of the membership at its commit index is what was committed, also where the change
+        itself came in a snapshot."""
+        index = min(core.log.committed, self.commit_index())
+        changes = [change for change in self._memberships if change[0] <= index]
+        if changes and index >= core.log.first_index - 1:
+            known = core.snapshot_label(index).membership
+            check(
+                known == changes[-1][1],
+                f"node {node} takes {known} for the members at {index}, which are {changes[-1][1]}",
+            )
 
     def _synced(self, node: int, disk: SimDisk, entries: Sequence[Entry]) -> None:
         """Log matching: an index and a term name one entry and all that precede it.
@@ -102,6 +121,8 @@ class Checker:
                     f"of {membership}"
                 )
             self.committed.append(entry)
+            if entry.kind is EntryKind.MEMBERSHIP:
+                self._memberships.append((entry.index, Membership.decode(entry.data)))
             self._committed_in_term.append(core.term)
 
     def _has_held(self, node: int, entry: Entry) -> bool:

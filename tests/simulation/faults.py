@@ -11,7 +11,13 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from memraft_cluster.raft import Membership, Message, MessageType
-from tests.simulation.plots import hurried_changes, lost_disk_beside_deposed_leader, rival_changes
+from tests.simulation.plots import (
+    crash_while_installing,
+    hurried_changes,
+    late_answers,
+    lost_disk_beside_deposed_leader,
+    rival_changes,
+)
 
 if TYPE_CHECKING:
     from tests.simulation.node import SimNode
@@ -230,7 +236,9 @@ FAULTS: dict[str, Callable[[World, Random], None]] = {
         garbage,
         change_members,
         damage,
+        crash_while_installing,
         hurried_changes,
+        late_answers,
         lost_disk_beside_deposed_leader,
         rival_changes,
     )

@@ -32,6 +32,8 @@ class SimNetwork:
         self.duplication = 0.0
         self.slow = 0.0
         """The chance that a message takes many ticks, and so overtakes an election or two."""
+        self.slow_links: set[tuple[int, int]] = set()
+        """Directed pairs between which everything takes many ticks."""
         self.cut: set[tuple[int, int]] = set()
         """Directed pairs (from, to) between which nothing can be sent."""
         self.lost = 0
@@ -40,6 +42,7 @@ class SimNetwork:
     def heal(self) -> None:
         """Nothing is lost, late or cut any more; what is under way still may be late."""
         self.cut = set()
+        self.slow_links = set()
         self.loss = self.duplication = self.slow = 0.0
 
     def send(self, message: Message) -> None:
@@ -51,11 +54,11 @@ class SimNetwork:
         # Encoded at once, as in life: nobody may change what is under way, and the wire form is exercised.
         frame = self._encode(message)
         stream_of = link if message.type in _IN_ORDER else None
-        self._carry(self._random(link), lambda: self.deliver(self._decode(frame)), stream_of)
+        self._carry(self._random(link), lambda: self.deliver(self._decode(frame)), link, stream_of)
 
     def call(self, client: int, action: Callable[[], None]) -> None:
         """Carries a client's call, or the answer to it: `action` happens at the other end, maybe twice."""
-        self._carry(self._random((-client, 0)), action)
+        self._carry(self._random((-client, 0)), action, (-client, 0))
 
     def _random(self, link: tuple[int, int]) -> Random:
         # A generator a link, so that a fault that is left out changes as little as possible elsewhere.
@@ -65,7 +68,11 @@ class SimNetwork:
         return random
 
     def _carry(
-        self, random: Random, action: Callable[[], None], stream_of: tuple[int, int] | None = None
+        self,
+        random: Random,
+        action: Callable[[], None],
+        link: tuple[int, int],
+        stream_of: tuple[int, int] | None = None,
     ) -> None:
         copies = 1
         if random.random() < self.duplication:
@@ -76,7 +83,7 @@ class SimNetwork:
                 self.lost += 1
                 continue
             delay = random.uniform(0.01, 0.4)
-            if random.random() < self.slow:
+            if random.random() < self.slow or link in self.slow_links:
                 delay = random.uniform(1, 30)
             elif stream_of is not None:
                 arrival = max(self._agenda.now + delay, self._arrivals.get(stream_of, 0.0))

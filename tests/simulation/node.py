@@ -76,6 +76,7 @@ class SimNode:
         self._lives = 0
         self._led_term = 0
         self._led_since = 0
+        self._first_index = 0
         self._led_members: Membership | None = None
         self._heard: dict[int, int] = {}
         self._is_broken: BaseException | None = None
@@ -96,6 +97,12 @@ class SimNode:
         """Whether this node believes to lead."""
         core = self.core
         return core is not None and core.role is Role.LEADER
+
+    @property
+    def is_installing(self) -> bool:
+        """Whether a snapshot is being put into force here."""
+        group = self.driver._groups.get(GROUP) if self.is_up else None
+        return group is not None and group.is_installing
 
     @property
     def membership(self) -> Membership:
@@ -146,8 +153,8 @@ class SimNode:
         """What opening a damaged log or state does: nothing of it is used, and the replica is not whole."""
         disk, store = self.disk, self.store
         if store.is_damaged:
-            store.wipe()
-        elif not disk.is_damaged:
+            store.wipe()  # The driver finds out whether the log can make up for it.
+        if not disk.is_damaged:
             return
         self._counts["salvages"] += 1
         meta = store.durable.meta
@@ -325,6 +332,9 @@ class SimNode:
                 self._checker.leads(self.id, core)
             self._check_heard(core)
         self._checker.commits(self.id, core)
+        if core.log.first_index != self._first_index:
+            self._first_index = core.log.first_index
+            self._checker.knows_members(self.id, core)
         self.applied = self.driver.applied(GROUP)
 
     def _check_heard(self, core: Core) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from random import Random
 from typing import TYPE_CHECKING
 
-from memraft_cluster.raft import Membership
+from memraft_cluster.raft import Membership, Role
 
 if TYPE_CHECKING:
     from tests.simulation.node import SimNode
@@ -28,7 +28,9 @@ def between(some: Iterable[int], others: Iterable[int]) -> set[tuple[int, int]]:
     return {pair for a in some for b in others for pair in ((a, b), (b, a))}
 
 
-def when(world: World, condition: Callable[[], bool], action: Callable[[], object]) -> None:
+def when(
+    world: World, condition: Callable[[], bool], action: Callable[[], object], every: float = LOOK_TICKS
+) -> None:
     """Does something as soon as it is the case; gives up after a while, or when good times come."""
     deadline = world.agenda.now + PATIENCE_TICKS
 
@@ -38,9 +40,58 @@ def when(world: World, condition: Callable[[], bool], action: Callable[[], objec
         if condition():
             action()
         else:
-            world.agenda.schedule(LOOK_TICKS, look)
+            world.agenda.schedule(every, look)
 
     look()
+
+
+def late_answers(world: World, random: Random) -> None:
+    """What is on its way to the leader takes long. Then it is cut off, its clock stands nearly still, and
+    what its followers said before it was deposed still arrives, bit by bit."""
+    leader = leader_of(world)
+    if leader is not None and not world.network.cut:
+        _cut_off_with_late_answers(world, random, leader)
+        world.counts["late answers"] += 1
+
+
+def _cut_off_with_late_answers(world: World, random: Random, leader: SimNode) -> None:
+    others = [node for node in world.nodes if node != leader.id]
+    late = {(other, leader.id) for other in others}
+    world.network.slow_links = late
+
+    def cut_off() -> None:
+        if world.network.slow_links is late and world.is_faulty:
+            world.network.slow_links = set()
+            leader.set_tick_length(20.0)
+            world.cut(between([leader.id], others), random.choice((30.0, 50.0)))
+
+    world.agenda.schedule(random.uniform(1, 4), cut_off)
+
+
+def crash_while_installing(world: World, random: Random) -> None:
+    """A node is away for so long that it needs a snapshot, and dies while that is put into force."""
+    node = random.choice([*world.nodes.values()])
+    if not node.is_up or node.leads:
+        return
+    node.crash(is_power_lost=True)
+
+    def come_back() -> None:
+        world.restart(node)
+        if not world.is_faulty:
+            return
+        node.slow_sync = 0.8
+        when(world, lambda: node.is_installing, die_again, every=0.1)
+
+    def die_again() -> None:
+        world.agenda.schedule(random.uniform(0, 5), strike)
+
+    def strike() -> None:
+        if node.is_up and world.is_faulty:
+            node.crash(is_power_lost=random.random() < 0.3)
+            world.counts["crashes while installing"] += 1
+            world.agenda.schedule(random.uniform(0, 3), lambda: world.restart(node))
+
+    world.agenda.schedule(random.uniform(10, 40), come_back)
 
 
 def hurried_changes(world: World, random: Random) -> None:
@@ -74,9 +125,7 @@ def lost_disk_beside_deposed_leader(world: World, random: Random) -> None:
         return
     others = [voter for voter in old.membership.voters if voter != old.id]
     old_term = old.core.term if old.core is not None else 0
-    old.set_tick_length(20.0)
-    strangers = [node for node in world.nodes if node != old.id]
-    world.cut(between([old.id], strangers), PATIENCE_TICKS)
+    _cut_off_with_late_answers(world, random, old)
 
     def is_deposed() -> bool:
         new = leader_of(world)
@@ -102,37 +151,54 @@ def lost_disk_beside_deposed_leader(world: World, random: Random) -> None:
 def rival_changes(world: World, random: Random) -> None:
     """Two leaders in turn change the membership, each in the sight of less than all (Ongaro's note of 2015).
 
-    The first adds a voter that it alone reaches, the second takes the first one's vote as soon as it leads,
-    and reaches one other. Then the first comes back with all whom the second did not reach."""
+    Of four voters the first leader adds a fifth, which it alone reaches. The second, elected by the others,
+    takes the first one's vote as soon as it leads, and is heard by one voter of two. Then the first comes
+    back, with the fifth and the one that has not heard the second.
+    """
     first = leader_of(world)
-    if first is None or world.network.cut:
+    if first is None or first.core is None or world.network.cut:
         return
-    members = first.membership
-    if len(members.voters) != 4 or not members.learners:
+    members, term = first.membership, first.core.term
+    rivals = [voter for voter in members.voters if voter != first.id]
+    if len(rivals) != 3 or not members.learners:
         return
     newcomer = random.choice(members.learners)
-    rest = [node for node in world.nodes if node not in (first.id, newcomer)]
-    rivals = [voter for voter in members.voters if voter != first.id]
-    if not (world.can_elect(rivals) and world.can_elect([*members.voters, newcomer])):
-        return
-    term = first.core.term if first.core is not None else 0
-    world.cut(between([first.id, newcomer], rest), PATIENCE_TICKS)
-    first.change(
-        Membership.of([*members.voters, newcomer], [each for each in members.learners if each != newcomer])
+    grown = Membership.of(
+        [*members.voters, newcomer], [learner for learner in members.learners if learner != newcomer]
     )
+    if not (world.can_elect(rivals) and world.can_elect(grown.voters)):
+        return
+    side = [first.id, newcomer]
+    apart = between(side, [node for node in world.nodes if node not in side])
+    world.cut(apart, PATIENCE_TICKS)
+    first.change(grown)
+    winner: list[SimNode] = []
+    deaf: list[int] = []
 
-    def second() -> SimNode | None:
-        found = leader_of(world)
-        is_rival = found is not None and found.id in rivals and found.core is not None
-        return found if is_rival and found.core.term > term else None  # type: ignore[union-attr]
+    def has_voted() -> bool:
+        """A rival is a candidate, and another one has given it its vote, which is on its way."""
+        for rival in rivals:
+            core = world.nodes[rival].core
+            if core is None or core.role is not Role.CANDIDATE or core.term <= term:
+                continue
+            for other in rivals:
+                state = world.disks[other].hard_state
+                if other != rival and state is not None and (state.term, state.vote) == (core.term, rival):
+                    winner.append(world.nodes[rival])
+                    deaf.append(other)
+                    return True
+        return False
 
-    def answer() -> None:
-        rival = second()
-        assert rival is not None
-        ally = random.choice([voter for voter in rivals if voter != rival.id])
-        apart = [node for node in world.nodes if node not in (rival.id, ally)]
-        world.cut(between([rival.id, ally], apart), 30.0)
-        rival.change(Membership.of(rivals, [*rival.membership.learners, first.id]))
+    def take_vote() -> None:
+        changed = Membership.of(rivals, {*winner[0].membership.learners, first.id} - set(rivals))
+        winner[0].change(changed)
+        ally = next(voter for voter in rivals if voter not in (winner[0].id, deaf[0]))
+        pair = [winner[0].id, ally]
+        world.cut(between(pair, [node for node in world.nodes if node not in pair]), 40.0)
         world.counts["rival changes"] += 1
 
-    when(world, lambda: second() is not None, answer)
+    def deafen() -> None:
+        world.cut(apart | {(winner[0].id, deaf[0])}, PATIENCE_TICKS)
+        when(world, lambda: winner[0].leads, take_vote, every=0.01)
+
+    when(world, has_voted, deafen, every=0.01)
