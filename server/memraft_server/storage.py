@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -101,10 +101,54 @@ def open_storage(config: Config, layout: Layout, checked: Checked | None = None)
     except BaseException:
         store.close()
         raise
+    try:
+        keep_log_of_lost_states(directory, log, bases)
+    except BaseException:
+        log.close()
+        store.close()
+        raise
     if report is not None:
         fields = {"damage": report.damage, "kept_in": report.set_aside, "groups": len(report.groups)}
         logger.error("the log is damaged; other nodes bring back what it lacks", extra={"fields": fields})
     return Storage(space, log, store, directory / RECORD, pinned)
+
+
+def keep_log_of_lost_states(directory: Path, log: DurableLog, bases: Mapping[int, SnapshotMeta]) -> None:
+    """Copies the log where it begins behind a state that is not there, before it begins anew for that.
+
+    The other nodes bring such a replica back. But where the states of a majority are lost, entries that were
+    acknowledged stand in these logs alone.
+
+    Args:
+        directory: of the node; the log is in ``log``, the copy goes beside it.
+        log: open, not written to yet.
+        bases: what the states on this disk reach to, by group.
+
+    Raises:
+        DataDirectoryError: it cannot be copied.
+    """
+    lost = [group for group in log.groups() if _is_state_lost(log.group(group).base(), bases.get(group))]
+    if not lost:
+        return
+    kept = directory / f"{LOG}.kept-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
+    try:
+        older = sorted(directory.glob(f"{LOG}.kept-*"))
+        for each in older[: max(0, len(older) + 1 - SET_ASIDE_MAX)]:
+            shutil.rmtree(each, ignore_errors=True)
+        shutil.copytree(directory / LOG, kept)
+        sync_directory(directory)
+    except OSError as failure:
+        shutil.rmtree(kept, ignore_errors=True)
+        raise DataDirectoryError(
+            f"{directory / LOG} goes with a state that is lost, and cannot be copied to {kept} before it "
+            f"begins anew: {failure.strerror or failure}"
+        ) from failure
+    fields = {"groups": lost, "kept_in": str(kept)}
+    logger.error("states are lost; other nodes bring them back", extra={"fields": fields})
+
+
+def _is_state_lost(base: SnapshotMeta | None, saved: SnapshotMeta | None) -> bool:
+    return base is not None and (saved.index if saved is not None else 0) < base.index
 
 
 def has_others(record: Record | None, node: int) -> bool:

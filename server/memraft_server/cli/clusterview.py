@@ -113,6 +113,10 @@ class Observer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is not None:
+            # An interrupt may have broken off in the middle of a call, and closing its channel would then
+            # wait for ever. What is not closed ends with the process, or when nobody holds it.
+            return
         for channel in self._channels.values():
             channel.close()
 
