@@ -16,6 +16,7 @@ from tests.simulation.plots import (
     hurried_changes,
     late_answers,
     lost_disk_beside_deposed_leader,
+    lost_disk_while_founding,
     rival_changes,
 )
 
@@ -240,6 +241,10 @@ FAULTS: dict[str, Callable[[World, Random], None]] = {
         hurried_changes,
         late_answers,
         lost_disk_beside_deposed_leader,
+        lost_disk_while_founding,
         rival_changes,
     )
 }
+
+AT_THE_START = frozenset({lost_disk_while_founding.__name__})
+"""Faults that can happen only as the very first one."""

@@ -99,6 +99,11 @@ class SimNode:
         return core is not None and core.role is Role.LEADER
 
     @property
+    def leads_its_callers(self) -> bool:
+        """Whether this node believes to lead, and takes calls as a leader."""
+        return self.is_up and self.driver.is_leader(GROUP)
+
+    @property
     def is_installing(self) -> bool:
         """Whether a snapshot is being put into force here."""
         group = self.driver._groups.get(GROUP) if self.is_up else None

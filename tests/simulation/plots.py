@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,52 @@ def when(
             world.agenda.schedule(every, look)
 
     look()
+
+
+def votes_under_way(world: World, nodes: Iterable[int], above_term: int) -> Iterator[tuple[SimNode, int]]:
+    """Candidates among these nodes in terms above one, each with another of them that has given its vote."""
+    nodes = list(nodes)
+    for node in nodes:
+        core = world.nodes[node].core
+        if core is None or core.role is not Role.CANDIDATE or core.term <= above_term:
+            continue
+        for other in nodes:
+            state = world.disks[other].hard_state
+            if other != node and state is not None and (state.term, state.vote) == (core.term, node):
+                yield world.nodes[node], other
+
+
+def lost_disk_while_founding(world: World, random: Random) -> None:
+    """The first leader is heard by one of two others, which loses its disk as soon as something is
+    committed; then these two others, of which one was never told anything, hear each other alone."""
+    if len(world.founders) != 3 or world.checker.commit_index():
+        return
+    leader: list[SimNode] = []
+    deaf: list[int] = []
+
+    def has_voted() -> bool:
+        for candidate, voter in votes_under_way(world, world.founders, 0):
+            leader.append(candidate)
+            deaf.append(voter)
+            return True
+        return False
+
+    def deafen() -> None:
+        world.cut({(leader[0].id, deaf[0])}, PATIENCE_TICKS)
+        when(world, lambda: world.checker.commit_index() > 3, lose)
+
+    def lose() -> None:
+        ally = next(node for node in world.founders if node not in (leader[0].id, deaf[0]))
+        node = world.nodes[ally]
+        if not node.is_up or not world.may_lose(ally):
+            return
+        node.crash(is_power_lost=True)
+        world.replace_disk(node)
+        world.cut(between([leader[0].id], [each for each in world.nodes if each != leader[0].id]), 50.0)
+        world.restart(node)
+        world.counts["lost disks while founding"] += 1
+
+    when(world, has_voted, deafen, every=0.01)
 
 
 def late_answers(world: World, random: Random) -> None:
@@ -176,17 +222,10 @@ def rival_changes(world: World, random: Random) -> None:
     deaf: list[int] = []
 
     def has_voted() -> bool:
-        """A rival is a candidate, and another one has given it its vote, which is on its way."""
-        for rival in rivals:
-            core = world.nodes[rival].core
-            if core is None or core.role is not Role.CANDIDATE or core.term <= term:
-                continue
-            for other in rivals:
-                state = world.disks[other].hard_state
-                if other != rival and state is not None and (state.term, state.vote) == (core.term, rival):
-                    winner.append(world.nodes[rival])
-                    deaf.append(other)
-                    return True
+        for candidate, voter in votes_under_way(world, rivals, term):
+            winner.append(candidate)
+            deaf.append(voter)
+            return True
         return False
 
     def take_vote() -> None:
@@ -199,6 +238,6 @@ def rival_changes(world: World, random: Random) -> None:
 
     def deafen() -> None:
         world.cut(apart | {(winner[0].id, deaf[0])}, PATIENCE_TICKS)
-        when(world, lambda: winner[0].leads, take_vote, every=0.01)
+        when(world, lambda: winner[0].leads_its_callers, take_vote, every=0.1)
 
     when(world, has_voted, deafen, every=0.01)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from tests.simulation.agenda import stream
-from tests.simulation.faults import FAULTS
+from tests.simulation.faults import AT_THE_START, FAULTS
 
 ROUNDS = 3
 ROUND_TICKS = 100
@@ -57,9 +57,11 @@ class Schedule:
         2012), because a kind can keep another from showing what it does."""
         random = stream(seed, "schedule")
         names = [name for name in FAULTS if random.random() < 0.6] or [*FAULTS]
+        first = [name for name in names if name in AT_THE_START and random.random() < 0.3]
+        names = [name for name in names if name not in AT_THE_START]
         weights = [COMMON.get(name, 1) for name in names]
         every = random.choice(FAULT_EVERY_TICKS)
-        faults: list[Fault] = []
+        faults = [Fault(0, 0.0, number, name) for number, name in enumerate(first)]
         for number_of_round in range(ROUNDS):
             tick = random.expovariate(1 / every)
             while tick < ROUND_TICKS:
