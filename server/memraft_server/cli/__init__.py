@@ -31,6 +31,9 @@ _SERVER_PACKAGES = frozenset(
 )
 """One wheel carries client and server, but `pip install memraft` alone brings only what the client needs."""
 
+_interrupts: list[int] = []
+"""The signals that a command was interrupted by."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit status.
@@ -47,6 +50,16 @@ def program() -> int:
 
     Where a package of the extra `server` is missing, it says what to install instead of showing a traceback.
     """
+    status = _run_program()
+    if _interrupts:
+        # What it broke off may leave gRPC waiting for ever for a call of its own when the interpreter ends.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
+
+
+def _run_program() -> int:
     signal.signal(signal.SIGINT, _interrupted_while_loading)
     # gRPC's core writes lines of its own to standard error before the one line that says what is wrong. It
     # reads the variable when it is imported.
@@ -54,7 +67,7 @@ def program() -> int:
     try:
         from memraft_server.cli.app import main as run
 
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, _interrupted)
         return run()
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -71,6 +84,11 @@ def program() -> int:
     finally:
         # All is done but the interpreter's own end, which a late Ctrl-C would fill with tracebacks.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _interrupted(number: int, frame: FrameType | None) -> None:
+    _interrupts.append(number)
+    signal.default_int_handler(number, frame)
 
 
 def _interrupted_while_loading(number: int, frame: FrameType | None) -> None:
