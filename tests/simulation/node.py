@@ -77,6 +77,7 @@ class SimNode:
         self._led_term = 0
         self._led_since = 0
         self._first_index = 0
+        self._last_index = 0
         self._led_members: Membership | None = None
         self._heard: dict[int, int] = {}
         self._is_broken: BaseException | None = None
@@ -125,6 +126,7 @@ class SimNode:
         """Starts from what the disk holds."""
         self._lives += 1
         self._led_term = 0
+        self._last_index = 0
         self._heard = {}
         self.applied = 0
         self.is_up = True
@@ -337,6 +339,9 @@ class SimNode:
                 self._checker.leads(self.id, core)
             self._check_heard(core)
         self._checker.commits(self.id, core)
+        if core.log.last_index < self._last_index:
+            self._counts["truncations"] += 1
+        self._last_index = core.log.last_index
         if core.log.first_index != self._first_index:
             self._first_index = core.log.first_index
             self._checker.knows_members(self.id, core)

@@ -61,6 +61,8 @@ def test_the_world_is_bad_enough() -> None:
         "acknowledged", "unknown", "messages_bad", "clock jumps", "expiries", "failed as OutcomeUnknown",
         "refused as NotLeader", "log_cuts", "snapshots_sent", "snapshots_received", "snapshots_failed",
         "SNAPSHOT_CHUNK", "RECOVER", "RECOVER_REPLY", "changes of membership", "salvages", "damage to log",
+        "hurried changes", "late answers", "lost disks beside deposed leaders", "crashes while installing",
+        "lost disks while founding", "rival changes",
         "damage to state", "damage to both", "damage to disk", "refused as MembershipRefused",
     ):  # fmt: skip
         assert total[happening] > 0, f"no {happening} in {dict(total)}"
