@@ -395,7 +395,8 @@ def _remove_node(record: Record, command: RemoveNode) -> tuple[Record, str]:
     if len(staying) < record.replicas and not command.force:
         count = len(staying)
         raise ChangeRefused(
-            f"without {node.name} there are {count} nodes for {record.replicas} replicas of each shard: "
+            f"without {node.name} {'there is 1 node' if count == 1 else f'there are {count} nodes'} "
+            f"for {record.replicas} replicas of each shard: "
             f"add a node first, or ask for fewer replicas (rebalance --replicas {count}), or force it where "
             f"{node.name} is lost for good"
         )
@@ -452,7 +453,9 @@ def _rebalance(record: Record, command: Rebalance) -> tuple[Record, str]:
     led = sum(old.leader != new.leader for old, new in pairs)
     if found == record:
         return record, f"replicas and leaders are spread evenly over {_names(record, staying)} already"
-    return found, f"{moved} replicas to make, {dropped} to take away, {led} shards to be led by another node"
+    parts = [f"{moved} replica{'s' * (moved != 1)} to make", f"{dropped} to take away"]
+    parts.append(f"{led} shard{'s' * (led != 1)} to be led by another node")
+    return found, ", ".join(parts)
 
 
 def _placed(record: Record, even: bool) -> Record:

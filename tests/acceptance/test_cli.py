@@ -226,6 +226,21 @@ def test_a_cluster_is_resumed_with_its_data_after_a_node_died(tmp_path: Path) ->
     assert not any(alive(node["pid"]) for node in second.facts["nodes"])
 
 
+def test_a_cluster_that_removed_a_node_is_resumed_without_it(tmp_path: Path) -> None:
+    """It would never be ready, and whoever removed it did as the documents say."""
+    directory = str(tmp_path / "cluster")
+    first = Up("--dir", directory, "--nodes", "2", "--shards", "1")
+    removed = first.run("cluster", "remove-node", "n1", "--force", "--certs", first.facts["operator_certs"])
+    assert removed.returncode == 0, removed.stderr
+    assert first.run("kv", "put", "kept", "1").returncode == 0
+    assert first.end() == (0, "")
+
+    second = Up("--dir", directory)
+    assert [node["name"] for node in second.facts["nodes"]] == ["n2"]
+    assert second.run("kv", "get", "kept").stdout == "1\n"
+    assert second.end() == (0, "")
+
+
 def test_nodes_do_not_outlive_the_command_that_started_them(tmp_path: Path) -> None:
     running = Up("--dir", str(tmp_path / "cluster"), "--nodes", "1")
     running.process.kill()

@@ -36,7 +36,9 @@ def register(commands: Any) -> None:
     whose.add_argument(
         "--agent", metavar="TENANT/AGENT", help="for an agent of a tenant, such as acme/support"
     )
-    whose.add_argument("--operator", metavar="NAME", help="for someone who watches the cluster")
+    whose.add_argument(
+        "--operator", metavar="NAME", help="for someone who watches and changes the cluster, and backs it up"
+    )
     issue.add_argument(
         "--host",
         action="append",

@@ -53,9 +53,7 @@ def register(commands: Any) -> None:
     transfer.add_argument("shard", type=int)
     transfer.add_argument("target", help="one of the nodes that have it")
     balance = _add(actions, "rebalance", rebalance, "spread replicas and leaders evenly")
-    balance.add_argument(
-        "--replicas", type=int, default=0, metavar="N", help="have N of each shard from now on"
-    )
+    balance.add_argument("--replicas", type=int, metavar="N", help="have N of each shard from now on")
 
 
 def _add(
@@ -177,7 +175,9 @@ def rebalance(arguments: argparse.Namespace) -> int:
     """Spreads replicas and leaders, and waits until all are where they are wanted."""
     from memraft_proto.v1 import cluster_pb2
 
-    change = cluster_pb2.Rebalance(replicas=_number(arguments.replicas))
+    if arguments.replicas is not None and arguments.replicas < 1:
+        raise UsageError(f"--replicas {arguments.replicas}: each shard has at least one")
+    change = cluster_pb2.Rebalance(replicas=_number(arguments.replicas or 0))
     return _do(
         arguments,
         cluster_pb2.ChangeClusterRequest(rebalance=change),
@@ -199,6 +199,8 @@ def _do(
     done: str = "",
 ) -> int:
     """Makes a change and waits until it is brought about."""
+    if is_done is not None and arguments.wait_s is not None and not arguments.wait_s >= 0:
+        raise UsageError(f"--wait-s {arguments.wait_s:g} is no time to wait")
     with _operator(arguments) as (operator, shown):
         shown.step("looking for the leader of the cluster's record …")
         answer = operator.change(request)
@@ -268,9 +270,10 @@ def render(standing: "Standing") -> str:
     """The record as a person reads it."""
     record = standing.record
     voters = _names(record, record.meta.voters)
+    vote = "votes" if len(record.meta.voters) == 1 else "vote"
     head = (
         f"cluster {record.cluster}, epoch {record.epoch}, {record.replicas} replicas of each shard\n"
-        f"the record is led by {standing.leader or 'NOBODY'}; {voters} vote on it"
+        f"the record is led by {standing.leader or 'NOBODY'}; {voters} {vote} on it"
     )
     nodes = table(
         ["NODE", "ID", "CLIENTS", "PEERS", "STATE", "REPLICAS", "LEADS"],

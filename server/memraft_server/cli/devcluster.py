@@ -36,6 +36,8 @@ from memraft_server.cli.nodelog import last_error
 
 READY_TIMEOUT_S = 60.0
 """A node that is not ready by then is reported with the end of its log."""
+REMOVED = b"this node was removed from the cluster"
+"""How `/readyz` of such a node begins."""
 
 STOP_TIMEOUT_S = 10.0
 """What a node gets to hand over its shards and flush before it is killed."""
@@ -202,12 +204,15 @@ class DevCluster:
     def wait_ready(
         self, names: Iterable[str], report: Report = lambda text: None, timeout_s: float = READY_TIMEOUT_S
     ) -> None:
-        """Returns when all these nodes answer that they are ready; CliError where one ends or is late."""
+        """Returns when all these nodes answer that they are ready; CliError where one ends or is late.
+
+        One that the cluster has removed meanwhile never will be: it is stopped, and planned without.
+        """
         deadline = time.monotonic() + timeout_s
         waiting = list(names)
         total = len(waiting)
         while waiting:
-            waiting = [name for name in waiting if not self._ready(name)]
+            waiting = [name for name in waiting if not self._is_done_with(name)]
             report(f"starting nodes: {total - len(waiting)} of {total} ready")
             if waiting and time.monotonic() > deadline:
                 late = ", ".join(waiting)
@@ -215,13 +220,19 @@ class DevCluster:
             if waiting:
                 time.sleep(POLL_INTERVAL_S)
 
-    def _ready(self, name: str) -> bool:
+    def _is_done_with(self, name: str) -> bool:
+        """Whether a node need not be waited for: it is ready, or was removed and is forgotten."""
         self._check_alive(name)
         try:
             url = f"http://{HOST}:{self.node(name).metrics_port}/readyz"
             with urllib.request.urlopen(url, timeout=1.0) as answer:
                 return bool(answer.status == 200)
-        except (OSError, urllib.error.URLError):
+        except urllib.error.HTTPError as error:
+            if not error.read().startswith(REMOVED):
+                return False
+            self.forget_node(name)
+            return True
+        except OSError:
             return False
 
     def check_alive(self) -> None:

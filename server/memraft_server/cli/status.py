@@ -57,14 +57,16 @@ def render(view: "ClusterView") -> str:
         parts.append(
             f"{LEARNS}: without a vote yet; {NOT_WHOLE}: without a vote until it has back what it lost"
         )
-    parts += [f"shard {title}: {shard.step}" for title, shard in groups if shard.step]
-    parts += [f"{node.name}: {reason}" for node in view.nodes for reason in node.not_ready]
+    notes = [f"shard {title}: {shard.step}" for title, shard in groups if shard.step]
+    notes += [f"{node.name}: {reason}" for node in view.nodes for reason in node.not_ready]
     if view.leaderless:
-        parts.append(f"without a leader: shards {', '.join(map(str, view.leaderless))}")
-    parts += [
+        notes.append(f"without a leader: shards {', '.join(map(str, view.leaderless))}")
+    notes += [
         f"{node.name} holds {node.shards} shards; by the shard map they are {node.shards_due}"
         for node in view.differing
     ]
+    if notes:
+        parts.append("\n".join(notes))
     return "\n\n".join(parts)
 
 

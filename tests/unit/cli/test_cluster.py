@@ -21,7 +21,7 @@ from memraft_cluster.meta import (
 )
 from memraft_proto.v1 import cluster_pb2
 from memraft_server.cli.app import build_parser
-from memraft_server.cli.cluster import _new_node, facts_of, render
+from memraft_server.cli.cluster import _new_node, facts_of, rebalance, remove_node, render
 from memraft_server.cli.errors import UsageError
 from memraft_server.cli.operator import Standing
 
@@ -120,3 +120,15 @@ def test_a_new_node_is_named_by_arguments_or_by_its_configuration(tmp_path: Path
     ):
         with pytest.raises(UsageError, match=said):
             _new_node(parsed(*wrong))
+
+
+def test_nonsense_is_refused_before_anything_is_changed() -> None:
+    where = ("--endpoints", "127.0.0.1:1", "--insecure")
+    for number in ("0", "-1"):
+        asked = build_parser().parse_args(["cluster", "rebalance", "--replicas", number, *where])
+        with pytest.raises(UsageError, match=f"--replicas {number}"):
+            rebalance(asked)
+    for seconds in ("-1", "nan"):
+        asked = build_parser().parse_args(["cluster", "remove-node", "n1", "--wait-s", seconds, *where])
+        with pytest.raises(UsageError, match=f"--wait-s {seconds}"):
+            remove_node(asked)
