@@ -52,6 +52,17 @@ def pinned_record(config: Config) -> Record | None:
     return pinned.record
 
 
+def check_pinned(directory: Path) -> str:
+    """What is wrong with what is pinned in a data directory; empty: nothing, or it is not there."""
+    try:
+        msgspec.json.decode((directory / FILE).read_bytes(), type=_Pinned)
+    except FileNotFoundError:
+        return ""
+    except msgspec.MsgspecError as error:
+        return str(error)
+    return ""
+
+
 def _read(path: Path) -> _Pinned | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=_Pinned)

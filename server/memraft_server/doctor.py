@@ -24,6 +24,8 @@ from memraft_cluster.marks import FILE_NAME as MARKS_NAME
 from memraft_cluster.meta import META_GROUP
 from memraft_cluster.raft import SnapshotMeta
 from memraft_cluster.segments import segment_files
+from memraft_server.bootstrap import FILE as BOOTSTRAP_FILE
+from memraft_server.bootstrap import check_pinned
 from memraft_server.cluster_record import read_record_file
 from memraft_server.state_check import check_state
 
@@ -92,6 +94,8 @@ def examine(path: Path, progress: Progress | None = None) -> Report:
         owner, scan = _examine_log(directory, damages, notes, lambda count: told("entries", count))
         if not damages:
             break
+    if wrong := check_pinned(path):
+        damages.append(f"{BOOTSTRAP_FILE}: {wrong}: copy it from another node that began with the cluster")
     damaged = {each.group for each in scan.damages} | {group for group, _, _ in lost_entries(scan)}
     if scan.damages:
         damaged |= {None}

@@ -98,6 +98,18 @@ def test_a_small_file_that_is_damaged_is_named(
     assert status == 1 and name in report["damages"][0]
 
 
+def test_a_damaged_beginning_of_the_cluster_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With it the node does not start."""
+    make_node(tmp_path)
+    (tmp_path / "bootstrap.json").write_text('{"record": nul}')
+    status, report = doctor(tmp_path, capsys)
+    assert status == 1 and report["damages"][0].startswith("bootstrap.json: ")
+    (tmp_path / "bootstrap.json").write_text('{"record": null}')
+    assert doctor(tmp_path, capsys)[0] == 0
+
+
 def test_a_log_cut_off_at_its_end_is_damage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_node(tmp_path)
     segment = tmp_path / "log" / "0000000001.log"
