@@ -76,13 +76,17 @@ def _show(report: Any) -> None:
         print(f"note: {note}")
     for damage in report.damages:
         print(f"DAMAGED: {damage}")
-    print("sound" if report.is_sound else _advice(len(report.damages)))
+    print("sound" if report.is_sound else _advice(report))
 
 
 def _or_dash(number: int | None) -> str:
     return "-" if number is None else str(number)
 
 
-def _advice(damages: int) -> str:
-    found = "1 damage" if damages == 1 else f"{damages} damages"
+def _advice(report: Any) -> str:
+    from memraft_server.embedded_storage import CLUSTER
+
+    found = "1 damage" if len(report.damages) == 1 else f"{len(report.damages)} damages"
+    if report.owner.endswith(f"of cluster {CLUSTER!r}"):
+        return f"{found} found: an embedded memory has no others to be mended from; see docs/cli.md"
     return f"{found} found: a node of a cluster mends itself from the others when it starts; see docs/cli.md"

@@ -147,6 +147,9 @@ def test_a_directory_in_use_is_examined_beside_its_owner(
     status, report = doctor(tmp_path, capsys)
     assert (status, report["is_running"]) == (0, False)
     assert report["owner"].endswith("of cluster 'embedded memory'")
+    flip(tmp_path / "0000000001.log", 100)
+    assert main(["doctor", str(tmp_path)]) == 1
+    assert "an embedded memory has no others" in capsys.readouterr().out
 
 
 def test_what_is_no_data_directory_cannot_be_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
