@@ -43,6 +43,12 @@ READY_LAG_S_MAX = 5.0
 """A node that was ready stays so while its replicas lag by no more: under load a replica is nearly always a
 few entries behind, and only a node that is far behind should not be sent calls."""
 
+STOPPED = (
+    ", and this replica lost what it had acknowledged, so it does not vote: where that befell a majority the "
+    "shard stops rather than guess; put back what was set aside (*.damaged-*) once its disk is sound, or "
+    "restore a backup into a new cluster"
+)
+
 
 class Directory:
     """See ``memraft_server.service.Directory``.
@@ -135,7 +141,9 @@ class Directory:
         for shard in sorted([*self._hosting.shards, *recovering]):
             # Not the core's word, which it may say before its vote is on disk: the one that calls go by.
             if not self._driver.leader(shard):
-                reasons.append(f"shard {shard}: no leader is known")
+                status = self._driver.group_status(shard)
+                has_lost = shard in recovering and status is not None and status.term > 0
+                reasons.append(f"shard {shard}: no leader is known{STOPPED if has_lost else ''}")
             elif shard in recovering:
                 reasons.append(f"shard {shard}: gets back from other nodes what this one lost")
             elif not self._driver.has_caught_up(shard):

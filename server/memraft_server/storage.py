@@ -109,7 +109,10 @@ def open_storage(config: Config, layout: Layout, checked: Checked | None = None)
         raise
     if report is not None:
         fields = {"damage": report.damage, "kept_in": report.set_aside, "groups": len(report.groups)}
-        logger.error("the log is damaged; other nodes bring back what it lacks", extra={"fields": fields})
+        logger.error(
+            "the log is damaged; no vote until sound nodes have brought back what it lacks",
+            extra={"fields": fields},
+        )
     return Storage(space, log, store, directory / RECORD, pinned)
 
 
@@ -196,4 +199,6 @@ def set_aside_state(path: Path, error: StateCorrupted) -> None:
     except OSError as failure:
         raise DataDirectoryError(f"{path} cannot be set aside: {failure.strerror or failure}") from error
     fields = {"damage": str(error), "kept_in": str(kept)}
-    logger.error("the state is damaged; other nodes bring it back", extra={"fields": fields})
+    logger.error(
+        "the state is damaged; no vote until sound nodes have brought it back", extra={"fields": fields}
+    )

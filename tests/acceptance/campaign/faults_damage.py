@@ -199,6 +199,8 @@ def flip_majority(stage: Stage) -> Steps:
     for name in names:
         stage.notes.append(f"{name}: {stage.cluster.last_words(name)[:160]}")
         if stage.cluster.exit_status(name) is None:
+            said = stage.cluster.not_ready(name)
+            stage.expect("lost what it had acknowledged" in said, f"{name} does not say why it stops: {said}")
             stage.cluster.kill(name)
         shutil.rmtree(stage.cluster.data(name))
         (stage.cluster.home(name) / "kept").rename(stage.cluster.data(name))
