@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import sys
 from dataclasses import replace
 
 from tests.simulation.campaign import Failure, hunt, run, run_seed, shrink
 from tests.simulation.schedule import Schedule
 from tests.simulation.world import World
+
+MEMORY_BYTES_MAX = 3 << 30
 
 
 def say(line: str) -> None:
@@ -50,7 +53,9 @@ def _hunt(options: argparse.Namespace) -> int:
 
 
 def _first_failure(options: argparse.Namespace) -> int:
-    """Seeds in order, so that how many it takes is always the same; the last line is for programs."""
+    """Seeds in order, so that how many it takes is always the same; the last line is for programs. Memory is
+    bounded, as a bug may make messages or entries without end: that, too, is a failure."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
     for number in range(options.seeds):
         failure = run_seed(options.seed + number).failure
         if failure is not None:

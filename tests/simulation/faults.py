@@ -18,6 +18,7 @@ from tests.simulation.plots import (
     lost_disk_beside_deposed_leader,
     lost_disk_while_founding,
     rival_changes,
+    two_heirs,
 )
 
 if TYPE_CHECKING:
@@ -243,6 +244,7 @@ FAULTS: dict[str, Callable[[World, Random], None]] = {
         lost_disk_beside_deposed_leader,
         lost_disk_while_founding,
         rival_changes,
+        two_heirs,
     )
 }
 

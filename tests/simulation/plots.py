@@ -85,7 +85,8 @@ def lost_disk_while_founding(world: World, random: Random) -> None:
         node.crash(is_power_lost=True)
         world.replace_disk(node)
         world.cut(between([leader[0].id], [each for each in world.nodes if each != leader[0].id]), 50.0)
-        world.restart(node)
+        # Not before what was on its way has arrived nowhere.
+        world.agenda.schedule(1.0, lambda: world.restart(node))
         world.counts["lost disks while founding"] += 1
 
     when(world, has_voted, deafen, every=0.01)
@@ -241,3 +242,37 @@ def rival_changes(world: World, random: Random) -> None:
         when(world, lambda: winner[0].leads_its_callers, take_vote, every=0.1)
 
     when(world, has_voted, deafen, every=0.01)
+
+
+def two_heirs(world: World, random: Random) -> None:
+    """A leader is asked to hand over to one and then at once to another, so that both stand in one election.
+    A voter has voted for the one, dies and comes back before the other one's request arrives."""
+    leader = leader_of(world)
+    if leader is None or leader.core is None or len(leader.membership.voters) < 3:
+        return
+    term = leader.core.term
+    voters = [voter for voter in leader.membership.voters if voter != leader.id]
+    first, second = random.sample(voters, 2)
+    electors = [voter for voter in leader.membership.voters if voter not in (first, second)]
+    late = {(second, elector) for elector in electors}
+    world.network.slow_links = late
+    leader.transfer(first)
+    world.agenda.schedule(0.05, lambda: leader.transfer(second))
+
+    def voted() -> list[int]:
+        states = {elector: world.disks[elector].hard_state for elector in electors}
+        return [each for each, state in states.items() if state and state.term > term and state.vote == first]
+
+    def strike() -> None:
+        node = world.nodes[random.choice(voted())]
+        if node.is_up:
+            node.crash(is_power_lost=False)
+            world.restart(node)
+            world.counts["votes before a restart"] += 1
+
+    def no_longer_late() -> None:
+        if world.network.slow_links is late:
+            world.network.slow_links = set()
+
+    world.agenda.schedule(5.0, no_longer_late)
+    when(world, lambda: bool(voted()), strike, every=0.05)

@@ -18,6 +18,7 @@ COMMON = {
     "weather": 2,
     "change_members": 4,
     "damage": 2,
+    "late_answers": 2,
 }
 """Faults that come more often than others."""
 
@@ -57,7 +58,7 @@ class Schedule:
         2012), because a kind can keep another from showing what it does."""
         random = stream(seed, "schedule")
         names = [name for name in FAULTS if random.random() < 0.6] or [*FAULTS]
-        first = [name for name in names if name in AT_THE_START and random.random() < 0.3]
+        first = [name for name in sorted(AT_THE_START) if random.random() < 0.5]
         names = [name for name in names if name not in AT_THE_START]
         weights = [COMMON.get(name, 1) for name in names]
         every = random.choice(FAULT_EVERY_TICKS)
