@@ -7,6 +7,7 @@
     collection   c  namespace:4  number:4  version            -> name, dimension, metric, fingerprint
     event        e  namespace:4  stream\\0  sequence  version  -> hash, author, type, payload
     document     k  namespace:4  key\\0  version               -> one version of it
+    setting      f, node g, edge h, lease l, trace t: likewise
     memory       m  namespace:4  version [version of death]   -> all of it
     run          r  namespace:4  version [version of its end] -> what it began, or ended, with
     state        s  namespace:4  name\\0  version              -> one version of it
@@ -104,8 +105,7 @@ class Encoder:
             notes.NAMESPACE[0]: _namespace,
             notes.COLLECTION[0]: _collection,
             notes.EVENT[0]: self._event,
-            notes.DOCUMENT[0]: self._record,
-            notes.STATE[0]: self._record,
+            **{kind[0]: self._record for kind in notes.RECORD_KINDS},
             notes.MEMORY[0]: _memory,
             notes.RUN[0]: _run,
             notes.VECTOR[0]: _vector,

@@ -33,10 +33,10 @@ from memraft_server.machine.machine import Machine
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.refused import BrokenInvariant
 from memraft_server.machine.sessions import Kept, Session
+from memraft_server.machine.tables import RECORD_TABLES, Extend
 from memraft_server.projections import notes
 from memraft_server.projections.memories import MemoryStore, Remembered
 from memraft_server.projections.runs import RunsProjection
-from memraft_server.projections.state import StateProjection
 from memraft_server.projections.streams import HASH_BYTES, Stream, StreamsProjection
 from memraft_server.projections.vectors import Collection, Settings, VectorStore
 from memraft_server.projections.versions import Author, Record, VersionedRecords
@@ -111,8 +111,7 @@ class Loader:
             notes.NAMESPACE[0]: self._load_namespaces,
             notes.COLLECTION[0]: self._load_collections,
             notes.EVENT[0]: self._load_events,
-            notes.DOCUMENT[0]: self._load_records,
-            notes.STATE[0]: self._load_records,
+            **{kind[0]: self._load_records for kind in RECORD_TABLES},
             notes.MEMORY[0]: self._load_memories,
             notes.RUN[0]: self._load_runs,
             notes.VECTOR[0]: self._load_vectors,
@@ -370,11 +369,7 @@ class Loader:
         if names is None or names.prefix != prefix:
             self._end_name()
             space = self._space(key)
-            if key[:1] == notes.DOCUMENT:
-                names = _Names(prefix, space, space.kv.records, space.kv.keys.extend)
-            else:
-                names = _Names(prefix, space, space.projection(StateProjection).records, None)
-            self._records = names
+            names = self._records = _Names(prefix, space, *RECORD_TABLES[key[:1]](space))
         return names
 
     def _end_name(self) -> None:
@@ -393,7 +388,7 @@ class _Names:
         prefix: bytes,
         space: Namespace,
         into: VersionedRecords,
-        extend: Callable[[list[str]], None] | None,
+        extend: Extend | None,
     ) -> None:
         self.prefix = prefix
         self.space = space

@@ -17,15 +17,23 @@ ENTRIES = b"a"
 NAMESPACE = b"b"
 COLLECTION = b"c"
 EVENT = b"e"
+SETTING = b"f"
+NODE = b"g"
+EDGE = b"h"
 DOCUMENT = b"k"
+LEASE = b"l"
 MEMORY = b"m"
 RUN = b"r"
 STATE = b"s"
+TRACE = b"t"
 VECTOR = b"v"
 SESSION = b"x"
 CLIENT_MARK = b"\1"
 """Kinds. Rows are loaded in this order: moments and namespaces before what refers to them. In a session's key
 the mark stands between tenant and client id."""
+
+RECORD_KINDS = (SETTING, NODE, EDGE, DOCUMENT, LEASE, STATE, TRACE)
+"""Kinds whose facts are versions of records under names; see `projections.versions`."""
 
 
 def escaped(name: bytes) -> bytes:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator
+from typing import Protocol
 
 import msgspec
 
+from memraft_server.projections.keys import KeyIndex
 from memraft_server.projections.notes import Notes
 from memraft_server.projections.usage import Usage
 
@@ -39,6 +42,17 @@ def version_of(record: Record) -> int:
     return record.version
 
 
+class Follower(Protocol):
+    """An index that is kept up to date with records: the other half of a projection."""
+
+    def changed(self, name: str, old: Record | None, new: Record) -> None:
+        """`new` has become the latest version of `name`, after `old` if there was one.
+
+        Either may be a deletion. Called for every version of a name in order: at once when it is applied, or
+        for one name after the other when records come from a disk or the follower begins to follow.
+        """
+
+
 class VersionedRecords:
     """Names with their records. The head of a name is one dictionary look-up away; its past is a sorted list.
 
@@ -46,7 +60,7 @@ class VersionedRecords:
     version, and a read of the past searches in it instead of walking.
     """
 
-    __slots__ = ("_add", "_prefix", "heads", "past", "usage")
+    __slots__ = ("_add", "_followers", "_prefix", "heads", "past", "usage")
 
     def __init__(self, usage: Usage, notes: Notes | None = None, kind: bytes = b"") -> None:
         self.heads: dict[str, Record] = {}
@@ -56,6 +70,17 @@ class VersionedRecords:
         self.usage = usage
         self._add = notes.add if notes is not None else None
         self._prefix = notes.prefix(kind) if notes is not None else b""
+        self._followers: tuple[Follower, ...] = ()
+
+    def follow(self, follower: Follower) -> None:
+        """Tells `follower` all that there is, and from now on every change."""
+        self._followers += (follower,)
+        for name, head in self.heads.items():
+            self._tell((follower,), name, [*self.past.get(name, ()), head])
+
+    def unfollow(self, follower: Follower) -> None:
+        """Tells `follower` nothing any more."""
+        self._followers = tuple(each for each in self._followers if each is not follower)
 
     def head(self, name: str) -> Record | None:
         """Returns the latest version of `name` if it has a value."""
@@ -95,6 +120,9 @@ class VersionedRecords:
         record = heads[name] = Record(value, version, author, expires_at_us)
         if self._add is not None:
             self._add((self._prefix, name, record))
+        if self._followers:
+            for follower in self._followers:
+                follower.changed(name, old, record)
         if old is None:
             usage.records += 1
             usage.bytes += len(value) + len(name) + VERSION_BYTES + NAME_BYTES
@@ -113,6 +141,8 @@ class VersionedRecords:
         record = self.heads[name] = Record(None, version, author, 0)
         if self._add is not None:
             self._add((self._prefix, name, record))
+        for follower in self._followers:
+            follower.changed(name, old, record)
         self.usage.records -= 1
         self.usage.bytes += VERSION_BYTES
         self._keep(name, old)
@@ -120,6 +150,8 @@ class VersionedRecords:
 
     def restore(self, name: str, records: list[Record]) -> None:
         """Takes all versions of a name that is not here yet, oldest first, as they once were stored."""
+        if self._followers:
+            self._tell(self._followers, name, records)
         head = self.heads[name] = records.pop()
         size = len(name) + NAME_BYTES + VERSION_BYTES
         if head.value is not None:
@@ -133,9 +165,20 @@ class VersionedRecords:
     def restore_heads(self, names: list[str], records: list[Record]) -> None:
         """Takes names that are not here yet, each with its only version, which has a value."""
         self.heads.update(zip(names, records, strict=True))
+        for follower in self._followers:
+            for name, record in zip(names, records, strict=True):
+                follower.changed(name, None, record)
         self.usage.records += len(names)
         self.usage.bytes += (NAME_BYTES + VERSION_BYTES) * len(names)
         self.usage.bytes += sum(map(len, names)) + sum([len(record.value or b"") for record in records])
+
+    @staticmethod
+    def _tell(followers: tuple[Follower, ...], name: str, records: list[Record]) -> None:
+        for follower in followers:
+            old = None
+            for record in records:
+                follower.changed(name, old, record)
+                old = record
 
     def _keep(self, name: str, old: Record) -> None:
         past = self.past.get(name)
@@ -143,3 +186,47 @@ class VersionedRecords:
             self.past[name] = [old]
         else:
             past.append(old)
+
+
+class OrderedRecords(VersionedRecords):
+    """Records that can also be read in the order of their names."""
+
+    __slots__ = ("keys",)
+
+    def __init__(self, usage: Usage, notes: Notes | None = None, kind: bytes = b"") -> None:
+        super().__init__(usage, notes, kind)
+        self.keys = KeyIndex()
+        """Every name that ever was."""
+
+    def store(self, name: str, value: bytes, version: int, author: Author, expires_at_us: int) -> bool:
+        """As `VersionedRecords.store`."""
+        is_new = super().store(name, value, version, author, expires_at_us)
+        if is_new:
+            self.keys.add(name)
+        return is_new
+
+    def restore(self, name: str, records: list[Record]) -> None:
+        """As `VersionedRecords.restore`."""
+        super().restore(name, records)
+        self.keys.add(name)
+
+    def restore_heads(self, names: list[str], records: list[Record]) -> None:
+        """As `VersionedRecords.restore_heads`."""
+        super().restore_heads(names, records)
+        for name in names:
+            self.keys.add(name)
+
+    def scan(self, start: str, end: str, prefix: str, ceiling: int) -> Iterator[tuple[str, Record | None]]:
+        """Yields (name, record as of `ceiling` or None) for every name that ever was in the range, in order.
+
+        Args:
+            start: The first name, included.
+            end: The name to stop before; empty: none.
+            prefix: Only names that begin with it.
+            ceiling: The highest version to see.
+        """
+        at = self.at
+        for name in self.keys.from_name(max(start, prefix)):
+            if (end and name >= end) or not name.startswith(prefix):
+                return
+            yield name, at(name, ceiling)

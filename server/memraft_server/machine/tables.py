@@ -1,0 +1,29 @@
+"""Where the records of each kind are: what a store needs to know to give them back to a machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from memraft_server.machine.namespaces import Namespace
+from memraft_server.projections import notes
+from memraft_server.projections.state import StateProjection
+from memraft_server.projections.versions import VersionedRecords
+
+Extend = Callable[[list[str]], None]
+"""Takes names in ascending order, for an index that the records do not keep themselves."""
+
+
+def _documents(space: Namespace) -> tuple[VersionedRecords, Extend | None]:
+    return space.kv.records, space.kv.keys.extend
+
+
+def _state(space: Namespace) -> tuple[VersionedRecords, Extend | None]:
+    return space.projection(StateProjection).records, None
+
+
+RECORD_TABLES: dict[bytes, Callable[[Namespace], tuple[VersionedRecords, Extend | None]]] = {
+    notes.DOCUMENT: _documents,
+    notes.STATE: _state,
+}
+"""Kind -> the records of that kind in a namespace. A primitive that keeps records is complete on disk, in
+snapshots and in backups once its kind stands here."""
