@@ -79,6 +79,11 @@ class GroupLog:
         """Bytes of data of the entries held."""
         return self._ends[-1] - self._bytes_before if self._ends else 0
 
+    def bytes_after(self, index: int) -> int:
+        """Bytes of data of the entries held that come after ``index``."""
+        before = self._ends[index - self._first] if self._first <= index <= self._last else self._bytes_before
+        return self._ends[-1] - before if self._ends and index < self._last else 0
+
     def index_keeping(self, bytes_max: int) -> int:
         """The smallest index such that the entries after it hold at most ``bytes_max`` bytes of data."""
         if self.size_bytes <= bytes_max:

@@ -4,7 +4,8 @@ Every ``save_interval_ms``, or earlier when much waits, what was applied is hand
 cheap and no sync: the log still has it. When a log has grown over ``log_keep_bytes`` the stores are flushed,
 in a thread, and only what is durable there is cut from the log. Not cut is what a snapshot that is being sent
 ends with, nor, up to a bound, what a follower that is catching up still needs: either would have to begin
-    again.
+again. The bound makes room for what was written while a snapshot travelled, however much: were the log cut
+as soon as the snapshot has arrived, its receiver would need another one, for ever.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from .startup import RunJob
 logger = logging.getLogger("memraft.driver")
 
 CATCH_UP_FACTOR = 4
-"""A follower that is catching up may hold back the cut until the log is this many times its bound."""
+"""A follower that is catching up may hold back the cut until the log is this many times its bound, and larger
+by what was written while a snapshot travelled."""
 
 
 class Saver:
@@ -64,6 +66,8 @@ class Saver:
         self._saved: dict[int, int] = {}
         self._try_above: dict[int, int] = {}
         """The size at which a log that could not be cut enough is looked at again."""
+        self._behind_snapshot_bytes: dict[int, int] = {}
+        """How much was written while a snapshot travelled: so much its receiver has to catch up with."""
         self._flushing: asyncio.Task[None] | None = None
 
     def tick(self) -> None:
@@ -98,6 +102,7 @@ class Saver:
         """The group is gone, or its state another."""
         self._saved.pop(group, None)
         self._try_above.pop(group, None)
+        self._behind_snapshot_bytes.pop(group, None)
 
     async def settle(self) -> None:
         """Wait for the flush that runs, and the cuts behind it."""
@@ -153,9 +158,21 @@ class Saver:
         held = self._held_index(group.id)
         if held is not None:
             index = min(index, held)
-        is_bounded = log.size_bytes < CATCH_UP_FACTOR * config.log_keep_bytes
-        if group.role is raft.Role.LEADER and is_bounded:
+        if group.role is raft.Role.LEADER and log.size_bytes < self._catch_up_bytes_max(group.id, held):
             for peer in group.core.status().peers.values():
-                if peer.active and peer.state != "snapshot" and peer.match + 1 >= log.first_index():
-                    index = min(index, peer.match)
+                # What a probe follows is in force over there, as far as is known.
+                reached = peer.next - 1 if peer.state == "probe" else peer.match
+                if peer.active and peer.state != "snapshot" and reached + 1 >= log.first_index():
+                    index = min(index, reached)
         return index
+
+    def _catch_up_bytes_max(self, group: int, held: int | None) -> int:
+        """Up to which size a log is not cut before followers that are catching up."""
+        log, bytes_max = self._log.group(group), CATCH_UP_FACTOR * self._config.log_keep_bytes
+        behind = self._behind_snapshot_bytes.get(group, 0)
+        if held is not None:
+            behind = self._behind_snapshot_bytes[group] = max(behind, log.bytes_after(held))
+        elif log.size_bytes < bytes_max:
+            self._behind_snapshot_bytes.pop(group, None)  # They have caught up.
+            behind = 0
+        return bytes_max + behind

@@ -166,6 +166,7 @@ def broken_connection(world: World, random: Random) -> None:
 def garbage(world: World, random: Random) -> None:
     """Messages that no correct peer sends, and an answer of one that is no member."""
     node = _any_node(world, random)
+    node.receive(Message(MessageType.HEARTBEAT, node.id + 1, node.id, 1 << 62))
     node.receive(Message(MessageType.HEARTBEAT_REPLY, 99, node.id, 1 << 40))
     node.receive(Message(MessageType.APPEND, node.id, node.id, 1 << 40))
     node.receive(Message(MessageType.SNAPSHOT_CHUNK, 99, node.id, 0))

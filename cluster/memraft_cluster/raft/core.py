@@ -44,6 +44,10 @@ _FIRST_RARE = MessageType.SNAPSHOT
 _FOLLOWER = Role.FOLLOWER
 _LEADER = Role.LEADER
 
+_NUMBER_BITS = 62
+"""Terms and indices have no more: a term that damage made up would be everybody's for ever, and no log could
+hold the one after the last of 64 bits."""
+
 
 class Core(Elections):
     """One member of one Raft group."""
@@ -128,6 +132,11 @@ class Core(Elections):
             raise BadMessage(f"a message for node {message.to} came to node {self.id}")
         if message.sender == self.id or message.sender < 1:
             raise BadMessage(f"a message to node {self.id} from node {message.sender}")
+        if (message.term | message.index | message.commit) >> _NUMBER_BITS:
+            raise BadMessage(
+                f"node {message.sender} sent term {message.term}, index {message.index}, commit "
+                f"{message.commit}: none can be below 0 or over 2**{_NUMBER_BITS} - 1"
+            )
         if message.type >= _FIRST_RARE:
             self._check_rare(message)
         entries = message.entries
@@ -141,7 +150,9 @@ class Core(Elections):
         if message.type in (MessageType.SNAPSHOT_CHUNK, MessageType.SNAPSHOT_REPLY):
             raise BadMessage(f"a {message.type.name} came to the core, which takes none")
         label = message.snapshot
-        if message.type is MessageType.SNAPSHOT and (label is None or label.term > message.term):
+        if message.type is MessageType.SNAPSHOT and (
+            label is None or label.term > message.term or label.index >> _NUMBER_BITS
+        ):
             what = f"a snapshot of entry {label.index}@{label.term}" if label else "a snapshot of nothing"
             raise BadMessage(f"node {message.sender} sent {what} in term {message.term}")
 
@@ -330,7 +341,7 @@ class Core(Elections):
                     match=progress.match,
                     next=progress.next,
                     state=progress.state.value,
-                    active=progress.active,
+                    active=progress.active or progress.was_active,
                     inflight_messages=progress.inflight_messages,
                     inflight_bytes=progress.inflight_bytes,
                     is_recovering=progress.is_recovering,

@@ -105,7 +105,7 @@ class Members(Recovery):
     def _has_active_quorum(self) -> bool:
         active = sum(progress.active for progress in self._voting) + self.is_voter
         for progress in self._peers.values():
-            progress.active = False
+            progress.was_active, progress.active = progress.active, False
         return active >= self.quorum
 
     @property

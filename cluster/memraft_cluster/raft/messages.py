@@ -226,7 +226,8 @@ class Ready(msgspec.Struct):
 
 class PeerStatus(msgspec.Struct, frozen=True):
     """What the leader knows of a peer: `match` is the last index known to be durable there, `state` one of
-    "probe", "replicate", "snapshot"; one that is recovering may have lost entries it acknowledged."""
+    "probe", "replicate", "snapshot"; `active` is one that was heard within the last two election timeouts, or
+    at least one; one that is recovering may have lost entries it acknowledged."""
 
     match: int
     next: int

@@ -29,8 +29,9 @@ class Progress:
     """One follower in the eyes of the leader of this term.
 
     `match` is the last index known to be durable there, `next` the first not yet sent, `commit_sent` the
-    commit index it was told, `active` whether it was heard since the last check of the quorum. Of one that
-    `is_recovering`, `match` is what it acknowledged, maybe before it lost entries.
+    commit index it was told, `active` whether it was heard since the last check of the quorum, `was_active`
+    whether it was between that check and the one before. Of one that `is_recovering`, `match` is what it
+    acknowledged, maybe before it lost entries.
     """
 
     __slots__ = (
@@ -48,6 +49,7 @@ class Progress:
         "next",
         "probe_sent",
         "state",
+        "was_active",
     )
 
     def __init__(self, next_index: int, messages_max: int, bytes_max: int) -> None:
@@ -55,7 +57,7 @@ class Progress:
         self.next = next_index
         self.state = _PROBE
         self.probe_sent = False
-        self.active = False
+        self.active = self.was_active = False
         self.is_recovering = False
         self.commit_sent = 0
         self.inflight_bytes = 0

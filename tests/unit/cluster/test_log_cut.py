@@ -172,9 +172,10 @@ def test_a_large_write_gets_a_file_of_its_own(tmp_path: Path) -> None:
 def test_how_much_of_a_log_to_keep_is_known_without_reading_it(tmp_path: Path) -> None:
     log = open_log(tmp_path / "log")
     group = log.group(0)
-    assert (group.size_bytes, group.index_keeping(10)) == (0, 0)
+    assert (group.size_bytes, group.index_keeping(10), group.bytes_after(0)) == (0, 0, 0)
     log.append(0, entries(1, 10))
     assert group.size_bytes == 10_000
+    assert [group.bytes_after(index) for index in (0, 1, 9, 10, 11)] == [10_000, 9000, 1000, 0, 0]
     assert [group.index_keeping(size) for size in (0, 999, 1000, 2500, 9999, 10_000, 1 << 30)] == [
         10,
         10,
@@ -186,5 +187,6 @@ def test_how_much_of_a_log_to_keep_is_known_without_reading_it(tmp_path: Path) -
     ]
     log.cut(0, SnapshotMeta(4, 1, THREE))
     assert group.size_bytes == 6000
+    assert [group.bytes_after(index) for index in (0, 4, 5, 10)] == [6000, 6000, 5000, 0]
     assert [group.index_keeping(size) for size in (0, 2500, 6000)] == [10, 8, 4]
     log.close()

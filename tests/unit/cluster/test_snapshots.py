@@ -4,12 +4,14 @@ chunks."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from memraft_cluster import raft
 from memraft_cluster.driver import MultiRaft
 from memraft_cluster.errors import DiskError, SnapshotRefused
+from memraft_cluster.group import Group
 from memraft_cluster.raft import Membership, Message, MessageType
 from tests.unit.cluster.harness import NODES, Cluster, Sink, run_cluster, until
 
@@ -313,6 +315,68 @@ def test_a_leader_that_was_deposed_announces_nothing(tmp_path: Path) -> None:
         )  # fmt: skip
         assert not leader._senders._active
         assert leader.failure is None
+
+    run_cluster(Cluster(tmp_path, settings=SMALL_LOG), script)
+
+
+def test_a_log_that_grew_while_a_state_travelled_is_kept_for_its_receiver(tmp_path: Path) -> None:
+    """More is written meanwhile than followers may hold back otherwise, and what comes next is slow."""
+
+    async def script(cluster: Cluster) -> None:
+        leader = await cluster.wait_leader()
+        away = a_follower(cluster, leader)
+        await cluster.kill(away)
+        written = await write_until_cut(cluster, leader, 20)
+        log = leader._log.group(0)
+        settled, is_slow, looks = asyncio.Event(), True, 0
+        transport, saver = cluster.transports[leader.config.node_id], leader._saver
+        send, cut = transport.send, saver._cut
+
+        def send_no_entries(to: int, group: int, message: Message) -> None:
+            if not (is_slow and to == away and message.entries):
+                send(to, group, message)
+
+        def look(group: Group, durable_index: int) -> None:
+            nonlocal looks
+            cut(group, durable_index)
+            looks += 1
+
+        async def write_until(condition: Callable[[], bool]) -> None:
+            while not condition():
+                written.append(b"%d " % len(written) + b"x" * 500)
+                await leader.propose(0, written[-1], None)
+
+        transport.send = send_no_entries  # type: ignore[method-assign]
+        saver._cut = look  # type: ignore[method-assign]
+        node = cluster.make(away)
+        machine = cluster.machines[away][0]
+        begin = machine.begin_install
+
+        def begin_slowly(meta: raft.SnapshotMeta) -> Sink:
+            sink = begin(meta)
+            finish = sink.finish
+
+            async def finish_when_settled() -> None:
+                await settled.wait()
+                await finish()
+
+            sink.finish = finish_when_settled  # type: ignore[method-assign]
+            return sink
+
+        machine.begin_install = begin_slowly  # type: ignore[method-assign]
+        await node.start()
+        await until(lambda: bool(machine.sinks), "a state is on its way")
+        await write_until(lambda: log.size_bytes > 6 * leader.config.log_keep_bytes)
+        settled.set()
+        await until(lambda: leader.counters.snapshots_sent_total == 1, "it has arrived")
+        before = looks
+        await write_until(lambda: looks >= before + 2)
+        is_slow = False
+        assert await cluster.wait_equal(count=len(written)) == written
+        assert machine.installs == len(machine.sinks) == 1
+        # Nor is it kept for longer.
+        keep_bytes = leader.config.log_keep_bytes
+        await write_until(lambda: log.size_bytes < 2 * keep_bytes)
 
     run_cluster(Cluster(tmp_path, settings=SMALL_LOG), script)
 

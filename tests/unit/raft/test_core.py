@@ -343,3 +343,40 @@ def test_entries_in_disorder_are_refused_and_leave_the_log_alone(places: tuple[t
     with pytest.raises(BadMessage, match="they do not"):
         core.step(Message(MessageType.APPEND, 2, 1, 2, index=1, log_term=2, entries=entries))
     assert core.log.last_index == 1
+
+
+@pytest.mark.parametrize("number", [-1, 1 << 62, (1 << 64) - 1])
+@pytest.mark.parametrize("field", ["term", "index", "commit"])
+def test_numbers_that_no_group_can_have_reached_are_refused(field: str, number: int) -> None:
+    """A term that damage made up would be everybody's, and no election could go beyond it."""
+    for kind in MessageType:
+        core = Core(Config(id=1, voters=(1, 2, 3)), SimDisk(), HardState(3, 0, 0))
+        message = Message(kind, 2, 1, 3)
+        setattr(message, field, number)
+        with pytest.raises(BadMessage, match="node 2 sent term"):
+            core.step(message)
+        assert core.term == 3 and core.status().last_index == 0 and not core.has_ready()
+
+
+def test_a_snapshot_of_an_entry_that_no_group_can_have_reached_is_refused() -> None:
+    core = Core(Config(id=1, voters=(1, 2, 3)), SimDisk(), HardState(3, 0, 0))
+    label = SnapshotMeta(1 << 62, 3, Membership((1, 2, 3)))
+    with pytest.raises(BadMessage, match="node 2 sent a snapshot of entry"):
+        core.step(Message(MessageType.SNAPSHOT, 2, 1, 3, snapshot=label))
+    assert not core.has_ready()
+
+
+def test_a_follower_that_answers_is_active_at_every_moment() -> None:
+    """Also right after a check of the quorum, which counts from there on; one that is silent is not for
+    long. The log is cut without regard to those that are not active."""
+    config = Config(id=1, voters=(1, 2, 3), election_ticks=5)
+    disk = SimDisk()
+    core = Core(config, disk, HardState(0, 0, 0))
+    lead(core, 2, 3)
+    for tick in range(30):
+        core.step(Message(MessageType.HEARTBEAT_REPLY, 2, 1, term=1))
+        for _ in range(config.heartbeat_ticks):
+            core.tick()
+            peers = core.status().peers
+            assert peers[2].active
+            assert peers[3].active is (tick + 1 < 2 * config.election_ticks)
