@@ -345,6 +345,7 @@ class Core(Elections):
                     inflight_messages=progress.inflight_messages,
                     inflight_bytes=progress.inflight_bytes,
                     is_recovering=progress.is_recovering,
+                    applied=progress.applied,
                 )
                 for peer, progress in self._peers.items()
             },

@@ -37,6 +37,9 @@ class MessageType(IntEnum):
     `context` is the round of reads.
     `HEARTBEAT_REPLY`: the same `context`, and the `commit` that it answers.
 
+    `APPEND_REPLY` and `HEARTBEAT_REPLY` say in `applied` how far the sender's machine is: one that has the
+    log and yet to apply it could not serve at once, were it to lead.
+
     `COMMIT`: as a heartbeat, but wants no reply: tells a follower that has no entries to come that the commit
     index moved. `TIMEOUT_NOW`: start an election at once (leadership transfer).
 
@@ -164,6 +167,7 @@ class Message(msgspec.Struct, array_like=True, gc=False):
     context: int = 0
     snapshot: SnapshotMeta | None = None
     data: bytes = b""
+    applied: int = 0
 
 
 class HardState(msgspec.Struct, array_like=True, frozen=True):
@@ -225,9 +229,10 @@ class Ready(msgspec.Struct):
 
 
 class PeerStatus(msgspec.Struct, frozen=True):
-    """What the leader knows of a peer: `match` is the last index known to be durable there, `state` one of
-    "probe", "replicate", "snapshot"; `active` is one that was heard within the last two election timeouts, or
-    at least one; one that is recovering may have lost entries it acknowledged."""
+    """What the leader knows of a peer: `match` is the last index known to be durable there, `applied` how far
+    its machine was when it last answered, `state` one of "probe", "replicate", "snapshot"; `active` is one
+    that was heard within the last two election timeouts, or at least one; one that is recovering may have
+    lost entries it acknowledged."""
 
     match: int
     next: int
@@ -236,6 +241,7 @@ class PeerStatus(msgspec.Struct, frozen=True):
     inflight_messages: int
     inflight_bytes: int
     is_recovering: bool
+    applied: int
 
 
 class Status(msgspec.Struct, frozen=True):

@@ -29,9 +29,9 @@ class Progress:
     """One follower in the eyes of the leader of this term.
 
     `match` is the last index known to be durable there, `next` the first not yet sent, `commit_sent` the
-    commit index it was told, `active` whether it was heard since the last check of the quorum, `was_active`
-    whether it was between that check and the one before. Of one that `is_recovering`, `match` is what it
-    acknowledged, maybe before it lost entries.
+    commit index it was told, `applied` how far its machine was when it last answered, `active` whether it was
+    heard since the last check of the quorum, `was_active` whether it was between that check and the one
+    before. Of one that `is_recovering`, `match` is what it acknowledged, maybe before it lost entries.
     """
 
     __slots__ = (
@@ -42,6 +42,7 @@ class Progress:
         "_messages_max",
         "_bytes_max",
         "active",
+        "applied",
         "commit_sent",
         "inflight_bytes",
         "is_recovering",
@@ -58,6 +59,7 @@ class Progress:
         self.state = _PROBE
         self.probe_sent = False
         self.active = self.was_active = False
+        self.applied = 0
         self.is_recovering = False
         self.commit_sent = 0
         self.inflight_bytes = 0

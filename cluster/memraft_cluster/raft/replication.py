@@ -122,6 +122,7 @@ class Replication(Snapshots):
         if progress is None:
             return
         progress.active = True
+        progress.applied = message.applied
         if message.reject:
             # Where the follower's hint says its log has a lower term, ours cannot meet it in a higher one.
             meeting = message.hint_index
@@ -152,6 +153,7 @@ class Replication(Snapshots):
         if progress is None:
             return
         progress.active = True
+        progress.applied = message.applied
         progress.is_recovering = message.reject
         if message.context:
             if not message.reject and message.sender in self.membership.voters:
@@ -225,6 +227,7 @@ class Replication(Snapshots):
                 reject=True,
                 hint_index=hint,
                 hint_term=self.log.term(hint),
+                applied=self.log.applied,
             )
         )
 
@@ -244,6 +247,7 @@ class Replication(Snapshots):
                 commit=message.commit,
                 context=message.context,
                 reject=not self.is_whole,
+                applied=self.log.applied,
             )
         )
 

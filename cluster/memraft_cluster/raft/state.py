@@ -137,4 +137,5 @@ class State:
 
     def _reply(self, kind: MessageType, to: int, index: int, reject: bool = False) -> None:
         """Queues a reply in the current term, to leave when everything up to now is durable."""
-        self._late.append(Message(kind, self.id, to, self.term, index=index, reject=reject))
+        applied = self.log.applied
+        self._late.append(Message(kind, self.id, to, self.term, index=index, reject=reject, applied=applied))

@@ -276,9 +276,11 @@ def test_the_wire_form_stays_as_it_is() -> None:
     """Nodes of two versions talk to each other during a rolling restart."""
     entry = Entry(7, 8, b"9", EntryKind.MEMBERSHIP)
     label = SnapshotMeta(13, 14, Membership((1, 2), (3,)))
-    message = Message(MessageType.APPEND, 1, 2, 3, 4, 5, 6, (entry,), True, 10, 11, 12, label, b"d")
+    message = Message(MessageType.APPEND, 1, 2, 3, 4, 5, 6, (entry,), True, 10, 11, 12, label, b"d", 15)
     frame = msgspec.msgpack.encode(message)
-    assert frame == bytes.fromhex("9e 04010203040506 91 940708c4013901 c30a0b0c 930d0e9292010291 03 c40164")
+    assert frame == bytes.fromhex(
+        "9f 04010203040506 91 940708c4013901 c30a0b0c 930d0e9292010291 03 c40164 0f"
+    )
     assert msgspec.msgpack.decode(frame, type=Message) == message
     before_snapshots = bytes.fromhex("9c 04010203040506 91 930708c40139 c30a0b0c")
     assert msgspec.msgpack.decode(before_snapshots, type=Message).entries == (Entry(7, 8, b"9"),)
@@ -380,3 +382,39 @@ def test_a_follower_that_answers_is_active_at_every_moment() -> None:
             peers = core.status().peers
             assert peers[2].active
             assert peers[3].active is (tick + 1 < 2 * config.election_ticks)
+
+
+def test_a_leader_knows_how_far_each_follower_has_applied() -> None:
+    """What is durable there says nothing of that: a page of committed entries is applied at a time."""
+    disks = {node: SimDisk() for node in (1, 2)}
+    cores = {
+        node: Core(Config(id=node, voters=(1, 2), committed_bytes_max=1_000), disks[node], HardState(0, 0, 0))
+        for node in disks
+    }
+    leader, follower = cores[1], cores[2]
+    lead(leader, 2)
+    for _ in range(20):
+        leader.propose(b"x" * 400)
+    waiting: list[Message] = []
+
+    def turn(node: int) -> None:
+        if cores[node].has_ready():
+            ready = cores[node].ready()
+            finish(cores[node], disks[node], ready)
+            waiting.extend(ready.messages_before_sync + ready.messages)
+            for message in [each for each in waiting if each.to != node]:
+                waiting.remove(message)
+                cores[message.to].step(message)
+
+    seen: set[int] = set()
+    for _ in range(100):
+        turn(1)
+        turn(2)
+        before = follower.status().applied
+        leader.tick()
+        peer = leader.status().peers[2]
+        assert peer.applied <= before, "what it has yet to apply is not counted"
+        if peer.match == leader.log.last_index:
+            seen.add(peer.applied)
+    assert min(seen) < leader.log.last_index, "all durable there, and not all applied"
+    assert max(seen) == follower.status().applied == leader.log.last_index
