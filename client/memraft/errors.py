@@ -7,8 +7,9 @@
     │   └── AtInFuture                `at=` lies in the future of the shard
     ├── Unauthenticated               no certificate, or one without a usable identity
     ├── PermissionDenied              another tenant's namespace, an agent that is not ours, another role
-    ├── NotFound                      a collection or a run that does not exist
+    ├── NotFound                      a collection, a run or a node of the graph that does not exist
     ├── ConflictError                 `if_version` did not hold, or a run exists or has ended already
+    ├── NodeHasEdges                  a node of the graph that is to be deleted still has edges
     ├── ChangeRefused                 a change of the cluster's nodes or replicas that cannot be made
     ├── CollectionMismatch            the collection has another dimension, metric or fingerprint
     ├── EmbeddingMismatch             the embedding is of another model or dimension than those stored
@@ -73,7 +74,7 @@ class PermissionDenied(MemraftError):
 
 
 class NotFound(MemraftError):
-    """The named collection or run does not exist. (An absent document or memory is `None`, not an error.)"""
+    """The named collection, run or node does not exist. (An absent document is `None`, not an error.)"""
 
 
 class ConflictError(MemraftError):
@@ -86,6 +87,10 @@ class ConflictError(MemraftError):
     def __init__(self, message: str, current_version: int) -> None:
         super().__init__(message, reason="CONFLICT")
         self.current_version = current_version
+
+
+class NodeHasEdges(MemraftError):
+    """A node that is to be deleted has edges; `detach=True` deletes them, too."""
 
 
 class ChangeRefused(MemraftError):
@@ -236,6 +241,8 @@ _BY_REASON: dict[str, type[MemraftError]] = {
     "INTERNAL": ServerError,
     "DISK_FULL": Unavailable,
     "CHANGE_REFUSED": ChangeRefused,
+    "NO_SUCH_NODE": NotFound,
+    "NODE_HAS_EDGES": NodeHasEdges,
 }
 
 _QUOTA_REASONS = ("RATE_LIMITED", "QUOTA_EXCEEDED")

@@ -14,6 +14,8 @@ from google.protobuf.message_factory import GetMessageClass
 from memraft_proto.v1 import (
     batch_pb2,
     cluster_pb2,
+    graph_pb2,
+    index_pb2,
     kv_pb2,
     log_pb2,
     memory_pb2,
@@ -23,7 +25,18 @@ from memraft_proto.v1 import (
     vector_pb2,
 )
 
-SERVICE_FILES = (kv_pb2, stream_pb2, state_pb2, vector_pb2, memory_pb2, run_pb2, batch_pb2, cluster_pb2)
+SERVICE_FILES = (
+    kv_pb2,
+    stream_pb2,
+    state_pb2,
+    vector_pb2,
+    memory_pb2,
+    run_pb2,
+    graph_pb2,
+    index_pb2,
+    batch_pb2,
+    cluster_pb2,
+)
 
 KIND_BATCH = 100
 """Kind of a whole BatchRequest in the log. The kinds below it are the numbers of `Operation`'s oneof."""

@@ -1,4 +1,5 @@
 from memraft_proto.v1 import common_pb2 as _common_pb2
+from memraft_proto.v1 import graph_pb2 as _graph_pb2
 from memraft_proto.v1 import kv_pb2 as _kv_pb2
 from memraft_proto.v1 import memory_pb2 as _memory_pb2
 from memraft_proto.v1 import run_pb2 as _run_pb2
@@ -13,7 +14,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Operation(_message.Message):
-    __slots__ = ("put", "delete", "multi_put", "append", "append_many", "compare_and_swap", "create_collection", "upsert_vector", "upsert_many", "delete_vector", "remember", "forget", "begin_run", "end_run")
+    __slots__ = ("put", "delete", "multi_put", "append", "append_many", "compare_and_swap", "create_collection", "upsert_vector", "upsert_many", "delete_vector", "remember", "forget", "begin_run", "end_run", "upsert_node", "delete_node", "upsert_edge", "delete_edge", "upsert_graph", "merge_nodes", "forget_node")
     PUT_FIELD_NUMBER: _ClassVar[int]
     DELETE_FIELD_NUMBER: _ClassVar[int]
     MULTI_PUT_FIELD_NUMBER: _ClassVar[int]
@@ -28,6 +29,13 @@ class Operation(_message.Message):
     FORGET_FIELD_NUMBER: _ClassVar[int]
     BEGIN_RUN_FIELD_NUMBER: _ClassVar[int]
     END_RUN_FIELD_NUMBER: _ClassVar[int]
+    UPSERT_NODE_FIELD_NUMBER: _ClassVar[int]
+    DELETE_NODE_FIELD_NUMBER: _ClassVar[int]
+    UPSERT_EDGE_FIELD_NUMBER: _ClassVar[int]
+    DELETE_EDGE_FIELD_NUMBER: _ClassVar[int]
+    UPSERT_GRAPH_FIELD_NUMBER: _ClassVar[int]
+    MERGE_NODES_FIELD_NUMBER: _ClassVar[int]
+    FORGET_NODE_FIELD_NUMBER: _ClassVar[int]
     put: _kv_pb2.PutRequest
     delete: _kv_pb2.DeleteRequest
     multi_put: _kv_pb2.MultiPutRequest
@@ -42,7 +50,14 @@ class Operation(_message.Message):
     forget: _memory_pb2.ForgetRequest
     begin_run: _run_pb2.BeginRunRequest
     end_run: _run_pb2.EndRunRequest
-    def __init__(self, put: _Optional[_Union[_kv_pb2.PutRequest, _Mapping]] = ..., delete: _Optional[_Union[_kv_pb2.DeleteRequest, _Mapping]] = ..., multi_put: _Optional[_Union[_kv_pb2.MultiPutRequest, _Mapping]] = ..., append: _Optional[_Union[_stream_pb2.AppendRequest, _Mapping]] = ..., append_many: _Optional[_Union[_stream_pb2.AppendManyRequest, _Mapping]] = ..., compare_and_swap: _Optional[_Union[_state_pb2.CompareAndSwapRequest, _Mapping]] = ..., create_collection: _Optional[_Union[_vector_pb2.CreateCollectionRequest, _Mapping]] = ..., upsert_vector: _Optional[_Union[_vector_pb2.UpsertVectorRequest, _Mapping]] = ..., upsert_many: _Optional[_Union[_vector_pb2.UpsertManyRequest, _Mapping]] = ..., delete_vector: _Optional[_Union[_vector_pb2.DeleteVectorRequest, _Mapping]] = ..., remember: _Optional[_Union[_memory_pb2.RememberRequest, _Mapping]] = ..., forget: _Optional[_Union[_memory_pb2.ForgetRequest, _Mapping]] = ..., begin_run: _Optional[_Union[_run_pb2.BeginRunRequest, _Mapping]] = ..., end_run: _Optional[_Union[_run_pb2.EndRunRequest, _Mapping]] = ...) -> None: ...
+    upsert_node: _graph_pb2.UpsertNodeRequest
+    delete_node: _graph_pb2.DeleteNodeRequest
+    upsert_edge: _graph_pb2.UpsertEdgeRequest
+    delete_edge: _graph_pb2.DeleteEdgeRequest
+    upsert_graph: _graph_pb2.UpsertGraphRequest
+    merge_nodes: _graph_pb2.MergeNodesRequest
+    forget_node: _graph_pb2.ForgetNodeRequest
+    def __init__(self, put: _Optional[_Union[_kv_pb2.PutRequest, _Mapping]] = ..., delete: _Optional[_Union[_kv_pb2.DeleteRequest, _Mapping]] = ..., multi_put: _Optional[_Union[_kv_pb2.MultiPutRequest, _Mapping]] = ..., append: _Optional[_Union[_stream_pb2.AppendRequest, _Mapping]] = ..., append_many: _Optional[_Union[_stream_pb2.AppendManyRequest, _Mapping]] = ..., compare_and_swap: _Optional[_Union[_state_pb2.CompareAndSwapRequest, _Mapping]] = ..., create_collection: _Optional[_Union[_vector_pb2.CreateCollectionRequest, _Mapping]] = ..., upsert_vector: _Optional[_Union[_vector_pb2.UpsertVectorRequest, _Mapping]] = ..., upsert_many: _Optional[_Union[_vector_pb2.UpsertManyRequest, _Mapping]] = ..., delete_vector: _Optional[_Union[_vector_pb2.DeleteVectorRequest, _Mapping]] = ..., remember: _Optional[_Union[_memory_pb2.RememberRequest, _Mapping]] = ..., forget: _Optional[_Union[_memory_pb2.ForgetRequest, _Mapping]] = ..., begin_run: _Optional[_Union[_run_pb2.BeginRunRequest, _Mapping]] = ..., end_run: _Optional[_Union[_run_pb2.EndRunRequest, _Mapping]] = ..., upsert_node: _Optional[_Union[_graph_pb2.UpsertNodeRequest, _Mapping]] = ..., delete_node: _Optional[_Union[_graph_pb2.DeleteNodeRequest, _Mapping]] = ..., upsert_edge: _Optional[_Union[_graph_pb2.UpsertEdgeRequest, _Mapping]] = ..., delete_edge: _Optional[_Union[_graph_pb2.DeleteEdgeRequest, _Mapping]] = ..., upsert_graph: _Optional[_Union[_graph_pb2.UpsertGraphRequest, _Mapping]] = ..., merge_nodes: _Optional[_Union[_graph_pb2.MergeNodesRequest, _Mapping]] = ..., forget_node: _Optional[_Union[_graph_pb2.ForgetNodeRequest, _Mapping]] = ...) -> None: ...
 
 class OperationError(_message.Message):
     __slots__ = ("code", "reason", "message")
@@ -55,7 +70,7 @@ class OperationError(_message.Message):
     def __init__(self, code: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class OperationResult(_message.Message):
-    __slots__ = ("put", "delete", "multi_put", "append", "append_many", "compare_and_swap", "create_collection", "upsert_vector", "upsert_many", "delete_vector", "remember", "forget", "begin_run", "end_run", "error")
+    __slots__ = ("put", "delete", "multi_put", "append", "append_many", "compare_and_swap", "create_collection", "upsert_vector", "upsert_many", "delete_vector", "remember", "forget", "begin_run", "end_run", "error", "upsert_node", "delete_node", "upsert_edge", "delete_edge", "upsert_graph", "merge_nodes", "forget_node")
     PUT_FIELD_NUMBER: _ClassVar[int]
     DELETE_FIELD_NUMBER: _ClassVar[int]
     MULTI_PUT_FIELD_NUMBER: _ClassVar[int]
@@ -71,6 +86,13 @@ class OperationResult(_message.Message):
     BEGIN_RUN_FIELD_NUMBER: _ClassVar[int]
     END_RUN_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    UPSERT_NODE_FIELD_NUMBER: _ClassVar[int]
+    DELETE_NODE_FIELD_NUMBER: _ClassVar[int]
+    UPSERT_EDGE_FIELD_NUMBER: _ClassVar[int]
+    DELETE_EDGE_FIELD_NUMBER: _ClassVar[int]
+    UPSERT_GRAPH_FIELD_NUMBER: _ClassVar[int]
+    MERGE_NODES_FIELD_NUMBER: _ClassVar[int]
+    FORGET_NODE_FIELD_NUMBER: _ClassVar[int]
     put: _kv_pb2.PutResponse
     delete: _kv_pb2.DeleteResponse
     multi_put: _kv_pb2.MultiPutResponse
@@ -86,7 +108,14 @@ class OperationResult(_message.Message):
     begin_run: _run_pb2.BeginRunResponse
     end_run: _run_pb2.EndRunResponse
     error: OperationError
-    def __init__(self, put: _Optional[_Union[_kv_pb2.PutResponse, _Mapping]] = ..., delete: _Optional[_Union[_kv_pb2.DeleteResponse, _Mapping]] = ..., multi_put: _Optional[_Union[_kv_pb2.MultiPutResponse, _Mapping]] = ..., append: _Optional[_Union[_stream_pb2.AppendResponse, _Mapping]] = ..., append_many: _Optional[_Union[_stream_pb2.AppendManyResponse, _Mapping]] = ..., compare_and_swap: _Optional[_Union[_state_pb2.CompareAndSwapResponse, _Mapping]] = ..., create_collection: _Optional[_Union[_vector_pb2.CreateCollectionResponse, _Mapping]] = ..., upsert_vector: _Optional[_Union[_vector_pb2.UpsertVectorResponse, _Mapping]] = ..., upsert_many: _Optional[_Union[_vector_pb2.UpsertManyResponse, _Mapping]] = ..., delete_vector: _Optional[_Union[_vector_pb2.DeleteVectorResponse, _Mapping]] = ..., remember: _Optional[_Union[_memory_pb2.RememberResponse, _Mapping]] = ..., forget: _Optional[_Union[_memory_pb2.ForgetResponse, _Mapping]] = ..., begin_run: _Optional[_Union[_run_pb2.BeginRunResponse, _Mapping]] = ..., end_run: _Optional[_Union[_run_pb2.EndRunResponse, _Mapping]] = ..., error: _Optional[_Union[OperationError, _Mapping]] = ...) -> None: ...
+    upsert_node: _graph_pb2.UpsertNodeResponse
+    delete_node: _graph_pb2.DeleteNodeResponse
+    upsert_edge: _graph_pb2.UpsertEdgeResponse
+    delete_edge: _graph_pb2.DeleteEdgeResponse
+    upsert_graph: _graph_pb2.UpsertGraphResponse
+    merge_nodes: _graph_pb2.MergeNodesResponse
+    forget_node: _graph_pb2.ForgetNodeResponse
+    def __init__(self, put: _Optional[_Union[_kv_pb2.PutResponse, _Mapping]] = ..., delete: _Optional[_Union[_kv_pb2.DeleteResponse, _Mapping]] = ..., multi_put: _Optional[_Union[_kv_pb2.MultiPutResponse, _Mapping]] = ..., append: _Optional[_Union[_stream_pb2.AppendResponse, _Mapping]] = ..., append_many: _Optional[_Union[_stream_pb2.AppendManyResponse, _Mapping]] = ..., compare_and_swap: _Optional[_Union[_state_pb2.CompareAndSwapResponse, _Mapping]] = ..., create_collection: _Optional[_Union[_vector_pb2.CreateCollectionResponse, _Mapping]] = ..., upsert_vector: _Optional[_Union[_vector_pb2.UpsertVectorResponse, _Mapping]] = ..., upsert_many: _Optional[_Union[_vector_pb2.UpsertManyResponse, _Mapping]] = ..., delete_vector: _Optional[_Union[_vector_pb2.DeleteVectorResponse, _Mapping]] = ..., remember: _Optional[_Union[_memory_pb2.RememberResponse, _Mapping]] = ..., forget: _Optional[_Union[_memory_pb2.ForgetResponse, _Mapping]] = ..., begin_run: _Optional[_Union[_run_pb2.BeginRunResponse, _Mapping]] = ..., end_run: _Optional[_Union[_run_pb2.EndRunResponse, _Mapping]] = ..., error: _Optional[_Union[OperationError, _Mapping]] = ..., upsert_node: _Optional[_Union[_graph_pb2.UpsertNodeResponse, _Mapping]] = ..., delete_node: _Optional[_Union[_graph_pb2.DeleteNodeResponse, _Mapping]] = ..., upsert_edge: _Optional[_Union[_graph_pb2.UpsertEdgeResponse, _Mapping]] = ..., delete_edge: _Optional[_Union[_graph_pb2.DeleteEdgeResponse, _Mapping]] = ..., upsert_graph: _Optional[_Union[_graph_pb2.UpsertGraphResponse, _Mapping]] = ..., merge_nodes: _Optional[_Union[_graph_pb2.MergeNodesResponse, _Mapping]] = ..., forget_node: _Optional[_Union[_graph_pb2.ForgetNodeResponse, _Mapping]] = ...) -> None: ...
 
 class BatchRequest(_message.Message):
     __slots__ = ("namespace", "context", "operations")

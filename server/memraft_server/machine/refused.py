@@ -33,6 +33,8 @@ STATUS_CODES: dict[str, int] = {
     "INTERNAL": 13,
     "CHANGE_REFUSED": 9,
     "DISK_FULL": 14,
+    "NO_SUCH_NODE": 5,
+    "NODE_HAS_EDGES": 9,
 }
 """Reason -> gRPC status code, as `error.proto` says. Numbers, because the machine knows no gRPC."""
 
