@@ -23,6 +23,7 @@ from memraft_proto.v1 import (
     state_pb2,
     stream_pb2,
     vector_pb2,
+    watch_pb2,
 )
 
 SERVICE_FILES = (
@@ -34,6 +35,7 @@ SERVICE_FILES = (
     run_pb2,
     graph_pb2,
     index_pb2,
+    watch_pb2,
     batch_pb2,
     cluster_pb2,
 )

@@ -87,6 +87,42 @@ class Event(_message.Message):
     def __init__(self, sequence: _Optional[int] = ..., event_id: _Optional[str] = ..., version: _Optional[int] = ..., time_us: _Optional[int] = ..., agent: _Optional[str] = ..., run: _Optional[str] = ..., type: _Optional[str] = ..., payload: _Optional[bytes] = ..., prev_hash: _Optional[bytes] = ..., hash: _Optional[bytes] = ...) -> None: ...
 
 class ReadStreamRequest(_message.Message):
+    __slots__ = ("namespace", "context", "stream", "from_sequence", "limit", "until_sequence", "from_time_us", "until_time_us", "newest_first", "cursor")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    FROM_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    FROM_TIME_US_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_TIME_US_FIELD_NUMBER: _ClassVar[int]
+    NEWEST_FIRST_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    context: _common_pb2.ReadContext
+    stream: str
+    from_sequence: int
+    limit: int
+    until_sequence: int
+    from_time_us: int
+    until_time_us: int
+    newest_first: bool
+    cursor: str
+    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.ReadContext, _Mapping]] = ..., stream: _Optional[str] = ..., from_sequence: _Optional[int] = ..., limit: _Optional[int] = ..., until_sequence: _Optional[int] = ..., from_time_us: _Optional[int] = ..., until_time_us: _Optional[int] = ..., newest_first: bool = ..., cursor: _Optional[str] = ...) -> None: ...
+
+class ReadStreamResponse(_message.Message):
+    __slots__ = ("stamp", "events", "last_sequence", "next_cursor")
+    STAMP_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_CURSOR_FIELD_NUMBER: _ClassVar[int]
+    stamp: _common_pb2.ReadStamp
+    events: _containers.RepeatedCompositeFieldContainer[Event]
+    last_sequence: int
+    next_cursor: str
+    def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., last_sequence: _Optional[int] = ..., next_cursor: _Optional[str] = ...) -> None: ...
+
+class TailStreamRequest(_message.Message):
     __slots__ = ("namespace", "context", "stream", "from_sequence", "limit")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
@@ -100,15 +136,15 @@ class ReadStreamRequest(_message.Message):
     limit: int
     def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.ReadContext, _Mapping]] = ..., stream: _Optional[str] = ..., from_sequence: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
 
-class ReadStreamResponse(_message.Message):
-    __slots__ = ("stamp", "events", "last_sequence")
+class TailStreamResponse(_message.Message):
+    __slots__ = ("stamp", "events", "next_sequence")
     STAMP_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
-    LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     stamp: _common_pb2.ReadStamp
     events: _containers.RepeatedCompositeFieldContainer[Event]
-    last_sequence: int
-    def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., last_sequence: _Optional[int] = ...) -> None: ...
+    next_sequence: int
+    def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., next_sequence: _Optional[int] = ...) -> None: ...
 
 class VerifyStreamRequest(_message.Message):
     __slots__ = ("namespace", "context", "stream", "from_sequence", "limit")

@@ -50,6 +50,11 @@ class StreamServiceStub(object):
                 request_serializer=memraft__proto_dot_v1_dot_stream__pb2.ReadStreamRequest.SerializeToString,
                 response_deserializer=memraft__proto_dot_v1_dot_stream__pb2.ReadStreamResponse.FromString,
                 _registered_method=True)
+        self.TailStream = channel.unary_stream(
+                '/memraft.v1.StreamService/TailStream',
+                request_serializer=memraft__proto_dot_v1_dot_stream__pb2.TailStreamRequest.SerializeToString,
+                response_deserializer=memraft__proto_dot_v1_dot_stream__pb2.TailStreamResponse.FromString,
+                _registered_method=True)
         self.VerifyStream = channel.unary_unary(
                 '/memraft.v1.StreamService/VerifyStream',
                 request_serializer=memraft__proto_dot_v1_dot_stream__pb2.VerifyStreamRequest.SerializeToString,
@@ -81,7 +86,14 @@ class StreamServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ReadStream(self, request, context):
-        """Reads events by sequence.
+        """Reads events by sequence or by commit time, in either direction.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TailStream(self, request, context):
+        """Sends events as they are applied on the replica that serves, until the client has enough.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -118,6 +130,11 @@ def add_StreamServiceServicer_to_server(servicer, server):
                     servicer.ReadStream,
                     request_deserializer=memraft__proto_dot_v1_dot_stream__pb2.ReadStreamRequest.FromString,
                     response_serializer=memraft__proto_dot_v1_dot_stream__pb2.ReadStreamResponse.SerializeToString,
+            ),
+            'TailStream': grpc.unary_stream_rpc_method_handler(
+                    servicer.TailStream,
+                    request_deserializer=memraft__proto_dot_v1_dot_stream__pb2.TailStreamRequest.FromString,
+                    response_serializer=memraft__proto_dot_v1_dot_stream__pb2.TailStreamResponse.SerializeToString,
             ),
             'VerifyStream': grpc.unary_unary_rpc_method_handler(
                     servicer.VerifyStream,
@@ -212,6 +229,33 @@ class StreamService(object):
             '/memraft.v1.StreamService/ReadStream',
             memraft__proto_dot_v1_dot_stream__pb2.ReadStreamRequest.SerializeToString,
             memraft__proto_dot_v1_dot_stream__pb2.ReadStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TailStream(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/memraft.v1.StreamService/TailStream',
+            memraft__proto_dot_v1_dot_stream__pb2.TailStreamRequest.SerializeToString,
+            memraft__proto_dot_v1_dot_stream__pb2.TailStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,
