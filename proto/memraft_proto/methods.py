@@ -14,14 +14,17 @@ from google.protobuf.message_factory import GetMessageClass
 from memraft_proto.v1 import (
     batch_pb2,
     cluster_pb2,
+    coordination_pb2,
     graph_pb2,
     index_pb2,
     kv_pb2,
+    lease_pb2,
     log_pb2,
     memory_pb2,
     run_pb2,
     state_pb2,
     stream_pb2,
+    txn_pb2,
     vector_pb2,
     watch_pb2,
 )
@@ -37,6 +40,9 @@ SERVICE_FILES = (
     index_pb2,
     watch_pb2,
     batch_pb2,
+    lease_pb2,
+    coordination_pb2,
+    txn_pb2,
     cluster_pb2,
 )
 
@@ -45,6 +51,12 @@ KIND_BATCH = 100
 
 KIND_EXPIRE = 101
 """Kind of an ExpireCommand in the log."""
+
+KIND_TXN = 102
+"""Kind of a CommitTxnRequest in the log."""
+
+KIND_EXPIRE_LEASES = 103
+"""Kind of an ExpireLeasesCommand in the log."""
 
 
 class Access(Enum):
@@ -77,6 +89,7 @@ _KIND_BY_REQUEST = {
     if field.message_type is not None
 }
 _KIND_BY_REQUEST[batch_pb2.BatchRequest.DESCRIPTOR.full_name] = KIND_BATCH
+_KIND_BY_REQUEST[txn_pb2.CommitTxnRequest.DESCRIPTOR.full_name] = KIND_TXN
 
 OPERATION_FIELD: dict[int, str] = {field.number: field.name for field in _OPERATION.fields}
 """Kind -> name of the field in `Operation` and in `OperationResult`."""
@@ -113,3 +126,4 @@ METHODS: dict[str, Method] = _methods()
 COMMANDS: dict[int, type[Message]] = {m.kind: m.request for m in METHODS.values() if m.kind}
 """Kind in the log -> the message whose bytes follow it."""
 COMMANDS[KIND_EXPIRE] = log_pb2.ExpireCommand
+COMMANDS[KIND_EXPIRE_LEASES] = log_pb2.ExpireLeasesCommand

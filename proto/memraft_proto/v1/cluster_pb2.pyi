@@ -66,18 +66,20 @@ class GetNodeStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class PeerProgress(_message.Message):
-    __slots__ = ("node_id", "match_index", "active", "is_recovering", "state")
+    __slots__ = ("node_id", "match_index", "active", "is_recovering", "state", "applied_index")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     MATCH_INDEX_FIELD_NUMBER: _ClassVar[int]
     ACTIVE_FIELD_NUMBER: _ClassVar[int]
     IS_RECOVERING_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
+    APPLIED_INDEX_FIELD_NUMBER: _ClassVar[int]
     node_id: int
     match_index: int
     active: bool
     is_recovering: bool
     state: str
-    def __init__(self, node_id: _Optional[int] = ..., match_index: _Optional[int] = ..., active: bool = ..., is_recovering: bool = ..., state: _Optional[str] = ...) -> None: ...
+    applied_index: int
+    def __init__(self, node_id: _Optional[int] = ..., match_index: _Optional[int] = ..., active: bool = ..., is_recovering: bool = ..., state: _Optional[str] = ..., applied_index: _Optional[int] = ...) -> None: ...
 
 class ReplicaStatus(_message.Message):
     __slots__ = ("shard", "role", "term", "leader_node_id", "commit_index", "applied_index", "last_index", "applied_hash", "peers", "voter_node_ids", "learner_node_ids", "is_whole", "base_index", "saved_index", "step")

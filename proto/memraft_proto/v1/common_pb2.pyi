@@ -17,20 +17,24 @@ CONSISTENCY_LINEARIZABLE: Consistency
 CONSISTENCY_STALE: Consistency
 
 class WriteContext(_message.Message):
-    __slots__ = ("client_id", "request_number", "first_unanswered", "agent", "run", "tool")
+    __slots__ = ("client_id", "request_number", "first_unanswered", "agent", "run", "tool", "fence_lease", "fence_token")
     CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_NUMBER_FIELD_NUMBER: _ClassVar[int]
     FIRST_UNANSWERED_FIELD_NUMBER: _ClassVar[int]
     AGENT_FIELD_NUMBER: _ClassVar[int]
     RUN_FIELD_NUMBER: _ClassVar[int]
     TOOL_FIELD_NUMBER: _ClassVar[int]
+    FENCE_LEASE_FIELD_NUMBER: _ClassVar[int]
+    FENCE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     client_id: bytes
     request_number: int
     first_unanswered: int
     agent: str
     run: str
     tool: str
-    def __init__(self, client_id: _Optional[bytes] = ..., request_number: _Optional[int] = ..., first_unanswered: _Optional[int] = ..., agent: _Optional[str] = ..., run: _Optional[str] = ..., tool: _Optional[str] = ...) -> None: ...
+    fence_lease: str
+    fence_token: int
+    def __init__(self, client_id: _Optional[bytes] = ..., request_number: _Optional[int] = ..., first_unanswered: _Optional[int] = ..., agent: _Optional[str] = ..., run: _Optional[str] = ..., tool: _Optional[str] = ..., fence_lease: _Optional[str] = ..., fence_token: _Optional[int] = ...) -> None: ...
 
 class ReadContext(_message.Message):
     __slots__ = ("consistency", "min_index", "at_index", "at_time_us")

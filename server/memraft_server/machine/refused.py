@@ -33,6 +33,8 @@ STATUS_CODES: dict[str, int] = {
     "INTERNAL": 13,
     "CHANGE_REFUSED": 9,
     "DISK_FULL": 14,
+    "STALE_FENCE": 9,
+    "TOO_MANY_WAITERS": 8,
     "NO_SUCH_NODE": 5,
     "NODE_HAS_EDGES": 9,
 }
