@@ -53,6 +53,10 @@ class Agreement:
             self._differing.add(peer)
             self._same.discard(peer)
 
+    def settle(self, peer: int) -> None:
+        """A peer that differs is told so; what it says after that counts anew."""
+        self._differing.discard(peer)
+
     def forget(self) -> None:
         """This node leads no more, or in another term: others may have begun anew since."""
         self._same.clear()

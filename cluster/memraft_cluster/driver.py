@@ -14,7 +14,7 @@ from functools import partial
 
 from . import raft
 from .driver_config import Counters, DriverConfig
-from .errors import NotLeader, Stopped
+from .errors import DiskFull, NotLeader, Stopped
 from .fatal import Fatal, end_process
 from .group import Group
 from .group_state import GroupSpec, GroupStatus, PeerProgress
@@ -174,6 +174,11 @@ class MultiRaft(Turns):
         return found.status() if found is not None else None
 
     # -- for operators ---------------------------------------------------------------------------------
+
+    @property
+    def disk_full(self) -> DiskFull | None:
+        """Why this node takes no writes, None while there is room."""
+        return self._shared.disk_full
 
     def membership(self, group: int) -> Membership | None:
         """Who belongs to the group, as in force here, committed or not; None where it is not on this node."""

@@ -75,7 +75,8 @@ class ReplicaStopped(NotLeader):
         self.index = index
         self.args = (
             f"the replica of group {group} on this node is stopped: up to index {index} its machine became "
-            "another than that of a majority; remove the replica and add it again",
+            "another than that of a majority; stop the node, move its directory `state` away and start it "
+            "again: its state is made anew",
         )
 
 

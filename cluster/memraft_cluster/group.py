@@ -95,6 +95,15 @@ class Group(Reads):
         if self.core.id in self.wrong:
             self.must_stop = True
 
+    def has_to_stop(self, peer: int) -> bool:
+        """Whether a peer is to be told that its machine became another: once for each answer that showed it,
+        for the replica that is there next may have been made anew."""
+        if peer not in self.wrong:
+            return False
+        self.agreement.settle(peer)
+        self.wrong -= {peer}
+        return True
+
     def _change_role(self, ready: raft.Ready, now: float) -> None:
         if self.role is raft.Role.LEADER:
             self._lost_lead_at = now

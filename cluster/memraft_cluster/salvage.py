@@ -138,17 +138,21 @@ def _salvage(
     except (FileNotFoundError, SlotsUnreadable) as error:
         detail = f"{damage}; and the second copy of its votes cannot be read: {error}"
         raise VoteUnknown(str(directory), detail) from damage
+    for group, base in state_bases.items():
+        if base.index and not (group in marks and marks[group].has_state):
+            # A state comes with a vote or later, and goes before it: the copy is older than that vote.
+            detail = (
+                f"{damage}; and group {group} has a state up to index {base.index} and no vote in the copy"
+            )
+            raise VoteUnknown(str(directory), detail) from damage
     made = _made_beside(directory)
     shutil.rmtree(made, ignore_errors=True)
     groups = []
     log = open_log(made)
     try:
-        for group in sorted({*marks, *state_bases}):
-            mark, base = marks.get(group), state_bases.get(group)
-            if mark is None or not mark.has_state:
-                # It was written to by nobody, or given up before its state was: nothing was promised in it.
-                continue
-            groups.append(_begin_again(log, mark, base))
+        for group, mark in sorted(marks.items()):
+            if mark.has_state:  # else nothing was promised in it
+                groups.append(_begin_again(log, mark, state_bases.get(group)))
     finally:
         log.close()
     return tuple(groups)

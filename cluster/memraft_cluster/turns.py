@@ -344,7 +344,7 @@ class Turns:
             elif kind is MessageType.HEARTBEAT_REPLY:
                 # The core leaves these fields of an answer free, and `reject` of a heartbeat.
                 message.hint_index, message.hint_term = group.agreement.told()
-            elif kind is MessageType.HEARTBEAT and message.to in group.wrong:
+            elif kind is MessageType.HEARTBEAT and group.has_to_stop(message.to):
                 message.reject = True
             send(message.to, group.id, message)
 

@@ -137,6 +137,9 @@ class Directory:
             return [f"this node is not one of the cluster's yet: memraft cluster add-node {node.name} ..."]
         self._hosting.look()
         reasons = [str(stopped.error()) for stopped in self._driver.stopped.values()]
+        if (full := self._driver.disk_full) is not None:
+            # It answers reads, and clients are not sent by this; but who restarts or adds nodes must wait.
+            reasons.append(f"disk full: {full}")
         recovering = self._hosting.recovering
         for shard in sorted([*self._hosting.shards, *recovering]):
             # Not the core's word, which it may say before its vote is on disk: the one that calls go by.
@@ -260,6 +263,7 @@ def fill_status(
         replica.peers.add(
             node_id=node,
             match_index=peer.match,
+            applied_index=peer.applied,
             active=peer.active,
             is_recovering=peer.is_recovering,
             state=peer.state,

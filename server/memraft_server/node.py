@@ -47,7 +47,8 @@ from memraft_server.replica import Replica, StoredReplica
 from memraft_server.rpc.others import OtherNodes
 from memraft_server.rpc.server import ListenFailed, RpcConfig, RpcServer, TlsBytes
 from memraft_server.service import Service
-from memraft_server.storage import has_others, open_storage, set_aside_state
+from memraft_server.storage import has_others, open_storage
+from memraft_server.store_repair import set_aside
 
 logger = logging.getLogger("memraft.node")
 
@@ -424,7 +425,7 @@ async def _started(config: Config, ended: asyncio.Event) -> Node | None:
         except StateCorrupted as error:
             if not (is_first and node.can_heal):
                 raise
-            set_aside_state(Path(error.path), error)
+            set_aside(Path(error.path), str(error))
     return None
 
 

@@ -29,11 +29,12 @@ from memraft_cluster.log import Durability, DurableLog
 from memraft_cluster.meta import META_GROUP, Record
 from memraft_cluster.raft import SnapshotMeta
 from memraft_cluster.salvage import open_or_salvage
-from memraft_cluster.slots import make_directory
+from memraft_cluster.slots import make_directory, sync_directory
 from memraft_server.bootstrap import LOG, pinned_record
-from memraft_server.cluster_record import read_record_file, sync_directory
+from memraft_server.cluster_record import read_record_file
 from memraft_server.config import Config
 from memraft_server.store import StateStore
+from memraft_server.store_repair import SET_ASIDE_MAX, set_aside
 
 logger = logging.getLogger("memraft.node")
 
@@ -41,8 +42,6 @@ RECORD = "record"
 STATE = "state"
 RESTORING = ".memraft-restoring"
 """Where a backup is unpacked (``restore``); gone when that is done."""
-SET_ASIDE_MAX = 2
-"""Damaged states kept for people to look at; older ones are removed."""
 
 Checked = Callable[[int], None]
 """(entries of the log checked so far)."""
@@ -70,6 +69,7 @@ def open_storage(config: Config, layout: Layout, checked: Checked | None = None)
     directory = Path(config.node.data_dir)
     try:
         make_directory(directory)
+        _tell_where_empty(directory)
         if (directory / RESTORING).exists():
             raise DataDirectoryError(
                 f"{directory}: a restore was begun and not finished: run `memraft restore` again"
@@ -114,6 +114,16 @@ def open_storage(config: Config, layout: Layout, checked: Checked | None = None)
             extra={"fields": fields},
         )
     return Storage(space, log, store, directory / RECORD, pinned)
+
+
+def _tell_where_empty(directory: Path) -> None:
+    """A disk that was replaced, or is not mounted, looks like a new node's. Raises OSError."""
+    if not (directory / LOG).exists():
+        logger.warning(
+            "no data here: this node begins with nothing, and votes in no shard that others have before it "
+            "has what they have; if it had data, look whether its disk is mounted",
+            extra={"fields": {"data_dir": str(directory)}},
+        )
 
 
 def keep_log_of_lost_states(directory: Path, log: DurableLog, bases: Mapping[int, SnapshotMeta]) -> None:
@@ -179,26 +189,5 @@ def _open_state(config: Config, path: Path, can_heal: bool) -> StateStore:
     except StateCorrupted as error:
         if not can_heal:
             raise
-        set_aside_state(path, error)
+        set_aside(path, str(error))
         return opened()
-
-
-def set_aside_state(path: Path, error: StateCorrupted) -> None:
-    """Puts a damaged state store out of the way; the replicas get theirs from other nodes.
-
-    Raises:
-        DataDirectoryError: it cannot be moved.
-    """
-    kept = path.with_name(f"{path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}")
-    try:
-        older = sorted(path.parent.glob(f"{path.name}.damaged-*"))
-        for each in older[: max(0, len(older) + 1 - SET_ASIDE_MAX)]:
-            shutil.rmtree(each, ignore_errors=True)
-        path.rename(kept)
-        sync_directory(path.parent)
-    except OSError as failure:
-        raise DataDirectoryError(f"{path} cannot be set aside: {failure.strerror or failure}") from error
-    fields = {"damage": str(error), "kept_in": str(kept)}
-    logger.error(
-        "the state is damaged; no vote until sound nodes have brought it back", extra={"fields": fields}
-    )

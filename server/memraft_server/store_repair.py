@@ -10,8 +10,9 @@ from pathlib import Path
 
 import msgspec
 
-from memraft_cluster.errors import ClusterError, StateCorrupted
+from memraft_cluster.errors import ClusterError, DataDirectoryError, StateCorrupted
 from memraft_cluster.raft import SnapshotMeta
+from memraft_cluster.slots import sync_directory
 from memraft_server.machine import Limits
 from memraft_server.saver import StateReader
 from memraft_server.store import StateStore
@@ -33,15 +34,25 @@ class GroupFinding(msgspec.Struct, frozen=True):
 
 
 def set_aside(path: Path, reason: str) -> Path:
-    """Moves a damaged store, closed, out of the way; keeps the newest few. Returns where it is now."""
+    """Moves a damaged store, closed, out of the way, durably; keeps the newest few. Returns where it is now.
+
+    Raises:
+        DataDirectoryError: it cannot be moved.
+    """
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
+    aside = path.with_name(f"{path.name}.damaged-{stamp}")
     kept = sorted(path.parent.glob(f"{path.name}.damaged-*"))
     for old in kept[: max(0, len(kept) - SET_ASIDE_MAX + 1)]:
         shutil.rmtree(old, ignore_errors=True)
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
-    aside = path.with_name(f"{path.name}.damaged-{stamp}")
-    path.rename(aside)
-    fields = {"path": str(path), "kept_in": str(aside), "reason": reason}
-    logger.error("a damaged state store was set aside", extra={"fields": fields})
+    try:
+        path.rename(aside)
+        sync_directory(path.parent)
+    except OSError as failure:
+        raise DataDirectoryError(
+            f"{path} is damaged ({reason}) and cannot be set aside: {failure.strerror or failure}"
+        ) from failure
+    fields = {"damage": reason, "kept_in": str(aside)}
+    logger.error("the state is damaged and was set aside; it is made anew", extra={"fields": fields})
     return aside
 
 

@@ -100,6 +100,22 @@ def test_a_node_whose_votes_are_lost_in_both_copies_does_not_start(tmp_path: Pat
     assert [each.name for each in tmp_path.iterdir()] == ["log"], "and nothing was touched"
 
 
+@pytest.mark.parametrize("number", [2, 5])
+def test_a_state_of_which_the_votes_copy_knows_nothing_is_a_lost_vote(tmp_path: Path, number: int) -> None:
+    """Group 2 is in no mark; of group 5 the mark says that it never had a vote. A state came with one."""
+    write_log(tmp_path / "log")
+    log = DurableLog(tmp_path / "log", cluster="c1", node="n1")
+    log.append(5, entries(1, 1, 1))
+    log.close()
+    flip(tmp_path / "log" / "0000000001.log", 200)
+    with pytest.raises(VoteUnknown, match=rf"group {number} has a state up to index 10 and no vote"):
+        open_again(tmp_path / "log", {0: BASE, number: BASE})
+    assert [each.name for each in tmp_path.iterdir()] == ["log"], "and nothing was touched"
+    log, report = open_again(tmp_path / "log", {0: BASE})
+    assert report is not None and [each.group for each in report.groups] == [0, 3]
+    log.close()
+
+
 def test_a_state_without_any_log_is_a_lost_vote_and_no_new_node(tmp_path: Path) -> None:
     with pytest.raises(VoteUnknown, match="no log beside the node's state"):
         open_again(tmp_path / "log")

@@ -1,5 +1,6 @@
 """What becomes of a log whose state is not there any more."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from memraft_cluster.errors import DataDirectoryError
 from memraft_cluster.log import DurableLog
 from memraft_cluster.raft import Entry, HardState, Membership, SnapshotMeta
-from memraft_server.storage import LOG, SET_ASIDE_MAX, keep_log_of_lost_states
+from memraft_server.storage import LOG, STATE, keep_log_of_lost_states
+from memraft_server.store_repair import SET_ASIDE_MAX, set_aside
 
 BASE = SnapshotMeta(2, 1, Membership((1, 2, 3)))
 
@@ -70,3 +72,20 @@ def test_a_copy_that_cannot_be_made_leaves_the_log_alone(
         keep_log_of_lost_states(tmp_path, log, {})
     assert log.group(7).last_index() == 4
     log.close()
+
+
+def test_a_damaged_state_is_set_aside_durably(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, synced = os.fsync, set[int]()
+
+    def fsync(descriptor: int) -> None:
+        if any(tmp_path.glob("state.damaged-*")):
+            synced.add(os.fstat(descriptor).st_ino)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    (tmp_path / STATE).mkdir()
+    kept = set_aside(tmp_path / STATE, "a row is lost")
+    assert kept.is_dir() and not (tmp_path / STATE).exists()
+    assert synced == {tmp_path.stat().st_ino}, "a crash must not bring the damaged one back"
+    with pytest.raises(DataDirectoryError, match=r"state is damaged \(gone\) and cannot be set aside"):
+        set_aside(tmp_path / STATE, "gone")
