@@ -18,6 +18,7 @@ from memraft_proto.v1 import (
 )
 
 from . import _json, _wire, errors
+from ._streams import MISSING, NO_SCOPE, stream_name
 from .types import (
     Appended,
     AppendedMany,
@@ -87,11 +88,15 @@ def put_many_done(_request: kv_pb2.MultiPutRequest, response: kv_pb2.MultiPutRes
     return WrittenMany(first_version=response.first_version, count=response.count, time_us=response.time_us)
 
 
-def append(where: Where, stream: str, payload: Any, type: str) -> stream_pb2.AppendRequest:
+def append(
+    where: Where, stream: str | None, payload: Any, type: str, scope: Mapping[str, Any] = NO_SCOPE
+) -> stream_pb2.AppendRequest:
+    if payload is MISSING:
+        raise errors.InvalidArgument("payload is missing: what happened, as anything that JSON can say")
     return _wire.build(
         stream_pb2.AppendRequest,
         **where,
-        stream=stream,
+        stream=stream_name(stream, scope),
         type=type,
         payload=_json.encode(payload, "payload"),
     )
@@ -108,12 +113,18 @@ def append_done(_request: stream_pb2.AppendRequest, response: stream_pb2.AppendR
 
 
 def append_many(
-    where: Where, stream: str, payloads: Iterable[Any], type: str | Sequence[str]
+    where: Where,
+    stream: str | None,
+    payloads: Iterable[Any],
+    type: str | Sequence[str],
+    scope: Mapping[str, Any] = NO_SCOPE,
 ) -> stream_pb2.AppendManyRequest:
+    if payloads is MISSING:
+        raise errors.InvalidArgument("payloads is missing: what happened, an item for each event")
     return _wire.build(
         stream_pb2.AppendManyRequest,
         **where,
-        stream=stream,
+        stream=stream_name(stream, scope),
         types=[type] if isinstance(type, str) else _wire.listed(type, "type", "types"),
         payloads=[_json.encode(each, "payloads") for each in _wire.listed(payloads, "payloads", "events")],
     )

@@ -64,6 +64,49 @@ def test_a_chain_of_more_than_a_page_is_verified_as_of_one_moment(memory: Memory
     assert memory.verify("long", at=second.at).count == 12_500
 
 
+def test_a_range_is_read_by_sequence_and_by_time_in_both_directions(memory: Memory) -> None:
+    written = [memory.append("log", n) for n in range(1, 7)]
+    assert [each.payload for each in memory.events("log", newest_first=True, limit=2)] == [6, 5]
+    ranged = memory.events("log", from_sequence=2, until_sequence=4)
+    assert [each.payload for each in ranged] == [2, 3, 4]
+    timed = memory.events("log", since=written[2].at, until=written[4].at)
+    assert [each.payload for each in timed] == [3, 4]
+    page = memory.events("log", newest_first=True, until=written[4].at, limit=3)
+    rest = memory.events("log", newest_first=True, until=written[4].at, cursor=page.next_cursor)
+    assert [each.payload for each in (*page, *rest)] == [4, 3, 2, 1]
+    past = memory.events("log", newest_first=True, at=written[2].log_index)
+    assert [each.payload for each in past] == [3, 2, 1]
+    with pytest.raises(InvalidArgument, match="cursor"):
+        memory.events("log", cursor=page.next_cursor)
+    with pytest.raises(InvalidArgument, match="since: a datetime without a time zone"):
+        memory.events("log", since=written[0].at.replace(tzinfo=None))
+
+
+def test_a_stream_is_named_by_what_it_belongs_to(memory: Memory) -> None:
+    memory.append(run="r1", payload=1)
+    memory.append_many(thread="t1", payloads=[2, 3])
+    with memory.batch() as batch:
+        batch.append(agent="support", payload=4)
+        batch.append(entity="user:42", payload=5)
+    assert [each.name for each in memory.streams()] == [
+        "agent/support", "entity/user:42", "run/r1", "thread/t1"
+    ]  # fmt: skip
+    assert [each.payload for each in memory.events(thread="t1")] == [2, 3]
+    assert memory.events("entity/user:42")[0].payload == 5
+    assert memory.verify(run="r1").count == 1
+    for wrong in (
+        {},
+        {"run": "r1", "thread": "t1"},
+        {"stream": "s", "run": "r1"},
+        {"run": ""},
+        {"user": "u"},
+    ):
+        with pytest.raises(InvalidArgument):
+            memory.events(**wrong)  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgument, match="payload is missing"):
+        memory.append("s")
+
+
 def test_an_unknown_stream_is_empty_and_intact(memory: Memory) -> None:
     assert len(memory.events("nothing")) == 0
     verdict = memory.verify("nothing")

@@ -2,13 +2,14 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Unpack
 
 from memraft_proto.methods import Method
 from memraft_proto.v1 import batch_pb2
 
 from .. import _operations as operations
 from .. import _wire
+from .._streams import MISSING, Scope
 from ..errors import BatchFailed, ClosedError, InvalidArgument, MemraftError
 from ..types import Metric
 from .base import METHOD
@@ -108,15 +109,28 @@ class AsyncBatch:
         request = operations.put_many(_NOWHERE, values, delete, ttl_ms)
         return self._add("multi_put", request, operations.put_many_done)
 
-    def append(self, stream: str, payload: Any, *, type: str = "event") -> int:
+    def append(
+        self,
+        stream: str | None = None,
+        payload: Any = MISSING,
+        *,
+        type: str = "event",
+        **scope: Unpack[Scope],
+    ) -> int:
         """Appends one event: see `Memory.append`."""
-        return self._add("append", operations.append(_NOWHERE, stream, payload, type), operations.append_done)
+        request = operations.append(_NOWHERE, stream, payload, type, scope)
+        return self._add("append", request, operations.append_done)
 
     def append_many(
-        self, stream: str, payloads: Iterable[Any], *, type: str | Sequence[str] = "event"
+        self,
+        stream: str | None = None,
+        payloads: Iterable[Any] = MISSING,
+        *,
+        type: str | Sequence[str] = "event",
+        **scope: Unpack[Scope],
     ) -> int:
         """Appends many events: see `Memory.append_many`."""
-        request = operations.append_many(_NOWHERE, stream, payloads, type)
+        request = operations.append_many(_NOWHERE, stream, payloads, type, scope)
         return self._add("append_many", request, operations.append_many_done)
 
     def cas(self, name: str, value: Any, *, expected_version: int) -> int:

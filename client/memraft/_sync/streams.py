@@ -3,12 +3,14 @@
 """Append-only streams of events."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, Unpack
 
 from memraft_proto.v1 import stream_pb2
 
 from .. import _operations as operations
-from .. import _wire
+from .. import _streams, _wire
+from .._streams import MISSING, Scope
 from ..types import Appended, AppendedMany, At, ChainVerdict, Consistency, Event, Results, StreamInfo
 from .base import METHOD, Calls
 
@@ -19,19 +21,32 @@ _VERIFY, _LIST = METHOD["VerifyStream"], METHOD["ListStreams"]
 class StreamCalls(Calls):
     """Append-only events in named streams, each chained to the one before by SHA-256."""
 
-    def append(self, stream: str, payload: Any, *, type: str = "event") -> Appended:
-        """Appends one event.
+    def append(
+        self,
+        stream: str | None = None,
+        payload: Any = MISSING,
+        *,
+        type: str = "event",
+        **scope: Unpack[Scope],
+    ) -> Appended:
+        """Appends one event: `m.append("ticket:1458", {...})` or `m.append(entity="user:42", payload={...})`.
 
         Args:
             stream: its name, such as `ticket:1458`: 1 to 512 bytes of UTF-8 without control characters.
             payload: anything that msgspec writes as JSON; at most 1 MiB of it.
             type: what kind of event, up to 128 bytes.
+            scope: instead of `stream`, what it belongs to: `run=`, `thread=`, `agent=` or `entity=`.
         """
-        request = operations.append(self._where, stream, payload, type)
+        request = operations.append(self._where, stream, payload, type, scope)
         return operations.append_done(request, self._link.write(_APPEND, request))
 
     def append_many(
-        self, stream: str, payloads: Iterable[Any], *, type: str | Sequence[str] = "event"
+        self,
+        stream: str | None = None,
+        payloads: Iterable[Any] = MISSING,
+        *,
+        type: str | Sequence[str] = "event",
+        **scope: Unpack[Scope],
     ) -> AppendedMany:
         """Appends many events to one stream in one log entry.
 
@@ -39,39 +54,63 @@ class StreamCalls(Calls):
             stream: its name.
             payloads: the events, at most 10,000.
             type: one for all, or one for each.
+            scope: instead of `stream`, what it belongs to: `run=`, `thread=`, `agent=` or `entity=`.
         """
-        request = operations.append_many(self._where, stream, payloads, type)
+        request = operations.append_many(self._where, stream, payloads, type, scope)
         return operations.append_many_done(request, self._link.write(_APPEND_MANY, request))
 
     def events(
         self,
-        stream: str,
+        stream: str | None = None,
         *,
         from_sequence: int = 1,
+        until_sequence: int | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        newest_first: bool = False,
         limit: int = 1000,
+        cursor: str = "",
         at: At = None,
         consistency: Consistency | None = None,
+        **scope: Unpack[Scope],
     ) -> Results[Event]:
-        """Reads events in order; an unknown stream has none.
+        """Reads a range of events in order; an unknown stream has none.
 
         Args:
             stream: its name.
-            from_sequence: the first to read; the first of all is 1.
-            limit: at most this many, 1 to 10,000. For more, go on from the last one's `.sequence + 1`.
+            from_sequence: the first of the range; the first of all is 1.
+            until_sequence: the last of the range; None: to the end.
+            since: only events committed at or after this aware datetime.
+            until: only events committed before this aware datetime.
+            newest_first: begin with the newest of the range and go back.
+            limit: at most this many a page, 1 to 10,000.
+            cursor: `next_cursor` of the page before, with the same arguments.
             at: as of an aware datetime or a log index; None: now.
             consistency: how fresh; None: as this memory was opened with.
+            scope: instead of `stream`, what it belongs to: `run=`, `thread=`, `agent=` or `entity=`.
         """
-        request = _wire.build(
-            stream_pb2.ReadStreamRequest,
-            **self._from(at, consistency),
-            stream=stream,
-            from_sequence=from_sequence,
-            limit=_wire.at_least_one(limit, "limit"),
+        request = _streams.read(
+            self._from(at, consistency),
+            _streams.stream_name(stream, scope),
+            from_sequence,
+            until_sequence,
+            since,
+            until,
+            newest_first,
+            limit,
+            cursor,
         )
         response: stream_pb2.ReadStreamResponse = self._link.read(_READ, request)
         return _wire.results(response, tuple(map(_wire.event, response.events)))
 
-    def verify(self, stream: str, *, at: At = None, consistency: Consistency | None = None) -> ChainVerdict:
+    def verify(
+        self,
+        stream: str | None = None,
+        *,
+        at: At = None,
+        consistency: Consistency | None = None,
+        **scope: Unpack[Scope],
+    ) -> ChainVerdict:
         """Recomputes the hash chain of a stream; the verdict is true where it holds.
 
         It takes one call for each 10,000 events, all of which see what the first one saw.
@@ -80,12 +119,14 @@ class StreamCalls(Calls):
             stream: its name.
             at: only up to an aware datetime or a log index; None: now.
             consistency: how fresh; None: as this memory was opened with.
+            scope: instead of `stream`, what it belongs to: `run=`, `thread=`, `agent=` or `entity=`.
         """
+        name = _streams.stream_name(stream, scope)
         fields = self._from(at, consistency)
         sequence = count = first_broken_sequence = 0
         while True:
             request = _wire.build(
-                stream_pb2.VerifyStreamRequest, **fields, stream=stream, from_sequence=sequence
+                stream_pb2.VerifyStreamRequest, **fields, stream=name, from_sequence=sequence
             )
             response: stream_pb2.VerifyStreamResponse = self._link.read(_VERIFY, request)
             count += response.count

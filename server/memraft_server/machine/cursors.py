@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from binascii import Error, a2b_base64, b2a_base64
+from zlib import crc32
 
 from memraft_server.machine.refused import invalid
 
 CURSOR_CHARACTERS_MAX = 1024
+
+
+def kind_of(name: str, *query: object) -> str:
+    """Returns the kind of the pages of one query: a cursor of another query is then refused.
+
+    Args:
+        name: Of the call.
+        query: What makes the pages what they are: prefix, range, filter, order.
+    """
+    return f"{name} {crc32(repr(query).encode()):08x}"
 
 
 def encode(kind: str, text: str) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from memraft_proto.v1 import stream_pb2
 from memraft_server.machine import cursors
+from memraft_server.machine.limits import POSITION_BITS
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.turn import Query, View
-from memraft_server.projections.streams import StreamsProjection
+from memraft_server.projections.streams import Stream, StreamsProjection
 
 _EVENT_WIRE_BYTES = 200
 _VERIFIED_MAX = 10_000
@@ -17,26 +20,58 @@ _VERIFIED_BYTES_MAX = 16 << 20
 def read_stream(
     view: View, space: Namespace, request: stream_pb2.ReadStreamRequest
 ) -> stream_pb2.ReadStreamResponse:
-    """Reads events by sequence, as many as fit a page."""
+    """Reads a range of events in either direction, as many as fit a page."""
     response = stream_pb2.ReadStreamResponse()
+    kind = cursors.kind_of(
+        "events", request.stream, request.from_sequence, request.until_sequence, request.from_time_us,
+        request.until_time_us, request.newest_first,
+    )  # fmt: skip
+    cursor = cursors.decode_number(kind, request.cursor) if request.cursor else 0
     stream = space.projection(StreamsProjection).streams.get(request.stream)
     if stream is None:
         return response
-    limits, entries = view.limits, view.entries
-    last = stream.count_at(view.ceiling)
-    response.last_sequence = last
-    first = max(1, request.from_sequence)
+    last = response.last_sequence = stream.count_at(view.ceiling)
+    first, end = _range(view, stream, request, last)
+    if request.newest_first:
+        sequences = range(min(end, cursor or end), first - 1, -1)
+    else:
+        sequences = range(max(first, cursor), end + 1)
+    items_max = min(request.limit or 1000, view.limits.page_items_max)
+    count = _fill(response.events, view, stream, sequences[:items_max])
+    if count < len(sequences):
+        response.next_cursor = cursors.encode(kind, str(sequences[count]))
+    return response
+
+
+def _range(view: View, stream: Stream, request: stream_pb2.ReadStreamRequest, last: int) -> tuple[int, int]:
+    """Returns the first and the last sequence that are asked for."""
+    first, end = max(1, request.from_sequence), min(last, request.until_sequence or last)
+    if request.from_time_us:
+        first = max(first, stream.count_at(_before(view, request.from_time_us)) + 1)
+    if request.until_time_us:
+        end = min(end, stream.count_at(_before(view, request.until_time_us)))
+    return first, end
+
+
+def _before(view: View, time_us: int) -> int:
+    """Returns the highest version that can have been committed before a time."""
+    return ((max(0, view.entries.index_at(time_us - 1)) + 1) << POSITION_BITS) - 1
+
+
+def _fill(events: Any, view: View, stream: Stream, sequences: range) -> int:
+    """Adds the events of these sequences to a page, but for the first at most as many as fit its bytes.
+
+    Returns:
+        How many there are.
+    """
+    entries = view.entries
     size = 0
-    prev_hash = b""
-    end = first + min(request.limit or 1000, limits.page_items_max)
-    for sequence in range(first, min(last + 1, end)):
+    for count, sequence in enumerate(sequences):
         event = stream.events[sequence - 1]
         size += len(event.payload) + _EVENT_WIRE_BYTES
-        if size > limits.page_bytes_max and response.events:
-            break
-        prev_hash = prev_hash or stream.hash_of(sequence - 1)
-        digest = stream.hash_of(sequence)
-        response.events.add(
+        if size > view.limits.page_bytes_max and count:
+            return count
+        events.add(
             sequence=sequence,
             event_id=entries.id_of(event.version),
             version=event.version,
@@ -45,10 +80,24 @@ def read_stream(
             run=event.author.run,
             type=event.type,
             payload=event.payload,
-            prev_hash=prev_hash,
-            hash=digest,
+            prev_hash=stream.hash_of(sequence - 1),
+            hash=stream.hash_of(sequence),
         )
-        prev_hash = digest
+    return len(sequences)
+
+
+def tail_stream(
+    view: View, space: Namespace, request: stream_pb2.TailStreamRequest
+) -> stream_pb2.TailStreamResponse:
+    """Reads the next events of a stream that is followed, as many as fit a page."""
+    stream = space.projection(StreamsProjection).streams.get(request.stream)
+    last = stream.count_at(view.ceiling) if stream is not None else 0
+    first = request.from_sequence or last + 1
+    response = stream_pb2.TailStreamResponse(next_sequence=first)
+    if stream is not None and first <= last:
+        items_max = min(request.limit or 1000, view.limits.page_items_max)
+        sequences = range(first, last + 1)[:items_max]
+        response.next_sequence = first + _fill(response.events, view, stream, sequences)
     return response
 
 
@@ -103,6 +152,7 @@ def list_streams(
 
 QUERIES: dict[str, Query] = {
     "ReadStream": read_stream,
+    "TailStream": tail_stream,
     "VerifyStream": verify_stream,
     "ListStreams": list_streams,
 }

@@ -7,8 +7,8 @@ from functools import lru_cache
 
 import msgspec
 
-from memraft_proto.names import is_agent, is_namespace_segment
-from memraft_proto.v1.common_pb2 import WriteContext
+from memraft_proto.names import is_agent, namespace_fault, unforked
+from memraft_proto.v1.common_pb2 import ReadContext, WriteContext
 from memraft_server.machine.limits import Limits
 from memraft_server.machine.refused import invalid
 
@@ -28,16 +28,11 @@ def shown(text: str) -> str:
 def _namespace_fault(namespace: str, segments_max: int) -> str:
     if not namespace:
         return "namespace: missing; such as 'acme/support'"
-    segments = namespace.split("/")
-    if len(segments) > segments_max:
-        return f"namespace: {len(segments)} segments, at most {segments_max}"
-    for segment in segments:
-        if not is_namespace_segment(segment):
-            return (
-                f"namespace: segment {shown(segment)} of {shown(namespace)}: 1 to 63 letters, digits, "
-                "'.', '_' or '-', the first a letter or digit"
-            )
-    return ""
+    segments = unforked(namespace).count("/") + 1
+    if segments > segments_max:
+        return f"namespace: {segments} segments, at most {segments_max}"
+    fault = namespace_fault(namespace)
+    return f"namespace: {fault}" if fault else ""
 
 
 @lru_cache(maxsize=16_384)
@@ -115,6 +110,12 @@ def check_columns(field: str, count: int, **columns: int) -> None:
             raise invalid(f"{name}: {length} elements, but {field} has {count}", field=name)
 
 
+def check_now(context: ReadContext) -> None:
+    """Refuses a moment of the past where only what comes can be asked for."""
+    if context.WhichOneof("at") is not None:
+        raise invalid("at: leave it out: only what comes can be followed, not the past", field="context")
+
+
 def check_write_context(context: WriteContext, limits: Limits) -> None:
     """Refuses a malformed WriteContext."""
     client_id = context.client_id
@@ -143,3 +144,7 @@ def check_write_context(context: WriteContext, limits: Limits) -> None:
         check_text("context.run", run, limits.label_bytes_max)
     if tool := context.tool:
         check_text("context.tool", tool, limits.label_bytes_max)
+    if context.fence_lease or context.fence_token:
+        check_text("context.fence_lease", context.fence_lease, limits.key_bytes_max)
+        if not context.fence_token:
+            raise invalid("context.fence_token: missing; the token of the grant", field="context.fence_token")

@@ -9,6 +9,7 @@ from memraft_server.machine.turn import Check
 from memraft_server.machine.validate_common import (
     check_count,
     check_json,
+    check_now,
     check_text,
 )
 
@@ -34,10 +35,23 @@ def _append_many(request: stream_pb2.AppendManyRequest, limits: Limits) -> None:
 
 
 def _stream_page(
-    request: stream_pb2.ReadStreamRequest | stream_pb2.VerifyStreamRequest, limits: Limits
+    request: stream_pb2.ReadStreamRequest | stream_pb2.VerifyStreamRequest | stream_pb2.TailStreamRequest,
+    limits: Limits,
 ) -> None:
     check_text("stream", request.stream, limits.key_bytes_max)
     check_count("limit", request.limit, limits.page_items_max)
+
+
+def _read_stream(request: stream_pb2.ReadStreamRequest, limits: Limits) -> None:
+    _stream_page(request, limits)
+    for field in ("from_time_us", "until_time_us"):
+        if getattr(request, field) < 0:
+            raise invalid(f"{field}: microseconds since the Unix epoch, not negative", field=field)
+
+
+def _tail_stream(request: stream_pb2.TailStreamRequest, limits: Limits) -> None:
+    _stream_page(request, limits)
+    check_now(request.context)
 
 
 def _list_streams(request: stream_pb2.ListStreamsRequest, limits: Limits) -> None:
@@ -86,7 +100,8 @@ WRITE_CHECKS: dict[int, Check] = {
     14: _end_run,
 }
 READ_CHECKS: dict[str, Check] = {
-    "ReadStream": _stream_page,
+    "ReadStream": _read_stream,
+    "TailStream": _tail_stream,
     "VerifyStream": _stream_page,
     "ListStreams": _list_streams,
     "GetState": _get_state,

@@ -9,7 +9,7 @@ import pytest
 from memraft_proto.v1 import stream_pb2
 from memraft_server.machine import Limits, Refused
 from memraft_server.projections.streams import StreamsProjection
-from tests.unit.machine.harness import NAMESPACE, Shard, session
+from tests.unit.machine.harness import NAMESPACE, SECOND_US, START_US, Shard, session
 
 
 def append(payload: bytes, stream: str = "ticket:1458", **more: object) -> stream_pb2.AppendRequest:
@@ -185,7 +185,7 @@ def test_a_break_is_found_in_its_page_and_where_the_next_begins(place: int) -> N
 
 
 def test_reads_go_on_from_a_sequence_and_end_before_they_are_too_big() -> None:
-    shard = Shard(Limits(page_bytes_max=1_000))
+    shard = Shard(Limits(page_bytes_max=1_100))
     shard.write(append_many(*(b"%d" % number for number in range(20))))
     first = shard.read(read())
     assert 0 < len(first.events) < 20 and first.last_sequence == 20
@@ -217,3 +217,108 @@ def test_columns_that_do_not_match_are_refused_by_the_machine_too() -> None:
     with pytest.raises(Refused, match="types"):
         shard.write(append_many(b"1", b"2", b"3", types=("a", "b")))
     assert shard.read(read()).last_sequence == 0
+
+
+def ranged(**fields: Any) -> stream_pb2.ReadStreamRequest:
+    return stream_pb2.ReadStreamRequest(namespace=NAMESPACE, stream="ticket:1458", **fields)
+
+
+def sequences(answer: Any) -> list[int]:
+    return [event.sequence for event in answer.events]
+
+
+def ten_events() -> Shard:
+    """Ten events: the n-th at START + n seconds, but 5 to 7 in one entry, and one of another stream first."""
+    shard = Shard()
+    for number in (1, 2, 3, 4):
+        shard.write(append(b"%d" % number))
+    shard.write(append_many(b"5", b"6", b"7"))
+    for number in (8, 9, 10):
+        shard.write(append(b"%d" % number))
+    return shard
+
+
+def test_a_range_is_read_by_sequence_and_by_time_in_both_directions() -> None:
+    shard = ten_events()
+    second = [0, *(START_US + n * SECOND_US for n in range(1, 9))]  # of entry n
+    for newest_first in (False, True):
+        for fields, expected in (
+            ({}, range(1, 11)),
+            ({"from_sequence": 4, "until_sequence": 6}, range(4, 7)),
+            ({"until_sequence": 99}, range(1, 11)),
+            ({"from_time_us": second[3]}, range(3, 11)),
+            ({"until_time_us": second[3]}, range(1, 3)),
+            ({"from_time_us": second[5], "until_time_us": second[5] + 1}, range(5, 8)),
+            ({"from_time_us": second[3], "from_sequence": 6, "until_time_us": second[8]}, range(6, 10)),
+            ({"from_time_us": second[8] + 1}, ()),
+            ({"until_time_us": second[1]}, ()),
+            ({"until_time_us": 1}, ()),
+            ({"from_sequence": 7, "until_sequence": 6}, ()),
+        ):
+            answer = shard.read(ranged(newest_first=newest_first, **fields))  # type: ignore[arg-type]
+            assert sequences(answer) == (list(expected)[::-1] if newest_first else list(expected))
+            assert (answer.last_sequence, answer.next_cursor) == (10, "")
+            for event in answer.events:
+                assert event.hash == hash_as_the_contract_says(event, "ticket:1458")
+    assert sequences(shard.read(ranged(newest_first=True, limit=2), at_index=4)) == [4, 3]
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_a_range_is_paged_however_many_events_come_meanwhile(newest_first: bool) -> None:
+    shard = ten_events()
+    found: list[int] = []
+    cursor = ""
+    while True:
+        request = ranged(from_sequence=2, newest_first=newest_first, limit=4, cursor=cursor)
+        if len(found) < 8:
+            answer = shard.read(request)
+            shard.write(append(b"0"))
+        else:
+            answer = shard.read(request, at_index=8)
+        found += sequences(answer)
+        cursor = answer.next_cursor
+        if not cursor:
+            break
+    assert found == ([*range(10, 1, -1)] if newest_first else [*range(2, 11)])
+
+
+def test_a_page_of_events_ends_before_it_grows_too_large() -> None:
+    shard = Shard(Limits(page_bytes_max=1_100))
+    shard.write(append_many(*(b'"%s"' % (b"x" * 300),) * 5))
+    answer = shard.read(ranged(newest_first=True))
+    assert sequences(answer) == [5, 4]
+    assert sequences(shard.read(ranged(newest_first=True, cursor=answer.next_cursor))) == [3, 2]
+
+
+def test_a_cursor_of_another_range_is_refused() -> None:
+    shard = ten_events()
+    cursor = shard.read(ranged(limit=2)).next_cursor
+    assert sequences(shard.read(ranged(limit=3, cursor=cursor))) == [3, 4, 5]
+    for fields in ({"newest_first": True}, {"until_sequence": 9}, {"until_time_us": 5}, {"from_time_us": 5}):
+        with pytest.raises(Refused, match="cursor"):
+            shard.read(ranged(cursor=cursor, **fields))
+    with pytest.raises(Refused, match="cursor"):
+        shard.read(stream_pb2.ReadStreamRequest(namespace=NAMESPACE, stream="other", cursor=cursor))
+    with pytest.raises(Refused, match=r"from_time_us: .* not negative"):
+        shard.read(ranged(from_time_us=-1))
+
+
+def tail(from_sequence: int = 0, limit: int = 0) -> stream_pb2.TailStreamRequest:
+    return stream_pb2.TailStreamRequest(
+        namespace=NAMESPACE, stream="ticket:1458", from_sequence=from_sequence, limit=limit
+    )
+
+
+def test_a_tail_reads_what_comes_next() -> None:
+    shard = Shard()
+    assert shard.read(tail()).next_sequence == 1
+    shard = ten_events()
+    answer = shard.read(tail(9))
+    assert (sequences(answer), answer.next_sequence) == ([9, 10], 11)
+    answer = shard.read(tail(2, limit=3))
+    assert (sequences(answer), answer.next_sequence) == ([2, 3, 4], 5)
+    for beyond in (0, 11, 12):
+        answer = shard.read(tail(beyond))
+        assert (sequences(answer), answer.next_sequence) == ([], beyond or 11)
+    with pytest.raises(Refused, match="only what comes can be followed"):
+        shard.read(tail(), at_index=3)
