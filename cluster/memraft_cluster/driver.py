@@ -299,9 +299,13 @@ class MultiRaft(Turns):
 
     async def stop(self) -> None:
         """Hand leadership over where possible, answer or fail everyone who waits, flush, close."""
+        wait_s = self.config.stop_transfer_ms / 1000
+        deadline = time.monotonic() + wait_s
+        if self._task is not None and not self._task.done():
+            await self._await_heirs(deadline - wait_s / 2)
         self._is_stopping = True
         if self._task is not None and not self._task.done():
-            await self._hand_over()
+            await self._hand_over(deadline)
             self._is_halting = True
             self._wake()
             await asyncio.wait([self._task])
@@ -335,9 +339,16 @@ class MultiRaft(Turns):
             self._save_commits(sync=True)
         self._log.close()
 
-    async def _hand_over(self) -> None:
-        """Let the best follower of every group led here take over, for at most ``stop_transfer_ms``."""
-        deadline = time.monotonic() + self.config.stop_transfer_ms / 1000
+    async def _await_heirs(self, deadline: float) -> None:
+        """Serve on until those who are to lead could do so at once."""
+        while time.monotonic() < deadline and self.failure is None:
+            led = [each for each in self._groups.values() if each.role is raft.Role.LEADER]
+            if not any(map(self._leadership.is_heir_behind, led)):
+                return
+            await asyncio.sleep(STOP_POLL_S)
+
+    async def _hand_over(self, deadline: float) -> None:
+        """Let the best follower of every group led here take over, until the deadline."""
         asked: set[int] = set()
         while time.monotonic() < deadline and self.failure is None:
             led = [each for each in self._groups.values() if each.role is raft.Role.LEADER]

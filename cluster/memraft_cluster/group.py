@@ -148,7 +148,7 @@ class Group(Reads):
             membership_index=status.membership_index,
             is_whole=status.is_whole,
             peers={
-                peer: PeerProgress(each.match, each.active, each.is_recovering, each.state)
+                peer: PeerProgress(each.match, each.applied, each.active, each.is_recovering, each.state)
                 for peer, each in status.peers.items()
             },
         )

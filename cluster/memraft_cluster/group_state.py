@@ -41,11 +41,12 @@ class GroupSpec(msgspec.Struct, frozen=True):
 
 
 class PeerProgress(msgspec.Struct, frozen=True):
-    """A follower or learner as its leader sees it: last entry durable there, whether it was heard lately,
-    whether it may have lost entries and has not all of them again, and how it is sent entries: "probe",
-    "replicate", "snapshot"."""
+    """A follower or learner as its leader sees it: last entry durable there and last one applied, whether it
+    was heard lately, whether it may have lost entries and has not all of them again, and how it is sent
+    entries: "probe", "replicate", "snapshot"."""
 
     match: int
+    applied: int
     active: bool
     is_recovering: bool = False
     state: str = "replicate"

@@ -1,7 +1,8 @@
 """Who leads the groups of a node, as far as that is not the core's business.
 
 Leadership goes back to preferred leaders once they are fit again, to somebody else when this node's disk is
-full, and to the best follower when this node stops; to voters only.
+full, and to the best follower when this node stops; to voters only. The best is one that has applied the log,
+since no other can serve at once.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from .driver_config import Counters, DriverConfig
 from .errors import DiskFull, NotLeader, TransferRefused
 from .group import Group
 from .group_state import Shared
+from .membership import LAG_MAX
 
 logger = logging.getLogger("memraft.driver")
 
@@ -80,8 +82,13 @@ class Leadership:
             if preferred in connected and preferred in group.membership.voters:
                 status = group.core.status()
                 peer = status.peers.get(preferred)
-                is_fit = peer is not None and peer.active and peer.match >= status.commit
-                is_fit = is_fit and peer is not None and not peer.is_recovering
+                is_fit = (
+                    peer is not None
+                    and peer.active
+                    and not peer.is_recovering
+                    and peer.match >= status.commit
+                    and status.commit - peer.applied <= LAG_MAX
+                )
             if self._balance.look(group.id, is_fit):
                 self._host.counters.transfers_total += 1
                 fields = {"group": group.id, "to": preferred}
@@ -89,8 +96,10 @@ class Leadership:
                 self.try_transfer(group, preferred)
 
     def heir(self, group: Group) -> int:
-        """The connected voter with most of the log, the preferred leader among equals; 0 for none."""
-        peers, connected = group.core.status().peers, self._host.connected()
+        """The connected voter with most of the log, the preferred leader among equals; 0 for none. One
+        that has yet to apply much of it comes after all others."""
+        status, connected = group.core.status(), self._host.connected()
+        peers = status.peers
         fit = [
             peer
             for peer, each in peers.items()
@@ -100,7 +109,18 @@ class Leadership:
             and not each.is_recovering
             and each.state != "snapshot"
         ]
-        return max(fit, key=lambda peer: (peers[peer].match, peer == group.preferred_leader), default=0)
+
+        def rank(peer: int) -> tuple[bool, int, bool]:
+            found = peers[peer]
+            is_close = status.commit - found.applied <= LAG_MAX
+            return is_close, found.match, peer == group.preferred_leader
+
+        return max(fit, key=rank, default=0)
+
+    def is_heir_behind(self, group: Group) -> bool:
+        """Whether there is somebody to lead the group next, who could not serve at once."""
+        status, heir = group.core.status(), self.heir(group)
+        return heir != 0 and status.commit - status.peers[heir].applied > LAG_MAX
 
     def try_transfer(self, group: Group, to: int) -> None:
         try:

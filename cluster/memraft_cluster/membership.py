@@ -10,7 +10,8 @@ is. No step is remembered anywhere. After Ongaro's thesis, chapter 4:
 3. one node that is missing comes, as a learner: it has no vote before it has the log;
 4. a learner that is wanted as a voter, is whole, heard and close behind gets its vote;
 5. only when every wanted voter votes does one that is not wanted lose its vote: those that are not heard
-   first, the leader last, and that one hands leadership over before.
+   first, the leader last, and that one hands leadership over before, to one whose machine is close behind,
+   too: a leader serves only when it has applied what its predecessors committed.
 
 So a group on its way never has fewer voters than are wanted, unless it began with fewer, and each change is
 of one node's standing: any majority before overlaps with any majority after it. A vote is taken away only
@@ -27,8 +28,8 @@ import msgspec
 from .raft import Membership
 
 LAG_MAX = 256
-"""How many entries a replica may lack to be given a vote or leadership: less than an election timeout's
-worth."""
+"""How many entries a replica may lack to be given a vote, or have yet to apply to be given leadership: less
+than an election timeout's worth."""
 
 
 class StepKind(Enum):
@@ -52,10 +53,11 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class PeerFacts(msgspec.Struct, frozen=True):
-    """A peer as the leader sees it: last entry durable there, whether it was heard lately, and whether it may
-    lack what it once had."""
+    """A peer as the leader sees it: last entry durable there and last one applied, whether it was heard
+    lately, and whether it may lack what it once had."""
 
     match: int
+    applied: int
     active: bool
     is_recovering: bool = False
 
@@ -85,10 +87,21 @@ class Facts(msgspec.Struct, frozen=True):
             return True
         return peer is not None and peer.active and not peer.is_recovering and self.lag(node) <= LAG_MAX
 
+    def may_lead(self, node: int) -> bool:
+        """Whether a node is fit, and could serve at once."""
+        return self.is_fit(node) and self.apply_lag(node) <= LAG_MAX
+
     def lag(self, node: int) -> int:
         """Committed entries that a node is not known to have."""
         peer = self.peers.get(node)
         return max(0, self.commit - (peer.match if peer is not None else 0))
+
+    def apply_lag(self, node: int) -> int:
+        """Committed entries that a node is not known to have applied; 0 of the leader itself."""
+        peer = self.peers.get(node)
+        if node == self.node:
+            return 0
+        return max(0, self.commit - (peer.applied if peer is not None else 0))
 
 
 def next_step(wanted: Membership, leader: int, facts: Facts) -> Step:
@@ -127,10 +140,10 @@ def _take_vote(wanted: Membership, leader: int, facts: Facts, surplus: list[int]
     """The step that takes one vote away; all that are wanted vote already."""
     node = min(surplus, key=lambda each: (each == facts.node, facts.is_heard(each), each))
     if node == facts.node:
-        heirs = [each for each in wanted.voters if facts.is_fit(each)]
+        heirs = [each for each in wanted.voters if facts.may_lead(each)]
         if not heirs:
-            return Step(StepKind.WAIT, f"no other node is fit to lead in place of {{{node}}}")
-        heir = leader if leader in heirs else max(heirs, key=lambda each: (facts.peers[each].match, -each))
+            return Step(StepKind.WAIT, _lack_of_heir(node, wanted, facts))
+        heir = leader if leader in heirs else min(heirs, key=lambda each: (facts.apply_lag(each), each))
         return Step(StepKind.TRANSFER, f"{{{heir}}} is to lead in place of {{{node}}}", to=heir)
     rest = [each for each in facts.actual.voters if each != node]
     fit = sum(facts.is_fit(each) for each in rest)
@@ -145,6 +158,16 @@ def _take_vote(wanted: Membership, leader: int, facts: Facts, surplus: list[int]
 
 def _change(why: str, voters: list[int] | tuple[int, ...], learners: list[int] | tuple[int, ...]) -> Step:
     return Step(StepKind.CHANGE, why, Membership.of(voters, learners))
+
+
+def _lack_of_heir(node: int, wanted: Membership, facts: Facts) -> str:
+    """Why leadership cannot be handed over yet."""
+    fit = [each for each in wanted.voters if facts.is_fit(each)]
+    if not fit:
+        return f"no other node is fit to lead in place of {{{node}}}"
+    heir = min(fit, key=lambda each: (facts.apply_lag(each), each))
+    lag = facts.apply_lag(heir)
+    return f"{{{heir}}} has yet to apply {lag:,} entries before it leads in place of {{{node}}}"
 
 
 def _lack(node: int, facts: Facts) -> str:

@@ -299,7 +299,7 @@ class Reconciler:
 
     def _hand_over(self, group: int, leader: int, facts: Facts) -> None:
         """To a leader that was newly wished for, at once. One that was away is the driver's care."""
-        if group in self._wishes and facts.is_fit(leader):
+        if group in self._wishes and facts.may_lead(leader):
             self._begin(f"transfer {group}", self._transfer(group, leader))
 
     # -- the record ------------------------------------------------------------------------------------
@@ -397,7 +397,8 @@ class Reconciler:
 def facts_of(node: int, status: GroupStatus) -> Facts:
     """How a group that is led here stands, for ``next_step``."""
     peers = {
-        each: PeerFacts(peer.match, peer.active, peer.is_recovering) for each, peer in status.peers.items()
+        each: PeerFacts(peer.match, peer.applied, peer.active, peer.is_recovering)
+        for each, peer in status.peers.items()
     }
     is_settled = status.commit >= status.membership_index
     return Facts(node, status.membership, is_settled, status.commit, peers)

@@ -46,12 +46,13 @@ class Group:
         self.chance = chance
         self.commit = 10_000
         self.match = {node: (self.commit if node in self.actual else 0) for node in NODES}
+        self.applied = dict(self.match)
         self.down: set[int] = set()
         self.is_settled = True
 
     def facts(self) -> Facts:
         peers = {
-            node: PeerFacts(self.match[node], node not in self.down)
+            node: PeerFacts(self.match[node], self.applied[node], node not in self.down)
             for node in (*self.actual.voters, *self.actual.learners)
             if node != self.leader
         }
@@ -82,13 +83,16 @@ class Group:
             if node not in self.down:
                 more = entries or self.chance.randrange(1, 5_000)
                 self.match[node] = min(self.commit, self.match[node] + more)
+                applied = self.applied[node] + (entries or self.chance.randrange(1, 5_000))
+                self.applied[node] = min(self.match[node], applied)
 
     def step(self, wanted: Membership) -> bool:
         """Takes one step, checks that it is a safe one, and says whether the group is where it should be."""
         step = next_step(wanted, 0, self.facts())
         if step.kind is StepKind.TRANSFER:
             assert step.to in self.actual.voters and step.to not in self.down
-            self.match[step.to] = self.commit
+            assert self.commit - self.applied[step.to] <= 256, "nobody leads who could not serve at once"
+            self.match[step.to] = self.applied[step.to] = self.commit
             self.leader = step.to
         elif step.kind is StepKind.CHANGE:
             assert step.membership is not None
