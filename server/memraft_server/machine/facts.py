@@ -7,7 +7,7 @@
     collection   c  namespace:4  number:4  version            -> name, dimension, metric, fingerprint
     event        e  namespace:4  stream\\0  sequence  version  -> hash, author, type, payload
     document     k  namespace:4  key\\0  version               -> one version of it
-    setting      f, node g, edge h, lease l, trace t: likewise
+    setting      f, node g, edge h, lease l, counter n, gate o, trace t: likewise
     memory       m  namespace:4  version [version of death]   -> all of it
     run          r  namespace:4  version [version of its end] -> what it began, or ended, with
     state        s  namespace:4  name\\0  version              -> one version of it

@@ -47,6 +47,8 @@ class Limits:
     k_max: int = 1000
     filter_bytes_max: int = 16 << 10
     filter_depth_max: int = 16
+    lease_ttl_ms_max: int = 86_400_000
+    """Of leases and places in their queues: a day. What the dead hold is free after this at the latest."""
     filter_nodes_max: int = 256
     page_items_max: int = 10_000
     page_bytes_max: int = 3 << 20

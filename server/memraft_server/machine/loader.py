@@ -240,7 +240,7 @@ class Loader:
         return True
 
     def _load_records_singly(self, rows: Sequence[Row]) -> None:
-        names = self._records_of(rows[0][0])
+        machine, names = self._machine, self._records_of(rows[0][0])
         author_row, author = self._author_row, self._author
         for key, value in rows:
             head = key[:-9]
@@ -264,7 +264,7 @@ class Loader:
             names.records.append(Record(data, version, author, expires_at_us))
             if expires_at_us:
                 item = (expires_at_us, version, names.space.name, names.name)
-                heappush(self._machine.expiries, item)
+                heappush(machine.lease_expiries if key[:1] == notes.LEASE else machine.expiries, item)
         self._author_row, self._author = author_row, author
 
     def _load_memories(self, rows: Sequence[Row]) -> None:

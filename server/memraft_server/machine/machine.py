@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import sha256
-from heapq import heappop, heappush
 from struct import Struct
 from typing import Any
 
 import numpy as np
 from google.protobuf.message import Message
 
-from memraft_proto.methods import KIND_BATCH, KIND_EXPIRE, METHODS
-from memraft_proto.sharding import tenant_of
+from memraft_proto.methods import KIND_BATCH, KIND_EXPIRE, KIND_EXPIRE_LEASES, METHODS
 from memraft_proto.v1.common_pb2 import WriteContext
-from memraft_proto.v1.log_pb2 import ExpireCommand
+from memraft_server.machine import expiry
 from memraft_server.machine.commands import Command
 from memraft_server.machine.entries import EntryTable
 from memraft_server.machine.facts import StateLabel
+from memraft_server.machine.forks import Spaces, refuse_missing_fork
 from memraft_server.machine.handlers_batch import batch
+from memraft_server.machine.handlers_leases import refuse_stale
 from memraft_server.machine.journal import Journal, Sealed
 from memraft_server.machine.limits import (
     ITEMS_MAX,
@@ -32,7 +32,7 @@ from memraft_server.machine.refused import BrokenInvariant, Refused, invalid
 from memraft_server.machine.registry import HANDLERS, QUERIES
 from memraft_server.machine.sessions import SESSION_STEP_US_MAX, Kept, keep_refusal, kept_refusal
 from memraft_server.machine.turn import Handler, IndexJob, Turn, View
-from memraft_server.projections.notes import ENTRIES, NAMESPACE, Notes
+from memraft_server.projections.notes import ENTRIES
 from memraft_server.projections.usage import Usage
 from memraft_server.projections.vector_math import as_float32
 from memraft_server.projections.vectors import VectorStore
@@ -44,10 +44,11 @@ Nearest = tuple[list[str], list[float], list[bytes], list[int], int, int]
 _AUTHORS_MAX = 65_536
 _ENTRIES_A_ROW = 4_096
 _HASH_BYTES = 16
-_NAMESPACE_BYTES = 2_000
 _HEADER = Struct("<QqQQ").pack
 _COMMAND = Struct("<IQQ").pack
 _NOBODY = Author("", "", "")
+_OWN_KINDS = frozenset((KIND_EXPIRE, KIND_EXPIRE_LEASES))
+"""Commands that leaders write themselves."""
 _HANDLERS: dict[int, Handler] = {
     **HANDLERS,
     KIND_BATCH: lambda turn, space, request: batch(turn, space, request, HANDLERS),
@@ -89,10 +90,11 @@ class Machine:
         state that differs shows at the first reply that depends on it.
         """
         self._entries = EntryTable()
-        self._turn = Turn()
+        self._forest = Spaces(journal)
+        self._turn = Turn(self._entries, self._forest)
         self._view_now = View(NOW, self._entries, limits)
-        self._spaces: dict[str, Namespace] = {}
-        self._tenants: dict[str, Tenant] = {}
+        self._spaces = self._forest.by_name
+        self._tenants = self._forest.tenants
         self._authors: dict[tuple[str, str, str], Author] = {}
         self._unknown = Namespace("", Tenant())
 
@@ -190,19 +192,21 @@ class Machine:
         """Heap of (expires_at_us, version, namespace, key)."""
         return self._turn.expiries
 
+    @property
+    def lease_expiries(self) -> list[tuple[int, int, str, str]]:
+        """Heap of (expires_at_us, version, namespace, name) of leases and places in their queues."""
+        return self._turn.lease_expiries
+
     def restore_entries(self, first: int, times_us: list[int], seeds: list[int]) -> None:
         """Takes times and seeds of entries; see `EntryTable.restore`."""
         self._entries.restore(first, times_us, seeds)
         if self.journal is not None:
             self.journal.entries = len(self._entries)
 
-    def restore_namespace(self, name: str) -> Namespace:
-        """Makes a namespace; in the order in which they once were made."""
-        return self._make_space(name)
-
-    def tenant(self, name: str) -> Tenant:
-        """Returns the tenant, made if there is none."""
-        return self._tenants.get(name) or self._make_tenant(name)
+    @property
+    def spaces(self) -> Spaces:
+        """All namespaces."""
+        return self._forest
 
     def author(self, key: tuple[str, str, str]) -> Author:
         """Returns the one author of these (agent, run, tool)."""
@@ -217,6 +221,8 @@ class Machine:
         self.session_us = label.session_us or label.last_time_us
         due = self._turn.index_due
         for space in self._spaces.values():
+            if space.notes is not None:
+                space.notes.loaded()
             for rows in space.vector_rows():
                 if rows.index_pending:
                     due[rows] = None
@@ -230,7 +236,10 @@ class Machine:
         context = request.context
         at = context.WhichOneof("at")
         view = self._view_now if at is None else View(self._ceiling(context, at), self._entries, self.limits)
-        space = self._spaces.get(request.namespace, self._unknown)
+        space = self._spaces.get(request.namespace)
+        if space is None:
+            refuse_missing_fork(request.namespace)
+            space = self._unknown
         response: Any = QUERIES[name](view, space, request)
         stamp = response.stamp
         stamp.applied_index = self.applied_index
@@ -243,7 +252,10 @@ class Machine:
         space = self._spaces.get(namespace)
         if space is None:
             return None
-        record = space.kv.records.heads.get(key)
+        records = space.kv.records
+        record = records.heads.get(key)
+        if record is None and records.parent is not None:
+            return records.head(key)
         return record if record is not None and record.value is not None else None
 
     def nearest(self, namespace: str, collection: str, vector: Any, k: int) -> Nearest | None:
@@ -282,36 +294,23 @@ class Machine:
         return found.usage if found is not None else Usage()
 
     def due(self, now_us: int, keys_max: int) -> list[Command]:
-        """Returns commands that delete up to `keys_max` documents whose time to live is over at `now_us`.
+        """Returns commands that delete up to `keys_max` documents whose time to live is over at `now_us`, and
+        that end up to as many leases.
 
         They are due until they have been applied; proposing one twice does no harm.
         """
-        expiries = self._turn.expiries
-        found: list[tuple[int, int, str, str]] = []
-        while len(found) < keys_max and (next_us := self.next_due_us()) is not None and next_us <= now_us:
-            found.append(heappop(expiries))
-        by_namespace: dict[str, ExpireCommand] = {}
-        for item in found:
-            heappush(expiries, item)
-            _, version, namespace, key = item
-            command = by_namespace.get(namespace)
-            if command is None:
-                command = by_namespace[namespace] = ExpireCommand(namespace=namespace)
-            if len(command.keys) < ITEMS_MAX:
-                command.keys.append(key)
-                command.versions.append(version)
-        return [Command(KIND_EXPIRE, "", command) for command in by_namespace.values()]
+        turn, spaces = self._turn, self._spaces
+        return [
+            *expiry.documents_due(turn.expiries, spaces, now_us, keys_max),
+            *expiry.leases_due(turn.lease_expiries, spaces, now_us, keys_max),
+        ]
 
     def next_due_us(self) -> int | None:
-        """Returns when the next document expires, in microseconds since the epoch; None: none will."""
-        expiries = self._turn.expiries
-        while expiries:
-            expires_at_us, version, namespace, key = expiries[0]
-            head = self._spaces[namespace].kv.records.head(key)
-            if head is not None and head.version == version:
-                return expires_at_us
-            heappop(expiries)  # The document was replaced or deleted since.
-        return None
+        """Returns when the next document or lease expires, in microseconds since the epoch; None: none."""
+        turn = self._turn
+        if not turn.expiries and not turn.lease_expiries:
+            return None
+        return expiry.next_due_us(turn.expiries, turn.lease_expiries, self._spaces)
 
     def index_jobs(self) -> list[IndexJob]:
         """Returns the indexes to build now. `job.run()` may happen in a thread.
@@ -344,11 +343,11 @@ class Machine:
         namespace: str = request.namespace
         space = self._spaces.get(namespace)
         if space is None:
-            space = self._make_space(namespace)
+            space = self._forest.make(namespace, turn.version)
         handler = _HANDLERS.get(command.kind)
         if handler is None:
             raise BrokenInvariant(f"shard {self.shard}: command of unknown kind {command.kind}")
-        if command.kind == KIND_EXPIRE:
+        if command.kind in _OWN_KINDS:
             turn.author = _NOBODY
         else:
             context = request.context
@@ -357,6 +356,8 @@ class Machine:
             client_id = context.client_id
             if client_id:
                 return self._apply_once(turn, space, command, handler, context, client_id, hashed)
+            if context.fence_token:
+                refuse_stale(turn, space, context)
         reply = handler(turn, space, request)
         hashed.append(reply.SerializeToString())
         return reply
@@ -379,6 +380,8 @@ class Machine:
         kept = session.replies.get(number)
         if kept is None:
             try:
+                if context.fence_token:
+                    refuse_stale(turn, space, context)
                 reply = handler(turn, space, command.request)
             except Refused as refused:
                 sessions.end(session, number, Kept(kind, name, agent, keep_refusal(refused)))
@@ -404,21 +407,6 @@ class Machine:
             self._authors.clear()  # Records keep theirs; only the sharing begins anew.
         author = self._authors[key] = Author(*key)
         return author
-
-    def _make_tenant(self, name: str) -> Tenant:
-        tenant = self._tenants[name] = Tenant(name, self.journal)
-        return tenant
-
-    def _make_space(self, namespace: str) -> Namespace:
-        journal = self.journal
-        tenant = self.tenant(tenant_of(namespace))
-        tenant.usage.bytes += _NAMESPACE_BYTES
-        notes = None
-        if journal is not None:
-            notes = Notes(journal.add, len(self._spaces))
-            journal.add((notes.prefix(NAMESPACE), self._turn.version, namespace))
-        space = self._spaces[namespace] = Namespace(namespace, tenant, notes)
-        return space
 
     def _ceiling(self, context: Any, at: str) -> int:
         """Returns the highest version that a read of the past may see."""

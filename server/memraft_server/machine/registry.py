@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from memraft_server.machine import (
+    handlers_coordination,
     handlers_kv,
+    handlers_leases,
     handlers_memories,
     handlers_runs,
     handlers_state,
@@ -18,6 +20,8 @@ HANDLERS: dict[int, Handler] = {
     **handlers_kv.HANDLERS,
     **handlers_streams.HANDLERS,
     **handlers_state.HANDLERS,
+    **handlers_leases.HANDLERS,
+    **handlers_coordination.HANDLERS,
     **handlers_runs.HANDLERS,
     **handlers_vectors.HANDLERS,
     **handlers_memories.HANDLERS,
@@ -28,6 +32,8 @@ QUERIES: dict[str, Query] = {
     **queries_kv.QUERIES,
     **queries_streams.QUERIES,
     **handlers_state.QUERIES,
+    **handlers_leases.QUERIES,
+    **handlers_coordination.QUERIES,
     **handlers_runs.QUERIES,
     **handlers_vectors.QUERIES,
     **handlers_memories.QUERIES,

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.projections import notes
+from memraft_server.projections.coordination import CountersProjection, GatesProjection
+from memraft_server.projections.leases import LeasesProjection
 from memraft_server.projections.state import StateProjection
 from memraft_server.projections.versions import VersionedRecords
 
@@ -21,9 +23,24 @@ def _state(space: Namespace) -> tuple[VersionedRecords, Extend | None]:
     return space.projection(StateProjection).records, None
 
 
+def _leases(space: Namespace) -> tuple[VersionedRecords, Extend | None]:
+    return space.projection(LeasesProjection).records, None
+
+
+def _counters(space: Namespace) -> tuple[VersionedRecords, Extend | None]:
+    return space.projection(CountersProjection).records, None
+
+
+def _gates(space: Namespace) -> tuple[VersionedRecords, Extend | None]:
+    return space.projection(GatesProjection).records, None
+
+
 RECORD_TABLES: dict[bytes, Callable[[Namespace], tuple[VersionedRecords, Extend | None]]] = {
     notes.DOCUMENT: _documents,
+    notes.LEASE: _leases,
     notes.STATE: _state,
+    notes.COUNTER: _counters,
+    notes.GATE: _gates,
 }
 """Kind -> the records of that kind in a namespace. A primitive that keeps records is complete on disk, in
 snapshots and in backups once its kind stands here."""

@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 
 from memraft_proto.v1.common_pb2 import Provenance
 from memraft_server.machine.entries import EntryTable
+from memraft_server.machine.forks import Spaces
 from memraft_server.machine.ids import entry_parts, make_id
 from memraft_server.machine.limits import POSITION_BITS, POSITIONS_MAX, REPLY_TEXTS_BYTES_MAX, Limits
 from memraft_server.machine.namespaces import Namespace
@@ -56,16 +57,22 @@ class Turn:
     __slots__ = (
         "_id_parts",
         "author",
+        "entries",
         "expiries",
         "index_due",
         "items",
+        "lease_expiries",
         "seed",
+        "spaces",
         "texts_bytes_left",
         "time_us",
         "version",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, entries: EntryTable, spaces: Spaces) -> None:
+        self.entries = entries
+        self.spaces = spaces
+        """All namespaces: for commands that make or drop forks."""
         self.version = 0
         """The version of the command's first item."""
         self.items = 1
@@ -78,6 +85,8 @@ class Turn:
         """What wants an index built, in order; a handler adds to it."""
         self.expiries: list[tuple[int, int, str, str]] = []
         """Heap of (expires_at_us, version, namespace, key)."""
+        self.lease_expiries: list[tuple[int, int, str, str]] = []
+        """Heap of (expires_at_us, version, namespace, name of the record) of leases and places in queues."""
         self.texts_bytes_left = REPLY_TEXTS_BYTES_MAX
         """What the command's reply may still take of `REPLY_TEXTS_BYTES_MAX`."""
         self._id_parts: tuple[str, str] | None = None

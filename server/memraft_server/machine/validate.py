@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from memraft_proto.methods import KIND_BATCH, KIND_EXPIRE
+from memraft_proto.methods import KIND_BATCH, KIND_EXPIRE, KIND_EXPIRE_LEASES
 from memraft_proto.v1 import batch_pb2
-from memraft_server.machine import validate_kv, validate_log, validate_vectors
+from memraft_server.machine import validate_coordination, validate_kv, validate_log, validate_vectors
 from memraft_server.machine.handlers_batch import KIND_OF_FIELD
 from memraft_server.machine.limits import Limits
 from memraft_server.machine.refused import Refused, invalid
@@ -18,12 +18,14 @@ __all__ = ["check_namespace", "check_read", "check_write"]
 WRITE_CHECKS: dict[int, Check] = {
     **validate_kv.WRITE_CHECKS,
     **validate_log.WRITE_CHECKS,
+    **validate_coordination.WRITE_CHECKS,
     **validate_vectors.WRITE_CHECKS,
 }
 
 READ_CHECKS: dict[str, Check] = {
     **validate_kv.READ_CHECKS,
     **validate_log.READ_CHECKS,
+    **validate_coordination.READ_CHECKS,
     **validate_vectors.READ_CHECKS,
 }
 
@@ -36,7 +38,7 @@ def check_write(kind: int, request: Any, limits: Limits) -> None:
     Raises:
         Refused: `INVALID_ARGUMENT`; the message names the thing and the limit.
     """
-    if kind == KIND_EXPIRE:
+    if kind in (KIND_EXPIRE, KIND_EXPIRE_LEASES):
         return  # Made by the leader itself.
     check_namespace(request.namespace, limits)
     check_write_context(request.context, limits)

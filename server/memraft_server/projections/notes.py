@@ -23,6 +23,8 @@ EDGE = b"h"
 DOCUMENT = b"k"
 LEASE = b"l"
 MEMORY = b"m"
+COUNTER = b"n"
+GATE = b"o"
 RUN = b"r"
 STATE = b"s"
 TRACE = b"t"
@@ -32,7 +34,7 @@ CLIENT_MARK = b"\1"
 """Kinds. Rows are loaded in this order: moments and namespaces before what refers to them. In a session's key
 the mark stands between tenant and client id."""
 
-RECORD_KINDS = (SETTING, NODE, EDGE, DOCUMENT, LEASE, STATE, TRACE)
+RECORD_KINDS = (SETTING, NODE, EDGE, DOCUMENT, LEASE, COUNTER, GATE, STATE, TRACE)
 """Kinds whose facts are versions of records under names; see `projections.versions`."""
 
 

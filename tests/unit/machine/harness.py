@@ -6,17 +6,15 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from memraft_proto.methods import KIND_EXPIRE, METHODS
+from memraft_proto.methods import COMMANDS, METHODS
 from memraft_proto.v1.common_pb2 import ReadContext, WriteContext
-from memraft_proto.v1.log_pb2 import ExpireCommand
 from memraft_server.machine import Command, Limits, Machine, Refused, check_read, check_write
 
 NAMESPACE = "acme/support"
 SECOND_US = 1_000_000
 START_US = 1_700_000_000 * SECOND_US
 
-KINDS: dict[type[Message], int] = {m.request: m.kind for m in METHODS.values() if m.kind}
-KINDS[ExpireCommand] = KIND_EXPIRE
+KINDS: dict[type[Message], int] = {message: kind for kind, message in COMMANDS.items()}
 READS: dict[type[Message], str] = {m.request: m.name for m in METHODS.values() if not m.kind}
 LIMITS = Limits()
 
