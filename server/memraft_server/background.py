@@ -1,4 +1,5 @@
-"""What a node does unasked: expiries that are due are proposed by the leader, vector indexes are built."""
+"""What a node does unasked: expiries that are due are proposed by the leader, vector indexes are built,
+clocks are compared."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from memraft_cluster.errors import ClusterError
+from memraft_server.clock import ClockWatch, SteadyClock
 from memraft_server.machine import IndexJob, Machine, Refused
 from memraft_server.shard import Shard
 
@@ -35,7 +37,7 @@ class Background:
     Args:
         shards: all on this node; they may come and go.
         driver: knows which of them are led here.
-        clock_us: microseconds since the Unix epoch.
+        clock: of this process.
         expiry_interval_ms: between two looks for expiries.
         expiry_keys_max: documents that one look expires in one shard.
         index_interval_ms: between two looks for indexes to build.
@@ -46,7 +48,7 @@ class Background:
         self,
         shards: Collection[Shard],
         driver: Leading,
-        clock_us: Callable[[], int],
+        clock: SteadyClock,
         *,
         expiry_interval_ms: int,
         expiry_keys_max: int,
@@ -55,7 +57,7 @@ class Background:
     ) -> None:
         self._shards = shards
         self._driver = driver
-        self._clock_us = clock_us
+        self._clock, self._watch = clock, ClockWatch(clock)
         self._expiry_interval_s = expiry_interval_ms / 1000
         self._expiry_keys_max = expiry_keys_max
         self._index_interval_s = index_interval_ms / 1000
@@ -98,7 +100,8 @@ class Background:
     # -- expiries --------------------------------------------------------------------------------------
 
     async def _sweep(self) -> None:
-        now_us = self._clock_us()
+        now_us = self._clock.now_us()
+        self._watch.look(max((shard.machine.last_time_us for shard in self._shards), default=0))
         for shard in self._shards:
             due_us = shard.machine.next_due_us()
             if due_us is None or due_us > now_us or shard.number in self._expiring:

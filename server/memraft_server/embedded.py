@@ -25,9 +25,10 @@ from memraft_proto.methods import Method
 from memraft_proto.sharding import SLOT_COUNT
 from memraft_proto.v1 import cluster_pb2
 from memraft_server.admission.identity import Caller, Role
+from memraft_server.clock import steady_time_us
 from memraft_server.embedded_directory import DirectoryUnusable
 from memraft_server.embedded_storage import EmbeddedStorage
-from memraft_server.entries import EntryBuilder, decode_header, encode_command, wall_time_us
+from memraft_server.entries import EntryBuilder, decode_header, encode_command
 from memraft_server.machine import Command, Limits, Machine, Nearest, Refused
 from memraft_server.service import Service
 
@@ -191,7 +192,7 @@ class LocalShard:
 
     def expire(self) -> None:
         """Removes the documents whose time is over; where the disk fails that, later writes say so."""
-        while (due_us := self.machine.next_due_us()) is not None and due_us <= (now_us := wall_time_us()):
+        while (due_us := self.machine.next_due_us()) is not None and due_us <= (now_us := steady_time_us()):
             if self.disk_failure:
                 return
             with suppress(DiskError):

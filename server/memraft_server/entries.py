@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import secrets
 import struct
-import time
 from collections.abc import Callable, Sequence
 
 import msgspec
 from google.protobuf.message import DecodeError, Message
 
 from memraft_proto.methods import COMMANDS
+from memraft_server.clock import steady_time_us
 from memraft_server.machine import Command
 
 FORMAT = 1
@@ -42,11 +42,6 @@ class EntryMalformed(Exception):
     """An entry that this version cannot read. Nothing may be skipped in a log, so it ends the process."""
 
 
-def wall_time_us() -> int:
-    """Microseconds since the Unix epoch."""
-    return time.time_ns() // 1000
-
-
 def encode_command(kind: int, agent: str, request: bytes) -> bytes:
     """One command as it stands in an entry.
 
@@ -68,7 +63,7 @@ class EntryBuilder:
 
     def __init__(
         self,
-        clock_us: Callable[[], int] = wall_time_us,
+        clock_us: Callable[[], int] = steady_time_us,
         seed: Callable[[], int] = lambda: secrets.randbits(64),
     ) -> None:
         self._clock_us = clock_us

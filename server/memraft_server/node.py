@@ -26,10 +26,10 @@ from memraft_server.admission.quotas import Quotas
 from memraft_server.background import Background
 from memraft_server.backup_source import BackupSource
 from memraft_server.certs import CertsError, check_files
+from memraft_server.clock import steady
 from memraft_server.cluster_record import Known, RecordEntryBuilder, RecordMachine
 from memraft_server.config import MESSAGE_MARGIN_BYTES, RECEIVE_FACTOR, Config, split_address
 from memraft_server.directory import Directory
-from memraft_server.entries import wall_time_us
 from memraft_server.health import HealthServer, MetricsListenFailed
 from memraft_server.hosting import Hosting
 from memraft_server.machine import Machine, Refused
@@ -151,7 +151,7 @@ class Node:
         self.background = Background(
             self.hosting.shards.values(),
             self.driver,
-            wall_time_us,
+            steady,
             expiry_interval_ms=config.background.expiry_interval_ms,
             expiry_keys_max=config.background.expiry_keys_max,
             index_interval_ms=config.background.index_interval_ms,

@@ -15,7 +15,7 @@ from memraft_cluster.errors import NotLeader
 from memraft_proto.methods import Access, Method
 from memraft_server.admission.identity import Caller, Role, check_namespace
 from memraft_server.admission.quotas import Cost, Quotas, TenantQuota
-from memraft_server.entries import wall_time_us
+from memraft_server.clock import steady_time_us
 from memraft_server.machine import Limits, Refused
 from memraft_server.machine.validate import check_namespace as check_syntax
 from memraft_server.machine.validate import check_read, check_write
@@ -80,7 +80,7 @@ class Service:
         *,
         limits: Limits,
         quotas: Quotas | None = None,
-        clock_us: Callable[[], int] = wall_time_us,
+        clock_us: Callable[[], int] = steady_time_us,
         lag_wait_ms: int = 1_000,
         request_bytes_max: int = 8 << 20,
         backups: Backups | None = None,

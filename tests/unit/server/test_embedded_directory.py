@@ -14,8 +14,8 @@ from memraft import DataDirectoryError, Memory, OutcomeUnknown
 from memraft_cluster.log import DurableLog
 from memraft_cluster.raft import Entry
 from memraft_server import embedded
+from memraft_server.clock import steady_time_us
 from memraft_server.embedded_directory import MARK
-from memraft_server.entries import wall_time_us
 
 # -- which directory ---------------------------------------------------------------------------------------
 
@@ -157,7 +157,7 @@ def fail_disk(memory: Memory) -> Callable[[], None]:
     engine = memory._link._engine._call.__self__  # type: ignore[attr-defined]
     engine._storage.log.fail(OSError(28, "No space left on device"))
     monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.setattr(embedded, "wall_time_us", lambda: wall_time_us() + 10**12)
+    monkeypatch.setattr(embedded, "steady_time_us", lambda: steady_time_us() + 10**12)
     return monkeypatch.undo
 
 
