@@ -19,6 +19,7 @@ from tests.simulation.plots import (
     lost_disk_while_founding,
     rival_changes,
     two_heirs,
+    votes_lost_unheard,
 )
 
 if TYPE_CHECKING:
@@ -246,6 +247,7 @@ FAULTS: dict[str, Callable[[World, Random], None]] = {
         lost_disk_while_founding,
         rival_changes,
         two_heirs,
+        votes_lost_unheard,
     )
 }
 

@@ -164,6 +164,46 @@ def hurried_changes(world: World, random: Random) -> None:
     world.counts["hurried changes"] += 1
 
 
+def votes_lost_unheard(world: World, random: Random) -> None:
+    """A leader takes one vote and, as soon as that is committed, another one. From then on those who could elect
+    before the first change, and can no more, of an odd number of voters, hear only each other: some have the
+    first change and do not know that it is committed, none has the second."""
+    leader = leader_of(world)
+    if leader is None or world.network.cut:
+        return
+    members = leader.membership
+    others = [voter for voter in members.voters if voter != leader.id]
+    if len(others) < 2 or len(others) % 2:
+        return
+    random.shuffle(others)
+    unheard = others[: len(others) // 2 + 1]
+    changes = [
+        Membership.of([v for v in members.voters if v not in gone], [*members.learners, *gone])
+        for gone in (unheard[:1], unheard[:2])
+    ]
+    if not all(world.can_elect(change.voters) for change in changes):
+        return
+    apart = between(unheard, [node for node in world.nodes if node not in unheard])
+
+    def has_committed() -> bool:
+        core = leader.core
+        return (
+            core is not None
+            and core.role is Role.LEADER
+            and core.membership == changes[0]
+            and core.log.committed >= core.log.membership_index
+        )
+
+    def go_on() -> None:
+        if not world.network.cut:
+            world.cut(apart, 40.0)
+            leader.change(changes[1])
+            world.counts["votes lost unheard"] += 1
+
+    leader.change(changes[0])
+    when(world, has_committed, go_on, every=0.01)
+
+
 def lost_disk_beside_deposed_leader(world: World, random: Random) -> None:
     """A leader is cut off and deposed. One of those who voted for its successor loses its disk, votes and
     all, and then hears the old leader alone."""
