@@ -165,9 +165,9 @@ def hurried_changes(world: World, random: Random) -> None:
 
 
 def votes_lost_unheard(world: World, random: Random) -> None:
-    """A leader takes one vote and, as soon as that is committed, another one. Of an odd number of voters, those
-    who could elect before the first change and can no more hear only each other from then on: some have that
-    change and do not know that it is committed, none has the second."""
+    """A leader takes one vote and, as soon as that is committed, another one. From then on those who could
+    elect before the first change and can no more, of an odd number of voters, hear only each other: some have
+    that change and do not know that it is committed, none has the second."""
     leader = leader_of(world)
     if leader is None or world.network.cut:
         return
