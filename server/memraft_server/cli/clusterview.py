@@ -1,6 +1,7 @@
 """How a cluster stands, asked of every node by itself, so that one that does not answer is seen as such."""
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,6 +22,9 @@ NO_CONNECTION = "the connection fails"
 
 ASK_TIMEOUT_S = 3.0
 """What a node gets to answer before it counts as unreachable."""
+SETTLE_S = 2.0
+"""How long a shard may be between two leaders before it counts as one without."""
+SETTLE_PAUSE_S = 0.1
 
 
 class ReplicaView(msgspec.Struct, frozen=True):
@@ -93,6 +97,18 @@ class ClusterView(msgspec.Struct, frozen=True):
     def differing(self) -> list[NodeView]:
         """The nodes that answered, and hold another number of shards than the shard map says."""
         return [node for node in self.nodes if not node.error and node.shards != node.shards_due]
+
+
+def settled(look: Callable[[], ClusterView], settle_s: float = SETTLE_S) -> ClusterView:
+    """Looks until every shard has a leader and every node holds what the shard map says, or for `settle_s`:
+    the nodes are not asked at one moment, so while leadership or a replica moves their answers do not fit.
+    """
+    deadline = time.monotonic() + settle_s
+    while True:
+        view = look()
+        if not (view.leaderless or view.differing) or time.monotonic() >= deadline:
+            return view
+        time.sleep(SETTLE_PAUSE_S)
 
 
 class Observer:

@@ -1,5 +1,5 @@
 """`memraft status`: nodes, shards, leaders, terms and lag. Exit status 1 where a shard has no leader, or a
-node holds another number of shards than the shard map says."""
+node holds another number of shards than the shard map says, and that lasts for more than 2 s."""
 
 import argparse
 from typing import TYPE_CHECKING, Any
@@ -23,14 +23,14 @@ def register(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Asks every node and prints how the cluster stands."""
-    from memraft_server.cli.clusterview import Observer
+    from memraft_server.cli.clusterview import Observer, settled
 
     with (
         progress(quiet=arguments.json) as shown,
         Observer(endpoints_of(arguments), certs_of(arguments)) as ask,
     ):
         shown.step("asking the nodes …")
-        view = ask.look()
+        view = settled(ask.look)
     if arguments.json:
         print_json(view)
     else:

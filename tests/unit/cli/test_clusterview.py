@@ -1,7 +1,7 @@
 """The cluster's state, put together from what each node says."""
 
 from memraft_proto.v1 import cluster_pb2
-from memraft_server.cli.clusterview import ClusterView, assemble
+from memraft_server.cli.clusterview import ClusterView, assemble, settled
 from memraft_server.cli.status import render
 
 LEADER, FOLLOWER = cluster_pb2.REPLICA_ROLE_LEADER, cluster_pb2.REPLICA_ROLE_FOLLOWER
@@ -107,3 +107,14 @@ def test_the_cluster_s_own_record_stands_below_the_shards() -> None:
     text = render(seen)
     assert "record  -" in text
     assert "n1: shard 0: 7.0 s behind" in text
+
+
+def test_a_shard_between_two_leaders_is_looked_at_again_for_a_moment() -> None:
+    leads, follows = replica(0, LEADER, 5, 40, 40), replica(1, FOLLOWER, 7, 9, 9)
+    between = assemble(MAP, {1: node(leads, follows)}, {})
+    other_count = assemble(MAP, {1: node(leads, replica(1, LEADER, 8, 9, 9)), 2: node(follows)}, {})
+    good = assemble(MAP, {1: node(leads, replica(1, LEADER, 8, 9, 9))}, {})
+    looks = iter([between, other_count, good, between])
+    assert settled(lambda: next(looks)) is good
+    assert next(looks) is between, "no more often than needed"
+    assert settled(lambda: between, settle_s=0.05) is between, "and not for ever"
