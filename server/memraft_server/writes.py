@@ -20,10 +20,23 @@ MULTI_PUT = _FIELDS["multi_put"].number
 APPEND_MANY = _FIELDS["append_many"].number
 UPSERT_VECTOR = _FIELDS["upsert_vector"].number
 UPSERT_MANY = _FIELDS["upsert_many"].number
+UPSERT_GRAPH = _FIELDS["upsert_graph"].number
 REMEMBER = _FIELDS["remember"].number
-WEIGHED = frozenset((MULTI_PUT, APPEND_MANY, UPSERT_VECTOR, UPSERT_MANY, REMEMBER))
+WEIGHED = frozenset((MULTI_PUT, APPEND_MANY, UPSERT_VECTOR, UPSERT_MANY, UPSERT_GRAPH, REMEMBER))
 """Kinds that may count as more than one operation, or as vectors."""
-FREEING = frozenset(_FIELDS[name].number for name in ("delete", "delete_vector", "forget", "end_run"))
+FREEING = frozenset(
+    _FIELDS[name].number
+    for name in (
+        "delete",
+        "delete_vector",
+        "forget",
+        "end_run",
+        "drop_fork",
+        "delete_node",
+        "delete_edge",
+        "forget_node",
+    )
+)
 """Kinds that a tenant over its quota of bytes may still use, within a reserve: to tidy up and to finish."""
 
 
@@ -98,6 +111,8 @@ def _operations(kind: int, request: Any) -> int:
         return len(request.payloads)
     if kind == UPSERT_MANY:
         return len(request.ids)
+    if kind == UPSERT_GRAPH:
+        return len(request.ids) + len(request.sources)
     return 1
 
 

@@ -37,6 +37,7 @@ _SCALARS: dict[int, st.SearchStrategy[Any]] = {
     FieldDescriptor.CPPTYPE_INT32: st.sampled_from([0, 1, -1]),
     FieldDescriptor.CPPTYPE_BOOL: st.booleans(),
     FieldDescriptor.CPPTYPE_FLOAT: st.sampled_from([0.0, 0.5, -1.0, float("nan"), float("inf")]),
+    FieldDescriptor.CPPTYPE_DOUBLE: st.sampled_from([0.0, 0.5, -1.0, float("nan"), float("inf")]),
     FieldDescriptor.CPPTYPE_ENUM: st.sampled_from([0, 1, 2, 3, 99]),
 }
 

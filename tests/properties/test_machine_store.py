@@ -9,11 +9,21 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memraft_proto.v1 import batch_pb2, kv_pb2, memory_pb2, run_pb2, state_pb2, stream_pb2, vector_pb2
+from memraft_proto.v1 import (
+    batch_pb2,
+    graph_pb2,
+    kv_pb2,
+    memory_pb2,
+    run_pb2,
+    state_pb2,
+    stream_pb2,
+    vector_pb2,
+)
 from memraft_server.machine import Command, Machine, Refused
 from memraft_server.machine.facts import Encoder, StateLabel
 from memraft_server.machine.journal import Journal
 from memraft_server.machine.loader import load
+from memraft_server.projections.graph import GraphProjection
 from memraft_server.projections.memories import MemoryStore
 from memraft_server.projections.runs import RunsProjection
 from memraft_server.projections.state import StateProjection
@@ -88,6 +98,16 @@ others: st.SearchStrategy[Any] = st.one_of(
         fingerprint=st.sampled_from(("", "", "f")),
     ),
     st.builds(memory_pb2.ForgetRequest, id=names),
+    st.builds(
+        graph_pb2.UpsertGraphRequest,
+        ids=st.lists(names, min_size=1, max_size=3),
+        domains=st.lists(names, max_size=1),
+        sources=st.just(["k"]),
+        edge_types=st.just(["t"]),
+        targets=st.sampled_from((["k"], ["k1"], ["é"])),
+    ),
+    st.builds(graph_pb2.DeleteNodeRequest, id=names, detach=st.booleans()),
+    st.builds(graph_pb2.MergeNodesRequest, id=names, merged=names),
 )
 
 
@@ -132,6 +152,17 @@ def records_of(records: Any) -> Any:
     return [(name, [*records.past.get(name, []), head]) for name, head in sorted(records.heads.items())]
 
 
+def graph_of(graph: GraphProjection) -> Any:
+    adjacency = graph.adjacency
+    places = [
+        (id, each.domain, each.version, each.is_node, each.is_hidden, each.out, each.into)
+        for id, each in sorted(adjacency.places.items())
+    ]
+    counts = (adjacency.edge_count, adjacency.hidden_count, sorted(adjacency.cross))
+    domains = [(domain, sorted(members)) for domain, members in sorted(adjacency.by_domain.items())]
+    return records_of(graph.nodes), records_of(graph.edges), places, counts, domains
+
+
 def rows_of(rows: Any) -> Any:
     if rows is None:
         return None
@@ -164,6 +195,7 @@ def held(machine: Machine) -> str:
             ],
             (memories._items, sorted(memories._heads.items()), sorted(memories._past.items())),
             (memories._by_row, rows_of(memories.rows)),
+            graph_of(space.projection(GraphProjection)),
             (memories.dimension, memories.fingerprint, sorted(memories._positions_about.items())),
         )
     tenants = {

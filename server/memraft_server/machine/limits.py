@@ -16,6 +16,10 @@ REPLY_TEXTS_BYTES_MAX = 1 << 20
 messages of refused operations. Part of the contract: replies are kept and hashed, so replicas must agree. One
 value of the largest size that is allowed by default fits."""
 
+PROPERTIES_BYTES_MAX = 1 << 20
+"""Most bytes that the properties of a node or an edge may grow to by patches and merges. Part of the
+contract."""
+
 POSITION_BITS = 20
 POSITIONS_MAX = 1 << POSITION_BITS
 """A version is `log_index << POSITION_BITS | position of the item in the entry`."""
@@ -34,26 +38,35 @@ class Limits:
     text_bytes_max: int = 64 << 10
     """Of the text of a memory."""
     metadata_bytes_max: int = 16 << 10
+    properties_bytes_max: int = 64 << 10
+    """Of the properties of a node or an edge, in one call."""
     name_bytes_max: int = 128
-    """Of collection names, event types and kinds of memories."""
+    """Of types and domains in the graph, collection names, event types and kinds of memories."""
     label_bytes_max: int = 255
     """Of agents, runs and tools in a WriteContext, and of ids of runs."""
     fingerprint_bytes_max: int = 255
     ttl_ms_max: int = 100 * 365 * 86_400_000
     """A hundred years: further than that is never."""
+    lease_ttl_ms_max: int = 86_400_000
+    """Of leases and places in their queues: a day. What the dead hold is free after this at the latest."""
     dimension_max: int = DIMENSION_MAX
     items_max: int = ITEMS_MAX
     """Of a Batch and of the columnar calls."""
     k_max: int = 1000
     filter_bytes_max: int = 16 << 10
     filter_depth_max: int = 16
-    lease_ttl_ms_max: int = 86_400_000
-    """Of leases and places in their queues: a day. What the dead hold is free after this at the latest."""
     filter_nodes_max: int = 256
     page_items_max: int = 10_000
     page_bytes_max: int = 3 << 20
     """A page ends before it grows beyond this, so that it fits gRPC's default message of 4 MiB."""
     reply_bytes_max: int = 32 << 20
     """Of a reply that cannot be paged: MultiGet is refused over it, SearchVectors and Recall end before."""
+    walk_ids_max: int = 1000
+    """Nodes that a walk through the graph may begin at."""
+    walk_depth_max: int = 64
+    walk_edges_max: int = 100_000
+    """Edges that one walk looks at."""
+    edge_types_max: int = 64
+    """Of a filter over edges."""
     scan_keys_max: int = 100_000
     """Keys that one page looks at, deleted ones included; a page may end early and be continued."""

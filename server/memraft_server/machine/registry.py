@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from memraft_server.machine import (
+    feeds,
     handlers_coordination,
+    handlers_forks,
+    handlers_graph,
     handlers_kv,
     handlers_leases,
     handlers_memories,
@@ -11,6 +14,7 @@ from memraft_server.machine import (
     handlers_state,
     handlers_streams,
     handlers_vectors,
+    queries_graph,
     queries_kv,
     queries_streams,
 )
@@ -23,19 +27,24 @@ HANDLERS: dict[int, Handler] = {
     **handlers_leases.HANDLERS,
     **handlers_coordination.HANDLERS,
     **handlers_runs.HANDLERS,
+    **handlers_forks.HANDLERS,
     **handlers_vectors.HANDLERS,
     **handlers_memories.HANDLERS,
+    **handlers_graph.HANDLERS,
 }
 """Kind of a command that is not a Batch -> its handler."""
 
 QUERIES: dict[str, Query] = {
     **queries_kv.QUERIES,
     **queries_streams.QUERIES,
+    **feeds.QUERIES,
     **handlers_state.QUERIES,
     **handlers_leases.QUERIES,
     **handlers_coordination.QUERIES,
     **handlers_runs.QUERIES,
+    **handlers_forks.QUERIES,
     **handlers_vectors.QUERIES,
     **handlers_memories.QUERIES,
+    **queries_graph.QUERIES,
 }
 """Name of a read -> its query."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.projections import notes
 from memraft_server.projections.coordination import CountersProjection, GatesProjection
+from memraft_server.projections.graph import GraphProjection
 from memraft_server.projections.leases import LeasesProjection
 from memraft_server.projections.state import StateProjection
 from memraft_server.projections.versions import VersionedRecords
@@ -35,7 +36,17 @@ def _gates(space: Namespace) -> tuple[VersionedRecords, Extend | None]:
     return space.projection(GatesProjection).records, None
 
 
+def _nodes(space: Namespace) -> tuple[VersionedRecords, Extend | None]:
+    return space.projection(GraphProjection).nodes, None
+
+
+def _edges(space: Namespace) -> tuple[VersionedRecords, Extend | None]:
+    return space.projection(GraphProjection).edges, None
+
+
 RECORD_TABLES: dict[bytes, Callable[[Namespace], tuple[VersionedRecords, Extend | None]]] = {
+    notes.NODE: _nodes,
+    notes.EDGE: _edges,
     notes.DOCUMENT: _documents,
     notes.LEASE: _leases,
     notes.STATE: _state,

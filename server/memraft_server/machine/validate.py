@@ -6,7 +6,15 @@ from typing import Any
 
 from memraft_proto.methods import KIND_BATCH, KIND_EXPIRE, KIND_EXPIRE_LEASES
 from memraft_proto.v1 import batch_pb2
-from memraft_server.machine import validate_coordination, validate_kv, validate_log, validate_vectors
+from memraft_server.machine import (
+    feeds,
+    validate_coordination,
+    validate_forks,
+    validate_graph,
+    validate_kv,
+    validate_log,
+    validate_vectors,
+)
 from memraft_server.machine.handlers_batch import KIND_OF_FIELD
 from memraft_server.machine.limits import Limits
 from memraft_server.machine.refused import Refused, invalid
@@ -19,17 +27,27 @@ WRITE_CHECKS: dict[int, Check] = {
     **validate_kv.WRITE_CHECKS,
     **validate_log.WRITE_CHECKS,
     **validate_coordination.WRITE_CHECKS,
+    **validate_forks.WRITE_CHECKS,
     **validate_vectors.WRITE_CHECKS,
+    **validate_graph.WRITE_CHECKS,
 }
 
 READ_CHECKS: dict[str, Check] = {
     **validate_kv.READ_CHECKS,
     **validate_log.READ_CHECKS,
+    **feeds.READ_CHECKS,
     **validate_coordination.READ_CHECKS,
+    **validate_forks.READ_CHECKS,
     **validate_vectors.READ_CHECKS,
+    **validate_graph.READ_CHECKS,
 }
 
-_ITEMS_COLUMN = {"multi_put": "keys", "append_many": "payloads", "upsert_many": "ids"}
+_ITEMS_COLUMNS = {
+    "multi_put": ("keys",),
+    "append_many": ("payloads",),
+    "upsert_many": ("ids",),
+    "upsert_graph": ("ids", "sources"),
+}
 
 
 def check_write(kind: int, request: Any, limits: Limits) -> None:
@@ -73,7 +91,7 @@ def _check_batch(request: batch_pb2.BatchRequest, limits: Limits) -> None:
         except Refused as refused:
             message = f"operations[{i}].{field}.{refused.message}"
             raise Refused(refused.reason, message, refused.metadata) from None
-        column = _ITEMS_COLUMN.get(field)
-        if column is not None:
-            items += len(getattr(inner, column)) - 1
+        columns = _ITEMS_COLUMNS.get(field)
+        if columns is not None:
+            items += sum([len(getattr(inner, column)) for column in columns]) - 1
             check_count("operations: items in all", items, limits.items_max)
