@@ -7,10 +7,10 @@ travel together::
     a call is under way       further writes queue, first come first served
     the call is back          what has gathered goes as one Batch, a single write as its own call
 
-A lane is what can share a Batch: one namespace, one agent, one run, one tool. It exists while a call of it
-is under way. One call at a time is not only enough but best: on three nodes that shared two cores, 256
-callers wrote 15,400 documents a second with one call under way, 12,200 with two, 11,500 with four and 1,700
-uncoalesced; 8 callers 2,500, 1,800, 1,100 and 1,000.
+A lane is what can share a Batch: one namespace, one agent, one run, one tool, one fence. It exists while a
+call of it is under way. One call at a time is not only enough but best: on three nodes that shared two cores,
+256 callers wrote 15,400 documents a second with one call under way, 12,200 with two, 11,500 with four and
+1,700 uncoalesced; 8 callers 2,500, 1,800, 1,100 and 1,000.
 
 What comes of a batch's call:
 
@@ -55,7 +55,7 @@ FIELDS: dict[int, str] = {kind: name for kind, name in OPERATION_FIELD.items() i
 ALONE = object()
 """An outcome: to be sent as its own call."""
 
-_Key = tuple[str, str, str, str]
+_Key = tuple[str, str, str, str, str, int]
 
 
 class Waiter(Protocol):
@@ -209,7 +209,8 @@ class Coalescer:
         """Returns True where a write may go at once, as its own call, and `leave` is to be called when it is
         back; False where it was queued and its caller waits at `write.waiter`."""
         context = write.request.context
-        key = (write.request.namespace, context.agent, context.run, context.tool)
+        fence = context.fence_lease, context.fence_token
+        key = (write.request.namespace, context.agent, context.run, context.tool, *fence)
         with self._lock:
             lane = self._lanes.get(key)
             if lane is None:

@@ -8,6 +8,8 @@
     ├── Unauthenticated               no certificate, or one without a usable identity
     ├── PermissionDenied              another tenant's namespace, an agent that is not ours, another role
     ├── NotFound                      a collection, a run or a node of the graph that does not exist
+    ├── LeaseLost                     a lease ended before its holder was done, or its token is over
+    ├── LockTimeout                   retryable: somebody else held the lock for as long as we would wait
     ├── ConflictError                 `if_version` did not hold, or a run exists or has ended already
     ├── NodeHasEdges                  a node of the graph that is to be deleted still has edges
     ├── ChangeRefused                 a change of the cluster's nodes or replicas that cannot be made
@@ -93,6 +95,19 @@ class NodeHasEdges(MemraftError):
     """A node that is to be deleted has edges; `detach=True` deletes them, too."""
 
 
+class LeaseLost(MemraftError):
+    """A lock or a lead was lost before its holder was done, or a write carried a token that is over.
+
+    Somebody else may have it by now. A write that was refused with this was not made.
+    """
+
+
+class LockTimeout(MemraftError):
+    """A lock was not granted in the time that the caller would wait."""
+
+    default_retryable = True
+
+
 class ChangeRefused(MemraftError):
     """A change of the cluster's nodes or replicas that cannot be made; the message says why not."""
 
@@ -136,7 +151,7 @@ class Unavailable(MemraftError):
 
 
 class Overloaded(Unavailable):
-    """The shard has more work, or more client sessions, than it may keep. Nothing was written.
+    """The shard has more work, client sessions or waiters for a lock than it may keep. Nothing was written.
 
     Attributes:
         retry_after_s: seconds after which another try may succeed; None where the server did not say.
@@ -242,11 +257,12 @@ _BY_REASON: dict[str, type[MemraftError]] = {
     "DISK_FULL": Unavailable,
     "CHANGE_REFUSED": ChangeRefused,
     "NO_SUCH_NODE": NotFound,
+    "STALE_FENCE": LeaseLost,
     "NODE_HAS_EDGES": NodeHasEdges,
 }
 
 _QUOTA_REASONS = ("RATE_LIMITED", "QUOTA_EXCEEDED")
-_OVERLOAD_REASONS = ("OVERLOADED", "TOO_MANY_SESSIONS")
+_OVERLOAD_REASONS = ("OVERLOADED", "TOO_MANY_SESSIONS", "TOO_MANY_WAITERS")
 
 
 _AT_FIELD = re.compile(r"context\.at_(?:time_us|index)\b")

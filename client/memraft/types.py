@@ -6,10 +6,16 @@ shows the part of it that every read takes as `at=`.
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, overload
 
 import msgspec
+
+from ._moments import datetime_of as datetime_of
+from ._moments import time_us_of as time_us_of
+from .types_state import GateInfo as GateInfo
+from .types_state import LeaseHolder as LeaseHolder
+from .types_state import LeaseInfo as LeaseInfo
 
 At: TypeAlias = datetime | int | None
 """As of when to read: an aware datetime (commit time), a log index, or None for now."""
@@ -28,24 +34,6 @@ Metric: TypeAlias = Literal["cosine", "dot", "l2"]
 RunStatus: TypeAlias = Literal["running", "succeeded", "failed"]
 
 T = TypeVar("T")
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def datetime_of(time_us: int) -> datetime:
-    """Returns the aware UTC datetime of microseconds since the Unix epoch, exactly."""
-    return _EPOCH + timedelta(microseconds=time_us)
-
-
-def time_us_of(moment: datetime) -> int:
-    """Returns microseconds since the Unix epoch of an aware datetime, exactly.
-
-    Raises:
-        ValueError: the datetime has no time zone.
-    """
-    if moment.tzinfo is None:
-        raise ValueError("a datetime without a time zone names no moment; use datetime.now(UTC) or the like")
-    return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 class _Stamped(msgspec.Struct, frozen=True, kw_only=True):

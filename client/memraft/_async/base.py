@@ -1,7 +1,7 @@
 """What all groups of calls share: where they write and read, and the link that carries them."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from memraft_proto.methods import METHODS, Method
 from memraft_proto.v1 import common_pb2
@@ -60,6 +60,21 @@ class AsyncCalls:
             return {"namespace": self._namespace, "context": self._reader}
         context = _wire.read_context(self._consistency if consistency is None else consistency, at)
         return {"namespace": self._namespace, "context": context}
+
+    def _fenced(self, lease: str, token: int) -> Self:
+        """The same view, whose writes are refused once `token` is not that of the lease's holder."""
+        mine = self._writer
+        writer = _wire.build(
+            common_pb2.WriteContext,
+            agent=mine.agent,
+            run=mine.run,
+            tool=mine.tool,
+            fence_lease=lease,
+            fence_token=token,
+        )
+        view = type(self).__new__(type(self))
+        AsyncCalls.__init__(view, self._link, self._namespace, writer, self._consistency, self._embedder)
+        return view
 
     async def _embedding(self, text: str, vector: Any, fingerprint: str | None) -> tuple[bytes, str]:
         """The embedding's bytes and fingerprint: of the vector that is given, else of the text."""

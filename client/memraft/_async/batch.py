@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol, Unpack
 from memraft_proto.methods import Method
 from memraft_proto.v1 import batch_pb2
 
+from .. import _coordination as coordination
 from .. import _operations as operations
 from .. import _wire
 from .._streams import MISSING, Scope
@@ -142,6 +143,21 @@ class AsyncBatch:
         """Removes a record if it still has a version: see `Memory.cas_remove`."""
         request = operations.cas(_NOWHERE, name, None, expected_version, True)
         return self._add("compare_and_swap", request, operations.cas_done)
+
+    def add(self, name: str, delta: int = 1) -> int:
+        """Adds to a counter: see `Memory.add`."""
+        request = coordination.add_counter(_NOWHERE, name, delta)
+        return self._add("add_counter", request, coordination.add_counter_done)
+
+    def open_gate(self, name: str) -> int:
+        """Opens a gate: see `Memory.gate`."""
+        request = coordination.set_gate(_NOWHERE, name, True)
+        return self._add("set_gate", request, coordination.set_gate_done)
+
+    def close_gate(self, name: str) -> int:
+        """Closes a gate and forgets who arrived: see `Memory.gate`."""
+        request = coordination.set_gate(_NOWHERE, name, False)
+        return self._add("set_gate", request, coordination.set_gate_done)
 
     def create_collection(
         self, collection: str, dimension: int, *, metric: Metric = "cosine", fingerprint: str = ""

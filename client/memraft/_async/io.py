@@ -110,6 +110,35 @@ class Carriers:
         task.add_done_callback(self._tasks.discard)
 
 
+class Worker:
+    """Does something beside its owner, again and again, in a task of its own.
+
+    Args:
+        step: does it once; returns the seconds until the next time, None to end.
+        name: of the task.
+    """
+
+    def __init__(self, step: Callable[[], Coroutine[Any, Any, float | None]], name: str) -> None:
+        self._step = step
+        self._name = name
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begins, at once."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name=self._name)
+
+    async def stop(self) -> None:
+        """Ends it; a step under way is broken off. Harmless when called twice."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _run(self) -> None:
+        while (pause_s := await self._step()) is not None:
+            await asyncio.sleep(pause_s)
+
+
 async def let_callers_run() -> None:
     """Lets tasks that were woken just now go on first: what they write next then travels together."""
     await asyncio.sleep(0)

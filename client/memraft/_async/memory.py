@@ -15,7 +15,9 @@ from ..errors import ConfigurationError
 from ..types import Consistency
 from .base import AsyncLink
 from .batch import AsyncBatch
+from .coordination import AsyncCoordinationCalls
 from .kv import AsyncKvCalls
+from .leases import AsyncLeaseCalls
 from .local import AsyncLocalLink
 from .memories import AsyncMemoryCalls
 from .remote import AsyncRemoteLink
@@ -28,7 +30,14 @@ LOCAL_NAMESPACE = "default"
 
 
 class AsyncMemory(
-    AsyncKvCalls, AsyncStreamCalls, AsyncStateCalls, AsyncVectorCalls, AsyncMemoryCalls, AsyncRunCalls
+    AsyncKvCalls,
+    AsyncStreamCalls,
+    AsyncStateCalls,
+    AsyncLeaseCalls,
+    AsyncCoordinationCalls,
+    AsyncVectorCalls,
+    AsyncMemoryCalls,
+    AsyncRunCalls,
 ):
     """A memory that agents share.
 
@@ -129,6 +138,8 @@ class AsyncMemory(
             agent=mine.agent if agent is None else agent,
             run=mine.run if run is None else run,
             tool=mine.tool if tool is None else tool,
+            fence_lease=mine.fence_lease,
+            fence_token=mine.fence_token,
         )
         view = AsyncMemory.__new__(AsyncMemory)
         place = self._namespace if namespace is None else _wire.namespace(namespace)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +24,8 @@ Slots = threading.Semaphore
 
 Channel = grpc.Channel
 Call = Callable[..., Any]
+
+_STOP_S = 1.0
 
 sleep = time.sleep
 monotonic = time.monotonic
@@ -71,6 +74,41 @@ class Carriers:
     def start(self, flight: Flight, carry: Callable[[Flight], None]) -> None:
         """Wakes that caller, which finds that it is to carry."""
         flight.writes[0].waiter.wake()
+
+
+class Worker:
+    """Does something beside its owner, again and again, in a thread of its own.
+
+    The thread does not keep the process from ending: it is told to end first, and waited for a moment, so
+    that it is not broken off in the middle of native code.
+
+    Args:
+        step: does it once; returns the seconds until the next time, None to end.
+        name: of the thread.
+    """
+
+    def __init__(self, step: Callable[[], float | None], name: str) -> None:
+        self._step = step
+        self._name = name
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begins, at once."""
+        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        atexit.register(self.stop)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends it; waits a moment for a step under way, not for longer. Harmless when called twice."""
+        self._ended.set()
+        atexit.unregister(self.stop)
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(_STOP_S)
+
+    def _run(self) -> None:
+        while not self._ended.is_set() and (pause_s := self._step()) is not None:
+            self._ended.wait(pause_s)
 
 
 def let_callers_run() -> None:

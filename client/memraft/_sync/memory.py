@@ -17,7 +17,9 @@ from ..errors import ConfigurationError
 from ..types import Consistency
 from .base import Link
 from .batch import Batch
+from .coordination import CoordinationCalls
 from .kv import KvCalls
+from .leases import LeaseCalls
 from .local import LocalLink
 from .memories import MemoryCalls
 from .remote import RemoteLink
@@ -29,7 +31,16 @@ from .vectors import VectorCalls
 LOCAL_NAMESPACE = "default"
 
 
-class Memory(KvCalls, StreamCalls, StateCalls, VectorCalls, MemoryCalls, RunCalls):
+class Memory(
+    KvCalls,
+    StreamCalls,
+    StateCalls,
+    LeaseCalls,
+    CoordinationCalls,
+    VectorCalls,
+    MemoryCalls,
+    RunCalls,
+):
     """A memory that agents share.
 
     `Memory()` runs in this process and needs no server, no key and no network.
@@ -129,6 +140,8 @@ class Memory(KvCalls, StreamCalls, StateCalls, VectorCalls, MemoryCalls, RunCall
             agent=mine.agent if agent is None else agent,
             run=mine.run if run is None else run,
             tool=mine.tool if tool is None else tool,
+            fence_lease=mine.fence_lease,
+            fence_token=mine.fence_token,
         )
         view = Memory.__new__(Memory)
         place = self._namespace if namespace is None else _wire.namespace(namespace)
