@@ -1,13 +1,9 @@
-from collections.abc import Iterable as _Iterable
-from collections.abc import Mapping as _Mapping
-from typing import ClassVar as _ClassVar
-
-from google.protobuf import descriptor as _descriptor
-from google.protobuf import message as _message
+from memraft_proto.v1 import common_pb2 as _common_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
-
-from memraft_proto.v1 import common_pb2 as _common_pb2
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -27,7 +23,6 @@ class MergePolicy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MERGE_POLICY_UNION: _ClassVar[MergePolicy]
     MERGE_POLICY_MAX: _ClassVar[MergePolicy]
     MERGE_POLICY_MIN: _ClassVar[MergePolicy]
-
 DIRECTION_UNSPECIFIED: Direction
 DIRECTION_OUT: Direction
 DIRECTION_IN: Direction
@@ -46,7 +41,7 @@ class MergedNode(_message.Message):
     VERSION_FIELD_NUMBER: _ClassVar[int]
     id: str
     version: int
-    def __init__(self, id: str | None = ..., version: int | None = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
 
 class GraphNode(_message.Message):
     __slots__ = ("id", "type", "domain", "properties", "provenance", "forgotten", "merged_from")
@@ -64,28 +59,10 @@ class GraphNode(_message.Message):
     provenance: _common_pb2.Provenance
     forgotten: bool
     merged_from: _containers.RepeatedCompositeFieldContainer[MergedNode]
-    def __init__(
-        self,
-        id: str | None = ...,
-        type: str | None = ...,
-        domain: str | None = ...,
-        properties: bytes | None = ...,
-        provenance: _common_pb2.Provenance | _Mapping | None = ...,
-        forgotten: bool = ...,
-        merged_from: _Iterable[MergedNode | _Mapping] | None = ...,
-    ) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., type: _Optional[str] = ..., domain: _Optional[str] = ..., properties: _Optional[bytes] = ..., provenance: _Optional[_Union[_common_pb2.Provenance, _Mapping]] = ..., forgotten: bool = ..., merged_from: _Optional[_Iterable[_Union[MergedNode, _Mapping]]] = ...) -> None: ...
 
 class GraphEdge(_message.Message):
-    __slots__ = (
-        "source",
-        "type",
-        "target",
-        "properties",
-        "weight",
-        "valid_from_us",
-        "valid_until_us",
-        "version",
-    )
+    __slots__ = ("source", "type", "target", "properties", "weight", "valid_from_us", "valid_until_us", "version")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
@@ -102,17 +79,7 @@ class GraphEdge(_message.Message):
     valid_from_us: int
     valid_until_us: int
     version: int
-    def __init__(
-        self,
-        source: str | None = ...,
-        type: str | None = ...,
-        target: str | None = ...,
-        properties: bytes | None = ...,
-        weight: float | None = ...,
-        valid_from_us: int | None = ...,
-        valid_until_us: int | None = ...,
-        version: int | None = ...,
-    ) -> None: ...
+    def __init__(self, source: _Optional[str] = ..., type: _Optional[str] = ..., target: _Optional[str] = ..., properties: _Optional[bytes] = ..., weight: _Optional[float] = ..., valid_from_us: _Optional[int] = ..., valid_until_us: _Optional[int] = ..., version: _Optional[int] = ...) -> None: ...
 
 class EdgeFilter(_message.Message):
     __slots__ = ("direction", "types", "domain", "valid_at_us", "include_forgotten")
@@ -126,14 +93,7 @@ class EdgeFilter(_message.Message):
     domain: str
     valid_at_us: int
     include_forgotten: bool
-    def __init__(
-        self,
-        direction: Direction | str | None = ...,
-        types: _Iterable[str] | None = ...,
-        domain: str | None = ...,
-        valid_at_us: int | None = ...,
-        include_forgotten: bool = ...,
-    ) -> None: ...
+    def __init__(self, direction: _Optional[_Union[Direction, str]] = ..., types: _Optional[_Iterable[str]] = ..., domain: _Optional[str] = ..., valid_at_us: _Optional[int] = ..., include_forgotten: bool = ...) -> None: ...
 
 class UpsertNodeRequest(_message.Message):
     __slots__ = ("namespace", "context", "id", "type", "domain", "properties", "patch", "if_version")
@@ -153,17 +113,7 @@ class UpsertNodeRequest(_message.Message):
     properties: bytes
     patch: bool
     if_version: int
-    def __init__(
-        self,
-        namespace: str | None = ...,
-        context: _common_pb2.WriteContext | _Mapping | None = ...,
-        id: str | None = ...,
-        type: str | None = ...,
-        domain: str | None = ...,
-        properties: bytes | None = ...,
-        patch: bool = ...,
-        if_version: int | None = ...,
-    ) -> None: ...
+    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.WriteContext, _Mapping]] = ..., id: _Optional[str] = ..., type: _Optional[str] = ..., domain: _Optional[str] = ..., properties: _Optional[bytes] = ..., patch: bool = ..., if_version: _Optional[int] = ...) -> None: ...
 
 class UpsertNodeResponse(_message.Message):
     __slots__ = ("version", "time_us", "conflict", "created", "id")
@@ -177,14 +127,7 @@ class UpsertNodeResponse(_message.Message):
     conflict: bool
     created: bool
     id: str
-    def __init__(
-        self,
-        version: int | None = ...,
-        time_us: int | None = ...,
-        conflict: bool = ...,
-        created: bool = ...,
-        id: str | None = ...,
-    ) -> None: ...
+    def __init__(self, version: _Optional[int] = ..., time_us: _Optional[int] = ..., conflict: bool = ..., created: bool = ..., id: _Optional[str] = ...) -> None: ...
 
 class DeleteNodeRequest(_message.Message):
     __slots__ = ("namespace", "context", "id", "detach", "if_version")
@@ -198,14 +141,7 @@ class DeleteNodeRequest(_message.Message):
     id: str
     detach: bool
     if_version: int
-    def __init__(
-        self,
-        namespace: str | None = ...,
-        context: _common_pb2.WriteContext | _Mapping | None = ...,
-        id: str | None = ...,
-        detach: bool = ...,
-        if_version: int | None = ...,
-    ) -> None: ...
+    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.WriteContext, _Mapping]] = ..., id: _Optional[str] = ..., detach: bool = ..., if_version: _Optional[int] = ...) -> None: ...
 
 class DeleteNodeResponse(_message.Message):
     __slots__ = ("version", "time_us", "conflict", "found", "edges_deleted")
@@ -219,29 +155,10 @@ class DeleteNodeResponse(_message.Message):
     conflict: bool
     found: bool
     edges_deleted: int
-    def __init__(
-        self,
-        version: int | None = ...,
-        time_us: int | None = ...,
-        conflict: bool = ...,
-        found: bool = ...,
-        edges_deleted: int | None = ...,
-    ) -> None: ...
+    def __init__(self, version: _Optional[int] = ..., time_us: _Optional[int] = ..., conflict: bool = ..., found: bool = ..., edges_deleted: _Optional[int] = ...) -> None: ...
 
 class UpsertEdgeRequest(_message.Message):
-    __slots__ = (
-        "namespace",
-        "context",
-        "source",
-        "type",
-        "target",
-        "properties",
-        "patch",
-        "weight",
-        "valid_from_us",
-        "valid_until_us",
-        "if_version",
-    )
+    __slots__ = ("namespace", "context", "source", "type", "target", "properties", "patch", "weight", "valid_from_us", "valid_until_us", "if_version")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
@@ -264,20 +181,7 @@ class UpsertEdgeRequest(_message.Message):
     valid_from_us: int
     valid_until_us: int
     if_version: int
-    def __init__(
-        self,
-        namespace: str | None = ...,
-        context: _common_pb2.WriteContext | _Mapping | None = ...,
-        source: str | None = ...,
-        type: str | None = ...,
-        target: str | None = ...,
-        properties: bytes | None = ...,
-        patch: bool = ...,
-        weight: float | None = ...,
-        valid_from_us: int | None = ...,
-        valid_until_us: int | None = ...,
-        if_version: int | None = ...,
-    ) -> None: ...
+    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.WriteContext, _Mapping]] = ..., source: _Optional[str] = ..., type: _Optional[str] = ..., target: _Optional[str] = ..., properties: _Optional[bytes] = ..., patch: bool = ..., weight: _Optional[float] = ..., valid_from_us: _Optional[int] = ..., valid_until_us: _Optional[int] = ..., if_version: _Optional[int] = ...) -> None: ...
 
 class UpsertEdgeResponse(_message.Message):
     __slots__ = ("version", "time_us", "conflict", "created")
@@ -289,9 +193,7 @@ class UpsertEdgeResponse(_message.Message):
     time_us: int
     conflict: bool
     created: bool
-    def __init__(
-        self, version: int | None = ..., time_us: int | None = ..., conflict: bool = ..., created: bool = ...
-    ) -> None: ...
+    def __init__(self, version: _Optional[int] = ..., time_us: _Optional[int] = ..., conflict: bool = ..., created: bool = ...) -> None: ...
 
 class DeleteEdgeRequest(_message.Message):
     __slots__ = ("namespace", "context", "source", "type", "target", "if_version")
@@ -307,15 +209,7 @@ class DeleteEdgeRequest(_message.Message):
     type: str
     target: str
     if_version: int
-    def __init__(
-        self,
-        namespace: str | None = ...,
-        context: _common_pb2.WriteContext | _Mapping | None = ...,
-        source: str | None = ...,
-        type: str | None = ...,
-        target: str | None = ...,
-        if_version: int | None = ...,
-    ) -> None: ...
+    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.WriteContext, _Mapping]] = ..., source: _Optional[str] = ..., type: _Optional[str] = ..., target: _Optional[str] = ..., if_version: _Optional[int] = ...) -> None: ...
 
 class DeleteEdgeResponse(_message.Message):
     __slots__ = ("version", "time_us", "conflict", "found")
@@ -327,26 +221,10 @@ class DeleteEdgeResponse(_message.Message):
     time_us: int
     conflict: bool
     found: bool
-    def __init__(
-        self, version: int | None = ..., time_us: int | None = ..., conflict: bool = ..., found: bool = ...
-    ) -> None: ...
+    def __init__(self, version: _Optional[int] = ..., time_us: _Optional[int] = ..., conflict: bool = ..., found: bool = ...) -> None: ...
 
 class UpsertGraphRequest(_message.Message):
-    __slots__ = (
-        "namespace",
-        "context",
-        "ids",
-        "types",
-        "domains",
-        "properties",
-        "sources",
-        "edge_types",
-        "targets",
-        "edge_properties",
-        "weights",
-        "valid_from_us",
-        "valid_until_us",
-    )
+    __slots__ = ("namespace", "context", "ids", "types", "domains", "properties", "sources", "edge_types", "targets", "edge_properties", "weights", "valid_from_us", "valid_until_us")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     IDS_FIELD_NUMBER: _ClassVar[int]
@@ -373,22 +251,7 @@ class UpsertGraphRequest(_message.Message):
     weights: _containers.RepeatedScalarFieldContainer[float]
     valid_from_us: _containers.RepeatedScalarFieldContainer[int]
     valid_until_us: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(
-        self,
-        namespace: str | None = ...,
-        context: _common_pb2.WriteContext | _Mapping | None = ...,
-        ids: _Iterable[str] | None = ...,
-        types: _Iterable[str] | None = ...,
-        domains: _Iterable[str] | None = ...,
-        properties: _Iterable[bytes] | None = ...,
-        sources: _Iterable[str] | None = ...,
-        edge_types: _Iterable[str] | None = ...,
-        targets: _Iterable[str] | None = ...,
-        edge_properties: _Iterable[bytes] | None = ...,
-        weights: _Iterable[float] | None = ...,
-        valid_from_us: _Iterable[int] | None = ...,
-        valid_until_us: _Iterable[int] | None = ...,
-    ) -> None: ...
+    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.WriteContext, _Mapping]] = ..., ids: _Optional[_Iterable[str]] = ..., types: _Optional[_Iterable[str]] = ..., domains: _Optional[_Iterable[str]] = ..., properties: _Optional[_Iterable[bytes]] = ..., sources: _Optional[_Iterable[str]] = ..., edge_types: _Optional[_Iterable[str]] = ..., targets: _Optional[_Iterable[str]] = ..., edge_properties: _Optional[_Iterable[bytes]] = ..., weights: _Optional[_Iterable[float]] = ..., valid_from_us: _Optional[_Iterable[int]] = ..., valid_until_us: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class UpsertGraphResponse(_message.Message):
     __slots__ = ("first_version", "count", "time_us")
@@ -398,9 +261,7 @@ class UpsertGraphResponse(_message.Message):
     first_version: int
     count: int
     time_us: int
-    def __init__(
-        self, first_version: int | None = ..., count: int | None = ..., time_us: int | None = ...
-    ) -> None: ...
+    def __init__(self, first_version: _Optional[int] = ..., count: _Optional[int] = ..., time_us: _Optional[int] = ...) -> None: ...
 
 class FieldPolicy(_message.Message):
     __slots__ = ("field", "policy")
@@ -408,7 +269,7 @@ class FieldPolicy(_message.Message):
     POLICY_FIELD_NUMBER: _ClassVar[int]
     field: str
     policy: MergePolicy
-    def __init__(self, field: str | None = ..., policy: MergePolicy | str | None = ...) -> None: ...
+    def __init__(self, field: _Optional[str] = ..., policy: _Optional[_Union[MergePolicy, str]] = ...) -> None: ...
 
 class MergeNodesRequest(_message.Message):
     __slots__ = ("namespace", "context", "id", "merged", "policy", "policies")
@@ -424,15 +285,7 @@ class MergeNodesRequest(_message.Message):
     merged: str
     policy: MergePolicy
     policies: _containers.RepeatedCompositeFieldContainer[FieldPolicy]
-    def __init__(
-        self,
-        namespace: str | None = ...,
-        context: _common_pb2.WriteContext | _Mapping | None = ...,
-        id: str | None = ...,
-        merged: str | None = ...,
-        policy: MergePolicy | str | None = ...,
-        policies: _Iterable[FieldPolicy | _Mapping] | None = ...,
-    ) -> None: ...
+    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.WriteContext, _Mapping]] = ..., id: _Optional[str] = ..., merged: _Optional[str] = ..., policy: _Optional[_Union[MergePolicy, str]] = ..., policies: _Optional[_Iterable[_Union[FieldPolicy, _Mapping]]] = ...) -> None: ...
 
 class MergeNodesResponse(_message.Message):
     __slots__ = ("version", "time_us", "id", "edges_moved", "edges_dropped")
@@ -446,14 +299,7 @@ class MergeNodesResponse(_message.Message):
     id: str
     edges_moved: int
     edges_dropped: int
-    def __init__(
-        self,
-        version: int | None = ...,
-        time_us: int | None = ...,
-        id: str | None = ...,
-        edges_moved: int | None = ...,
-        edges_dropped: int | None = ...,
-    ) -> None: ...
+    def __init__(self, version: _Optional[int] = ..., time_us: _Optional[int] = ..., id: _Optional[str] = ..., edges_moved: _Optional[int] = ..., edges_dropped: _Optional[int] = ...) -> None: ...
 
 class ForgetNodeRequest(_message.Message):
     __slots__ = ("namespace", "context", "id", "restore")
@@ -465,13 +311,7 @@ class ForgetNodeRequest(_message.Message):
     context: _common_pb2.WriteContext
     id: str
     restore: bool
-    def __init__(
-        self,
-        namespace: str | None = ...,
-        context: _common_pb2.WriteContext | _Mapping | None = ...,
-        id: str | None = ...,
-        restore: bool = ...,
-    ) -> None: ...
+    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.WriteContext, _Mapping]] = ..., id: _Optional[str] = ..., restore: bool = ...) -> None: ...
 
 class ForgetNodeResponse(_message.Message):
     __slots__ = ("version", "time_us", "found")
@@ -481,7 +321,7 @@ class ForgetNodeResponse(_message.Message):
     version: int
     time_us: int
     found: bool
-    def __init__(self, version: int | None = ..., time_us: int | None = ..., found: bool = ...) -> None: ...
+    def __init__(self, version: _Optional[int] = ..., time_us: _Optional[int] = ..., found: bool = ...) -> None: ...
 
 class GetNodeRequest(_message.Message):
     __slots__ = ("namespace", "context", "id", "include_forgotten")
@@ -493,13 +333,7 @@ class GetNodeRequest(_message.Message):
     context: _common_pb2.ReadContext
     id: str
     include_forgotten: bool
-    def __init__(
-        self,
-        namespace: str | None = ...,
-        context: _common_pb2.ReadContext | _Mapping | None = ...,
-        id: str | None = ...,
-        include_forgotten: bool = ...,
-    ) -> None: ...
+    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.ReadContext, _Mapping]] = ..., id: _Optional[str] = ..., include_forgotten: bool = ...) -> None: ...
 
 class GetNodeResponse(_message.Message):
     __slots__ = ("stamp", "node")
@@ -507,9 +341,7 @@ class GetNodeResponse(_message.Message):
     NODE_FIELD_NUMBER: _ClassVar[int]
     stamp: _common_pb2.ReadStamp
     node: GraphNode
-    def __init__(
-        self, stamp: _common_pb2.ReadStamp | _Mapping | None = ..., node: GraphNode | _Mapping | None = ...
-    ) -> None: ...
+    def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., node: _Optional[_Union[GraphNode, _Mapping]] = ...) -> None: ...
 
 class GetEdgeRequest(_message.Message):
     __slots__ = ("namespace", "context", "source", "type", "target")
@@ -523,14 +355,7 @@ class GetEdgeRequest(_message.Message):
     source: str
     type: str
     target: str
-    def __init__(
-        self,
-        namespace: str | None = ...,
-        context: _common_pb2.ReadContext | _Mapping | None = ...,
-        source: str | None = ...,
-        type: str | None = ...,
-        target: str | None = ...,
-    ) -> None: ...
+    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.ReadContext, _Mapping]] = ..., source: _Optional[str] = ..., type: _Optional[str] = ..., target: _Optional[str] = ...) -> None: ...
 
 class GetEdgeResponse(_message.Message):
     __slots__ = ("stamp", "edge", "provenance")
@@ -540,25 +365,10 @@ class GetEdgeResponse(_message.Message):
     stamp: _common_pb2.ReadStamp
     edge: GraphEdge
     provenance: _common_pb2.Provenance
-    def __init__(
-        self,
-        stamp: _common_pb2.ReadStamp | _Mapping | None = ...,
-        edge: GraphEdge | _Mapping | None = ...,
-        provenance: _common_pb2.Provenance | _Mapping | None = ...,
-    ) -> None: ...
+    def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., edge: _Optional[_Union[GraphEdge, _Mapping]] = ..., provenance: _Optional[_Union[_common_pb2.Provenance, _Mapping]] = ...) -> None: ...
 
 class ListNodesRequest(_message.Message):
-    __slots__ = (
-        "namespace",
-        "context",
-        "domain",
-        "type",
-        "prefix",
-        "filter",
-        "include_forgotten",
-        "limit",
-        "cursor",
-    )
+    __slots__ = ("namespace", "context", "domain", "type", "prefix", "filter", "include_forgotten", "limit", "cursor")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
@@ -577,18 +387,7 @@ class ListNodesRequest(_message.Message):
     include_forgotten: bool
     limit: int
     cursor: str
-    def __init__(
-        self,
-        namespace: str | None = ...,
-        context: _common_pb2.ReadContext | _Mapping | None = ...,
-        domain: str | None = ...,
-        type: str | None = ...,
-        prefix: str | None = ...,
-        filter: bytes | None = ...,
-        include_forgotten: bool = ...,
-        limit: int | None = ...,
-        cursor: str | None = ...,
-    ) -> None: ...
+    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.ReadContext, _Mapping]] = ..., domain: _Optional[str] = ..., type: _Optional[str] = ..., prefix: _Optional[str] = ..., filter: _Optional[bytes] = ..., include_forgotten: bool = ..., limit: _Optional[int] = ..., cursor: _Optional[str] = ...) -> None: ...
 
 class ListNodesResponse(_message.Message):
     __slots__ = ("stamp", "nodes", "next_cursor")
@@ -598,12 +397,7 @@ class ListNodesResponse(_message.Message):
     stamp: _common_pb2.ReadStamp
     nodes: _containers.RepeatedCompositeFieldContainer[GraphNode]
     next_cursor: str
-    def __init__(
-        self,
-        stamp: _common_pb2.ReadStamp | _Mapping | None = ...,
-        nodes: _Iterable[GraphNode | _Mapping] | None = ...,
-        next_cursor: str | None = ...,
-    ) -> None: ...
+    def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., nodes: _Optional[_Iterable[_Union[GraphNode, _Mapping]]] = ..., next_cursor: _Optional[str] = ...) -> None: ...
 
 class NeighboursRequest(_message.Message):
     __slots__ = ("namespace", "context", "id", "which", "limit", "cursor")
@@ -619,15 +413,7 @@ class NeighboursRequest(_message.Message):
     which: EdgeFilter
     limit: int
     cursor: str
-    def __init__(
-        self,
-        namespace: str | None = ...,
-        context: _common_pb2.ReadContext | _Mapping | None = ...,
-        id: str | None = ...,
-        which: EdgeFilter | _Mapping | None = ...,
-        limit: int | None = ...,
-        cursor: str | None = ...,
-    ) -> None: ...
+    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.ReadContext, _Mapping]] = ..., id: _Optional[str] = ..., which: _Optional[_Union[EdgeFilter, _Mapping]] = ..., limit: _Optional[int] = ..., cursor: _Optional[str] = ...) -> None: ...
 
 class NeighboursResponse(_message.Message):
     __slots__ = ("stamp", "id", "edges", "next_cursor")
@@ -639,13 +425,7 @@ class NeighboursResponse(_message.Message):
     id: str
     edges: _containers.RepeatedCompositeFieldContainer[GraphEdge]
     next_cursor: str
-    def __init__(
-        self,
-        stamp: _common_pb2.ReadStamp | _Mapping | None = ...,
-        id: str | None = ...,
-        edges: _Iterable[GraphEdge | _Mapping] | None = ...,
-        next_cursor: str | None = ...,
-    ) -> None: ...
+    def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., id: _Optional[str] = ..., edges: _Optional[_Iterable[_Union[GraphEdge, _Mapping]]] = ..., next_cursor: _Optional[str] = ...) -> None: ...
 
 class TraverseRequest(_message.Message):
     __slots__ = ("namespace", "context", "ids", "which", "depth", "limit")
@@ -661,15 +441,7 @@ class TraverseRequest(_message.Message):
     which: EdgeFilter
     depth: int
     limit: int
-    def __init__(
-        self,
-        namespace: str | None = ...,
-        context: _common_pb2.ReadContext | _Mapping | None = ...,
-        ids: _Iterable[str] | None = ...,
-        which: EdgeFilter | _Mapping | None = ...,
-        depth: int | None = ...,
-        limit: int | None = ...,
-    ) -> None: ...
+    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.ReadContext, _Mapping]] = ..., ids: _Optional[_Iterable[str]] = ..., which: _Optional[_Union[EdgeFilter, _Mapping]] = ..., depth: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
 
 class TraverseResponse(_message.Message):
     __slots__ = ("stamp", "ids", "depths", "previous", "types", "truncated")
@@ -685,15 +457,7 @@ class TraverseResponse(_message.Message):
     previous: _containers.RepeatedScalarFieldContainer[str]
     types: _containers.RepeatedScalarFieldContainer[str]
     truncated: bool
-    def __init__(
-        self,
-        stamp: _common_pb2.ReadStamp | _Mapping | None = ...,
-        ids: _Iterable[str] | None = ...,
-        depths: _Iterable[int] | None = ...,
-        previous: _Iterable[str] | None = ...,
-        types: _Iterable[str] | None = ...,
-        truncated: bool = ...,
-    ) -> None: ...
+    def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., ids: _Optional[_Iterable[str]] = ..., depths: _Optional[_Iterable[int]] = ..., previous: _Optional[_Iterable[str]] = ..., types: _Optional[_Iterable[str]] = ..., truncated: bool = ...) -> None: ...
 
 class ShortestPathRequest(_message.Message):
     __slots__ = ("namespace", "context", "source", "target", "which", "weighted", "depth")
@@ -711,16 +475,7 @@ class ShortestPathRequest(_message.Message):
     which: EdgeFilter
     weighted: bool
     depth: int
-    def __init__(
-        self,
-        namespace: str | None = ...,
-        context: _common_pb2.ReadContext | _Mapping | None = ...,
-        source: str | None = ...,
-        target: str | None = ...,
-        which: EdgeFilter | _Mapping | None = ...,
-        weighted: bool = ...,
-        depth: int | None = ...,
-    ) -> None: ...
+    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.ReadContext, _Mapping]] = ..., source: _Optional[str] = ..., target: _Optional[str] = ..., which: _Optional[_Union[EdgeFilter, _Mapping]] = ..., weighted: bool = ..., depth: _Optional[int] = ...) -> None: ...
 
 class ShortestPathResponse(_message.Message):
     __slots__ = ("stamp", "found", "ids", "edges", "weight")
@@ -734,14 +489,7 @@ class ShortestPathResponse(_message.Message):
     ids: _containers.RepeatedScalarFieldContainer[str]
     edges: _containers.RepeatedCompositeFieldContainer[GraphEdge]
     weight: float
-    def __init__(
-        self,
-        stamp: _common_pb2.ReadStamp | _Mapping | None = ...,
-        found: bool = ...,
-        ids: _Iterable[str] | None = ...,
-        edges: _Iterable[GraphEdge | _Mapping] | None = ...,
-        weight: float | None = ...,
-    ) -> None: ...
+    def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., found: bool = ..., ids: _Optional[_Iterable[str]] = ..., edges: _Optional[_Iterable[_Union[GraphEdge, _Mapping]]] = ..., weight: _Optional[float] = ...) -> None: ...
 
 class SubgraphRequest(_message.Message):
     __slots__ = ("namespace", "context", "ids", "which", "depth", "limit")
@@ -757,15 +505,7 @@ class SubgraphRequest(_message.Message):
     which: EdgeFilter
     depth: int
     limit: int
-    def __init__(
-        self,
-        namespace: str | None = ...,
-        context: _common_pb2.ReadContext | _Mapping | None = ...,
-        ids: _Iterable[str] | None = ...,
-        which: EdgeFilter | _Mapping | None = ...,
-        depth: int | None = ...,
-        limit: int | None = ...,
-    ) -> None: ...
+    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.ReadContext, _Mapping]] = ..., ids: _Optional[_Iterable[str]] = ..., which: _Optional[_Union[EdgeFilter, _Mapping]] = ..., depth: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
 
 class SubgraphResponse(_message.Message):
     __slots__ = ("stamp", "nodes", "edges", "truncated")
@@ -777,25 +517,10 @@ class SubgraphResponse(_message.Message):
     nodes: _containers.RepeatedCompositeFieldContainer[GraphNode]
     edges: _containers.RepeatedCompositeFieldContainer[GraphEdge]
     truncated: bool
-    def __init__(
-        self,
-        stamp: _common_pb2.ReadStamp | _Mapping | None = ...,
-        nodes: _Iterable[GraphNode | _Mapping] | None = ...,
-        edges: _Iterable[GraphEdge | _Mapping] | None = ...,
-        truncated: bool = ...,
-    ) -> None: ...
+    def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., nodes: _Optional[_Iterable[_Union[GraphNode, _Mapping]]] = ..., edges: _Optional[_Iterable[_Union[GraphEdge, _Mapping]]] = ..., truncated: bool = ...) -> None: ...
 
 class CrossDomainEdgesRequest(_message.Message):
-    __slots__ = (
-        "namespace",
-        "context",
-        "source_domain",
-        "target_domain",
-        "valid_at_us",
-        "include_forgotten",
-        "limit",
-        "cursor",
-    )
+    __slots__ = ("namespace", "context", "source_domain", "target_domain", "valid_at_us", "include_forgotten", "limit", "cursor")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     SOURCE_DOMAIN_FIELD_NUMBER: _ClassVar[int]
@@ -812,17 +537,7 @@ class CrossDomainEdgesRequest(_message.Message):
     include_forgotten: bool
     limit: int
     cursor: str
-    def __init__(
-        self,
-        namespace: str | None = ...,
-        context: _common_pb2.ReadContext | _Mapping | None = ...,
-        source_domain: str | None = ...,
-        target_domain: str | None = ...,
-        valid_at_us: int | None = ...,
-        include_forgotten: bool = ...,
-        limit: int | None = ...,
-        cursor: str | None = ...,
-    ) -> None: ...
+    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.ReadContext, _Mapping]] = ..., source_domain: _Optional[str] = ..., target_domain: _Optional[str] = ..., valid_at_us: _Optional[int] = ..., include_forgotten: bool = ..., limit: _Optional[int] = ..., cursor: _Optional[str] = ...) -> None: ...
 
 class CrossDomainEdgesResponse(_message.Message):
     __slots__ = ("stamp", "edges", "source_domains", "target_domains", "next_cursor")
@@ -836,11 +551,4 @@ class CrossDomainEdgesResponse(_message.Message):
     source_domains: _containers.RepeatedScalarFieldContainer[str]
     target_domains: _containers.RepeatedScalarFieldContainer[str]
     next_cursor: str
-    def __init__(
-        self,
-        stamp: _common_pb2.ReadStamp | _Mapping | None = ...,
-        edges: _Iterable[GraphEdge | _Mapping] | None = ...,
-        source_domains: _Iterable[str] | None = ...,
-        target_domains: _Iterable[str] | None = ...,
-        next_cursor: str | None = ...,
-    ) -> None: ...
+    def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., edges: _Optional[_Iterable[_Union[GraphEdge, _Mapping]]] = ..., source_domains: _Optional[_Iterable[str]] = ..., target_domains: _Optional[_Iterable[str]] = ..., next_cursor: _Optional[str] = ...) -> None: ...
