@@ -36,6 +36,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
+from .groups import group_name
+
 
 class ClusterError(Exception):
     """Root of the tree."""
@@ -58,7 +60,7 @@ class NotLeader(ClusterError):
         self.group = group
         self.leader = leader
         hint = f"node {leader} leads it" if leader else "its leader is not known here"
-        super().__init__(f"this node does not lead group {group}: {hint}")
+        super().__init__(f"this node does not lead {group_name(group)}: {hint}")
 
 
 class ReplicaStopped(NotLeader):
@@ -74,9 +76,9 @@ class ReplicaStopped(NotLeader):
         super().__init__(group, 0)
         self.index = index
         self.args = (
-            f"the replica of group {group} on this node is stopped: up to index {index} its machine became "
-            "another than that of a majority; stop the node, move its directory `state` away and start it "
-            "again: its state is made anew",
+            f"the replica of {group_name(group)} on this node is stopped: up to index {index} its machine "
+            "became another than that of a majority; stop the node, move its directory `state` away and "
+            "start it again: its state is made anew",
         )
 
 
@@ -89,8 +91,8 @@ class OutcomeUnknown(ClusterError):
         self.group = group
         self.index = index
         super().__init__(
-            f"group {group} lost its leader before the entry at index {index} was known to be committed; "
-            "retry with the same request number"
+            f"{group_name(group)} lost its leader before the entry at index {index} was known to be "
+            "committed; retry with the same request number"
         )
 
 
@@ -109,7 +111,9 @@ class Overloaded(ClusterError):
         self.group = group
         self.limit = limit
         self.value = value
-        super().__init__(f"group {group} is overloaded: {limit} = {value} is reached; retry after a pause")
+        super().__init__(
+            f"{group_name(group)} is overloaded: {limit} = {value} is reached; retry after a pause"
+        )
 
 
 class NotYetWritten(ClusterError):
@@ -128,7 +132,7 @@ class NotYetWritten(ClusterError):
         self.index = index
         self.known = known
         super().__init__(
-            f"index {index} of group {group} lies far beyond index {known}, the highest known here"
+            f"index {index} of {group_name(group)} lies far beyond index {known}, the highest known here"
         )
 
 
@@ -170,7 +174,7 @@ class MembershipRefused(ClusterError):
     def __init__(self, group: int, detail: str, *, is_retryable: bool) -> None:
         self.group = group
         self.is_retryable = is_retryable
-        super().__init__(f"group {group} does not change its members: {detail}")
+        super().__init__(f"{group_name(group)} does not change its members: {detail}")
 
 
 class TransferRefused(ClusterError):
@@ -187,7 +191,7 @@ class TransferRefused(ClusterError):
         self.group = group
         self.to = to
         self.is_retryable = is_retryable
-        super().__init__(f"group {group}: {detail}")
+        super().__init__(f"{group_name(group)}: {detail}")
 
 
 class SnapshotRefused(ClusterError):
@@ -287,7 +291,7 @@ class StateCorrupted(DataDirectoryError):
     def __init__(self, path: str, detail: str, group: int | None = None) -> None:
         self.path = path
         self.group = group
-        where = "" if group is None else f"group {group}: "
+        where = "" if group is None else f"{group_name(group)}: "
         super().__init__(f"the state store in {path} is damaged: {where}{detail}")
 
 

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from .groups import META_GROUP as META_GROUP
 from .raft import Membership
 from .shards import (
     ShardMap,
@@ -29,8 +30,6 @@ from .shards import (
     spread_replicas,
 )
 
-META_GROUP = 65_535
-"""Group id; shards have theirs from 0."""
 META_VOTERS_MAX = 5
 """More would make its writes slower and no safer."""
 REPLICAS_DEFAULT = 3

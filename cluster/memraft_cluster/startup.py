@@ -25,6 +25,7 @@ from .driver_config import DriverConfig
 from .errors import LogCorrupted
 from .group import Group
 from .group_state import GroupSpec, Shared
+from .groups import group_name
 from .log import DurableLog
 from .raft import SnapshotMeta
 
@@ -84,7 +85,7 @@ async def _reconcile(log: DurableLog, group: int, saved: SnapshotMeta | None, ru
     if state is None:
         if storage.last_index() or saved is not None:
             what = "entries" if storage.last_index() else f"a state up to index {saved.index if saved else 0}"
-            raise LogCorrupted(log.path, f"group {group} has {what} but no term and vote", group)
+            raise LogCorrupted(log.path, f"{group_name(group)} has {what} but no term and vote", group)
         return
     reached = saved.index if saved is not None else 0
     if reached < (base.index if base is not None else 0):

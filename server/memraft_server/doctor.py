@@ -15,13 +15,13 @@ from typing import NoReturn
 import msgspec
 
 from memraft_cluster.errors import LogCorrupted
+from memraft_cluster.groups import META_GROUP, group_name
 from memraft_cluster.log_files import LOCK_NAME, lost_entries, scan_log
 from memraft_cluster.log_group import GroupLog
 from memraft_cluster.log_head import FILE_NAME as HEAD_NAME
 from memraft_cluster.log_head import LogHead, head_file, read_head
 from memraft_cluster.log_scan import Scan
 from memraft_cluster.marks import FILE_NAME as MARKS_NAME
-from memraft_cluster.meta import META_GROUP
 from memraft_cluster.raft import SnapshotMeta
 from memraft_cluster.segments import segment_files
 from memraft_server.bootstrap import FILE as BOOTSTRAP_FILE
@@ -153,7 +153,7 @@ def _examine_log(
     scan = scan_log(directory, head, lambda group: GroupLog(group, _read_nothing), progress)
     damages += [f"log: {each}" for each in scan.damages]
     damages += [
-        f"log: group {group}: entries {first} to {last} cannot be read"
+        f"log: {group_name(group)}: entries {first} to {last} cannot be read"
         for group, first, last in lost_entries(scan)
         if scan.damages
     ]
@@ -197,10 +197,11 @@ def _report_group(
     if reached < base_index and not may_lack_state:
         damaged.add(group)
         damages.append(
-            f"state: group {group}: it reaches to index {reached}, but the log begins behind {base_index}"
+            f"state: {group_name(group)}: it reaches to index {reached}, "
+            f"but the log begins behind {base_index}"
         )
     elif reached > log.last_index():
-        notes.append(f"state: group {group}: it is newer than the log, at index {reached}")
+        notes.append(f"state: {group_name(group)}: it is newer than the log, at index {reached}")
     verdict = "damaged" if group in damaged else "sound"
     if verdict == "sound" and hard is not None and not hard.is_whole:
         verdict = "recovering"
@@ -235,7 +236,7 @@ def _examine_states(
         while check.damages and is_running and (looks := looks - 1):
             check = check_state(path / STATE_DIRECTORY, progress)
         for group, detail in check.damages:
-            where = "state" if group is None else f"state: group {group}"
+            where = "state" if group is None else f"state: {group_name(group)}"
             damages.append(f"{where}: {detail}")
             damaged.add(group)
         if check.more:

@@ -13,6 +13,8 @@ from typing import TextIO
 
 import msgspec
 
+from memraft_cluster.groups import META_GROUP, RECORD_LABEL
+
 LEVELS = ("debug", "info", "warning", "error")
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
@@ -33,7 +35,7 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "event": record.getMessage(),
         }
-        line.update(getattr(record, "fields", {}))
+        line.update(_fields(record))
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return _encode(line).decode()
@@ -47,13 +49,20 @@ class Text(logging.Formatter):
         self._node = node
 
     def format(self, record: logging.LogRecord) -> str:
-        fields = getattr(record, "fields", {})
-        pairs = "".join(f" {key}={value}" for key, value in fields.items())
+        pairs = "".join(f" {key}={value}" for key, value in _fields(record).items())
         clock = _timestamp(record)[11:23]
         line = f"{clock} {record.levelname.lower():<7} {self._node} {record.getMessage()}{pairs}"
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
         return line
+
+
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    """What it is about."""
+    fields: dict[str, object] = getattr(record, "fields", {})
+    if fields.get("group") == META_GROUP:
+        return {**fields, "group": RECORD_LABEL}
+    return fields
 
 
 def _timestamp(record: logging.LogRecord) -> str:

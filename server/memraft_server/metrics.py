@@ -16,7 +16,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from memraft_cluster.driver import Counters, GroupStatus
-from memraft_cluster.meta import META_GROUP
+from memraft_cluster.groups import group_label
 from memraft_cluster.raft import Role
 
 LATENCY_BOUNDS_S = (
@@ -37,8 +37,6 @@ LATENCY_BOUNDS_S = (
     5.0,
 )
 ROLES = {Role.FOLLOWER: 0, Role.LEADER: 2}
-RECORD_LABEL = "record"
-"""Instead of a shard's number: the group of the cluster's record."""
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -117,7 +115,7 @@ def shard_families(status: Iterable[GroupStatus]) -> list[Metric]:
         "memraft_commits", "Commands committed for callers here.", labels=["shard"]
     )
     for group in status:
-        label = [RECORD_LABEL if group.group == META_GROUP else str(group.group)]
+        label = [group_label(group.group)]
         gauges["role"].add_metric(label, ROLES.get(group.role, 1))
         gauges["term"].add_metric(label, group.term)
         gauges["leader_node"].add_metric(label, group.leader)

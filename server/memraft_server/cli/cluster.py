@@ -273,7 +273,7 @@ def render(standing: "Standing") -> str:
     vote = "votes" if len(record.meta.voters) == 1 else "vote"
     head = (
         f"cluster {record.cluster}, epoch {record.epoch}, {record.replicas} replicas of each shard\n"
-        f"the record is led by {standing.leader or 'NOBODY'}; {voters} {vote} on it"
+        f"the cluster's record is led by {standing.leader or 'NOBODY'}; {voters} {vote} on it"
     )
     nodes = table(
         ["NODE", "ID", "CLIENTS", "PEERS", "STATE", "REPLICAS", "LEADS"],

@@ -49,7 +49,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _show(report: Any) -> None:
-    from memraft_cluster.meta import META_GROUP
+    from memraft_cluster.groups import group_label
 
     print(f"{report.path}: {report.owner or 'whose it is cannot be read'}")
     if report.is_running:
@@ -58,7 +58,7 @@ def _show(report: Any) -> None:
         headers = ("GROUP", "BASE", "FIRST", "LAST", "TERM", "VOTE", "COMMIT", "STATE", "VERDICT")
         rows = [
             (
-                "meta" if each.group == META_GROUP else each.group,
+                group_label(each.group),
                 each.base,
                 each.first,
                 each.last,

@@ -73,7 +73,7 @@ class Standing(msgspec.Struct, frozen=True):
             said = self.step(shard.shard) or "about to begin"
             lines.append(f"shard {shard.shard}, {here} -> {there}: {said}")
         if record.meta.membership != meta_wanted(record):
-            lines.append(f"the record: {self.step(META_GROUP) or 'about to begin'}")
+            lines.append(f"the cluster's record: {self.step(META_GROUP) or 'about to begin'}")
         return lines
 
     def misled(self) -> list[str]:

@@ -4,6 +4,7 @@ node holds another number of shards than the shard map says, and that lasts for 
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from memraft_cluster.groups import RECORD_LABEL, group_name
 from memraft_server.cli.connection import add_connection, add_json, certs_of, endpoints_of
 from memraft_server.cli.output import duration, print_json, progress, size, table
 
@@ -46,7 +47,7 @@ def render(view: "ClusterView") -> str:
         right="lllrr",
     )
     names = [node.name for node in view.nodes]
-    groups = [*((str(shard.shard), shard) for shard in view.shards), ("record", view.record)]
+    groups = [*((str(shard.shard), shard) for shard in view.shards), (RECORD_LABEL, view.record)]
     shards = table(
         ["SHARD", "SLOTS", "LEADER", "TERM", "COMMITTED", *(f"{name} LAG" for name in names)],
         [_shard_row(title, shard, names) for title, shard in groups],
@@ -57,7 +58,7 @@ def render(view: "ClusterView") -> str:
         parts.append(
             f"{LEARNS}: without a vote yet; {NOT_WHOLE}: without a vote until it has back what it lost"
         )
-    notes = [f"shard {title}: {shard.step}" for title, shard in groups if shard.step]
+    notes = [f"{group_name(shard.shard, 'shard')}: {shard.step}" for _, shard in groups if shard.step]
     notes += [f"{node.name}: {reason}" for node in view.nodes for reason in node.not_ready]
     if view.leaderless:
         notes.append(f"without a leader: shards {', '.join(map(str, view.leaderless))}")

@@ -24,7 +24,7 @@ from memraft_cluster.errors import (
     Overloaded,
     Stopped,
 )
-from memraft_cluster.meta import META_GROUP
+from memraft_cluster.groups import group_name
 from memraft_server.machine import Refused
 from memraft_server.machine.refused import STATUS_CODES
 
@@ -81,7 +81,7 @@ def to_refused(error: BaseException, address: Address) -> Refused:
 
 def _not_leader(error: NotLeader, address: Address) -> Refused:
     metadata = {"shard": str(error.group)}
-    what = "the cluster's record" if error.group == META_GROUP else f"shard {error.group}"
+    what = group_name(error.group, "shard")
     if not error.leader:
         message = f"{what} has no leader that this node knows; retry in {RETRY_SOON_MS} ms"
         return Refused("NO_LEADER", message, metadata | {"retry_after_ms": str(RETRY_SOON_MS)})

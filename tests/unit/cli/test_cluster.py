@@ -53,7 +53,7 @@ def standing(found: Record, steps: dict[int, str]) -> Standing:
 def test_a_settled_cluster_is_shown_without_anything_under_way() -> None:
     text = render(standing(record(), {}))
     assert text.startswith(
-        "cluster test, epoch 1, 3 replicas of each shard\nthe record is led by n1; n1 n2 n3"
+        "cluster test, epoch 1, 3 replicas of each shard\nthe cluster's record is led by n1; n1 n2 n3"
     )
     assert "n3     3  h3:7000  h3:7100  does not answer         2      0" in text
     assert "    0  0-2047     n1 n2 n3  so      n1      n1" in text
@@ -70,7 +70,7 @@ def test_what_is_under_way_is_told_with_what_it_waits_for() -> None:
     assert seen.pending() == [
         "shard 0, n1 n2 n3 +n4 -> n2 n3 n4: n4 is to catch up, 12,000 entries behind",
         "shard 1, n1 n2 n3 -> n2 n3 n4: about to begin",
-        "the record: n4 does not answer",
+        "the cluster's record: n4 does not answer",
     ]
     text = render(seen)
     assert "n1 n2 n3 +n4  n2 n3 n4" in text

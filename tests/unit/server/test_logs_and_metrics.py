@@ -11,6 +11,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from memraft_cluster.driver import Counters
+from memraft_cluster.errors import NotLeader
+from memraft_cluster.groups import META_GROUP
 from memraft_server import logs
 from memraft_server.metrics import (
     CallMetrics,
@@ -62,6 +64,22 @@ def test_text_is_for_a_person(root: logging.Logger) -> None:
     logs.set_up("warning", "text", "n1", stream)
     logging.getLogger("memraft.test").warning("peer unreachable", extra={"fields": {"peer": "n2"}})
     assert stream.getvalue().rstrip().endswith("warning n1 peer unreachable peer=n2")
+
+
+def test_the_group_of_the_record_has_a_name_and_no_number(root: logging.Logger) -> None:
+    """65535 says nothing to a person, and stands beside shards 0, 1, 2."""
+    said = []
+    for form in ("json", "text"):
+        stream = io.StringIO()
+        logs.set_up("info", form, "n1", stream)
+        for group in (3, META_GROUP):
+            error = NotLeader(group, 2)
+            logging.getLogger("memraft.test").info("x", extra={"fields": {"group": group, "error": error}})
+        said.append(stream.getvalue())
+    assert [json.loads(line)["group"] for line in said[0].splitlines()] == [3, "record"]
+    assert "group=record error=this node does not lead the cluster's record" in said[1]
+    assert "group=3 error=this node does not lead group 3" in said[1]
+    assert str(META_GROUP) not in "".join(said)
 
 
 def test_calls_become_a_histogram_by_method_and_code() -> None:
