@@ -71,6 +71,8 @@ class ClientSection(_Section, frozen=True):
     listen: str = ""
     concurrent_calls_max: int = 10_000
     lag_wait_ms: int = 1_000
+    followers_max: int = 1_000
+    heartbeat_ms: int = 5_000
 
 
 class PeerSection(_Section, frozen=True):
@@ -375,6 +377,8 @@ def _check_durability(config: Config) -> None:
 _RANGES: tuple[tuple[str, int, int], ...] = (
     ("client.concurrent_calls_max", 1, 1_000_000),
     ("client.lag_wait_ms", 1, 60_000),
+    ("client.followers_max", 0, 1_000_000),
+    ("client.heartbeat_ms", 10, 30_000),
     ("limits.request_bytes_max", 1 << 10, 8 << 20),
     ("limits.reply_bytes_max", 1 << 16, 256 << 20),
     ("limits.value_bytes_max", 1, 4 << 20),

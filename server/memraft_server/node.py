@@ -15,6 +15,7 @@ from prometheus_client.core import Metric
 from memraft_cluster.driver import DriverConfig, GroupSpec, MultiRaft
 from memraft_cluster.errors import ClusterError, StateCorrupted
 from memraft_cluster.fatal import Fatal, end_process
+from memraft_cluster.groups import group_name
 from memraft_cluster.meta import META_GROUP, NodeEntry
 from memraft_cluster.shards import even_map
 from memraft_cluster.state_machine import CHUNK_BYTES_MAX
@@ -30,6 +31,7 @@ from memraft_server.clock import steady
 from memraft_server.cluster_record import Known, RecordEntryBuilder, RecordMachine
 from memraft_server.config import MESSAGE_MARGIN_BYTES, RECEIVE_FACTOR, Config, split_address
 from memraft_server.directory import Directory
+from memraft_server.following import Followers
 from memraft_server.health import HealthServer, MetricsListenFailed
 from memraft_server.hosting import Hosting
 from memraft_server.machine import Machine, Refused
@@ -144,6 +146,7 @@ class Node:
             lag_wait_ms=config.client.lag_wait_ms,
             request_bytes_max=config.limits.request_bytes_max,
             backups=self.backups,
+            followers=Followers(config.client.followers_max, config.client.heartbeat_ms),
         )
         self.rpc = RpcServer(rpc_config, self.service, self.directory.client_address, self.calls)
         host, port = split_address(config.metrics.listen)
@@ -230,6 +233,7 @@ class Node:
         if self.rpc.is_serving:
             await self.rpc.set_serving(False)
         self.backups.close()
+        self.service.followers.close()
         await self.background.stop()
         await self.reconciler.stop()
         # First the driver: it finishes what was proposed and finds new leaders, while calls are still told
@@ -257,7 +261,7 @@ class Node:
 
     def _note_progress(self, group: int, phase: str, done: int, total: int) -> None:
         """For those who wait: what is loading says how far it is, when asked and now and then in the log."""
-        what = "the cluster's record" if group == META_GROUP else f"shard {group}"
+        what = group_name(group, "shard")
         things = "loaded {} records" if phase == "load" else "replayed {} entries"
         count = f"{done:,} of {total:,}" if total else f"{done:,}"
         said = f"{what}: {things.format(count)}"

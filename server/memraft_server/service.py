@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from google.protobuf.message import DecodeError, Message
 
@@ -16,7 +16,10 @@ from memraft_proto.methods import Access, Method
 from memraft_server.admission.identity import Caller, Role, check_namespace
 from memraft_server.admission.quotas import Cost, Quotas, TenantQuota
 from memraft_server.clock import steady_time_us
+from memraft_server.following import Followers
 from memraft_server.machine import Limits, Refused
+from memraft_server.machine.changes import Wake
+from memraft_server.machine.feeds import Feed, open_feed
 from memraft_server.machine.validate import check_namespace as check_syntax
 from memraft_server.machine.validate import check_read, check_write
 from memraft_server.reads import Reader
@@ -70,6 +73,7 @@ class Service:
         lag_wait_ms: how long a session's read waits for a replica that lags behind.
         request_bytes_max: largest encoded request.
         backups: None: there are none, as in an embedded memory.
+        followers: serves the calls that follow a shard; None: with default limits.
     """
 
     def __init__(
@@ -84,6 +88,7 @@ class Service:
         lag_wait_ms: int = 1_000,
         request_bytes_max: int = 8 << 20,
         backups: Backups | None = None,
+        followers: Followers | None = None,
     ) -> None:
         self.limits = limits
         self._shards = shards
@@ -94,6 +99,7 @@ class Service:
         self._reader = Reader(clock_us, lag_wait_ms)
         self._request_bytes_max = request_bytes_max
         self._routes: dict[str, Shard] = {}
+        self.followers = followers if followers is not None else Followers()
 
     def call_bytes(self, caller: Caller, method: Method, raw: bytes) -> Outcome:
         """As :meth:`call`, with the request as it came over the wire."""
@@ -106,12 +112,41 @@ class Service:
             Refused, memraft_cluster.errors.ClusterError: as :meth:`call`.
         """
         request: Any = self._decoded(caller, method, raw)
+        if method.access is Access.READ:
+            async with aclosing(self._followed(caller, method, request)) as responses:
+                async for response in responses:
+                    yield response
+            return
         _check_role(caller, method.name)
         if self._backups is None:
             raise Refused("INVALID_ARGUMENT", f"{method.name} is not served here")
         async with aclosing(self._backups.chunks(request.shard)) as chunks:
             async for chunk in chunks:
                 yield method.response(chunk=chunk)
+
+    def _followed(self, caller: Caller, method: Method, request: Any) -> AsyncGenerator[Message, None]:
+        shard = self._checked(caller, method, request)
+
+        def check() -> None:
+            if self.shard(request.namespace) is not shard:
+                raise NotLeader(shard.number, 0)
+
+        def begin() -> Outcome:
+            return self._reader.read(shard, method.name, request)
+
+        return self.followers.responses(shard, method.name, request, begin, check)
+
+    def feed(self, caller: Caller, method: Method, request: Any, wake: Wake) -> tuple[Message, Feed]:
+        """Begins a call with many responses on a shard that answers at once; returns the first of them, and
+        what has the others. Raises as :meth:`call`."""
+        shard = self._checked(caller, method, request)
+        first = cast(Message, self._reader.read(shard, method.name, request))
+        return first, open_feed(shard.machine, method.name, request, first, wake)
+
+    def _checked(self, caller: Caller, method: Method, request: Any) -> Shard:
+        self._admit(caller, request.namespace)
+        check_read(method.name, request, self.limits)
+        return self.shard(request.namespace)
 
     def _decoded(self, caller: Caller, method: Method, raw: bytes) -> Message:
         if len(raw) > self._request_bytes_max:
@@ -193,6 +228,7 @@ class Service:
     def forget_routes(self) -> None:
         """Other shards are on this node now than before."""
         self._routes.clear()
+        self.followers.wake()
 
     def _cluster(self, caller: Caller, name: str, request: Any) -> Outcome:
         directory = self._directory

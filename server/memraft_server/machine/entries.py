@@ -45,6 +45,11 @@ class EntryTable:
     def __len__(self) -> int:
         return len(self._times_us)
 
+    @property
+    def last_index(self) -> int:
+        """The log index of the last entry; 0 where there was none."""
+        return self._first + len(self._times_us) - 1
+
     def columns(self, start: int, end: int) -> tuple[int, array[int], array[int]]:
         """Returns (first index, times, seeds) of the entries in places [start, end), from 0."""
         return self._first + start, self._times_us[start:end], self._seeds[start:end]
@@ -65,6 +70,11 @@ class EntryTable:
     def time_us(self, version: int) -> int:
         """Returns the commit time of `version` in microseconds since the epoch."""
         return self._times_us[(version >> POSITION_BITS) - self._first]
+
+    def time_at(self, ceiling: int) -> int:
+        """Returns the commit time of the last entry up to version `ceiling`; 0 where there is none."""
+        place = min((ceiling >> POSITION_BITS) - self._first, len(self._times_us) - 1)
+        return self._times_us[place] if place >= 0 else 0
 
     def id_of(self, version: int) -> str:
         """Returns the id that belongs to `version`."""

@@ -18,6 +18,8 @@ def append(turn: Turn, space: Namespace, request: stream_pb2.AppendRequest) -> s
     digest = streams.append(
         stream, turn.version, turn.time_us, event_id, turn.author, request.type, request.payload
     )
+    if streams.appended is not None:
+        streams.appended(request.stream)
     return stream_pb2.AppendResponse(
         version=turn.version,
         time_us=turn.time_us,
@@ -44,6 +46,8 @@ def append_many(
     turn.items = count
     for item, (type_, payload) in enumerate(zip(types, payloads, strict=True)):
         digest = streams.append(stream, version + item, time_us, turn.new_id(item), author, type_, payload)
+    if streams.appended is not None:
+        streams.appended(request.stream)
     return stream_pb2.AppendManyResponse(
         first_version=version,
         time_us=time_us,

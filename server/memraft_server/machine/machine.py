@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from memraft_proto.methods import KIND_BATCH, KIND_EXPIRE, KIND_EXPIRE_LEASES, METHODS
 from memraft_proto.v1.common_pb2 import WriteContext
 from memraft_server.machine import expiry
+from memraft_server.machine.changes import Changes
 from memraft_server.machine.commands import Command
 from memraft_server.machine.entries import EntryTable
 from memraft_server.machine.facts import StateLabel
@@ -97,6 +98,9 @@ class Machine:
         self._tenants = self._forest.tenants
         self._authors: dict[tuple[str, str, str], Author] = {}
         self._unknown = Namespace("", Tenant())
+        self.changes = Changes()
+        """Who is told of changes: see `changes`."""
+        self._forest.made = self.changes.attach
 
     def apply(
         self,
@@ -179,11 +183,31 @@ class Machine:
             What this one held: freeing a million records at once would take long.
         """
         limits, shard, remains = self.limits, self.shard, self.__dict__.copy()
+        changes = remains.pop("changes")
         self.__dict__.update(other.__dict__)
+        self.changes = changes
         self.shard = shard
         self.limits = limits
         self._view_now = View(NOW, self._entries, limits)
+        self._forest.made = changes.attach
+        changes.moved(self._spaces.values(), self.ceiling)
         return remains
+
+    # For those who follow
+
+    @property
+    def ceiling(self) -> int:
+        """The highest version that was applied, or that could have been."""
+        return ((self.applied_index + 1) << POSITION_BITS) - 1
+
+    @property
+    def view(self) -> View:
+        """What a read of now sees."""
+        return self._view_now
+
+    def space(self, namespace: str) -> Namespace | None:
+        """Returns a namespace, None where nothing was ever written in it."""
+        return self._spaces.get(namespace)
 
     # For the loader
 

@@ -1,0 +1,304 @@
+"""Answers calls with many responses: what follows a stream or watches changes, as steps that never wait.
+
+A feed holds no data but a place: the next sequence, the last version. Each step reads from there what has
+been applied. Who serves it repeats the step whenever the feed's wake was called, so that for a reader that is
+slow nobody has to buffer: `following` does so on a node, `embedded` in process.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+from google.protobuf.message import Message
+
+from memraft_proto.v1 import stream_pb2, watch_pb2
+from memraft_server.machine.changes import Change, Wake, changes_after, version_of
+from memraft_server.machine.handlers_memories import memory_record, memory_wire_bytes
+from memraft_server.machine.limits import POSITION_BITS, Limits
+from memraft_server.machine.namespaces import Namespace
+from memraft_server.machine.refused import invalid
+from memraft_server.machine.tables import RECORD_TABLES
+from memraft_server.machine.turn import Check, Query, View
+from memraft_server.machine.validate_common import check_now, check_text
+from memraft_server.projections import notes
+from memraft_server.projections.memories import MemoryStore, Remembered
+from memraft_server.projections.versions import NOBODY, Record, VersionedRecords
+
+if TYPE_CHECKING:
+    from memraft_server.machine.machine import Machine
+
+PAGE_CHANGES_MAX = 1_000
+SCAN_STEP = 2_000
+"""Names that one step looks at: a millisecond or two."""
+FOUND_MAX = 100_000
+"""Changes that a scan holds, the oldest; later ones are found by another scan after them."""
+
+KINDS = {
+    watch_pb2.WATCH_TARGET_KV: notes.DOCUMENT,
+    watch_pb2.WATCH_TARGET_STATE: notes.STATE,
+    watch_pb2.WATCH_TARGET_MEMORIES: notes.MEMORY,
+}
+_CHANGE_WIRE_BYTES = 120
+
+
+class Feed(Protocol):
+    """What answers one call with many responses. Not thread-safe, like its machine."""
+
+    is_behind: bool
+    """Whether `next` had nothing to say but has more to do: call it again, after others had a turn."""
+
+    def next(self) -> Message | None:
+        """Returns the next response, or None where there is nothing to say by now."""
+
+    def quiet(self) -> Message:
+        """Returns a response without content, which says how far the replica is."""
+
+    def close(self) -> None:
+        """Wakes nobody any more."""
+
+
+def open_feed(machine: Machine, name: str, request: Any, first: Any, wake: Wake) -> Feed:
+    """Begins to follow, directly after the first response of a call.
+
+    Args:
+        machine: Which has just answered.
+        name: Of the call, as in `METHODS`.
+        request: Kept and changed.
+        first: What `Machine.query` answered.
+        wake: Called whenever there may be more; different for every feed.
+    """
+    if name == "TailStream":
+        return TailFeed(machine, request, first.next_sequence, wake)
+    return WatchFeed(machine, request, first.after_version, wake)
+
+
+class TailFeed:
+    """The events of a stream from a sequence on."""
+
+    is_behind = False
+
+    def __init__(
+        self, machine: Machine, request: stream_pb2.TailStreamRequest, sequence: int, wake: Wake
+    ) -> None:
+        self._machine = machine
+        self._request = request
+        self._wake = wake
+        request.from_sequence = sequence
+        space = machine.space(request.namespace)
+        machine.changes.follow_stream(space, request.namespace, request.stream, wake)
+
+    def next(self) -> Message | None:
+        response: Any = self._machine.query("TailStream", self._request)
+        if not response.events:
+            return None
+        self._request.from_sequence = response.next_sequence
+        message: Message = response
+        return message
+
+    def quiet(self) -> Message:
+        return self._machine.query("TailStream", self._request)
+
+    def close(self) -> None:
+        request = self._request
+        space = self._machine.space(request.namespace)
+        self._machine.changes.leave_stream(space, request.namespace, request.stream, self._wake)
+
+
+class WatchFeed:
+    """The changes of what matches a request, above a version."""
+
+    def __init__(self, machine: Machine, request: watch_pb2.WatchRequest, version: int, wake: Wake) -> None:
+        self.is_behind = False
+        self.version = version
+        """All changes up to this one have been given out, or do not match."""
+        self.wake = wake
+        self._machine = machine
+        self._request = request
+        self._kind = KINDS[request.target]
+        self._matches = _matches_memory if self._kind == notes.MEMORY else _matches_record
+        self._scan: _Scan | None = None
+        space = machine.space(request.namespace)
+        self._log = machine.changes.watch(space, request.namespace, self._kind, self, machine.ceiling)
+
+    def next(self) -> Message | None:
+        while True:
+            changes = self._upcoming()
+            self.is_behind = changes is None
+            if not changes:
+                return None
+            response = self._response(changes)
+            if response is not None:
+                return response
+
+    def quiet(self) -> Message:
+        if self._scan is None and self._log.after(self.version, 1) == []:
+            self.version = max(self.version, self._machine.ceiling)
+        return self._stamped(watch_pb2.WatchResponse(after_version=self.version))
+
+    def close(self) -> None:
+        request = self._request
+        space = self._machine.space(request.namespace)
+        self._machine.changes.unwatch(space, request.namespace, self._kind, self)
+
+    def _upcoming(self) -> list[Change] | None:
+        """Returns the changes that come next; None where a scan for them is not done yet."""
+        while True:
+            scan = self._scan
+            if scan is not None and scan.moves == self._log.moves:
+                if not scan.step():
+                    return None
+                changes = changes_after(scan.found, self.version, PAGE_CHANGES_MAX)
+                if changes:
+                    return changes
+                self.version = max(self.version, scan.ceiling)
+            known = self._log.after(self.version, PAGE_CHANGES_MAX)
+            if known is not None:
+                self._scan = None
+                return known
+            space = self._machine.space(self._request.namespace)
+            self._scan = _Scan(space, self._kind, self.version, self._machine.ceiling, self._log.moves)
+
+    def _response(self, changes: list[Change]) -> Message | None:
+        """Returns those that match and fit a page, and goes on to the last of them; None where none match."""
+        response = watch_pb2.WatchResponse()
+        size = 0
+        for change in changes:
+            if size > self._machine.limits.page_bytes_max and change.version != self.version:
+                break
+            self.version = change.version
+            matched = self._matches(self._request, change)
+            if matched is not None:
+                size += _CHANGE_WIRE_BYTES + self._add(response, change, matched)
+        if not response.changes:
+            return None
+        response.after_version = self.version
+        return self._stamped(response)
+
+    def _add(self, response: watch_pb2.WatchResponse, change: Change, is_there: bool) -> int:
+        """Adds a change; returns about how many bytes it takes."""
+        view, new = self._machine.view, change.new
+        added = response.changes.add(key=change.name, deleted=not is_there)
+        author = new.author if new is not None else NOBODY
+        view.fill_provenance(added.provenance, change.version, author)
+        if not is_there:
+            return len(change.name)
+        if isinstance(new, Record):
+            added.value, added.expires_at_us = new.value or b"", new.expires_at_us
+            return len(change.name) + len(added.value)
+        added.memory.CopyFrom(memory_record(view, new))
+        return memory_wire_bytes(new)
+
+    def _stamped(self, response: watch_pb2.WatchResponse) -> Message:
+        response.stamp.applied_index = self._machine.applied_index
+        response.stamp.applied_time_us = self._machine.last_time_us
+        return response
+
+
+def _matches_record(request: watch_pb2.WatchRequest, change: Change) -> bool | None:
+    """Whether there is what was asked for after a change; None: the change is none of it."""
+    if not change.name.startswith(request.prefix):
+        return None
+    return change.new.value is not None
+
+
+def _matches_memory(request: watch_pb2.WatchRequest, change: Change) -> bool | None:
+    """As `_matches_record`. A memory that was replaced by one that is not asked for has ended."""
+
+    def is_asked(item: Remembered | None) -> bool:
+        return (
+            item is not None
+            and (not request.about or item.about == request.about)
+            and (not request.kind or item.kind == request.kind)
+        )
+
+    if is_asked(change.new):
+        return True
+    return False if is_asked(change.old) else None
+
+
+class _Scan:
+    """Looks through all records of a kind for changes that a log does not have any more, step by step.
+
+    Args:
+        space: Of the records, if it exists.
+        kind: As in `KINDS`.
+        above: Only changes above this version.
+        ceiling: Only changes up to this one.
+        moves: Of the log, when the scan began.
+    """
+
+    def __init__(self, space: Namespace | None, kind: bytes, above: int, ceiling: int, moves: int) -> None:
+        self.moves = moves
+        self.ceiling = ceiling
+        self.found: list[Change] = []
+        """In order of version, once all steps are done."""
+        self._above = above
+        self._steps = iter(()) if space is None else self._looking(space, kind)
+
+    def step(self) -> bool:
+        """Looks at some more names; returns whether all are done."""
+        return next(self._steps, True)
+
+    def _looking(self, space: Namespace, kind: bytes) -> Iterator[bool]:
+        names, changes_of = _sources(space, kind)
+        found = self.found
+        for count, name in enumerate(names, 1):
+            for change in changes_of(name, self._above):
+                if self._above < change.version <= self.ceiling:
+                    found.append(change)
+            if len(found) > 2 * FOUND_MAX:
+                self._forget_later_ones()
+            if count % SCAN_STEP == 0:
+                yield False
+        found.sort(key=version_of)
+
+    def _forget_later_ones(self) -> None:
+        self.found.sort(key=version_of)
+        self.ceiling = self.found[FOUND_MAX].version - 1
+        del self.found[bisect_right(self.found, self.ceiling, key=version_of) :]
+
+
+def _sources(space: Namespace, kind: bytes) -> tuple[list[str], Callable[[str, int], Iterable[Change]]]:
+    """Returns the names of a kind, and what gives the changes of one of them above a version."""
+    if kind == notes.MEMORY:
+        store = space.projection(MemoryStore)
+        return store.ids(), lambda id, above: (Change(*each) for each in store.changes_of(id, above))
+    records = RECORD_TABLES[kind](space)[0]
+    return list(records.heads), lambda name, above: _record_changes(records, name, above)
+
+
+def _record_changes(records: VersionedRecords, name: str, above: int) -> Iterator[Change]:
+    head = records.heads[name]
+    if head.version <= above:
+        return
+    old = None
+    for record in (*records.past.get(name, ()), head):
+        if record.version > above:
+            yield Change(record.version, name, old, record)
+        old = record
+
+
+def _check_watch(request: watch_pb2.WatchRequest, limits: Limits) -> None:
+    check_now(request.context)
+    if request.target not in KINDS:
+        raise invalid(f"target: {request.target}, one of WATCH_TARGET_KV, _STATE, _MEMORIES", field="target")
+    check_text("prefix", request.prefix, limits.key_bytes_max, empty=True)
+    check_text("about", request.about, limits.key_bytes_max, empty=True)
+    check_text("kind", request.kind, limits.name_bytes_max, empty=True)
+    is_memories = request.target == watch_pb2.WATCH_TARGET_MEMORIES
+    for field in ("about", "kind") if not is_memories else ("prefix",):
+        if getattr(request, field):
+            raise invalid(f"{field}: not of what is watched: leave it out", field=field)
+
+
+def _watch(view: View, _space: Namespace, request: watch_pb2.WatchRequest) -> watch_pb2.WatchResponse:
+    """The first response: where the watch begins."""
+    if request.HasField("after_version"):
+        return watch_pb2.WatchResponse(after_version=request.after_version)
+    return watch_pb2.WatchResponse(after_version=((view.entries.last_index + 1) << POSITION_BITS) - 1)
+
+
+READ_CHECKS: dict[str, Check] = {"Watch": _check_watch}
+QUERIES: dict[str, Query] = {"Watch": _watch}
