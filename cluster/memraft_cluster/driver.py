@@ -109,7 +109,7 @@ class MultiRaft(Turns):
         found = self._group(group)
         future = found.read_barrier()
         if not found.is_dirty:
-            self.mark(found)
+            self._time_round(found, time.monotonic())
         return future
 
     def wait_applied(self, group: int, index: int) -> asyncio.Future[int] | None:

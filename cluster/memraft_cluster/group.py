@@ -20,7 +20,7 @@ class Group(Reads):
     @property
     def wants_turn(self) -> bool:
         """Whether another turn would get something done, with nothing new from outside."""
-        if self.core.has_ready() or self._readers:
+        if self.core.has_ready():
             return True
         return bool(self._queued) and not self._is_refused and self._may_propose()
 
@@ -40,10 +40,10 @@ class Group(Reads):
             if message.hint_term and message.type is raft.MessageType.HEARTBEAT_REPLY:
                 self._compare(message)
 
-    def take_in(self) -> None:
-        """Close entries over the queued commands and start the round of the waiting reads."""
-        if self._readers:
-            self.begin_round()
+    def take_in(self, now: float) -> None:
+        """Close entries over the queued commands and start the round of the waiting reads, if it is due."""
+        if self.round_wait_s(now) == 0:
+            self.begin_round(now)
         if self._queued:
             self.propose_queued()
 
@@ -64,7 +64,7 @@ class Group(Reads):
             if self.role is raft.Role.LEADER and ready.committed[-1].term == self.term:
                 self.freshness.lead(now)
         if ready.read_states or ready.dropped_reads or self._waiters:
-            self._finish_reads(ready)
+            self._finish_reads(ready, now)
         self.core.advance(ready)
 
     def _jump(self, meta: SnapshotMeta) -> None:

@@ -134,6 +134,8 @@ class GroupState:
         self.told = 0
         """The highest index that a leader said is committed."""
         self.is_dirty = False
+        self.is_round_timed = False
+        """A timer runs for the next round of reads."""
         self.is_installing = False
         """A snapshot is being put into force: nothing is applied and nothing saved."""
         self.unsaved_commit: raft.HardState | None = None

@@ -244,6 +244,20 @@ class Turns:
             self._dirty.append(group)
         self._wake()
 
+    def _time_round(self, group: Group, now: float) -> None:
+        """Have the round of the reads that gathered begin when it is due."""
+        wait_s = group.round_wait_s(now)
+        if wait_s == 0:
+            self.mark(group)
+        elif wait_s is not None and not group.is_round_timed:
+            group.is_round_timed = True
+            asyncio.get_running_loop().call_later(wait_s, self._round_due, group)
+
+    def _round_due(self, group: Group) -> None:
+        group.end_gathering()
+        if self._groups.get(group.id) is group:
+            self._time_round(group, time.monotonic())
+
     def _wake(self) -> None:
         waiting = self._wakeup
         if waiting is not None and not waiting.done():
@@ -297,6 +311,7 @@ class Turns:
         if self._ticks_due:
             self._ticks_due = 0
             self._tick()
+        now = time.monotonic()
         working, self._dirty = self._dirty, []
         turns: list[tuple[Group, raft.Ready]] = []
         updates: list[GroupUpdate] = []
@@ -304,7 +319,8 @@ class Turns:
             self._begin_logs_anew(turns, updates)
         for group in working:
             group.is_dirty = False
-            group.take_in()
+            group.take_in(now)
+            self._time_round(group, now)
             if not group.core.has_ready():
                 continue
             ready = group.core.ready()
@@ -469,6 +485,7 @@ class Turns:
             if group.wants_turn and not group.is_dirty:
                 group.is_dirty = True
                 self._dirty.append(group)
+            self._time_round(group, now)
 
     # -- ticks -----------------------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from memraft_cluster.group import Group
 from memraft_cluster.group_state import GroupSpec, Shared
 from memraft_cluster.log import DurableLog
 from memraft_cluster.raft import Entry, Message, MessageType
-from memraft_cluster.reads import INDEX_AHEAD_MAX
+from memraft_cluster.reads import GATHER_READS, GATHER_ROUNDS, GATHER_S_MAX, INDEX_AHEAD_MAX
 from memraft_cluster.startup import make_core
 from tests.unit.cluster.harness import NODES, Lines, Recorder
 
@@ -33,21 +32,22 @@ class Member:
         self.core = make_core(config, self.log, 0, spec, 0, 1)
         shared = Shared(config.group_limits())
         self.group = Group(0, spec, self.core, shared, asyncio.get_running_loop())
+        self.now_s = 100.0
 
     def step(self, kind: MessageType, sender: int, term: int, **fields: object) -> None:
         message = Message(kind, sender, 1, term, **fields)  # type: ignore[arg-type]
         self.core.step(message)
-        self.group.heard(message, time.monotonic())
+        self.group.heard(message, self.now_s)
         self.turn()
 
     def turn(self) -> None:
         """What the driver does, without anybody to send to."""
-        self.group.take_in()
+        self.group.take_in(self.now_s)
         while self.core.has_ready():
             ready = self.core.ready()
             if ready.must_sync:
                 self.log.append(0, ready.entries, ready.hard_state)
-            self.group.finish(ready, time.monotonic())
+            self.group.finish(ready, self.now_s)
 
     def lead(self, term: int) -> None:
         """Win an election with the vote of node 2."""
@@ -56,6 +56,10 @@ class Member:
         self.step(MessageType.PRE_VOTE_REPLY, 2, term)
         self.step(MessageType.VOTE_REPLY, 2, term)
         assert (self.group.role, self.core.term) == (raft.Role.LEADER, term)
+
+    def answer_round(self, number: int) -> None:
+        """Node 2 confirms it."""
+        self.step(MessageType.HEARTBEAT_REPLY, 2, self.core.term, context=number)
 
     def propose(self, command: bytes) -> asyncio.Future[object]:
         future = self.group.propose(command, None)
@@ -112,6 +116,86 @@ def test_linearizable_reads_count_as_waiting_until_their_round_is_over(tmp_path:
         member.group.read_barrier()
 
     run(tmp_path / "log", script, waiters_max=10)
+
+
+def test_a_read_alone_begins_its_round_at_once(tmp_path: Path) -> None:
+    def script(member: Member) -> None:
+        member.lead(1)
+        member.step(MessageType.APPEND_REPLY, 2, 1, index=1)
+        for number in (1, 2, 3):
+            read = member.group.read_barrier()
+            assert member.group.round_wait_s(member.now_s) == 0
+            member.turn()
+            member.now_s += 0.001
+            member.answer_round(number)
+            assert read.result() == 1
+
+    run(tmp_path / "log", script)
+
+
+def test_a_read_never_joins_the_round_under_way(tmp_path: Path) -> None:
+    def script(member: Member) -> None:
+        member.lead(1)
+        member.step(MessageType.APPEND_REPLY, 2, 1, index=1)
+        first = member.group.read_barrier()
+        member.turn()
+        second = member.group.read_barrier()
+        member.turn()
+        assert member.group.round_wait_s(member.now_s) is None
+        member.answer_round(1)
+        assert first.done() and not second.done()
+        member.turn()
+        member.answer_round(1)
+        assert not second.done()
+        member.answer_round(2)
+        assert second.done()
+
+    run(tmp_path / "log", script)
+
+
+def test_where_several_read_they_gather_for_a_while_and_share_the_next_round(tmp_path: Path) -> None:
+    def script(member: Member) -> None:
+        member.lead(1)
+        member.step(MessageType.APPEND_REPLY, 2, 1, index=1)
+        group = member.group
+        reads = [group.read_barrier(), group.read_barrier()]
+        member.turn()
+        member.now_s += 0.001
+        member.answer_round(1)
+        assert all(read.done() for read in reads)
+        reads = [group.read_barrier()]
+        assert group.round_wait_s(member.now_s) == pytest.approx(0.001 * GATHER_ROUNDS)
+        member.turn()
+        member.now_s += 0.0011
+        reads.append(group.read_barrier())
+        member.turn()
+        member.answer_round(2)
+        assert not any(read.done() for read in reads)
+        member.now_s += 0.001
+        member.turn()
+        member.now_s += 10.0  # the round takes long, and a read comes in late
+        late = group.read_barrier()
+        member.answer_round(2)
+        assert all(read.done() for read in reads) and not late.done()
+        assert group.round_wait_s(member.now_s) == pytest.approx(GATHER_S_MAX)
+
+    run(tmp_path / "log", script)
+
+
+def test_enough_reads_do_not_wait_for_more(tmp_path: Path) -> None:
+    def script(member: Member) -> None:
+        member.lead(1)
+        member.step(MessageType.APPEND_REPLY, 2, 1, index=1)
+        group = member.group
+        for number in (1, 2, 3):
+            reads = [group.read_barrier() for _ in range(GATHER_READS)]
+            assert group.round_wait_s(member.now_s) == 0
+            member.turn()
+            member.now_s += 0.001
+            member.answer_round(number)
+            assert all(read.done() for read in reads)
+
+    run(tmp_path / "log", script)
 
 
 def test_nobody_waits_for_an_index_far_beyond_the_log(tmp_path: Path) -> None:
