@@ -49,11 +49,13 @@ class RestoreRefused(Exception):
 
 
 class Restored(msgspec.Struct, frozen=True):
-    """What was restored: ``shards`` of the backup are in the directory now."""
+    """What was restored: ``shards`` of the backup are in the directory now. ``others`` are the names of the
+    nodes of the new cluster that are to be restored, too."""
 
     directory: str
     manifest: Manifest
     shards: tuple[ShardFile, ...]
+    others: tuple[str, ...] = ()
 
 
 # -- a node ------------------------------------------------------------------------------------------------
@@ -80,7 +82,8 @@ def restore_node(folder: Path, config: Config, progress: Progress | None = None)
         own = msgspec.structs.replace(config.node, data_dir=str(making))
         pinned_record(msgspec.structs.replace(config, node=own))
         shards = _fill_node(folder, manifest, config, making, progress)
-    return Restored(str(directory), manifest, shards)
+    others = tuple(each.name for each in config.cluster.nodes if each.id != config.node.id)
+    return Restored(str(directory), manifest, shards, others)
 
 
 def _check_fit(folder: Path, manifest: Manifest, config: Config) -> None:

@@ -135,8 +135,8 @@ def run_restore(arguments: argparse.Namespace) -> int:
         f"{restored.directory}: {what}; {count(rows)} rows, {size(bytes_done)}, as of "
         f"{restored.manifest.created_at}, in {duration(took_s)}"
     )
-    if arguments.config:
-        print("restore the other nodes from the same backup, then start them all")
+    if restored.others:
+        print(f"restore {', '.join(restored.others)} from the same backup, too, then start all nodes")
     return 0
 
 

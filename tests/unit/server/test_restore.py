@@ -217,16 +217,26 @@ def test_the_command_says_what_it_did_or_why_not(
         [cluster]
         name = "new"
         shards = {}
-        nodes = [{{ id = 1, name = "n1", peer = "h:7100", client = "h:7000" }}]
+        nodes = [{}]
     """
+    one, two, three = (
+        f'{{ id = {number}, name = "n{number}", peer = "h:71{number}0", client = "h:70{number}0" }}'
+        for number in (1, 2, 3)
+    )
     path = tmp_path / "node.toml"
-    path.write_text(toml.format(3))
+    path.write_text(toml.format(3, one))
     assert main(["restore", str(folder), "--config", str(path)]) == 1
     assert "backup has 2 shards, the configuration says cluster.shards = 3" in capsys.readouterr().err
-    path.write_text(toml.format(2))
+    path.write_text(toml.format(2, one))
     assert main(["restore", str(folder), "--config", str(path)]) == 0
-    assert f"{tmp_path / 'data'}: shards 0, 1; " in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert said.startswith(f"{tmp_path / 'data'}: shards 0, 1; ")
+    assert len(said.splitlines()) == 1, "there are no other nodes to restore"
     assert main(["restore", str(folder), "--config", str(path)]) == 1
     assert "is not empty" in capsys.readouterr().err
     assert main(["restore", str(tmp_path), "--config", str(path)]) == 1
     assert "no whole backup" in capsys.readouterr().err
+    path.write_text(toml.format(2, f"{one}, {two}, {three}").replace('"data"', '"data-of-three"'))
+    assert main(["restore", str(folder), "--config", str(path)]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "restore n2, n3 from the same backup, too, then start all nodes"
