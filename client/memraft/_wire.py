@@ -15,7 +15,7 @@ import numpy.typing as npt
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from memraft_proto.names import is_namespace_segment
+from memraft_proto.names import namespace_fault
 from memraft_proto.v1 import common_pb2, run_pb2, vector_pb2
 
 from . import _json
@@ -181,12 +181,9 @@ def namespace(name: Any) -> str:
     """
     if not isinstance(name, str):
         raise InvalidArgument(f"namespace must be a str such as 'acme/support', not {shown(name)}")
-    for segment in name.split("/"):
-        if not is_namespace_segment(segment):
-            raise InvalidArgument(
-                f"namespace {shown(name)}: segment {shown(segment)} must be 1 to 63 letters, digits, '.', "
-                "'_' or '-', the first a letter or digit"
-            )
+    fault = namespace_fault(name)
+    if fault:
+        raise InvalidArgument(f"namespace: {fault}")
     return name
 
 

@@ -249,6 +249,7 @@ _BY_REASON: dict[str, type[MemraftError]] = {
     "COLLECTION_MISMATCH": CollectionMismatch,
     "EMBEDDING_MISMATCH": EmbeddingMismatch,
     "NO_SUCH_RUN": NotFound,
+    "NO_SUCH_FORK": NotFound,
     "AT_IN_FUTURE": AtInFuture,
     "SESSION_EXPIRED": OutcomeUnknown,
     "LAGGING": Unavailable,
@@ -256,8 +257,8 @@ _BY_REASON: dict[str, type[MemraftError]] = {
     "INTERNAL": ServerError,
     "DISK_FULL": Unavailable,
     "CHANGE_REFUSED": ChangeRefused,
-    "NO_SUCH_NODE": NotFound,
     "STALE_FENCE": LeaseLost,
+    "NO_SUCH_NODE": NotFound,
     "NODE_HAS_EDGES": NodeHasEdges,
 }
 

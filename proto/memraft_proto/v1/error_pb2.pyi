@@ -34,6 +34,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_INTERNAL: _ClassVar[ErrorReason]
     ERROR_REASON_CHANGE_REFUSED: _ClassVar[ErrorReason]
     ERROR_REASON_DISK_FULL: _ClassVar[ErrorReason]
+    ERROR_REASON_NO_SUCH_FORK: _ClassVar[ErrorReason]
     ERROR_REASON_STALE_FENCE: _ClassVar[ErrorReason]
     ERROR_REASON_TOO_MANY_WAITERS: _ClassVar[ErrorReason]
     ERROR_REASON_NO_SUCH_NODE: _ClassVar[ErrorReason]
@@ -62,6 +63,7 @@ ERROR_REASON_SHUTTING_DOWN: ErrorReason
 ERROR_REASON_INTERNAL: ErrorReason
 ERROR_REASON_CHANGE_REFUSED: ErrorReason
 ERROR_REASON_DISK_FULL: ErrorReason
+ERROR_REASON_NO_SUCH_FORK: ErrorReason
 ERROR_REASON_STALE_FENCE: ErrorReason
 ERROR_REASON_TOO_MANY_WAITERS: ErrorReason
 ERROR_REASON_NO_SUCH_NODE: ErrorReason

@@ -4,6 +4,7 @@
 
     entries      a  version of the first                      -> times, then seeds, 8 bytes an entry each
     namespace    b  number:4  version                         -> its name
+    fork         b  number:4  base  version [version of end]  -> its name and who made it
     collection   c  namespace:4  number:4  version            -> name, dimension, metric, fingerprint
     event        e  namespace:4  stream\\0  sequence  version  -> hash, author, type, payload
     document     k  namespace:4  key\\0  version               -> one version of it
@@ -157,8 +158,15 @@ def _entries(fact: Any) -> Row:
 
 
 def _namespace(fact: Any) -> Row:
-    prefix, version, name = fact
-    return row(prefix + _number(version), name.encode())
+    if len(fact) == 3:
+        prefix, origin, dropped = fact
+        return row(prefix + _two(origin.base, origin.version) + _number(dropped), b"")
+    prefix, version, name, origin = fact
+    if origin is None:
+        return row(prefix + _number(version), name.encode())
+    author = origin.author
+    body = encode_body((name, (author.agent, author.run, author.tool)))
+    return row(prefix + _two(origin.base, version), body)
 
 
 def _collection(fact: Any) -> Row:
@@ -169,9 +177,9 @@ def _collection(fact: Any) -> Row:
 
 
 def _memory(fact: Any) -> Row:
-    if len(fact) == 2:
-        prefix, item = fact
-        return row(prefix + _two(item.version, item.died), b"")
+    if len(fact) == 3:
+        prefix, item, died = fact
+        return row(prefix + _two(item.version, died), b"")
     prefix, item, embedding, fingerprint = fact
     author = item.author
     body = encode_body(

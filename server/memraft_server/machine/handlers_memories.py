@@ -22,7 +22,7 @@ def remember(
     """Stores a memory, new or in place of the one with its id."""
     store = space.projection(MemoryStore)
     data = request.embedding
-    if data and store.rows is not None:
+    if data and store.dimension:
         _compare(space, store, len(data), request.fingerprint)
     item = Remembered(
         id=request.id or turn.new_id(),
@@ -54,7 +54,7 @@ def get_memory(
 ) -> memory_pb2.GetMemoryResponse:
     """Reads one memory."""
     item = space.projection(MemoryStore).get(request.id, view.ceiling)
-    return memory_pb2.GetMemoryResponse(memory=_record(view, item) if item is not None else None)
+    return memory_pb2.GetMemoryResponse(memory=memory_record(view, item) if item is not None else None)
 
 
 def list_memories(
@@ -69,14 +69,14 @@ def list_memories(
     size = 0
     newest = space.projection(MemoryStore).newest(request.about, view.ceiling, below)
     for looked, (version, item) in enumerate(newest):
-        cost = _wire_bytes(item) if item is not None else 0
+        cost = memory_wire_bytes(item) if item is not None else 0
         over = size and size + cost > limits.page_bytes_max
         if over or len(memories) >= items_max or looked >= limits.scan_keys_max:
             response.next_cursor = cursors.encode("memories", str(version + 1))
             break
         if item is not None:
             size += cost
-            memories.append(_record(view, item))
+            memories.append(memory_record(view, item))
     return response
 
 
@@ -84,7 +84,7 @@ def recall(view: View, space: Namespace, request: memory_pb2.RecallRequest) -> m
     """Finds the memories nearest to a query, as many of the best as fit a reply."""
     store = space.projection(MemoryStore)
     response = memory_pb2.RecallResponse()
-    if store.rows is None:
+    if not store.dimension:
         return response
     data = request.embedding
     _compare(space, store, len(data), request.fingerprint)
@@ -100,10 +100,10 @@ def recall(view: View, space: Namespace, request: memory_pb2.RecallRequest) -> m
     )
     size = 0
     for item, score in found:
-        size += _wire_bytes(item)
+        size += memory_wire_bytes(item)
         if size > view.limits.reply_bytes_max:
             break
-        response.hits.add(memory=_record(view, item), score=score)
+        response.hits.add(memory=memory_record(view, item), score=score)
     return response
 
 
@@ -112,7 +112,7 @@ def _compare(space: Namespace, store: MemoryStore, size: int, fingerprint: str) 
     refuse_other_embedding(what, store.dimension, store.fingerprint, size, fingerprint)
 
 
-def _record(view: View, item: Remembered) -> memory_pb2.MemoryRecord:
+def memory_record(view: View, item: Remembered) -> memory_pb2.MemoryRecord:
     return memory_pb2.MemoryRecord(
         id=item.id,
         text=item.text,
@@ -124,7 +124,7 @@ def _record(view: View, item: Remembered) -> memory_pb2.MemoryRecord:
     )
 
 
-def _wire_bytes(item: Remembered) -> int:
+def memory_wire_bytes(item: Remembered) -> int:
     return RECORD_WIRE_BYTES + 3 * len(item.text) + len(item.metadata) + 3 * (len(item.id) + len(item.about))
 
 

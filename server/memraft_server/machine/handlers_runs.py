@@ -18,7 +18,7 @@ def begin_run(turn: Turn, space: Namespace, request: run_pb2.BeginRunRequest) ->
     """Begins a run under the given or a new id."""
     runs = space.projection(RunsProjection)
     run_id = request.run_id or turn.new_id()
-    run = runs.by_id.get(run_id)
+    run = runs.find(run_id)
     conflict = run is not None
     if run is None:
         run = runs.begin(run_id, turn.version, turn.author, request.inputs)
@@ -33,13 +33,14 @@ def begin_run(turn: Turn, space: Namespace, request: run_pb2.BeginRunRequest) ->
 def end_run(turn: Turn, space: Namespace, request: run_pb2.EndRunRequest) -> run_pb2.EndRunResponse:
     """Ends a run that has not ended yet."""
     runs = space.projection(RunsProjection)
-    run = runs.by_id.get(request.run_id)
+    run = runs.find(request.run_id)
     if run is None:
         raise Refused("NO_SUCH_RUN", f"run_id: no run {shown(request.run_id)} in {shown(space.name)}")
     conflict = run.ended_version != 0
     if not conflict:
         runs.end(run, turn.version, request.status, request.outputs)
-    return run_pb2.EndRunResponse(version=run.ended_version, time_us=turn.time_us, conflict=conflict)
+    version = run.ended_version if conflict else turn.version
+    return run_pb2.EndRunResponse(version=version, time_us=turn.time_us, conflict=conflict)
 
 
 def _run(view: View, run: RunRecord) -> run_pb2.Run:

@@ -111,6 +111,7 @@ def upsert_vector(
     collection = _existing(space, request.collection)
     data = request.vector
     _compare(collection, len(data), request.fingerprint)
+    collection = space.projection(VectorStore).own(collection)
     replaced = collection.upsert(request.id, as_vector(data), request.metadata, turn.version)
     want_index(turn, collection.rows)
     return vector_pb2.UpsertVectorResponse(version=turn.version, time_us=turn.time_us, replaced=replaced)
@@ -126,6 +127,7 @@ def upsert_many(
     if not 0 < count <= ITEMS_MAX or len(data) % count or len(metadatas) not in (0, count):
         raise invalid("ids, vectors, metadatas: columns of different lengths, too long or empty")
     _compare(collection, len(data) // count, request.fingerprint)
+    collection = space.projection(VectorStore).own(collection)
     turn.items = count
     vectors = as_vector(data).reshape(count, -1)
     collection.upsert_many(ids, vectors, metadatas, turn.version)
@@ -137,7 +139,7 @@ def delete_vector(
     turn: Turn, space: Namespace, request: vector_pb2.DeleteVectorRequest
 ) -> vector_pb2.DeleteVectorResponse:
     """Deletes one vector."""
-    collection = _existing(space, request.collection)
+    collection = space.projection(VectorStore).own(_existing(space, request.collection))
     found = collection.delete(request.id, turn.version)
     want_index(turn, collection.rows)
     return vector_pb2.DeleteVectorResponse(version=turn.version, time_us=turn.time_us, found=found)

@@ -6,6 +6,8 @@ them is only how they stand: so those that were used are noted, and written down
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from memraft_server.machine.facts import Change, Encoder, StateLabel, encode_body, row
@@ -58,6 +60,10 @@ class Journal:
         if session.stored is not None:
             self._gone.append(session.key)
             self._gone += [reply_key(session, number) for number in session.stored]
+
+    def delete(self, keys: Iterable[bytes]) -> None:
+        """Rows of facts do not belong to the state any more."""
+        self._gone += keys
 
     def forget(self) -> None:
         """Drops the facts that gathered: they are known already."""

@@ -16,6 +16,7 @@ from zlib import crc32
 import msgspec
 import numpy as np
 
+from memraft_proto.names import FORK_MARK
 from memraft_server.machine.facts import (
     CRC_BYTES,
     HAS_EXPIRY,
@@ -30,7 +31,7 @@ from memraft_server.machine.facts import (
 from memraft_server.machine.journal import Journal
 from memraft_server.machine.limits import POSITION_BITS
 from memraft_server.machine.machine import Machine
-from memraft_server.machine.namespaces import Namespace
+from memraft_server.machine.namespaces import Namespace, Origin
 from memraft_server.machine.refused import BrokenInvariant
 from memraft_server.machine.sessions import Kept, Session
 from memraft_server.machine.tables import RECORD_TABLES, Extend
@@ -43,6 +44,7 @@ from memraft_server.projections.versions import Author, Record, VersionedRecords
 
 _SPACE = slice(1, 5)
 _ROWS_TOGETHER = 256
+_NOT_IN_NAMESPACES = frozenset((notes.ENTRIES, notes.NAMESPACE, notes.SESSION))
 _HEAD_BYTES = 5
 """Of kind and namespace."""
 
@@ -56,6 +58,7 @@ _kept_body = msgspec.msgpack.Decoder(tuple[int, str, str, bytes]).decode
 _memory_body = msgspec.msgpack.Decoder(
     tuple[str, str, bytes, str, str, float, _AuthorBody, str, bytes]
 ).decode
+_fork_body = msgspec.msgpack.Decoder(tuple[str, _AuthorBody]).decode
 _author_body = msgspec.msgpack.Decoder(_AuthorBody).decode
 
 
@@ -93,7 +96,9 @@ class Loader:
         self._machine = machine
         self._label = label
         self._ceiling = ceiling_of(label)
-        self._spaces: list[Namespace] = []
+        self._spaces: list[Namespace | None] = []
+        self._fork_keys: dict[bytes, list[notes.Fact | bytes]] = {}
+        """Number of a fork -> the keys of what was written in it."""
         self._authors: dict[bytes, Author] = {}
         self._author_row = b"\xff"
         self._author = Author("", "", "")
@@ -134,6 +139,8 @@ class Loader:
             load = self._kinds.get(part[0][0][0])
             if load is None:
                 raise DamagedRow(part[0][0], "of an unknown kind")
+            if self._fork_keys and part[0][0][:1] not in _NOT_IN_NAMESPACES:
+                self._note_keys(part)
             try:
                 load(part)
             except (LookupError, ValueError, BrokenInvariant, msgspec.MsgspecError) as error:
@@ -153,11 +160,21 @@ class Loader:
         if self.rows != label.rows:
             raise DamagedRow(b"", f"there are {self.rows} rows of {label.rows}")
         for tenant, sessions in self._sessions.items():
-            machine.tenant(tenant).sessions.restore(sessions)
+            machine.spaces.tenant(tenant).sessions.restore(sessions)
+        for number, keys in self._fork_keys.items():
+            fork_notes = self._space_at(number).notes
+            if fork_notes is not None:
+                fork_notes.told = keys
         machine.restored(label)
         if journal is not None:
             journal.forget()
             journal.rows = label.rows
+
+    def _note_keys(self, rows: Sequence[Row]) -> None:
+        for key, _ in rows:
+            keys = self._fork_keys.get(key[_SPACE])
+            if keys is not None:
+                keys.append(key)
 
     # Kinds of rows
 
@@ -171,9 +188,32 @@ class Loader:
 
     def _load_namespaces(self, rows: Sequence[Row]) -> None:
         for key, value in rows:
-            if int.from_bytes(key[_SPACE]) != len(self._spaces):
+            numbers = unpack(f">{(len(key) - _HEAD_BYTES) // NUMBER_BYTES}Q", key[_HEAD_BYTES:])
+            number, spaces = int.from_bytes(key[_SPACE]), self._machine.spaces
+            if len(numbers) == 3:
+                dropped = self._spaces[number]
+                if dropped is not None:
+                    spaces.drop(dropped, numbers[2])
+                self._spaces[number] = None
+                self._fork_keys.pop(key[_SPACE], None)
+                continue
+            if number != len(self._spaces):
                 raise DamagedRow(key, f"namespace number {len(self._spaces)} is missing before it")
-            self._spaces.append(self._machine.restore_namespace(value[:-CRC_BYTES].decode()))
+            if len(numbers) == 1:
+                self._spaces.append(spaces.make(value[:-CRC_BYTES].decode(), numbers[0]))
+                continue
+            name, author = _fork_body(value[:-CRC_BYTES])
+            parent, _, last = name.rpartition(FORK_MARK)
+            if parent not in spaces.by_name:  # it was dropped, and so was this fork of it
+                spaces.skip()
+                self._spaces.append(None)
+                continue
+            origin = Origin(spaces.by_name[parent], numbers[0], numbers[1], self._machine.author(author))
+            fork = spaces.fork(last, origin)
+            if fork.notes is not None:
+                fork.notes.waiting = []
+            self._spaces.append(fork)
+            self._fork_keys[key[_SPACE]] = []
 
     def _load_collections(self, rows: Sequence[Row]) -> None:
         for key, value in rows:
@@ -315,6 +355,9 @@ class Loader:
         for key, value in rows:
             version = int.from_bytes(key[9:17])
             if len(key) > 17:
+                if row < 0:  # deaths of a fork's parent's vectors come before all that was born in the fork
+                    collection.restore_end(version, int.from_bytes(key[-NUMBER_BYTES:]))
+                    continue
                 last = born[-1] if born else collection.rows.born(row)
                 if last != version:
                     raise DamagedRow(key, "the vector whose death it tells is missing")
@@ -352,7 +395,13 @@ class Loader:
     # Parts of rows
 
     def _space(self, key: bytes) -> Namespace:
-        return self._spaces[int.from_bytes(key[_SPACE])]
+        return self._space_at(key[_SPACE])
+
+    def _space_at(self, number: bytes) -> Namespace:
+        space = self._spaces[int.from_bytes(number)]
+        if space is None:
+            raise LookupError(f"namespace number {int.from_bytes(number)} was dropped")
+        return space
 
     def _author_at(self, value: bytes, at: int) -> tuple[Author, int]:
         end = at + 4 + int.from_bytes(value[at : at + 4])

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Protocol, TypeVar
 
+import msgspec
+
 from memraft_server.machine.sessions import SessionJournal, Sessions
 from memraft_server.projections.kv import KvProjection
 from memraft_server.projections.memories import MemoryStore
 from memraft_server.projections.notes import Notes
 from memraft_server.projections.rows import RowStore
-from memraft_server.projections.usage import Usage
+from memraft_server.projections.usage import PartUsage, Usage
 from memraft_server.projections.vectors import VectorStore
+from memraft_server.projections.versions import Author
 
 
 class _MadeFor(Protocol):
@@ -31,17 +34,43 @@ class Tenant:
         self.sessions = Sessions(self.usage, name, journal)
 
 
+class Origin(msgspec.Struct, frozen=True):
+    """What a fork was made from.
+
+    Attributes:
+        parent: The namespace.
+        base: The highest version of the parent that the fork has.
+        version: Of the command that made it: what is written in it is above.
+        author: Who made it.
+    """
+
+    parent: Namespace
+    base: int
+    version: int
+    author: Author
+
+
 class Namespace:
-    """One namespace. Documents are nearly always used; other projections are made when first asked for."""
+    """One namespace. Documents are nearly always used; other projections are made when first asked for.
 
-    __slots__ = ("_notes", "_projections", "kv", "name", "tenant", "usage")
+    A fork is a namespace with an origin. Its projections hold only what was written in it, and ask the ones
+    of its parent for the rest (`Notes.join`); so it takes the same time to make whatever its parent holds.
+    """
 
-    def __init__(self, name: str, tenant: Tenant, notes: Notes | None = None) -> None:
-        self._notes = notes
+    __slots__ = ("_projections", "forks", "kv", "name", "notes", "origin", "tenant", "usage")
+
+    def __init__(
+        self, name: str, tenant: Tenant, notes: Notes | None = None, origin: Origin | None = None
+    ) -> None:
+        self.notes = notes
         self.name = name
         self.tenant = tenant
-        self.usage = tenant.usage
-        self.kv = KvProjection(tenant.usage, notes)
+        self.usage = tenant.usage if origin is None else PartUsage(tenant.usage)
+        self.origin = origin
+        """Of a fork: what it was made from."""
+        self.forks: dict[str, Namespace] = {}
+        """Those that are made of it, by their whole name."""
+        self.kv = KvProjection(self.usage, notes)
         self._projections: dict[type[Any], Any] = {}
 
     def vector_rows(self) -> Iterator[RowStore]:
@@ -56,6 +85,8 @@ class Namespace:
         """Returns this namespace's projection of class `kind`, made as `kind(usage, notes)` at first."""
         found = self._projections.get(kind)
         if found is None:
-            found = self._projections[kind] = kind(self.usage, self._notes)
+            if self.origin is not None:
+                self.origin.parent.projection(kind)  # it must be there for the fork's to find it
+            found = self._projections[kind] = kind(self.usage, self.notes)
         made: P = found
         return made

@@ -27,7 +27,7 @@ def read_stream(
         request.until_time_us, request.newest_first,
     )  # fmt: skip
     cursor = cursors.decode_number(kind, request.cursor) if request.cursor else 0
-    stream = space.projection(StreamsProjection).streams.get(request.stream)
+    stream = space.projection(StreamsProjection).find(request.stream)
     if stream is None:
         return response
     last = response.last_sequence = stream.count_at(view.ceiling)
@@ -90,7 +90,7 @@ def tail_stream(
     view: View, space: Namespace, request: stream_pb2.TailStreamRequest
 ) -> stream_pb2.TailStreamResponse:
     """Reads the next events of a stream that is followed, as many as fit a page."""
-    stream = space.projection(StreamsProjection).streams.get(request.stream)
+    stream = space.projection(StreamsProjection).find(request.stream)
     last = stream.count_at(view.ceiling) if stream is not None else 0
     first = request.from_sequence or last + 1
     response = stream_pb2.TailStreamResponse(next_sequence=first)
@@ -105,7 +105,7 @@ def verify_stream(
     view: View, space: Namespace, request: stream_pb2.VerifyStreamRequest
 ) -> stream_pb2.VerifyStreamResponse:
     """Recomputes a page of a stream's chain from what is stored: about 7 microseconds an event."""
-    stream = space.projection(StreamsProjection).streams.get(request.stream)
+    stream = space.projection(StreamsProjection).find(request.stream)
     if stream is None:
         return stream_pb2.VerifyStreamResponse(intact=True)
     entries = view.entries

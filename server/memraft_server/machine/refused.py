@@ -25,6 +25,7 @@ STATUS_CODES: dict[str, int] = {
     "COLLECTION_MISMATCH": 9,
     "EMBEDDING_MISMATCH": 9,
     "NO_SUCH_RUN": 5,
+    "NO_SUCH_FORK": 5,
     "AT_IN_FUTURE": 11,
     "SESSION_EXPIRED": 9,
     "TOO_MANY_SESSIONS": 8,

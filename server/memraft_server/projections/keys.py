@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator
+from heapq import merge
 
 _BLOCK_KEYS_MAX = 2_000
 _SETTLE_KEYS_MIN = 4_096
@@ -18,9 +19,11 @@ class KeyIndex:
     than inserting one by one. Names that come in ascending order are appended as they are.
     """
 
-    __slots__ = ("_blocks", "_count", "_fresh", "_lasts")
+    __slots__ = ("_blocks", "_count", "_fresh", "_lasts", "base")
 
     def __init__(self) -> None:
+        self.base: KeyIndex | None = None
+        """An index whose names are in this one too, though not counted: the one of a fork's parent."""
         self._blocks: list[list[str]] = []
         self._lasts: list[str] = []
         self._fresh: list[str] = []
@@ -51,6 +54,16 @@ class KeyIndex:
 
     def from_name(self, start: str) -> Iterator[str]:
         """Yields the names at or after `start`, by code point. The index must not change meanwhile."""
+        return self._own(start) if self.base is None else self._merged(self.base, start)
+
+    def _merged(self, base: KeyIndex, start: str) -> Iterator[str]:
+        last = None
+        for name in merge(base.from_name(start), self._own(start)):
+            if name != last:
+                yield name
+                last = name
+
+    def _own(self, start: str) -> Iterator[str]:
         if self._fresh:
             self._settle()
         number = bisect_left(self._lasts, start)

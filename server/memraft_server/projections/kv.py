@@ -9,6 +9,8 @@ from memraft_server.projections.notes import DOCUMENT, Notes
 from memraft_server.projections.usage import Usage
 from memraft_server.projections.versions import Author, Record, VersionedRecords
 
+_KEYS = DOCUMENT + b"keys"
+
 
 class KvProjection:
     """The documents of one namespace."""
@@ -18,6 +20,8 @@ class KvProjection:
     def __init__(self, usage: Usage, notes: Notes | None = None) -> None:
         self.records = VersionedRecords(usage, notes, DOCUMENT)
         self.keys = KeyIndex()
+        if notes is not None:
+            self.keys.base = notes.join(_KEYS, self.keys)
 
     def put(self, key: str, value: bytes, version: int, author: Author, expires_at_us: int) -> None:
         """Stores a document. `expires_at_us`: microseconds since the epoch, 0 for never."""

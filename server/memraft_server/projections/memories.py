@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 import numpy as np
@@ -15,7 +15,7 @@ from memraft_server.projections.rows import ALIVE, COSINE, ROW_BYTES, RowStore
 from memraft_server.projections.usage import Usage
 from memraft_server.projections.vector_math import Floats, Rows
 from memraft_server.projections.vectors import VerdictCache
-from memraft_server.projections.versions import Author
+from memraft_server.projections.versions import NOW, Author
 
 MEMORY_BYTES = 350
 """What a memory takes beside its texts, its metadata and its embedding."""
@@ -43,6 +43,10 @@ class Remembered(msgspec.Struct, gc=False):
     died: int = ALIVE
 
 
+MemoryChange = tuple[int, str, Remembered | None, Remembered | None]
+"""(version, id, what it replaced, what there is now): at least one of both is there."""
+
+
 def version_of(item: Remembered) -> int:
     """Returns the item's version; the key of binary searches."""
     return item.version
@@ -52,22 +56,27 @@ class MemoryStore:
     """The memories of one namespace. All embeddings have the dimension and fingerprint of the first one.
 
     A ceiling is the highest version to see: an item is seen if `version <= ceiling < died`.
+
+    The store of a fork holds what was remembered in the fork, and when what it has of its parent ended in it.
     """
 
     __slots__ = (
-        "_add", "_by_row", "_heads", "_items", "_metadatas", "_past", "_positions_about", "_prefix",
-        "_rows_about", "_rows_of_kind", "_usage", "_verdicts", "dimension", "fingerprint", "rows",
+        "_add", "_base", "_by_row", "_ended", "_heads", "_is_vectorial", "_items", "_metadatas", "_parent",
+        "_past", "_positions_about", "_prefix", "_rows_about", "_rows_of_kind", "_usage", "_verdicts",
+        "changed", "dimension", "fingerprint", "rows",
     )  # fmt: skip
 
     def __init__(self, usage: Usage, notes: Notes | None = None) -> None:
         self._usage = usage
+        self.changed: Callable[[int, str, Remembered | None, Remembered | None], object] | None = None
+        """Called with every `MemoryChange`; None: nobody watches."""
         self._add = notes.add if notes is not None else None
         self._prefix = notes.prefix(MEMORY) if notes is not None else b""
         self.dimension = 0
         """Of all embeddings; 0 before there is one."""
         self.fingerprint = ""
         self.rows: RowStore | None = None
-        """The embeddings, once there is one."""
+        """The embeddings that came here, once there is one."""
         self._heads: dict[str, Remembered] = {}
         self._past: dict[str, list[Remembered]] = {}
         self._items: list[Remembered] = []
@@ -77,6 +86,20 @@ class MemoryStore:
         self._rows_about: dict[str, array[int]] = {}
         self._rows_of_kind: dict[str, array[int]] = {}
         self._verdicts = VerdictCache(self._metadatas)
+        self._base = notes.base if notes is not None else 0
+        self._ended: dict[str, tuple[int, bool]] = {}
+        """Of a fork: id of a memory of its parent -> the version at which it ended here, and whether it has
+        an embedding."""
+        self._parent: MemoryStore | None = notes.join(MEMORY, self) if notes is not None else None
+        self._is_vectorial = self._parent is not None and self._parent.has_embeddings(self._base)
+        if self._parent is not None and self._is_vectorial:
+            self.dimension, self.fingerprint = self._parent.dimension, self._parent.fingerprint
+
+    def has_embeddings(self, ceiling: int) -> bool:
+        """Whether there was an embedding as of `ceiling`."""
+        if self._parent is not None and self._parent.has_embeddings(min(ceiling, self._base)):
+            return True
+        return self.rows is not None and self.rows.born(0) <= ceiling
 
     def remember(self, item: Remembered, embedding: Floats | None, fingerprint: str) -> None:
         """Stores a memory, replacing the one with its id.
@@ -88,10 +111,14 @@ class MemoryStore:
         """
         if self._add is not None:
             self._add((self._prefix, item, embedding, fingerprint))
+        if self.changed is not None:
+            self.changed(item.version, item.id, self.get(item.id, item.version - 1), item)
         old = self._heads.get(item.id)
         if old is not None:
             self._end(old, item.version)
             self._past.setdefault(item.id, []).append(old)
+        else:
+            self._end_inherited(item.id, item.version)
         self._heads[item.id] = item
         if item.about:
             self._positions_about.setdefault(item.about, array("q")).append(len(self._items))
@@ -105,14 +132,23 @@ class MemoryStore:
 
     def forget(self, id: str, version: int) -> bool:
         """Ends the life of a memory; returns whether there was one."""
+        if self.changed is not None and (lived := self.get(id, version - 1)) is not None:
+            self.changed(version, id, lived, None)
         item = self._heads.get(id)
-        if item is None or item.died != ALIVE:
+        if item is None:
+            return self._end_inherited(id, version)
+        if item.died != ALIVE:
             return False
         self._end(item, version)
         return True
 
     def restore_end(self, version: int, died: int) -> None:
-        """Ends the life, at `died`, of the memory of `version`, which was stored last. Raises LookupError."""
+        """Ends the life, at `died`, of the memory of `version`: the one stored last, or in a fork one of its
+        parent. Raises LookupError."""
+        if version <= self._base and self._parent is not None:
+            if not self._end_inherited(self._parent.id_of(version), died):
+                raise LookupError(f"the parent has no memory of version {version} to end")
+            return
         item = self._items[-1]
         if item.version != version:
             raise LookupError(f"there is no memory of version {version} to end")
@@ -125,7 +161,34 @@ class MemoryStore:
             past = self._past.get(id, [])
             position = bisect_right(past, ceiling, key=version_of)
             item = past[position - 1] if position else None
+        if item is None and self._parent is not None:
+            return None if self._has_ended(id, ceiling) else self._parent.get(id, min(ceiling, self._base))
         return item if item is not None and item.died > ceiling else None
+
+    def id_of(self, version: int) -> str:
+        """Returns the id of the memory of `version`. Raises LookupError."""
+        if version <= self._base and self._parent is not None:
+            return self._parent.id_of(version)
+        position = bisect_left(self._items, version, key=version_of)
+        if position == len(self._items) or self._items[position].version != version:
+            raise LookupError(f"there is no memory of version {version}")
+        return self._items[position].id
+
+    def ids(self) -> list[str]:
+        """Returns the ids of all memories that ever were, of a fork those that were changed in it."""
+        return [*self._heads, *(id for id in self._ended if id not in self._heads)]
+
+    def changes_of(self, id: str, above: int) -> Iterator[MemoryChange]:
+        """Yields what became of a memory at versions above a version."""
+        head = self._heads.get(id)
+        for item in (*self._past.get(id, ()), head) if head is not None else ():
+            if item.version > above:
+                yield item.version, id, self.get(id, item.version - 1), item
+            if above < item.died != ALIVE and self.get(id, item.died) is None:
+                yield item.died, id, item, None
+        died = self._ended[id][0] if id in self._ended else 0
+        if died > above and self.get(id, died) is None:
+            yield died, id, self.get(id, died - 1), None
 
     def newest(self, about: str, ceiling: int, below: int) -> Iterator[tuple[int, Remembered | None]]:
         """Yields (version, item or None where it is not seen), newest first.
@@ -145,6 +208,10 @@ class MemoryStore:
         for position in positions:
             item = items[position]
             yield item.version, item if item.died > ceiling else None
+        if self._parent is not None:
+            for version, inherited in self._parent.newest(about, min(ceiling, self._base), below):
+                ended = inherited is None or self._has_ended(inherited.id, ceiling)
+                yield version, None if ended else inherited
 
     def recall(
         self,
@@ -170,11 +237,21 @@ class MemoryStore:
         Returns:
             (memory, cosine), best first.
         """
-        if self.rows is None:
-            return []
-        accept = self._verdicts.get(filter_text, predicate) if predicate is not None else None
-        found, scores = self.rows.search(embedding, k, ceiling, self._candidates(about, kind), accept)
-        return [(self._by_row[row], score) for row, score in zip(found, scores, strict=True)]
+        own: list[tuple[Remembered, float]] = []
+        if self.rows is not None:
+            accept = self._verdicts.get(filter_text, predicate) if predicate is not None else None
+            found, scores = self.rows.search(embedding, k, ceiling, self._candidates(about, kind), accept)
+            own = [(self._by_row[row], score) for row, score in zip(found, scores, strict=True)]
+        if self._parent is None or not self._is_vectorial:
+            return own
+        seen = NOW if ceiling is None else ceiling
+        ended = {id for id, (died, embedded) in self._ended.items() if embedded and died <= seen}
+        base = min(seen, self._base)
+        # As many more as ended here: so `k` of the others are among them, if there are so many.
+        older = self._parent.recall(embedding, k + len(ended), base, about, kind, filter_text, predicate)
+        both = [pair for pair in older if pair[0].id not in ended] + own
+        both.sort(key=lambda pair: -pair[1])  # stable: of equal scores the older memory first
+        return both[:k]
 
     def _candidates(self, about: str, kind: str) -> Rows | None:
         """Returns the rows about an entity and of a kind, ascending, or None for all."""
@@ -201,13 +278,31 @@ class MemoryStore:
         self._usage.vectors += 1
         self._usage.bytes += 4 * self.dimension + ROW_BYTES
 
+    def _has_ended(self, id: str, ceiling: int) -> bool:
+        """Whether a memory of the parent's had ended here as of `ceiling`."""
+        ended = self._ended.get(id)
+        return ended is not None and ended[0] <= ceiling
+
+    def _end_inherited(self, id: str, version: int) -> bool:
+        """Ends here a memory that a fork has of its parent, if it lives; returns whether it did."""
+        if self._parent is None or id in self._ended:
+            return False
+        item = self._parent.get(id, self._base)
+        if item is None:
+            return False
+        self._ended[id] = (version, item.row != NO_ROW)
+        if self._add is not None:
+            self._add((self._prefix, item, version))
+        self._usage.bytes += MEMORY_BYTES
+        return True
+
     def _end(self, item: Remembered, version: int) -> None:
         """Ends the life of an item, if it lives."""
         if item.died != ALIVE:
             return
         item.died = version
         if self._add is not None:
-            self._add((self._prefix, item))
+            self._add((self._prefix, item, version))
         self._usage.records -= 1
         if item.row != NO_ROW and self.rows is not None:
             self.rows.kill(item.row, version)

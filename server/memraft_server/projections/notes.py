@@ -37,6 +37,9 @@ the mark stands between tenant and client id."""
 RECORD_KINDS = (SETTING, NODE, EDGE, DOCUMENT, LEASE, COUNTER, GATE, STATE, TRACE)
 """Kinds whose facts are versions of records under names; see `projections.versions`."""
 
+NOT_INHERITED = frozenset((LEASE,))
+"""Kinds that a fork begins without: what is locked in its parent is not locked in it."""
+
 
 def escaped(name: bytes) -> bytes:
     """Returns a name as it stands inside a key: ended by a zero byte, and sorting as the name does.
@@ -48,18 +51,50 @@ def escaped(name: bytes) -> bytes:
 
 
 class Notes:
-    """Where the projections of one namespace leave their facts.
+    """Where the projections of one namespace leave their facts, and find those of the parent that it is a
+    fork of.
 
     Args:
-        add: Takes a fact.
+        add: Takes a fact. None: nobody keeps them.
         number: The namespace's number.
+        parent: Of the namespace that it is a fork of, if it is one.
+        base: The highest version of the parent that the fork has.
     """
 
-    __slots__ = ("add", "number")
+    __slots__ = ("_add", "add", "base", "joined", "number", "parent", "told", "waiting")
 
-    def __init__(self, add: AddFact, number: int) -> None:
+    def __init__(self, add: AddFact | None, number: int, parent: Notes | None = None, base: int = 0) -> None:
         self.add = add
         self.number = number
+        self.parent = parent
+        self.base = base
+        self.told: list[Fact | bytes] = []
+        """Of a fork that is kept: all its facts, or their keys, to be deleted when it is dropped."""
+        if add is not None and parent is not None:
+            self.add = self._add_told
+            self._add = add
+        self.joined: dict[bytes, Any] = {}
+        """Kind -> what keeps the facts of that kind."""
+        self.waiting: list[Callable[[], None]] | None = None
+        """What is to be done once the parent is complete, while a machine with forks is loaded."""
+
+    def _add_told(self, fact: Fact) -> None:
+        self.told.append(fact)
+        self._add(fact)
+
+    def join(self, kind: bytes, keeper: Any) -> Any:
+        """Makes `keeper` known as what keeps this kind of facts; returns what keeps them in the parent, or
+        None where there is none."""
+        self.joined[kind] = keeper
+        if self.parent is None or kind in NOT_INHERITED:
+            return None
+        return self.parent.joined.get(kind)
+
+    def loaded(self) -> None:
+        """All that there is of the parent is here: does what had to wait for it."""
+        waiting, self.waiting = self.waiting or [], None
+        for each in waiting:
+            each()
 
     def prefix(self, kind: bytes) -> bytes:
         """Returns how the keys of this namespace's facts of a kind begin: 5 bytes."""

@@ -101,8 +101,8 @@ class RowStore:
     """
 
     __slots__ = (
-        "_born", "_chunk_bits", "_chunks", "_cold", "_count_at_poll", "_died", "_job", "_segments", "count",
-        "dimension", "live_count", "metric", "seal_rows",
+        "_born", "_changed", "_chunk_bits", "_chunks", "_cold", "_count_at_poll", "_died", "_job",
+        "_segments", "count", "dimension", "live_count", "metric", "seal_rows",
     )  # fmt: skip
 
     def __init__(self, dimension: int, metric: int) -> None:
@@ -121,6 +121,8 @@ class RowStore:
         self._cold: Rows = np.empty(0, np.int64)
         self._job: IndexJob | None = None
         self._count_at_poll = 0
+        self._changed = 0
+        """The version of the last death."""
 
     # Writing
 
@@ -169,9 +171,21 @@ class RowStore:
         """Returns the version at which a row was born."""
         return self._born.item(row)
 
+    def died(self, row: int) -> int:
+        """Returns the version at which a row died; `ALIVE` while it lives."""
+        return self._died.item(row)
+
+    def row_of(self, version: int) -> int:
+        """Returns the row that was born at `version`. Raises LookupError."""
+        row = int(self._born[: self.count].searchsorted(version))
+        if row == self.count or self._born[row] != version:
+            raise LookupError(f"there is no row of version {version}")
+        return row
+
     def kill(self, row: int, version: int) -> None:
         """Ends the life of a row that lives."""
         self._died[row] = version
+        self._changed = max(self._changed, version)
         self.live_count -= 1
         for segment in self._segments:
             if segment.start <= row < segment.stop:
@@ -224,7 +238,13 @@ class RowStore:
 
     def count_alive(self, ceiling: int | None) -> int:
         """Returns how many rows live now (None), or lived as of version `ceiling`."""
-        return self.live_count if ceiling is None else len(self.alive_rows(ceiling))
+        if ceiling is None or self._is_now(ceiling):
+            return self.live_count
+        return len(self.alive_rows(ceiling))
+
+    def _is_now(self, ceiling: int) -> bool:
+        """Whether nothing was born or died after `ceiling`, so that a read as of then is one of now."""
+        return self._changed <= ceiling and (not self.count or self._born.item(self.count - 1) <= ceiling)
 
     # Searching
 
@@ -255,6 +275,8 @@ class RowStore:
             product, or the negative squared distance.
         """
         query = unit(vector) if self.metric == COSINE else vector
+        if ceiling is not None and self._is_now(ceiling):
+            ceiling = None
         if ceiling is not None and rows is None:
             rows = self.alive_rows(ceiling)
         elif rows is not None:

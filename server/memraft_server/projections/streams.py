@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
+from typing import overload
 
 import msgspec
 
+from memraft_proto.names import unforked
 from memraft_server.projections.keys import KeyIndex
 from memraft_server.projections.notes import EVENT, Notes, escaped
 from memraft_server.projections.usage import Usage
@@ -41,8 +43,12 @@ def _field(data: bytes) -> bytes:
 
 
 def chain_prefix(namespace: str, stream: str) -> bytes:
-    """Returns the part that all events of a stream hash after `prev_hash`."""
-    return _field(_FORMAT) + _field(namespace.encode()) + _field(stream.encode())
+    """Returns the part that all events of a stream hash after `prev_hash`.
+
+    A fork's events hash the name of what it was forked from: the chain goes on in it, and one rule verifies
+    all of it.
+    """
+    return _field(_FORMAT) + _field(unforked(namespace).encode()) + _field(stream.encode())
 
 
 def event_hash(
@@ -88,23 +94,69 @@ def event_hash(
     ).digest()
 
 
+class SharedEvents(Sequence[EventRecord]):
+    """The first `count` events of another stream, which may grow, and after them events of its own."""
+
+    __slots__ = ("_count", "_first", "_own")
+
+    def __init__(self, first: Sequence[EventRecord], count: int) -> None:
+        self._first = first
+        self._count = count
+        self._own: list[EventRecord] = []
+
+    def append(self, event: EventRecord) -> None:
+        """Adds an event at the end."""
+        self._own.append(event)
+
+    def __len__(self) -> int:
+        return self._count + len(self._own)
+
+    @overload
+    def __getitem__(self, place: int) -> EventRecord: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[EventRecord]: ...
+    def __getitem__(self, place: int | slice) -> EventRecord | list[EventRecord]:
+        if isinstance(place, slice):
+            return [self[i] for i in range(*place.indices(len(self)))]
+        if place < 0:
+            place += len(self)
+        return self._first[place] if place < self._count else self._own[place - self._count]
+
+
 class Stream:
-    """The events of one stream and their hashes, 32 bytes each in one buffer."""
+    """The events of one stream and their hashes, 32 bytes each in one buffer.
 
-    __slots__ = ("events", "hashes", "key", "prefix")
+    Args:
+        namespace: Whose.
+        name: Its name.
+        key: How the facts of its events begin; empty where nobody keeps facts.
+        parent: The stream that a fork's goes on from, and how many of its events it has.
+    """
 
-    def __init__(self, namespace: str, name: str, key: bytes) -> None:
+    __slots__ = ("_parent", "_shared", "events", "hashes", "key", "prefix")
+
+    def __init__(
+        self, namespace: str, name: str, key: bytes, parent: tuple[Stream, int] | None = None
+    ) -> None:
         self.key = key
-        """How the facts of its events begin; empty where nobody keeps facts."""
-        self.events: list[EventRecord] = []
+        self._parent: Stream | None = None
+        self._shared = 0
+        self.events: list[EventRecord] | SharedEvents = []
+        if parent is not None:
+            self._parent, self._shared = parent
+            self.events = SharedEvents(self._parent.events, self._shared)
         self.hashes = bytearray()
-        self.prefix = chain_prefix(namespace, name)
+        """Of its own events."""
+        self.prefix: bytes = chain_prefix(namespace, name) if parent is None else parent[0].prefix
 
     def hash_of(self, sequence: int) -> bytes:
         """Returns the hash of the event at `sequence`; of 0, the `prev_hash` of the first event."""
         if sequence == 0:
             return FIRST_PREV_HASH
-        return bytes(self.hashes[(sequence - 1) * HASH_BYTES : sequence * HASH_BYTES])
+        own = sequence - self._shared
+        if own <= 0 and self._parent is not None:
+            return self._parent.hash_of(sequence)
+        return bytes(self.hashes[(own - 1) * HASH_BYTES : own * HASH_BYTES])
 
     def count_at(self, ceiling: int) -> int:
         """Returns how many events there were as of version `ceiling`, included."""
@@ -135,25 +187,45 @@ class Stream:
 class StreamsProjection:
     """The streams of one namespace."""
 
-    __slots__ = ("_add", "_prefix", "_types", "_usage", "names", "streams")
+    __slots__ = ("_add", "_base", "_parent", "_prefix", "_types", "_usage", "appended", "names", "streams")
 
     def __init__(self, usage: Usage, notes: Notes | None = None) -> None:
         self._usage = usage
         self._add = notes.add if notes is not None else None
         self._prefix = notes.prefix(EVENT) if notes is not None else b""
         self._types: dict[str, str] = {}
+        self.appended: Callable[[str], object] | None = None
+        """Called with the name of a stream once a command has appended to it; None: nobody follows any."""
         self.streams: dict[str, Stream] = {}
+        """Those that were written to here; `find` also finds those that a fork has of its parent."""
         self.names = KeyIndex()
+        self._parent: StreamsProjection | None = notes.join(EVENT, self) if notes is not None else None
+        self._base = notes.base if notes is not None else 0
+        if self._parent is not None:
+            self.names.base = self._parent.names
+
+    def find(self, name: str) -> Stream | None:
+        """Returns the stream `name` to read it, or None where there is none."""
+        stream = self.streams.get(name)
+        if stream is None and (shared := self._shared(name)) is not None:
+            return Stream("", name, b"", shared)  # made anew for every read, so that reads change nothing
+        return stream
 
     def get_or_make(self, namespace: str, name: str) -> Stream:
         """Returns the stream `name`, made if there is none."""
         stream = self.streams.get(name)
         if stream is None:
             key = self._prefix + escaped(name.encode()) if self._prefix else b""
-            stream = self.streams[name] = Stream(namespace, name, key)
+            stream = self.streams[name] = Stream(namespace, name, key, self._shared(name))
             self.names.add(name)
             self._usage.bytes += STREAM_BYTES + len(name)
         return stream
+
+    def _shared(self, name: str) -> tuple[Stream, int] | None:
+        """The stream of the parent that a fork's goes on from, and how many events they share."""
+        stream = self._parent.find(name) if self._parent is not None else None
+        count = stream.count_at(self._base) if stream is not None else 0
+        return (stream, count) if stream is not None and count else None
 
     def append(
         self,
@@ -191,7 +263,8 @@ class StreamsProjection:
         for name in self.names.from_name(max(start, prefix)):
             if not name.startswith(prefix):
                 return
-            yield name, self.streams[name].count_at(ceiling)
+            stream = self.find(name)
+            yield name, stream.count_at(ceiling) if stream is not None else 0
 
     def _intern(self, type_: str) -> str:
         """Returns one string for equal types: there are few, on many events."""

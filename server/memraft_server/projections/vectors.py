@@ -15,6 +15,7 @@ from memraft_server.projections.notes import COLLECTION, VECTOR, Notes
 from memraft_server.projections.rows import ROW_BYTES, RowStore
 from memraft_server.projections.usage import Usage
 from memraft_server.projections.vector_math import Floats, Rows
+from memraft_server.projections.versions import NOW
 
 VERDICTS_MAX = 16
 """Filters a collection keeps the verdicts of: one byte a row each."""
@@ -118,6 +119,14 @@ class VerdictCache:
         return verdicts
 
 
+Matches = tuple[list[str], list[float], list[bytes], list[int]]
+"""(ids, scores, metadatas, versions), best first."""
+
+
+def _score_of(match: tuple[str, float, bytes, int]) -> float:
+    return match[1]
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What a collection is made with and never changes."""
@@ -131,8 +140,8 @@ class Collection:
     """The vectors of one collection, past ones included."""
 
     __slots__ = (
-        "_add", "_ids", "_metadatas", "_prefix", "_row_by_id", "_usage", "_verdicts", "name", "rows",
-        "settings", "time_us", "version",
+        "_add", "_base", "_ended", "_ids", "_metadatas", "_parent", "_past_rows", "_prefix", "_row_by_id",
+        "_usage", "_verdicts", "name", "rows", "settings", "time_us", "version",
     )  # fmt: skip
 
     def __init__(
@@ -143,11 +152,16 @@ class Collection:
         time_us: int,
         usage: Usage,
         notes: Notes | None = None,
-        number: int = 0,
+        parent: Collection | None = None,
     ) -> None:
         self.name = name
         self._add = notes.add if notes is not None else None
-        self._prefix = notes.prefix(VECTOR) + number.to_bytes(4, "big") if notes is not None else b""
+        self._base = notes.base if notes is not None else 0
+        self._parent = parent
+        """Of a fork: the collection that it goes back to, as of `_base`."""
+        self._ended: dict[str, int] = {}
+        """Of a fork: id of a vector of its parent -> the version at which it ended here."""
+        self._prefix = b""
         self.settings = settings
         self.version = version
         """The version that created it."""
@@ -158,7 +172,15 @@ class Collection:
         self._ids: list[str] = []
         self._metadatas: list[bytes] = []
         self._row_by_id: dict[str, int] = {}
+        self._past_rows: dict[str, list[int]] = {}
+        """Rows that died, by id, oldest first."""
         self._verdicts = VerdictCache(self._metadatas)
+
+    def number(self, notes: Notes, number: int) -> None:
+        """Makes this the collection number `number` of a namespace: its facts say so from now on."""
+        self._prefix = notes.prefix(VECTOR) + number.to_bytes(4, "big")
+        if notes.add is not None:
+            notes.add((notes.prefix(COLLECTION), number, self))
 
     def upsert(self, id: str, vector: Floats, metadata: bytes, version: int) -> bool:
         """Stores one vector of shape (dimension,); returns whether it replaced one."""
@@ -182,7 +204,7 @@ class Collection:
         """Deletes a vector; returns whether there was one."""
         row = self._row_by_id.pop(id, None)
         if row is None:
-            return False
+            return self._end_inherited(id, version)
         self._kill(row, version)
         self._usage.vectors -= 1
         self._usage.records -= 1
@@ -217,17 +239,46 @@ class Collection:
         usage.vectors += len(ids) - len(died)
         usage.records += len(ids) - len(died)
         for row, version in died:
+            id = self._ids[row]
             self.rows.kill(row, version)
-            if row_by_id.get(self._ids[row]) == row:
-                del row_by_id[self._ids[row]]
+            self._past_rows.setdefault(id, []).append(row)
+            if row_by_id.get(id) == row:
+                del row_by_id[id]
+
+    def restore_end(self, born: int, died: int) -> None:
+        """Ends, at `died`, the vector of version `born` that a fork has of its parent. Raises LookupError."""
+        if self._parent is None or not self._end_inherited(self._parent.id_of(born), died):
+            raise LookupError(f"the parent has no vector of version {born} to end")
+
+    def row_at(self, id: str, ceiling: int) -> int | None:
+        """Returns the version of the vector with this id as of `ceiling`, None where there was none."""
+        rows = self._past_rows.get(id, ())
+        now = self._row_by_id.get(id)
+        for row in [*reversed(rows)] if now is None else [now, *reversed(rows)]:
+            if self.rows.born(row) <= ceiling:
+                return self.rows.born(row) if self.rows.died(row) > ceiling else None
+        if self._parent is None or self._ended.get(id, NOW) <= ceiling:
+            return None
+        return self._parent.row_at(id, min(ceiling, self._base))
+
+    def id_of(self, version: int) -> str:
+        """Returns the id of the vector of `version`. Raises LookupError."""
+        if self._parent is not None and version <= self._base:
+            return self._parent.id_of(version)
+        return self._ids[self.rows.row_of(version)]
 
     def count_alive(self, ceiling: int | None) -> int:
         """Returns how many vectors it has now (None) or had as of version `ceiling`."""
-        return self.rows.count_alive(ceiling)
+        count = self.rows.count_alive(ceiling)
+        if self._parent is None:
+            return count
+        seen = NOW if ceiling is None else ceiling
+        ended = sum(died <= seen for died in self._ended.values())
+        return count + self._parent.count_alive(min(seen, self._base)) - ended
 
     def search(
         self, vector: Floats, k: int, ceiling: int | None, filter_text: bytes, predicate: Predicate | None
-    ) -> tuple[list[str], list[float], list[bytes], list[int]]:
+    ) -> Matches:
         """Finds the nearest vectors.
 
         Args:
@@ -243,11 +294,29 @@ class Collection:
         accept = self._verdicts.get(filter_text, predicate) if predicate is not None else None
         rows, scores = self.rows.search(vector, k, ceiling, None, accept)
         ids, metadatas = self._ids, self._metadatas
-        return [ids[r] for r in rows], scores, [metadatas[r] for r in rows], self.rows.versions(rows)
+        own = [ids[r] for r in rows], scores, [metadatas[r] for r in rows], self.rows.versions(rows)
+        if self._parent is None:
+            return own
+        seen = NOW if ceiling is None else ceiling
+        ended = {id for id, died in self._ended.items() if died <= seen}
+        base = min(seen, self._base)
+        # As many more as ended here: so `k` of the others are among them, if there are so many.
+        older = self._parent.search(vector, k + len(ended), base, filter_text, predicate)
+        both = [each for each in zip(*older, strict=True) if each[0] not in ended]
+        both += zip(*own, strict=True)
+        both.sort(key=_score_of, reverse=True)  # stable: of equal scores the older vector first
+        return (
+            [each[0] for each in both[:k]],
+            [each[1] for each in both[:k]],
+            [each[2] for each in both[:k]],
+            [each[3] for each in both[:k]],
+        )
 
     def _place(self, id: str, row: int, metadata: bytes, version: int) -> bool:
         old = self._row_by_id.get(id)
+        is_replaced = old is not None
         if old is None:
+            is_replaced = self._end_inherited(id, version)
             self._usage.vectors += 1
             self._usage.records += 1
         else:
@@ -257,35 +326,79 @@ class Collection:
         self._ids.append(id)
         self._metadatas.append(metadata)
         self._usage.bytes += 4 * self.settings.dimension + ROW_BYTES + len(id) + len(metadata)
-        return old is not None
+        return is_replaced
 
     def _kill(self, row: int, version: int) -> None:
         if self._add is not None:
             self._add((self._prefix, self.rows.born(row), version))
         self.rows.kill(row, version)
+        past = self._past_rows.get(self._ids[row])
+        if past is None:
+            self._past_rows[self._ids[row]] = [row]
+        else:
+            past.append(row)
+
+    def _end_inherited(self, id: str, version: int) -> bool:
+        """Ends here a vector that a fork has of its parent, if it lives; returns whether it did."""
+        if self._parent is None or id in self._ended:
+            return False
+        born = self._parent.row_at(id, self._base)
+        if born is None:
+            return False
+        self._ended[id] = version
+        if self._add is not None:
+            self._add((self._prefix, born, version))
+        self._usage.bytes += ROW_BYTES
+        return True
 
 
 class VectorStore:
-    """The collections of one namespace."""
+    """The collections of one namespace. A fork goes on with those of its parent under the same names."""
 
-    __slots__ = ("_by_number", "_collections", "_notes", "_usage")
+    __slots__ = ("_by_number", "_collections", "_inherited", "_notes", "_parent", "_usage")
 
     def __init__(self, usage: Usage, notes: Notes | None = None) -> None:
         self._usage = usage
         self._notes = notes
         self._by_number: list[Collection] = []
         self._collections: dict[str, Collection] = {}
+        self._inherited: dict[str, Collection] = {}
+        """Of a fork: those of the parent's that were read here, and not written to."""
+        self._parent: VectorStore | None = notes.join(COLLECTION, self) if notes is not None else None
 
     def create(self, name: str, settings: Settings, version: int, time_us: int) -> Collection:
-        """Creates a collection under a name that `get` does not know."""
+        """Creates a collection under a name that `get` does not know. The loader also creates so what a fork
+        added to one of its parent's, of the same version."""
+        inherited = self._of_parent(name)
+        if inherited is not None:
+            return self.own(inherited)
+        return self._take(Collection(name, settings, version, time_us, self._usage, self._notes))
+
+    def own(self, collection: Collection) -> Collection:
+        """Returns a collection that `get` gave, to write to it."""
+        if self._inherited.pop(collection.name, None) is None:
+            return collection
+        return self._take(collection)
+
+    def _take(self, collection: Collection) -> Collection:
         self._usage.bytes += COLLECTION_BYTES
-        notes, number = self._notes, len(self._by_number)
-        collection = Collection(name, settings, version, time_us, self._usage, notes, number)
-        self._collections[name] = collection
+        if self._notes is not None:
+            collection.number(self._notes, len(self._by_number))
+        self._collections[collection.name] = collection
         self._by_number.append(collection)
-        if notes is not None:
-            notes.add((notes.prefix(COLLECTION), number, collection))
         return collection
+
+    def _of_parent(self, name: str) -> Collection | None:
+        """The part that a fork has of one of its parent's collections, if that was there when it was made."""
+        if self._parent is None or self._notes is None:
+            return None
+        found = self._inherited.get(name)
+        parent = self._parent.get(name, self._notes.base) if found is None else None
+        if parent is not None:
+            found = self._inherited[name] = Collection(
+                name, parent.settings, parent.version, parent.time_us, self._usage, self._notes, parent
+            )
+        return found
 
     def numbered(self, number: int) -> Collection:
         """Returns the collection that was created as number `number`, from 0. Raises IndexError."""
@@ -293,12 +406,15 @@ class VectorStore:
 
     def get(self, name: str, ceiling: int | None = None) -> Collection | None:
         """Returns the collection if it exists now (None), or existed as of version `ceiling`."""
-        collection = self._collections.get(name)
+        collection = self._collections.get(name) or self._of_parent(name)
         if collection is None or (ceiling is not None and collection.version > ceiling):
             return None
         return collection
 
     def all(self, ceiling: int | None = None) -> list[Collection]:
         """Returns the collections that exist now (None), or existed as of version `ceiling`, by name."""
-        found: list[Any] = [self.get(name, ceiling) for name in sorted(self._collections)]
+        names = dict.fromkeys(self._collections)
+        if self._parent is not None and self._notes is not None:
+            names.update(dict.fromkeys(each.name for each in self._parent.all(self._notes.base)))
+        found = [self.get(name, ceiling) for name in sorted(names)]
         return [collection for collection in found if collection is not None]

@@ -28,6 +28,9 @@ class Author(msgspec.Struct, frozen=True, gc=False):
     tool: str
 
 
+NOBODY = Author("", "", "")
+
+
 class Record(msgspec.Struct, gc=False):
     """One version. `value` is None where the version is a deletion or an expiry."""
 
@@ -58,9 +61,12 @@ class VersionedRecords:
 
     The past of a name is a list and not a chain of records: freeing a long chain would recurse in C once a
     version, and a read of the past searches in it instead of walking.
+
+    The records of a fork hold only what was written in the fork. What is not here is asked of the parent's,
+    as of the version of the fork at most: so making a fork copies nothing. All that is here is younger.
     """
 
-    __slots__ = ("_add", "_followers", "_prefix", "heads", "past", "usage")
+    __slots__ = ("_add", "_followers", "_notes", "_prefix", "heads", "parent", "past", "usage")
 
     def __init__(self, usage: Usage, notes: Notes | None = None, kind: bytes = b"") -> None:
         self.heads: dict[str, Record] = {}
@@ -68,15 +74,36 @@ class VersionedRecords:
         self.past: dict[str, list[Record]] = {}
         """Older versions, oldest first, of names that have any."""
         self.usage = usage
+        self._notes = notes
         self._add = notes.add if notes is not None else None
         self._prefix = notes.prefix(kind) if notes is not None else b""
         self._followers: tuple[Follower, ...] = ()
+        self.parent: VersionedRecords | None = notes.join(kind, self) if notes is not None else None
+        """Of a fork: the records that it goes back to."""
+
+    @property
+    def base(self) -> int:
+        """Of a fork: the highest version of its parent that it has."""
+        return self._notes.base if self._notes is not None else 0
 
     def follow(self, follower: Follower) -> None:
-        """Tells `follower` all that there is, and from now on every change."""
+        """Tells `follower` all that there is, what a fork has of its parent included, and from now on every
+        change."""
+        if self._notes is not None and self._notes.waiting is not None:
+            self._notes.waiting.append(lambda: self.follow(follower))
+            return
+        self._followers += (follower,)
+        self._tell_all(follower, NOW)
+
+    def follow_own(self, follower: Follower) -> None:
+        """As `follow`, but without what a fork has of its parent: for an index that asks the parent's."""
         self._followers += (follower,)
         for name, head in self.heads.items():
             self._tell((follower,), name, [*self.past.get(name, ()), head])
+
+    def notify(self, follower: Follower) -> None:
+        """Tells `follower` every change from now on, and nothing of what there is."""
+        self._followers += (follower,)
 
     def unfollow(self, follower: Follower) -> None:
         """Tells `follower` nothing any more."""
@@ -85,31 +112,40 @@ class VersionedRecords:
     def head(self, name: str) -> Record | None:
         """Returns the latest version of `name` if it has a value."""
         record = self.heads.get(name)
-        return record if record is not None and record.value is not None else None
+        if record is None:
+            return self._inherited(name)
+        return record if record.value is not None else None
 
     def at(self, name: str, ceiling: int) -> Record | None:
         """Returns the version of `name` as of `ceiling` (included) if it had a value then."""
         record = self.heads.get(name)
         if record is None:
-            return None
+            return self._inherited(name, ceiling)
         if record.version > ceiling:
             past = self.past.get(name)
             position = bisect_right(past, ceiling, key=version_of) if past else 0
             if past is None or position == 0:
-                return None
+                return self._inherited(name, ceiling)
             record = past[position - 1]
         return record if record.value is not None else None
+
+    def _inherited(self, name: str, ceiling: int = NOW) -> Record | None:
+        """What a fork has of its parent under `name`, as of `ceiling`."""
+        return self.parent.at(name, min(ceiling, self.base)) if self.parent is not None else None
 
     def versions(self, name: str, ceiling: int, count_max: int) -> list[Record]:
         """Returns up to `count_max` versions of `name`, newest first, none above `ceiling`."""
         head = self.heads.get(name)
-        if head is None:
-            return []
-        found = [head] if head.version <= ceiling else []
-        past = self.past.get(name, [])
-        end = bisect_right(past, ceiling, key=version_of)
-        start = max(0, end - (count_max - len(found)))
-        found.extend(reversed(past[start:end]))
+        found = []
+        if head is not None:
+            if head.version <= ceiling:
+                found.append(head)
+            past = self.past.get(name, [])
+            end = bisect_right(past, ceiling, key=version_of)
+            start = max(0, end - (count_max - len(found)))
+            found.extend(reversed(past[start:end]))
+        if self.parent is not None and len(found) < count_max:
+            found += self.parent.versions(name, min(ceiling, self.base), count_max - len(found))
         return found
 
     def store(self, name: str, value: bytes, version: int, author: Author, expires_at_us: int) -> bool:
@@ -121,8 +157,9 @@ class VersionedRecords:
         if self._add is not None:
             self._add((self._prefix, name, record))
         if self._followers:
+            before = old or self._inherited(name)
             for follower in self._followers:
-                follower.changed(name, old, record)
+                follower.changed(name, before, record)
         if old is None:
             usage.records += 1
             usage.bytes += len(value) + len(name) + VERSION_BYTES + NAME_BYTES
@@ -136,13 +173,17 @@ class VersionedRecords:
     def remove(self, name: str, version: int, author: Author) -> bool:
         """Makes a deletion the latest version of `name`; returns whether there was a value to delete."""
         old = self.heads.get(name)
-        if old is None or old.value is None:
+        before = old or self._inherited(name)
+        if before is None or before.value is None:
             return False
         record = self.heads[name] = Record(None, version, author, 0)
         if self._add is not None:
             self._add((self._prefix, name, record))
         for follower in self._followers:
-            follower.changed(name, old, record)
+            follower.changed(name, before, record)
+        if old is None:
+            self.usage.bytes += VERSION_BYTES + NAME_BYTES + len(name)
+            return True
         self.usage.records -= 1
         self.usage.bytes += VERSION_BYTES
         self._keep(name, old)
@@ -165,17 +206,26 @@ class VersionedRecords:
     def restore_heads(self, names: list[str], records: list[Record]) -> None:
         """Takes names that are not here yet, each with its only version, which has a value."""
         self.heads.update(zip(names, records, strict=True))
-        for follower in self._followers:
+        if self._followers:
             for name, record in zip(names, records, strict=True):
-                follower.changed(name, None, record)
+                self._tell(self._followers, name, [record])
         self.usage.records += len(names)
         self.usage.bytes += (NAME_BYTES + VERSION_BYTES) * len(names)
         self.usage.bytes += sum(map(len, names)) + sum([len(record.value or b"") for record in records])
 
-    @staticmethod
-    def _tell(followers: tuple[Follower, ...], name: str, records: list[Record]) -> None:
+    def _tell_all(self, follower: Follower, ceiling: int) -> None:
+        if self.parent is not None:
+            self.parent._tell_all(follower, min(self.base, ceiling))
+        for name, head in self.heads.items():
+            records = [*self.past.get(name, ()), head]
+            if head.version > ceiling:
+                del records[bisect_right(records, ceiling, key=version_of) :]
+            self._tell((follower,), name, records)
+
+    def _tell(self, followers: tuple[Follower, ...], name: str, records: list[Record]) -> None:
+        before = self._inherited(name)
         for follower in followers:
-            old = None
+            old = before
             for record in records:
                 follower.changed(name, old, record)
                 old = record
@@ -197,6 +247,8 @@ class OrderedRecords(VersionedRecords):
         super().__init__(usage, notes, kind)
         self.keys = KeyIndex()
         """Every name that ever was."""
+        if isinstance(self.parent, OrderedRecords):
+            self.keys.base = self.parent.keys
 
     def store(self, name: str, value: bytes, version: int, author: Author, expires_at_us: int) -> bool:
         """As `VersionedRecords.store`."""

@@ -234,7 +234,7 @@ def test_a_malformed_argument_is_named(m: Memory, says: str, call: Callable[[Mem
         (ConfigurationError, "timeout_s", {"timeout_s": INFINITY}),
         (ConfigurationError, "embedder", {"embedder": 5}),
         (InvalidArgument, "consistency", {"consistency": ["session"]}),
-        (InvalidArgument, "segment '' must be 1 to 63", {"namespace": "bad//ns"}),
+        (InvalidArgument, "segment '' of 'bad//ns': 1 to 63", {"namespace": "bad//ns"}),
         (InvalidArgument, "namespace", {"namespace": ""}),
         (InvalidArgument, "namespace", {"namespace": "a b"}),
         (InvalidArgument, "namespace", {"namespace": 5}),
