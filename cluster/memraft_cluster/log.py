@@ -22,7 +22,7 @@ import errno
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
@@ -30,6 +30,7 @@ from pathlib import Path
 import msgspec
 
 from .errors import DirectoryLocked, DiskError, LogCorrupted
+from .groups import group_name
 from .layout import Layout
 from .log_files import LogFiles
 from .log_group import GroupLog, offset_of, place, segment_of
@@ -82,6 +83,8 @@ class DurableLog:
         durability: see :class:`Durability`.
         progress: called now and then while opening, with the count of entries checked so far.
         segment_bytes: how long a file grows before the next is begun.
+        state_bases: what is durable of the groups' states; where they cover all that is damaged, the log
+            begins behind them (``log_cover``).
 
     Raises:
         WrongDirectory, LayoutChanged, DirectoryLocked, FormatUnsupported, LogCorrupted, DiskError
@@ -98,6 +101,7 @@ class DurableLog:
         durability: Durability = Durability.COMMIT,
         progress: Callable[[int], None] | None = None,
         segment_bytes: int = SEGMENT_BYTES,
+        state_bases: Mapping[int, SnapshotMeta] | None = None,
     ) -> None:
         self.path = str(path)
         self.durability = Durability(durability)
@@ -105,7 +109,7 @@ class DurableLog:
         self._is_closed = False
         self._pending: deque[list[list[int]]] = deque()
         stamp = Stamp(cluster, node, node_id, layout)
-        self._files = LogFiles(Path(path), stamp, self._new_group, progress, segment_bytes)
+        self._files = LogFiles(Path(path), stamp, self._new_group, progress, segment_bytes, state_bases)
         self._groups: dict[int, GroupLog] = self._files.groups
         self._giver: ThreadPoolExecutor | None = None
         self._giving: Future[None] | None = None
@@ -147,7 +151,7 @@ class DurableLog:
             return
         if not log.first_index() <= first or end > log.last_index() + 1:
             index = first if first < log.first_index() else log.last_index() + 1
-            raise LogCorrupted(self.path, f"group {group}: entry {index} is missing", group, index)
+            raise LogCorrupted(self.path, f"{group_name(group)}: entry {index} is missing", group, index)
         data, segment, start = b"", -1, 0
         for index in range(first, end):
             at, size = log.place_of(index)

@@ -7,21 +7,24 @@ import logging
 import os
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from .errors import DirectoryLocked, DiskError, LayoutChanged, LogCorrupted, WrongDirectory
+from .log_cover import cover
 from .log_group import GroupLog
 from .log_head import GroupHead, LogHead, encode_head, head_file, read_head
 from .log_records import FORMAT_VERSION, FRAME_HEAD_BYTES, FrameBuilder, Stamp
 from .log_scan import Damage, Scan, Scanner
 from .marks import GroupMark, Marks, Note, SlotsUnreadable, read_marks
+from .raft import SnapshotMeta
 from .segments import SEGMENT_BYTES, Segments
 from .slots import make_directory, sync_directory
 
 logger = logging.getLogger("memraft.log")
 
 LOCK_NAME = "LOCK"
+_DAMAGES_TOLD = 4
 
 
 class LogFiles:
@@ -33,6 +36,7 @@ class LogFiles:
         group_log: makes the view of a group.
         progress: called while scanning, with the count of entries so far.
         segment_bytes: size of a segment.
+        state_bases: what is durable of the groups' states: damage to what they cover is passed over.
 
     Raises:
         WrongDirectory, LayoutChanged, DirectoryLocked, FormatUnsupported, LogCorrupted, DiskError
@@ -45,6 +49,7 @@ class LogFiles:
         group_log: Callable[[int], GroupLog],
         progress: Callable[[int], None] | None = None,
         segment_bytes: int = SEGMENT_BYTES,
+        state_bases: Mapping[int, SnapshotMeta] | None = None,
     ) -> None:
         self.directory = directory
         self.stamp = stamp
@@ -58,7 +63,7 @@ class LogFiles:
             self._head.close()
             make_directory(directory)
             self._take_lock()
-            self.groups = self._open(group_log, progress, segment_bytes)
+            self.groups = self._open(group_log, progress, segment_bytes, state_bases)
         except OSError as error:
             self.close()
             raise DiskError(str(directory), str(error)) from error
@@ -80,6 +85,7 @@ class LogFiles:
         group_log: Callable[[int], GroupLog],
         progress: Callable[[int], None] | None,
         segment_bytes: int,
+        state_bases: Mapping[int, SnapshotMeta] | None,
     ) -> dict[int, GroupLog]:
         head = read_head(self.directory, self._head)
         if head is None:
@@ -87,7 +93,7 @@ class LogFiles:
             self._head.create(encode_head(head))
         check_stamp(str(self.directory), head.stamp, self.stamp)
         self._salt = head.salt
-        scan = scan_log(self.directory, head, group_log, progress)
+        scan = scan_log(self.directory, head, group_log, progress, state_bases)
         refuse_damage(str(self.directory), scan)
         self._segments = segments = Segments(self.directory, segment_bytes)
         for path in scan.leftovers:
@@ -206,9 +212,10 @@ def scan_log(
     head: LogHead,
     group_log: Callable[[int], GroupLog],
     progress: Callable[[int], None] | None = None,
+    state_bases: Mapping[int, SnapshotMeta] | None = None,
 ) -> Scan:
-    """Read a whole log, changing nothing; what is wrong with it is among the result's damages. Raises
-    OSError."""
+    """Read a whole log, changing nothing; what is wrong with it is among the result's damages, but for what
+    the states in ``state_bases`` cover, where they are given. Raises OSError."""
     groups: dict[int, GroupLog] = {}
     for each in head.groups:
         groups[each.group] = log = group_log(each.group)
@@ -225,7 +232,11 @@ def scan_log(
     marked = (synced, marked_segment)
     scan = Scanner(directory, head.first_segment, head.salt, marked, groups, group_log, progress).run()
     scan.mark_problem = mark_problem if scan.seq else ""
-    scan.marks = marks
+    scan.marks, scan.marked_seq = marks, synced
+    if scan.damages and state_bases is not None and cover(scan, state_bases):
+        fields = {"path": str(directory), "damage": _told(scan)}
+        logger.error("the log is damaged where states cover it, which does no harm", extra={"fields": fields})
+        scan.damages = []
     if not scan.damages:
         _compare(scan, synced)
     return scan
@@ -258,12 +269,16 @@ def refuse_damage(path: str, scan: Scan) -> None:
     lost = list(lost_entries(scan))
     if lost and index is None:
         group, index = lost[0][:2]
-    detail = "; ".join(map(str, scan.damages[:4]))
-    if len(scan.damages) > 4:
-        detail += f"; and {len(scan.damages) - 4} more"
+    detail = _told(scan)
     for each, lo, hi in lost[:4]:
         detail += f"; group {each}: entries {lo} to {hi} cannot be read"
     raise LogCorrupted(path, detail, group, index)
+
+
+def _told(scan: Scan) -> str:
+    more = len(scan.damages) - _DAMAGES_TOLD
+    told = "; ".join(map(str, scan.damages[:_DAMAGES_TOLD]))
+    return f"{told}; and {more} more" if more > 0 else told
 
 
 def lost_entries(scan: Scan) -> list[tuple[int, int, int]]:

@@ -104,6 +104,8 @@ class Record(NamedTuple):
     term: int
     offset: int
     data: memoryview
+    is_sound: bool = True
+    """Whether the data is what was written; the head always is."""
 
 
 class Unsound(Exception):
@@ -113,7 +115,7 @@ class Unsound(Exception):
         offset: where, in the buffer that was read.
         detail: what is wrong.
         group, index: of the record, where they can be trusted.
-        next_offset: where the next frame begins, where that can be trusted.
+        records: those of the frame, where only data in it is not what was written.
     """
 
     def __init__(
@@ -122,13 +124,13 @@ class Unsound(Exception):
         detail: str,
         group: int | None = None,
         index: int | None = None,
-        next_offset: int | None = None,
+        records: list[Record] | None = None,
     ) -> None:
         self.offset = offset
         self.detail = detail
         self.group = group
         self.index = index
-        self.next_offset = next_offset
+        self.records = records
         super().__init__(detail)
 
 
@@ -222,10 +224,11 @@ def read_frame(data: memoryview, offset: int, head: FrameHead, salt: int) -> lis
         own, group, index, term, size, kind_of_record, kind = _RECORD.unpack_from(data, position)
         crc = crc32(data[position:after], crc)
         body = data[after : after + size]
-        if crc32(body, crc32(data[position + 4 : after])) != own and bad is None:
+        is_sound = crc32(body, crc32(data[position + 4 : after])) == own
+        if not is_sound and bad is None:
             at = index if kind_of_record == RecordType.ENTRY else None
-            bad = Unsound(position, "checksum mismatch", group, at, end)
-        found.append(Record(kind_of_record, kind, group, index, term, position, body))
+            bad = Unsound(position, "checksum mismatch", group, at, found)
+        found.append(Record(kind_of_record, kind, group, index, term, position, body, is_sound))
         position = after + size
     if crc != head.crc or position != end or end > len(data):
         raise Unsound(offset, "the frame fails its checksum")
@@ -234,13 +237,18 @@ def read_frame(data: memoryview, offset: int, head: FrameHead, salt: int) -> lis
     return found
 
 
-def is_frame(data: memoryview, offset: int, head: FrameHead, salt: int) -> bool:
-    """Whether this is the head of a frame with its records, whatever became of their data."""
-    try:
-        read_frame(data, offset, head, salt)
-    except Unsound as unsound:
-        return unsound.next_offset is not None
-    return True
+def walk_frame(data: memoryview, offset: int, head: FrameHead, salt: int) -> tuple[bool, int]:
+    """(whether this is the head of a frame with its records, whatever became of their data; how many heads of
+    records were looked at to tell)"""
+    position = offset + FRAME_HEAD_BYTES
+    end, left = position + head.size, head.records
+    crc = crc32(data[offset + 8 : position], salt)
+    while left and position + left * RECORD_HEAD_BYTES <= end <= len(data):
+        after = position + RECORD_HEAD_BYTES
+        crc = crc32(data[position:after], crc)
+        position = after + _RECORD.unpack_from(data, position)[4]
+        left -= 1
+    return not left and position == end and crc == head.crc, head.records - left
 
 
 # -- records -----------------------------------------------------------------------------------------------

@@ -7,12 +7,14 @@ says that it had been synced; in every other case it is damaged. Nothing is writ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
+from .groups import group_name
+from .log_finder import FrameFinder
 from .log_group import GroupLog, place
 from .log_records import (
     FRAME_HEAD_BYTES,
@@ -26,7 +28,6 @@ from .log_records import (
     decode_frame_head,
     decode_hard_state,
     decode_segment_head,
-    is_frame,
     read_frame,
 )
 from .marks import GroupMark
@@ -50,7 +51,7 @@ class Damage:
     def __str__(self) -> str:
         where = self.file if self.offset is None else f"{self.file}, offset {self.offset}"
         if self.group is not None:
-            where += f", group {self.group}"
+            where += f", {group_name(self.group)}"
         if self.index is not None:
             where += f", index {self.index}"
         return f"{where}: {self.detail}"
@@ -76,8 +77,20 @@ class Scan:
     torn_offset: int | None = None
     """Where a write stands that a crash tore, in the last segment."""
     marks: dict[int, GroupMark] = field(default_factory=dict)
+    marked_seq: int = 0
+    """The frame up to which the marks tell everything."""
     mark_problem: str = ""
     """Why there are no marks beside a log that has been written to."""
+    unreadable: list[tuple[int, int, int]] = field(default_factory=list)
+    """(group, index, place) of entries of which only the data is damaged: their terms are known."""
+    gap: int = 0
+    """The place behind which no frame is missing; 0 where none is missing at all."""
+    lost_seq: int = 0
+    """The last frame that is missing."""
+    is_end_lost: bool = False
+    """Frames are missing at the end."""
+    hard_state_seqs: dict[int, int] = field(default_factory=dict)
+    """The frame in which a group's hard state was read last."""
 
     @property
     def last_segment(self) -> int:
@@ -115,6 +128,8 @@ class Scanner:
         self._progress = progress
         self._scan = Scan(dict(groups))
         self._stopped = Unsound(0, "it is empty")
+        self._finder = FrameFinder(memoryview(b""), salt)
+        self._is_losing = False
 
     def run(self) -> Scan:
         scan = self._scan
@@ -127,11 +142,14 @@ class Scanner:
         for segment in range(self._first, max(last, self._last_marked) + 1):
             if segment not in scan.paths:
                 self._note(segment_name(segment), None, "the file is missing")
-                scan.crc = None
+                self._lose(place(segment + 1, 0))
                 continue
             self._scan_segment(segment, scan.paths[segment], segment == last)
-        if self._synced > scan.seq and not scan.damages:
-            self._note(segment_name(last or self._first), None, self._is_short())
+        if self._synced > scan.seq:
+            scan.is_end_lost = True
+            if not scan.damages:
+                self._note(segment_name(last or self._first), None, self._is_short())
+        scan.is_end_lost |= self._is_losing
         for log in scan.groups.values():
             log.trim()
         if self._progress is not None:
@@ -146,23 +164,25 @@ class Scanner:
             data = memoryview(path.read_bytes())
         except OSError as error:
             self._note(path.name, None, f"it cannot be read: {error.strerror}")
-            scan.crc = None
+            self._lose(place(segment + 1, 0))
             return
+        self._finder = FrameFinder(data, self._salt)
         head = decode_segment_head(bytes(data[:SEGMENT_HEAD_BYTES]))
         if head is None or head[0] != segment:
-            if is_last and self._synced <= scan.seq and next(self._later(data, 0), None) is None:
+            if is_last and self._synced <= scan.seq and self._finder.after(0, scan.seq) is None:
                 # A crash came before the head was durable, so nothing else was written.
                 scan.leftovers.append(scan.paths.pop(segment))
                 return
             self._note(path.name, 0, "the head of the segment is damaged")
-            scan.crc = None
-        elif segment == self._first or scan.damages:
+            self._lose(place(segment, 0))
+        elif segment == self._first or self._is_losing:
             scan.seq = max(head[1] - 1, scan.seq)
         elif head[1] != scan.seq + 1:
             stopped = self._stopped
             detail = f"{stopped.detail}; frames {scan.seq + 1} to {head[1] - 1} cannot be read"
             self._note(segment_name(segment - 1), stopped.offset, detail, stopped.group, stopped.index)
-            scan.seq, scan.crc = head[1] - 1, None
+            scan.seq = head[1] - 1
+            self._lose(place(segment, 0))
         scan.end = SEGMENT_HEAD_BYTES
         self._scan_frames(segment, path.name, data, is_last)
 
@@ -174,13 +194,17 @@ class Scanner:
                 if head is None:
                     raise Unsound(offset, "no frame begins here")
                 self._check_order(offset, head)
-                self._apply(segment, read_frame(data, offset, head, self._salt))
+                records = read_frame(data, offset, head, self._salt)
+                self._apply(segment, head.seq, records)
             except Unsound as unsound:
-                again = self._resume(name, data, offset, unsound, is_last)
-                if again is None:
-                    return
-                offset = again
-                continue
+                if head is None or not self._spare(segment, name, offset, head, unsound):
+                    again = self._resume(segment, name, data, offset, unsound, is_last)
+                    if again is None:
+                        return
+                    offset = again
+                    continue
+            if self._is_losing:
+                scan.lost_seq, self._is_losing = head.seq - 1, False
             scan.seq, scan.crc = head.seq, head.crc
             self._synced = max(self._synced, head.synced)
             offset += FRAME_HEAD_BYTES + head.size
@@ -193,14 +217,37 @@ class Scanner:
         if scan.crc is not None and head.previous != scan.crc:
             raise Unsound(offset, f"frame {head.seq} was written after another frame {scan.seq}")
 
+    def _spare(self, segment: int, name: str, offset: int, head: FrameHead, unsound: Unsound) -> bool:
+        """Take what is sound of a frame in which only data of entries is damaged; False where more is, or
+        where a crash may have torn it."""
+        records = unsound.records
+        if records is None or any(not each.is_sound and each.type != RecordType.ENTRY for each in records):
+            return False
+        self._finder.after(offset + 1, head.seq)
+        self._synced = max(self._synced, self._finder.synced)
+        if segment == self._scan.last_segment and self._synced < head.seq:
+            return False
+        try:
+            self._apply(segment, head.seq, records)
+        except Unsound:
+            return False
+        for each in records:
+            if not each.is_sound:
+                self._note(name, each.offset, unsound.detail, each.group, each.at)
+                self._scan.unreadable.append((each.group, each.at, place(segment, each.offset)))
+        return True
+
     def _resume(
-        self, name: str, data: memoryview, offset: int, unsound: Unsound, is_last: bool
+        self, segment: int, name: str, data: memoryview, offset: int, unsound: Unsound, is_last: bool
     ) -> int | None:
         """Where to go on after something that is no sound frame of ours; None at the end of the segment."""
-        scan = self._scan
-        later = list(self._later(data, offset + 1))
-        for _, head in later:
-            self._synced = max(self._synced, head.synced)
+        scan, finder = self._scan, self._finder
+        later = finder.after(offset + 1, scan.seq)
+        self._synced = max(self._synced, finder.synced)
+        if finder.is_exhausted:
+            self._note(name, offset, "too much behind it looks like writes to tell whether any is one")
+            self._lose(place(segment + 1, 0))
+            return None
         if self._synced <= scan.seq and is_last:
             is_begun = bytes(data[offset : offset + 4]) == FRAME_MARK
             scan.torn_offset = offset if later or is_begun else None
@@ -211,23 +258,17 @@ class Scanner:
             return None
         detail = unsound.detail if later or unsound.group is not None else self._is_short()
         self._note(name, unsound.offset, detail, unsound.group, unsound.index)
-        if not later:
+        if later is None:
+            self._lose(place(segment + 1, 0))
             return None
-        found, head = later[0]
-        scan.seq, scan.crc = head.seq - 1, None
+        found, head = later
+        scan.seq = head.seq - 1
+        self._lose(place(segment, found))
         return found
 
-    def _later(self, data: memoryview, offset: int) -> Iterator[tuple[int, FrameHead]]:
-        """Sound frames that begin at ``offset`` or later and come after the last one read."""
-        whole = data.obj
-        assert isinstance(whole, bytes)
-        seq = self._scan.seq
-        while (offset := whole.find(FRAME_MARK, offset)) >= 0:
-            head = decode_frame_head(data, offset)
-            if head is not None and head.seq > seq and is_frame(data, offset, head, self._salt):
-                seq = head.seq
-                yield offset, head
-            offset += 1
+    def _lose(self, behind: int) -> None:
+        """Frames are missing before this place."""
+        self._scan.gap, self._scan.crc, self._is_losing = behind, None, True
 
     def _is_short(self) -> str:
         return f"it ends with frame {self._scan.seq}, but frame {self._synced} was synced"
@@ -239,7 +280,7 @@ class Scanner:
 
     # -- records ---------------------------------------------------------------------------------------
 
-    def _apply(self, segment: int, found: list[Record]) -> None:
+    def _apply(self, segment: int, seq: int, found: list[Record]) -> None:
         scan = self._scan
         for each in found:
             log = scan.groups.get(each.group)
@@ -248,13 +289,14 @@ class Scanner:
             try:
                 if each.type == RecordType.ENTRY:
                     log.put(each.at, each.term, place(segment, each.offset), len(each.data))
-                    if each.kind != EntryKind.COMMAND:
+                    if each.kind != EntryKind.COMMAND and each.is_sound:
                         log.note_membership(each.at, bytes(each.data))
                     scan.entries += 1
                     if self._progress is not None and scan.entries % PROGRESS_ENTRIES == 0:
                         self._progress(scan.entries)
                 elif each.type == RecordType.HARD_STATE:
                     log.hard_state = decode_hard_state(each)
+                    scan.hard_state_seqs[each.group] = seq
                 elif each.type == RecordType.CUT:
                     base = decode_base(each)
                     if base is not None:
@@ -263,5 +305,6 @@ class Scanner:
                     log.reset(decode_base(each))
                 elif each.type == RecordType.DROP:
                     log.drop()
+                    scan.hard_state_seqs[each.group] = seq
             except msgspec.MsgspecError as error:
                 raise Unsound(each.offset, f"cannot be understood: {error}", each.group, each.at) from None

@@ -77,7 +77,8 @@ def open_or_salvage(
 
     Args:
         path, cluster, node, node_id, layout, durability, progress: as of :class:`DurableLog`.
-        state_bases: what the node's state store holds durably, by group.
+        state_bases: what the node's state store holds durably, by group. Damage that they cover is passed
+            over.
         can_heal: False where no other node has the entries; damage is raised then.
 
     Returns:
@@ -99,6 +100,7 @@ def open_or_salvage(
             layout=layout,
             durability=durability,
             progress=progress,
+            state_bases=state_bases,
         )
 
     try:

@@ -8,8 +8,8 @@
 
 What was applied goes to the state every thousand facts, and the log is cut once it has grown, in a thread of
 its own: opening reads the state and replays what the log has beyond it. There is nobody to heal from. So a
-damaged state is set aside only where the log still holds everything; else opening fails and says what is
-damaged.
+damaged state is set aside only where the log still holds everything, and damage to the log is passed over
+only where the state covers it; else opening fails and says what is damaged.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from memraft_cluster.errors import DataDirectoryError, DiskError, StateCorrupted
+from memraft_cluster.errors import DataDirectoryError, DiskError, LogCorrupted, StateCorrupted
 from memraft_cluster.log import DurableLog
 from memraft_cluster.raft import Entry, Membership, SnapshotMeta
 from memraft_server.embedded_directory import DirectoryUnusable, claim
@@ -131,7 +131,7 @@ class EmbeddedStorage:
     # -- opening ---------------------------------------------------------------------------------------
 
     def _open(self) -> tuple[DurableLog, StateStore]:
-        log = DurableLog(self._path, cluster=CLUSTER, node=NODE)
+        log = self._open_log()
         try:
             store = self._open_state(log)
             try:
@@ -145,6 +145,19 @@ class EmbeddedStorage:
             log.close()
             raise
         return log, store
+
+    def _open_log(self) -> DurableLog:
+        """Opens the log; of a damaged one what it has behind the state is enough. Raises as DurableLog."""
+        try:
+            return DurableLog(self._path, cluster=CLUSTER, node=NODE)
+        except LogCorrupted as damage:
+            try:
+                store = StateStore(self._path / STATE, cluster=CLUSTER, node=NODE)
+            except StateCorrupted:
+                raise damage from None
+            bases = store.bases()
+            store.close()
+            return DurableLog(self._path, cluster=CLUSTER, node=NODE, state_bases=bases)
 
     def _open_state(self, log: DurableLog) -> StateStore:
         """Opens the store and loads the machine from it. Raises DataDirectoryError, DiskError."""

@@ -225,3 +225,89 @@ def test_data_that_looks_like_a_frame_is_none(tmp_path: Path) -> None:
         log.append(0, (Entry(1, index, bytes(1000)),))
     log.close()
     assert opened(tmp_path)[0][3][-1].index == index  # type: ignore[index]
+
+
+def states(entries_covered: tuple[int, ...]) -> list[dict[int, SnapshotMeta]]:
+    """What the states of the three groups may cover; the base of group 2 is where it begins."""
+    members = Membership.of((1, 2, 3))
+    other = SnapshotMeta(1000, 4, Membership.of((1, 2), (3,)))
+    return [
+        {0: SnapshotMeta(index, 1 if index < 40 else 3, members), 1: SnapshotMeta(29, 1, members), 2: other}
+        for index in entries_covered
+    ]
+
+
+def behind(found: dict[int, object], bases: dict[int, SnapshotMeta]) -> dict[int, object]:
+    """Of the content of a log, what the states do not cover."""
+    left = {}
+    for group, (hard, _, memberships, entries, term) in found.items():  # type: ignore[misc]
+        index = bases[group].index
+        left[group] = (
+            (hard.term, hard.vote, hard.is_whole),
+            [each for each in memberships if each[0] > index],
+            [each for each in entries if each.index > index],
+            term,
+        )
+    return left
+
+
+def blocks_lost(source: Path, target: Path) -> Iterator[str]:
+    """Copies in which blocks, files, heads or single bits are damaged, one thing or two, and the marks."""
+    files = [each.name for each in segment_files(source).values()]
+    for number in range(250):
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(source, target)
+        done = []
+        if number % 9 == 0:
+            (target / "marks").unlink()
+            done.append("no marks")
+        for _ in range(1 + number % 2):
+            path = target / NOISE.choice(files)
+            if not path.exists():
+                continue
+            if number % 40 == 0:
+                path.unlink()
+                done.append(f"{path.name} removed")
+                continue
+            data = bytearray(path.read_bytes())
+            used = len(data.rstrip(b"\0"))
+            start = NOISE.randrange(used)
+            size = NOISE.choice([1, 1, 1, 30, 512, 4096])
+            for at in range(start, min(start + size, len(data))):
+                data[at] ^= NOISE.randrange(1, 256)
+            path.write_bytes(data)
+            done.append(f"{path.name}: {size} bytes at {start} of {used}")
+        yield "; ".join(done)
+
+
+def test_damage_that_states_cover_does_no_harm_and_any_other_is_refused(
+    tmp_path: Path, killed: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = opened(shutil.copytree(killed, tmp_path / "whole"))
+    choices = states((25, 33, 39, 41, 44))
+    passed, refused = 0, 0
+    for what in blocks_lost(killed, tmp_path / "copy"):
+        bases = NOISE.choice(choices)
+        caplog.clear()
+        try:
+            log = open_log(tmp_path / "copy", state_bases=bases)
+        except LogCorrupted:
+            refused += 1
+            continue
+        if "no marks" in what:  # a last write that is damaged is taken for a torn one
+            assert not any("which does no harm" in each.getMessage() for each in caplog.records)
+            log.close()
+            continue
+        try:
+            assert behind(content(log), bases) == behind(expected, bases), f"{what}, {bases[0].index}"
+            assert sum(".log" in str(vars(each).get("fields")) for each in caplog.records) == 1, what
+            for group in log.groups():
+                last = log.group(group).last_index()
+                log.append(group, [Entry(9, last + 1, b"goes on")], HardState(9, 0, last))
+        finally:
+            log.close()
+        passed += 1
+        log = open_log(tmp_path / "copy", state_bases=bases)
+        assert all(log.group(group).term(log.group(group).last_index()) == 9 for group in log.groups())
+        log.close()
+    assert passed > 50 and refused > 50, (passed, refused)

@@ -83,6 +83,28 @@ def test_a_damaged_log_is_set_aside_and_its_votes_live_on(tmp_path: Path, damage
     log.close()
 
 
+@pytest.mark.parametrize("can_heal", [True, False])
+def test_damage_to_what_the_state_covers_costs_no_vote(
+    tmp_path: Path, can_heal: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_log(tmp_path / "log")
+    segment = tmp_path / "log" / "0000000001.log"
+    flip(segment, segment.read_bytes().index(b"data 7"))
+    log, report = open_again(tmp_path / "log", can_heal=can_heal)
+    assert report is None and "group 0, index 7" in str(vars(caplog.records[-1])["fields"])
+    assert log.hard_state(0) == HardState(4, 3, 15), "it is whole, with the vote it gave"
+    assert log.group(0).base() == BASE and list(log.replay(0)) == entries(11, 20, 2)
+    log.close()
+    flip(segment, segment.read_bytes().index(b"data 11"))
+    if can_heal:
+        log, report = open_again(tmp_path / "log")
+        assert report is not None and log.hard_state(0) == HardState(4, 3, 10, is_whole=False)
+        log.close()
+    else:
+        with pytest.raises(LogCorrupted, match="group 0, index 11"):
+            open_again(tmp_path / "log", can_heal=False)
+
+
 def test_where_nobody_else_has_the_entries_damage_is_raised(tmp_path: Path) -> None:
     write_log(tmp_path / "log")
     flip(tmp_path / "log" / "0000000001.log", 200)

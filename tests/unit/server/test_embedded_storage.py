@@ -13,6 +13,7 @@ from rocksdict import Options, Rdict
 
 from memraft import DataDirectoryError, Memory
 from memraft_cluster.log import DurableLog
+from memraft_cluster.log_records import FRAME_MARK
 from memraft_proto.v1 import kv_pb2
 from memraft_server import embedded_storage
 from memraft_server.embedded_storage import CLUSTER, EmbeddedStorage
@@ -238,3 +239,43 @@ def test_an_older_directory_that_is_damaged_or_of_another_format_is_refused(tmp_
     with pytest.raises(DataDirectoryError, match="has format 7; this version reads format 2"):
         Memory(path=tmp_path / "n")
     assert StateStore(tmp_path / "s", cluster="c", node="n").groups() == []
+
+
+@pytest.mark.parametrize("is_head", [False, True], ids=["an entry's data", "the head of a frame"])
+def test_damage_in_the_log_to_what_the_state_covers_does_no_harm(
+    tmp_path: Path, is_head: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "m"
+    memory = Memory(path=path)
+    for number in range(20):
+        memory.put(f"k{number}", f"text {number}")
+    storage = storage_of(memory)
+    storage._saver.save(embedded_storage._meta(storage.machine))
+    storage._store.flush()
+    for number in range(20, 25):
+        memory.put(f"k{number}", f"text {number}")
+    copy = killed(memory, path)
+    segment = copy / "0000000001.log"
+    whole = segment.read_bytes()
+
+    def damage(number: int) -> None:
+        at = whole.index(f"text {number}".encode())
+        if is_head:
+            at = whole.rindex(FRAME_MARK, 0, at) + 10
+        data = bytearray(whole)
+        data[at] ^= 1
+        segment.write_bytes(data)
+
+    damage(22)
+    with pytest.raises(DataDirectoryError, match=r"0000000001\.log, offset \d+"):
+        Memory(path=copy)
+    damage(7)
+    for more in ("once", "twice", "three times"):
+        caplog.clear()
+        with Memory(path=copy) as memory:
+            assert "0000000001.log" in str(vars(caplog.records[-1])["fields"])
+            assert [memory.get(f"k{number}") for number in range(25)] == [f"text {n}" for n in range(25)]
+            memory.put("more", more)
+    damage_state(copy)
+    with pytest.raises(DataDirectoryError, match=r"the log in .* is damaged: 0000000001\.log"):
+        Memory(path=copy)
