@@ -13,6 +13,21 @@ import msgspec
 
 from ._moments import datetime_of as datetime_of
 from ._moments import time_us_of as time_us_of
+from .types_forks import ForkInfo as ForkInfo
+from .types_forks import Versioned as Versioned
+from .types_graph import CrossDomainEdge as CrossDomainEdge
+from .types_graph import Direction as Direction
+from .types_graph import Edge as Edge
+from .types_graph import Index as Index
+from .types_graph import MergedInto as MergedInto
+from .types_graph import MergedNode as MergedNode
+from .types_graph import MergePolicy as MergePolicy
+from .types_graph import Neighbour as Neighbour
+from .types_graph import Node as Node
+from .types_graph import Path as Path
+from .types_graph import Reached as Reached
+from .types_graph import Subgraph as Subgraph
+from .types_graph import Traversal as Traversal
 from .types_state import GateInfo as GateInfo
 from .types_state import LeaseHolder as LeaseHolder
 from .types_state import LeaseInfo as LeaseInfo
@@ -188,6 +203,13 @@ class Collection(msgspec.Struct, frozen=True, kw_only=True):
     """How many vectors it holds as of the read."""
 
 
+class Stored(Written, frozen=True, kw_only=True):
+    """A node or an edge that was stored. An edge's `id` is `source-[type]->target`."""
+
+    created: bool
+    """Whether there was none before."""
+
+
 class Created(Written, frozen=True, kw_only=True):
     """A collection that is there now; `id` is its name."""
 
@@ -235,6 +257,14 @@ class Hit(MemoryItem, frozen=True, kw_only=True):
     """The cosine of its embedding and the query's."""
 
 
+class MemoryChange(_Stamped, frozen=True, kw_only=True):
+    """What became of a memory that is watched."""
+
+    id: str
+    memory: MemoryItem | None
+    """What it is now; None where it was forgotten, or is no longer one of those that are watched."""
+
+
 class Run(_Stamped, frozen=True, kw_only=True):
     """One run; `time_us` and `at` are those of its latest change."""
 
@@ -275,6 +305,11 @@ class Results(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     def at(self) -> datetime:
         """Commit time of `log_index`, aware, in UTC."""
         return datetime_of(self.time_us)
+
+    @property
+    def version(self) -> int:
+        """The highest version that the replica had applied: a watch goes on from it (`after_version=`)."""
+        return ((self.log_index + 1) << 20) - 1
 
     def __len__(self) -> int:
         return len(self.items)

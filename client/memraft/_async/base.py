@@ -7,9 +7,12 @@ from memraft_proto.methods import METHODS, Method
 from memraft_proto.v1 import common_pb2
 
 from .. import _wire
+from .._graph import Adjacent, Contents
 from .._embedder import DEFAULT, Embedder, fingerprint_of
 from ..errors import InvalidArgument
 from ..types import At, Consistency
+from .feeds import AsyncSource
+from .following import Advance
 from .io import call_embedder
 
 METHOD = METHODS
@@ -20,15 +23,24 @@ Head = Callable[[str, str], bytes | None]
 Search = Callable[[str, str, Any, int], _wire.Nearest | None]
 """Another: (namespace, collection, vector, k) -> the nearest now; None where a call must say what is off."""
 
+Beside = Callable[[str, str, str], Adjacent | None]
+"""Another: (namespace, node, direction) -> its edges now; None where a call must do it."""
+
+Outline = Callable[[str, int], Contents | None]
+"""Another: (namespace, tokens) -> its index, if it is kept; None where a call must make it."""
+
 
 class AsyncLink(Protocol):
     """Carries requests to the machine: in this process, or over the network to the shard's replicas."""
 
     head: Head | None
     nearest: Search | None
+    adjacent: Beside | None
+    contents: Outline | None
 
     async def write(self, method: Method, request: Any) -> Any: ...
     async def read(self, method: Method, request: Any) -> Any: ...
+    def follow(self, method: Method, request: Any, advance: Advance) -> AsyncSource: ...
     async def close(self) -> None: ...
 
 
@@ -53,6 +65,8 @@ class AsyncCalls:
         self._reader = _wire.read_context(consistency, None)
         self._head = link.head
         self._nearest = link.nearest
+        self._adjacent = link.adjacent
+        self._contents = link.contents
 
     def _from(self, at: At, consistency: Consistency | None) -> dict[str, Any]:
         """The fields of a read that say where, how fresh and as of when."""
@@ -60,6 +74,16 @@ class AsyncCalls:
             return {"namespace": self._namespace, "context": self._reader}
         context = _wire.read_context(self._consistency if consistency is None else consistency, at)
         return {"namespace": self._namespace, "context": context}
+
+    def _placed(self, namespace: str, run: str | None = None) -> Self:
+        """The same view of another namespace, and where one is given in another run."""
+        writer = common_pb2.WriteContext()
+        writer.CopyFrom(self._writer)
+        if run is not None:
+            writer.run = run
+        view = type(self).__new__(type(self))
+        AsyncCalls.__init__(view, self._link, namespace, writer, self._consistency, self._embedder)
+        return view
 
     def _fenced(self, lease: str, token: int) -> Self:
         """The same view, whose writes are refused once `token` is not that of the lease's holder."""

@@ -16,6 +16,8 @@ from ..types import Consistency
 from .base import AsyncLink
 from .batch import AsyncBatch
 from .coordination import AsyncCoordinationCalls
+from .follow import AsyncFollowCalls
+from .forks import AsyncForkCalls
 from .kv import AsyncKvCalls
 from .leases import AsyncLeaseCalls
 from .local import AsyncLocalLink
@@ -32,12 +34,14 @@ LOCAL_NAMESPACE = "default"
 class AsyncMemory(
     AsyncKvCalls,
     AsyncStreamCalls,
+    AsyncFollowCalls,
     AsyncStateCalls,
     AsyncLeaseCalls,
     AsyncCoordinationCalls,
     AsyncVectorCalls,
     AsyncMemoryCalls,
     AsyncRunCalls,
+    AsyncForkCalls,
 ):
     """A memory that agents share.
 

@@ -18,6 +18,8 @@ from ..types import Consistency
 from .base import Link
 from .batch import Batch
 from .coordination import CoordinationCalls
+from .follow import FollowCalls
+from .forks import ForkCalls
 from .kv import KvCalls
 from .leases import LeaseCalls
 from .local import LocalLink
@@ -34,12 +36,14 @@ LOCAL_NAMESPACE = "default"
 class Memory(
     KvCalls,
     StreamCalls,
+    FollowCalls,
     StateCalls,
     LeaseCalls,
     CoordinationCalls,
     VectorCalls,
     MemoryCalls,
     RunCalls,
+    ForkCalls,
 ):
     """A memory that agents share.
 
