@@ -105,12 +105,13 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="mutants to try; none: all")
     parser.add_argument("--seeds", type=int, default=400, help="how many seeds one may take")
     parser.add_argument("--seconds", type=float, default=900, help="how long one may take")
+    parser.add_argument("--workers", type=int, default=0, help="how many at a time; 0: one a core")
     options = parser.parse_args()
     patches = chosen(options.names)
     width = max(len(patch.stem) for patch in patches)
     print(f"{'mutant':{width}}  {'seeds':>5}  {'s':>5}  violation", flush=True)
     lost = []
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(options.workers or len(os.sched_getaffinity(0))) as pool:
         for verdict in pool.map(lambda patch: judge(patch, options.seeds, options.seconds), patches):
             seeds = str(verdict.seeds) if verdict.is_found else "-"
             print(f"{verdict.name:{width}}  {seeds:>5}  {verdict.seconds:5.0f}  {verdict.text}", flush=True)

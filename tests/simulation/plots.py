@@ -7,6 +7,9 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from memraft_cluster.raft import Membership, Role
+from memraft_proto.v1 import kv_pb2
+from memraft_proto.v1.common_pb2 import CONSISTENCY_LINEARIZABLE, ReadContext
+from tests.simulation.clients import KEYS, NAMESPACE
 
 if TYPE_CHECKING:
     from tests.simulation.node import SimNode
@@ -94,7 +97,7 @@ def lost_disk_while_founding(world: World, random: Random) -> None:
 
 def late_answers(world: World, random: Random) -> None:
     """What is on its way to the leader takes long. Then it is cut off, its clock stands nearly still, and
-    what its followers said before it was deposed still arrives, bit by bit."""
+    what its followers said before it was deposed still arrives, bit by bit. Someone reads there all along."""
     leader = leader_of(world)
     if leader is not None and not world.network.cut:
         _cut_off_with_late_answers(world, random, leader)
@@ -105,6 +108,14 @@ def _cut_off_with_late_answers(world: World, random: Random, leader: SimNode) ->
     others = [node for node in world.nodes if node != leader.id]
     late = {(other, leader.id) for other in others}
     world.network.slow_links = late
+    context = ReadContext(consistency=CONSISTENCY_LINEARIZABLE)
+    request = kv_pb2.GetRequest(namespace=NAMESPACE, context=context, key=KEYS[0])
+    end = world.agenda.now + PATIENCE_TICKS
+
+    def ask() -> None:
+        if world.is_faulty and world.agenda.now < end:
+            leader.read("Get", request, lambda reply: None)
+            world.agenda.schedule(1.0, ask)
 
     def cut_off() -> None:
         if world.network.slow_links is late and world.is_faulty:
@@ -112,6 +123,7 @@ def _cut_off_with_late_answers(world: World, random: Random, leader: SimNode) ->
             leader.set_tick_length(20.0)
             world.cut(between([leader.id], others), random.choice((30.0, 50.0)))
 
+    ask()
     world.agenda.schedule(random.uniform(1, 4), cut_off)
 
 
