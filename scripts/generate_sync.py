@@ -19,7 +19,14 @@ SOURCE = ROOT / "client/memraft/_async"
 TARGET = ROOT / "client/memraft/_sync"
 BY_HAND = frozenset({"__init__.py", "io.py"})
 
-NAMES = {"__aenter__": "__enter__", "__aexit__": "__exit__", "_async": "_sync"}
+NAMES = {
+    "__aenter__": "__enter__",
+    "__aexit__": "__exit__",
+    "__aiter__": "__iter__",
+    "__anext__": "__next__",
+    "StopAsyncIteration": "StopIteration",
+    "_async": "_sync",
+}
 TEXTS = (("async with", "with"), ("async for", "for"), ("await ", ""), ("Async", ""))
 """Replaced within docstrings, comments and strings."""
 

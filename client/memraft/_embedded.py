@@ -1,15 +1,19 @@
 """The one seam to the server's code: the machine in this process, imported when such a memory is opened."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from memraft_proto.methods import Method
 
 from . import errors
+from ._graph import Adjacent, Contents
 from ._wire import Nearest
 
 if TYPE_CHECKING:
-    from memraft_server.embedded import EmbeddedEngine
+    from memraft_server.embedded import EmbeddedEngine, EmbeddedFeed
+
+R = TypeVar("R")
 
 _EXTRA = (
     "the machine runs in process only where the server's needs are installed: pip install 'memraft[server]'"
@@ -24,8 +28,11 @@ class Engine:
         self.close = engine.close
         """Ends it; harmless when called twice."""
         self._call = engine.call
+        self._follow = engine.follow
         self._head = engine.head
         self._nearest = engine.nearest
+        self._adjacent = engine.adjacent
+        self._contents = engine.contents
         self._refused = refused
         self._failures = failures
 
@@ -54,6 +61,60 @@ class Engine:
         except self._failures.types as failure:
             error = self._failures.explain(failure)
         raise error
+
+    def follow(self, method: Method, request: Any, wake: Callable[[], object]) -> "LocalFeed":
+        """Begins a call that has many responses. Raises MemraftError.
+
+        Args:
+            method: which.
+            request: its message; kept and changed.
+            wake: called when there may be more, in whatever thread made it so; it must only take note.
+        """
+        return LocalFeed(self, self._asked(lambda: self._follow(method, request, wake)))
+
+    def _asked(self, ask: Callable[[], R]) -> R:
+        try:
+            return ask()
+        except self._refused as refused:
+            error = errors.from_reason(refused.reason, refused.message, refused.metadata)
+        except self._failures.types as failure:
+            error = self._failures.explain(failure)
+        raise error
+
+    def adjacent(self, namespace: str, id: str, direction: str) -> Adjacent | None:
+        """The edges of a node now, None where `call` must answer. Raises ClosedError."""
+        try:
+            return self._adjacent(namespace, id, direction)
+        except self._failures.types as failure:
+            error = self._failures.explain(failure)
+        raise error
+
+    def contents(self, namespace: str, tokens: int) -> Contents | None:
+        """The index of a namespace, None where it is not kept. Raises ClosedError."""
+        try:
+            return self._contents(namespace, tokens)
+        except self._failures.types as failure:
+            error = self._failures.explain(failure)
+        raise error
+
+
+class LocalFeed:
+    """The responses of a call that has many, with the client's exceptions."""
+
+    def __init__(self, engine: Engine, feed: "EmbeddedFeed") -> None:
+        self._engine = engine
+        self._feed = feed
+        self.close = feed.close
+        """Ends it; harmless when called twice."""
+        self.due_s = feed.due_s
+        """Returns the seconds after which to ask again even without being woken; None: no need to."""
+
+    def next(self) -> Any | None:
+        """The next response, None where there is nothing to say by now. Raises MemraftError."""
+        while True:
+            response = self._engine._asked(self._feed.next)
+            if response is not None or not self._feed.is_behind:
+                return response
 
 
 class _Failures:

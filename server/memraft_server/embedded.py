@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
@@ -29,7 +30,9 @@ from memraft_server.clock import steady_time_us
 from memraft_server.embedded_directory import DirectoryUnusable
 from memraft_server.embedded_storage import EmbeddedStorage
 from memraft_server.entries import EntryBuilder, decode_header, encode_command
-from memraft_server.machine import Command, Limits, Machine, Nearest, Refused
+from memraft_server.following import FOLLOWERS_MAX
+from memraft_server.machine import Adjacent, Command, Contents, Limits, Machine, Nearest, Refused
+from memraft_server.machine.feeds import Feed
 from memraft_server.service import Service
 
 __all__ = ["Closed", "DirectoryUnusable", "DiskFailed", "EmbeddedEngine", "NotWritten", "Refused"]
@@ -70,7 +73,9 @@ class EmbeddedEngine:
         self._machine = self._storage.machine if self._storage is not None else Machine(0)
         self._shard = LocalShard(self._machine, self._storage)
         service = Service({0: self._shard}, lambda _namespace: 0, _Directory(), limits=Limits())
+        self._service = service
         self._serve = service.call
+        self._followers = 0
         self._indexer = _Indexer(self._machine, self._lock)
         self._is_closed = False
         with self._lock:
@@ -127,6 +132,71 @@ class EmbeddedEngine:
             self._shard.expire()
             return self._machine.nearest(namespace, collection, vector, k)
 
+    def follow(self, method: Method, request: Any, wake: Callable[[], object]) -> EmbeddedFeed:
+        """Begins a call that has many responses.
+
+        Args:
+            method: which.
+            request: its message; kept and changed.
+            wake: called when there may be more, with the lock held, in whatever thread made it so.
+
+        Raises:
+            Refused: the request is malformed, or too many follow already.
+            Closed: the engine was closed.
+        """
+        with self._lock:
+            if self._shard.ended:
+                raise Closed(self._shard.ended)
+            self._shard.expire()
+            if self._followers >= FOLLOWERS_MAX:
+                raise Refused("OVERLOADED", f"{FOLLOWERS_MAX} follow this memory already")
+            first, feed = self._service.feed(_CALLER, method, request, wake)
+            self._followers += 1
+        return EmbeddedFeed(self, first, feed)
+
+    def _next(self, feed: Feed) -> Message | None:
+        with self._lock:
+            if self._shard.ended:
+                raise Closed(self._shard.ended)
+            self._shard.expire()
+            return feed.next()
+
+    def _due_s(self) -> float | None:
+        """Seconds until something here is over without a call; None: nothing will be."""
+        with self._lock:
+            due_us = None if self._shard.disk_failure else self._machine.next_due_us()
+        return None if due_us is None else max(0, due_us - steady_time_us()) / 1e6
+
+    def _leave(self, feed: Feed) -> None:
+        with self._lock:
+            feed.close()
+            self._followers -= 1
+
+    def adjacent(self, namespace: str, id: str, direction: str) -> Adjacent | None:
+        """Returns the edges of a node now; None where `call` must answer, or say what is amiss.
+
+        Args:
+            namespace: of the graph.
+            id: of the node.
+            direction: `out`, `in` or `both`.
+
+        Raises:
+            Closed: the engine was closed.
+        """
+        with self._lock:
+            if self._shard.ended:
+                raise Closed(self._shard.ended)
+            self._shard.expire()
+            return self._machine.adjacent(namespace, id, direction)
+
+    def contents(self, namespace: str, tokens: int) -> Contents | None:
+        """Returns the index of a namespace if it is kept and nothing has changed since. Raises Closed."""
+        with self._lock:
+            if self._shard.ended:
+                raise Closed(self._shard.ended)
+            self._shard.expire()
+            return self._machine.contents(namespace, tokens)
+
     def close(self) -> None:
         """Waits for an index that is being built, then closes the log. Harmless when called twice."""
         with self._lock:
@@ -134,9 +204,49 @@ class EmbeddedEngine:
                 return
             self._is_closed = True
             self._shard.ended = "this memory is closed"
+            self._machine.changes.wake_all()
         self._indexer.stop()
         if self._storage is not None:
             self._storage.close(self._shard.is_in_doubt)
+
+
+class EmbeddedFeed:
+    """The responses of a call that has many; they are taken by one thread at a time.
+
+    Args:
+        engine: which has them.
+        first: the first of them.
+        feed: has the others.
+    """
+
+    def __init__(self, engine: EmbeddedEngine, first: Message, feed: Feed) -> None:
+        self._engine = engine
+        self._first: Message | None = first
+        self._feed: Feed | None = feed
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether `next` had nothing to say but has more to do: call it again."""
+        return self._feed is not None and self._feed.is_behind
+
+    def next(self) -> Message | None:
+        """Returns the next response, or None where there is nothing to say by now. Raises Refused, Closed."""
+        first, self._first = self._first, None
+        if first is not None:
+            return first
+        if self._feed is None:
+            raise Closed("this has ended")
+        return self._engine._next(self._feed)
+
+    def due_s(self) -> float | None:
+        """Seconds after which to ask again even if nobody called `wake`; None: no need to."""
+        return self._engine._due_s()
+
+    def close(self) -> None:
+        """Ends it. Harmless when called twice."""
+        feed, self._feed = self._feed, None
+        if feed is not None:
+            self._engine._leave(feed)
 
 
 class LocalShard:

@@ -7,8 +7,8 @@ from memraft_proto.methods import METHODS, Method
 from memraft_proto.v1 import common_pb2
 
 from .. import _wire
-from .._graph import Adjacent, Contents
 from .._embedder import DEFAULT, Embedder, fingerprint_of
+from .._graph import Adjacent, Contents
 from ..errors import InvalidArgument
 from ..types import At, Consistency
 from .feeds import AsyncSource

@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import grpc
@@ -108,6 +109,39 @@ class Carriers:
         task = asyncio.get_running_loop().create_task(carry(flight))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+class Bell:
+    """Wakes one task, from any thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._event = asyncio.Event()
+        self._is_rung = False
+
+    def ring(self) -> None:
+        """Wakes the task, or lets its next wait end at once."""
+        if not self._is_rung:
+            self._is_rung = True
+            with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+                self._loop.call_soon_threadsafe(self._event.set)
+
+    def clear(self) -> None:
+        """Takes back what was rung."""
+        self._event.clear()
+        self._is_rung = False
+
+    async def wait(self, timeout_s: float | None) -> None:
+        """Waits until it is rung or the time is up; None: for ever."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._event.wait()
+
+
+async def next_response(call: Any) -> Any | None:
+    """The next response of a call that has many; None: the server ended it."""
+    response = await call.read()
+    return None if response is grpc.aio.EOF else response
 
 
 class Worker:

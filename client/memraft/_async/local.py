@@ -1,12 +1,16 @@
 """The link to a machine in this process."""
 
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 from memraft_proto.methods import Method
 
-from .._embedded import Engine
-from .base import Head, Search
-from .io import MAY_BLOCK, in_thread
+from .._embedded import Engine, LocalFeed
+from .base import Beside, Head, Outline, Search
+from .feeds import AsyncSource
+from .following import Advance
+from .io import MAY_BLOCK, Bell, in_thread, monotonic
 
 
 class AsyncLocalLink:
@@ -22,6 +26,8 @@ class AsyncLocalLink:
         is_short = MAY_BLOCK or not engine.is_durable
         self.head: Head | None = engine.head if is_short else None
         self.nearest: Search | None = engine.nearest if is_short else None
+        self.adjacent: Beside | None = engine.adjacent if is_short else None
+        self.contents: Outline | None = engine.contents if is_short else None
 
     async def write(self, method: Method, request: Any) -> Any:
         """Applies a write. Raises MemraftError."""
@@ -35,6 +41,64 @@ class AsyncLocalLink:
             return await in_thread(self._engine.call, method, request)
         return self._engine.call(method, request)
 
+    def follow(self, method: Method, request: Any, advance: Advance) -> AsyncSource:
+        """Begins, with the first step, a call that has many responses; the machine itself advances it."""
+        return AsyncLocalSource(self._engine, method, request)
+
     async def close(self) -> None:
         """Closes the engine."""
         await in_thread(self._engine.close)
+
+
+class AsyncLocalSource:
+    """See `AsyncSource`.
+
+    Args:
+        engine: which has the responses.
+        method: which call.
+        request: kept and changed.
+    """
+
+    def __init__(self, engine: Engine, method: Method, request: Any) -> None:
+        self._engine = engine
+        self._method = method
+        self._request = request
+        self._feed: LocalFeed | None = None
+        self._bell: Bell | None = None
+        self._is_closed = False
+
+    async def next(self, timeout_s: float | None) -> Any | None:
+        """See `AsyncSource`."""
+        end_s = None if timeout_s is None else monotonic() + timeout_s
+        bell, feed = self._bell, self._feed
+        if bell is None or feed is None:
+            bell = self._bell = Bell()
+            feed = self._feed = await self._asked(self._engine.follow, self._method, self._request, bell.ring)
+            # Who just leaves off, as with `break`, closes nothing.
+            weakref.finalize(self, feed.close).atexit = False
+        while not self._is_closed:
+            bell.clear()
+            response = await self._asked(feed.next)
+            if response is not None:
+                return response
+            waits = [feed.due_s(), None if end_s is None else end_s - monotonic()]
+            wait_s = min((each for each in waits if each is not None), default=None)
+            if end_s is not None and monotonic() >= end_s:
+                return None
+            if not self._is_closed:
+                await bell.wait(wait_s)
+        return None
+
+    async def close(self) -> None:
+        """Wakes who waits for it, and is woken no more."""
+        self._is_closed = True
+        if self._bell is not None:
+            self._bell.ring()
+        if self._feed is not None:
+            await self._asked(self._feed.close)
+
+    async def _asked(self, ask: Callable[..., Any], *arguments: Any) -> Any:
+        # A durable engine holds its lock while it syncs.
+        if self._engine.is_durable:
+            return await in_thread(ask, *arguments)
+        return ask(*arguments)

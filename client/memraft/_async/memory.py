@@ -18,6 +18,8 @@ from .batch import AsyncBatch
 from .coordination import AsyncCoordinationCalls
 from .follow import AsyncFollowCalls
 from .forks import AsyncForkCalls
+from .graph import AsyncGraphCalls
+from .index import AsyncIndexCalls
 from .kv import AsyncKvCalls
 from .leases import AsyncLeaseCalls
 from .local import AsyncLocalLink
@@ -42,6 +44,8 @@ class AsyncMemory(
     AsyncMemoryCalls,
     AsyncRunCalls,
     AsyncForkCalls,
+    AsyncGraphCalls,
+    AsyncIndexCalls,
 ):
     """A memory that agents share.
 

@@ -76,6 +76,26 @@ class Carriers:
         flight.writes[0].waiter.wake()
 
 
+class Bell:
+    """Wakes one thread, from any other."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self.ring = self._event.set
+        """Wakes the thread, or lets its next wait end at once."""
+        self.clear = self._event.clear
+        """Takes back what was rung."""
+
+    def wait(self, timeout_s: float | None) -> None:
+        """Waits until it is rung or the time is up; None: for ever."""
+        self._event.wait(timeout_s)
+
+
+def next_response(call: Any) -> Any | None:
+    """The next response of a call that has many; None: the server ended it."""
+    return next(call, None)
+
+
 class Worker:
     """Does something beside its owner, again and again, in a thread of its own.
 

@@ -20,6 +20,8 @@ from .batch import Batch
 from .coordination import CoordinationCalls
 from .follow import FollowCalls
 from .forks import ForkCalls
+from .graph import GraphCalls
+from .index import IndexCalls
 from .kv import KvCalls
 from .leases import LeaseCalls
 from .local import LocalLink
@@ -44,6 +46,8 @@ class Memory(
     MemoryCalls,
     RunCalls,
     ForkCalls,
+    GraphCalls,
+    IndexCalls,
 ):
     """A memory that agents share.
 

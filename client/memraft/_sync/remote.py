@@ -18,7 +18,9 @@ from .._course import Course, index_reader
 from .._diagnose import diagnose
 from .._router import MAP_AGE_MIN_S, Router
 from .._target import ClusterTarget
-from .base import METHOD, Head, Search
+from .base import METHOD, Beside, Head, Outline, Search
+from .feeds import Source
+from .following import Advance, RemoteSource
 from .io import (
     INTERRUPTED,
     Call,
@@ -70,6 +72,8 @@ class RemoteLink:
 
     head: Head | None = None
     nearest: Search | None = None
+    adjacent: Beside | None = None
+    contents: Outline | None = None
 
     def __init__(self, cluster: ClusterTarget) -> None:
         self._cluster = cluster
@@ -108,6 +112,16 @@ class RemoteLink:
         response = self._run(method, request, course)
         self._router.note_seen(shard, response.stamp.applied_index)
         return response
+
+    def follow(self, method: Method, request: Any, advance: Advance) -> Source:
+        """Begins, with the first step, a call that has many responses.
+
+        Args:
+            method: which.
+            request: kept and changed.
+            advance: makes the request ask for what comes after a response.
+        """
+        return RemoteSource(self, method, request, advance)
 
     def close(self) -> None:
         """Closes all channels; calls under way and writes that wait for them fail."""
@@ -195,13 +209,47 @@ class RemoteLink:
             if channel is None:
                 channel = open_channel(address, self._credentials, CHANNEL_OPTIONS)
                 self._channels[address] = channel
-            call: Call = channel.unary_unary(
+            kind = channel.unary_stream if method.streams else channel.unary_unary
+            call: Call = kind(
                 method.path,
                 request_serializer=method.request.SerializeToString,
                 response_deserializer=method.response.FromString,
             )
             self._calls[address, method.path] = call
             return call
+
+    # -- calls with many responses; see `following` ------------------------------------------------------
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed."""
+        return self._is_closed
+
+    def course_of(self, request: Any) -> Course:
+        """The way of a call that begins now."""
+        deadline_s = time.monotonic() + self._cluster.timeout_s
+        shard = self._shard(request.namespace, deadline_s)
+        return Course.of_read(self._router, shard, deadline_s, request.context)
+
+    def begin(self, method: Method, request: Any, course: Course, timeout_s: float) -> tuple[str, Any]:
+        """Begins a call; returns whom it asks, and the call."""
+        while (address := course.address()) is None:
+            self._find(course)
+        course.stamp(request)
+        return address, self._call(address, method)(request, timeout=timeout_s)
+
+    def failed(self, failure: grpc.RpcError, address: str, course: Course) -> None:
+        """Waits until another try may succeed. Raises MemraftError where none will, or not in time."""
+        wait_s = course.failed(address, _status.explain(failure, address))
+        if wait_s:
+            sleep(wait_s)
+
+    def answered(self, address: str, request: Any, response: Any) -> None:
+        """Takes note of a response."""
+        self._router.clear(address)
+        shard = self._router.shard_of(request.namespace)
+        if shard is not None:
+            self._router.note_seen(shard, response.stamp.applied_index)
 
     # -- the map ---------------------------------------------------------------------------------------
 

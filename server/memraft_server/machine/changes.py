@@ -2,7 +2,7 @@
 
 A machine calls nobody but through here: what follows it is woken while an entry is applied, and reads when it
 runs. Everything survives `Machine.become`, after which nothing is known of what lies between, and all are
-woken.
+woken. Who leaves may do so at any moment, even in the middle of being woken.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class ChangeLog:
         changes.append(change)
         if len(changes) >= self._trim_at:
             self._trim()
-        for watcher in self.watchers:
+        for watcher in tuple(self.watchers):
             watcher.wake()
 
     def after(self, version: int, count_max: int) -> list[Change] | None:
@@ -124,7 +124,7 @@ class _Streams:
         self.wakes: dict[str, dict[Wake, None]] = {}
 
     def appended(self, name: str) -> None:
-        for wake in self.wakes.get(name, ()):
+        for wake in tuple(self.wakes.get(name, ())):
             wake()
 
 
@@ -215,14 +215,11 @@ class Changes:
 
     def wake_all(self) -> None:
         """Wakes all who follow."""
-        for logs in self._logs.values():
-            for log in logs.values():
-                for watcher in log.watchers:
-                    watcher.wake()
-        for streams in self._streams.values():
-            for wakes in streams.wakes.values():
-                for wake in wakes:
-                    wake()
+        logs = [log for each in self._logs.values() for log in each.values()]
+        found = [watcher.wake for log in logs for watcher in log.watchers]
+        found += [wake for each in self._streams.values() for wakes in each.wakes.values() for wake in wakes]
+        for wake in found:
+            wake()
 
 
 def _attach(space: Namespace, kind: bytes, log: ChangeLog) -> None:
