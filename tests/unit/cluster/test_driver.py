@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from memraft_cluster.driver import DriverConfig
+from memraft_cluster.driver import DriverConfig, MultiRaft
 from memraft_cluster.errors import CommandTooLarge, NotLeader, OutcomeUnknown, Overloaded, Stopped
 from memraft_cluster.log import Durability, GroupUpdate
+from memraft_cluster.membership import LAG_MAX
 from memraft_cluster.raft import Role
 from memraft_server.config import RaftSection
 from tests.unit.cluster.harness import NODES, WAIT_S, Cluster, run_cluster, until
@@ -272,6 +273,39 @@ def test_a_graceful_stop_hands_leadership_over(tmp_path: Path) -> None:
         assert successor.status()[0].term == term + 1
 
     run_cluster(Cluster(tmp_path), script)
+
+
+class SlowFollowers(Cluster):
+    """Nodes 2 and 3 apply an entry a turn, so that they lag behind what is on their disks."""
+
+    def make(self, node: int) -> MultiRaft:
+        settings = {"committed_bytes_max": 1 << 18 if node == 1 else 1}
+        self.settings |= {"entry_commands_max": 1, "stop_transfer_ms": 20_000, **settings}
+        return super().make(node)
+
+
+def test_a_node_that_stops_serves_until_its_heir_has_applied_the_log(tmp_path: Path) -> None:
+    """A leader answers nothing before it has applied all that its predecessors committed."""
+
+    async def script(cluster: Cluster) -> None:
+        elected, leader = await cluster.wait_leader(), cluster.nodes[1]
+        elected.transfer_leadership(0, 1)
+        await until(lambda: leader.is_leader(0), "node 1 leads")
+        others = [cluster.nodes[2], cluster.nodes[3]]
+        await asyncio.gather(*(leader.propose(0, b"x", None) for _ in range(4 * LAG_MAX)))
+
+        def behind() -> int:
+            return leader.applied(0) - max(node.applied(0) for node in others)
+
+        assert behind() > LAG_MAX, "all is on their disks, and not all applied"
+        stopping = asyncio.create_task(cluster.nodes.pop(1).stop())
+        with pytest.raises(Stopped):
+            while leader.wait_applied(0, 1) is None:  # it is served on
+                await asyncio.sleep(0)
+        assert behind() <= LAG_MAX
+        await stopping
+
+    run_cluster(SlowFollowers(tmp_path), script)
 
 
 def test_status_tells_role_lag_and_peers(tmp_path: Path) -> None:
