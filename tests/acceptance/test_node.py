@@ -199,10 +199,13 @@ def test_an_operator_sees_how_replicas_stand(tmp_path: Path) -> None:
     async def script(nodes: Nodes) -> None:
         await nodes.client(number=nodes.leader()).call("Put", put("k"))
         certs.issue_operator(nodes.ca, tmp_path / "operator", "olga")
-        answer = await nodes.connect(tmp_path / "operator", nodes.leader()).call(
-            "GetNodeStatus", cluster_pb2.GetNodeStatusRequest()
-        )
-        (replica,) = answer.replicas
+        operator = nodes.connect(tmp_path / "operator", nodes.leader())
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                answer = await operator.call("GetNodeStatus", cluster_pb2.GetNodeStatusRequest())
+                (replica,) = answer.replicas
+                if all(peer.applied_index == replica.applied_index for peer in replica.peers):
+                    break  # they tell it with their next answer to a heartbeat
         assert replica.role == cluster_pb2.REPLICA_ROLE_LEADER
         assert replica.last_index >= replica.commit_index >= replica.applied_index >= 2
         assert len(replica.applied_hash) == 32
