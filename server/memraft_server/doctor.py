@@ -16,6 +16,7 @@ import msgspec
 
 from memraft_cluster.errors import LogCorrupted
 from memraft_cluster.groups import META_GROUP, group_name
+from memraft_cluster.log_cover import cover
 from memraft_cluster.log_files import LOCK_NAME, lost_entries, scan_log
 from memraft_cluster.log_group import GroupLog
 from memraft_cluster.log_head import FILE_NAME as HEAD_NAME
@@ -37,6 +38,7 @@ RECORD_FILE = "record"
 _LOOKS_MAX = 3
 """How often a log that is being written to is looked at before damage is believed."""
 
+COVERED = "log: the states cover what is damaged in it: it does no harm, and goes with the next cut"
 Progress = Callable[[str, int], None]
 """(what is being read, entries or rows so far)"""
 
@@ -99,12 +101,16 @@ def examine(path: Path, progress: Progress | None = None) -> Report:
     damaged = {each.group for each in scan.damages} | {group for group, _, _ in lost_entries(scan)}
     if scan.damages:
         damaged |= {None}
+    found = len(damages)
     states, rows = _examine_states(path, is_running, damages, damaged, lambda count: told("rows", count))
+    is_state_damaged = len(damages) > found
     may_lack = path == directory and not states  # a log alone: its states may be elsewhere
     groups = [
         _report_group(group, scan, states.get(group), may_lack, damages, damaged, notes)
         for group in sorted({*scan.groups, *scan.marks, *states})
     ]
+    if scan.damages and not is_state_damaged and cover(scan, states):
+        notes.append(COVERED)
     return Report(str(path), owner, is_running, not damages, scan.entries, rows, groups, damages, notes)
 
 

@@ -58,17 +58,19 @@ class Saver:
 
     @property
     def unsaved(self) -> int:
-        """How many facts wait to be written."""
+        """How many facts and saves wait to be written; each call of :meth:`save` leaves less of them."""
         journal = self.machine.journal
         gathering = len(journal) if journal is not None else 0
-        return gathering + self._waiting_facts
+        return gathering + self._waiting_facts + len(self._waiting)
 
     def save(self, meta: SnapshotMeta, batches_max: int = BATCHES_A_SAVE) -> None:
         """Seals what was applied up to `meta.index`, and writes up to so many batches. Raises DiskError.
 
-        While a batch or more waits, nothing is sealed: it gathers in the machine's journal.
+        While a batch or more waits, facts gather in the machine's journal and are not sealed. Sessions are,
+        when many were used: what changes goes in one batch with the label, which must not grow with the time
+        that others wait.
         """
-        if meta != self._last and self._waiting_facts < ROWS_A_BATCH:
+        if meta != self._last and (self._waiting_facts < ROWS_A_BATCH or self._sessions >= ROWS_A_BATCH // 2):
             self._last = meta
             self._waiting.append(_Waiting(self.machine.seal(), meta))
         for _ in range(batches_max):
@@ -87,6 +89,11 @@ class Saver:
         self._last = self.store.saved.meta if self.store.saved is not None else None
 
     @property
+    def _sessions(self) -> int:
+        journal = self.machine.journal
+        return journal.sessions if journal is not None else 0
+
+    @property
     def _waiting_facts(self) -> int:
         return sum(len(each.sealed.facts) - each.written for each in self._waiting)
 
@@ -95,16 +102,17 @@ class Saver:
         changes: list[Change] = []
         saved: SavedState | None = None
         room = ROWS_A_BATCH
-        while self._waiting and room:
+        while self._waiting and room > 0:
             waiting = self._waiting[0]
             sealed, start = waiting.sealed, waiting.written
             facts = sealed.facts[start : start + room]
             changes += self._encoder.rows(facts)
             waiting.written += len(facts)
             room -= len(facts)
-            if waiting.written < len(sealed.facts):
+            if waiting.written < len(sealed.facts) or (changes and len(sealed.changes) > room):
                 break
             changes += sealed.changes
+            room -= len(sealed.changes)
             saved = SavedState(waiting.meta, sealed.label)
             self._waiting.popleft()
         self.store.write(changes, saved)

@@ -48,7 +48,12 @@ class Journal:
         self._gone: list[bytes] = []
 
     def __len__(self) -> int:
-        return len(self._facts) + len(self._touched)
+        return len(self._facts) + self.sessions
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions were used, and rows of sessions that ended."""
+        return len(self._touched) + len(self._gone)
 
     def touch(self, session: Session) -> None:
         """A session changes, or is new."""

@@ -12,6 +12,7 @@ from memraft import Memory
 from memraft_cluster.log import DurableLog
 from memraft_cluster.raft import Entry, HardState, Membership, SnapshotMeta
 from memraft_server.cli import main
+from memraft_server.doctor import COVERED
 from memraft_server.machine.facts import StateLabel, row
 from memraft_server.store import SavedState, StateStore
 
@@ -83,9 +84,12 @@ def test_damage_in_the_log_is_named_and_status_1(tmp_path: Path, capsys: pytest.
     assert status == 1 and not report["is_sound"]
     assert "0000000001.log, offset" in report["damages"][0]
     assert "group 0, index 7: checksum mismatch" in report["damages"][0]
-    assert report["groups"][0]["verdict"] == "damaged"
+    assert report["groups"][0]["verdict"] == "damaged" and report["groups"][0]["base"] == 5
+    assert report["notes"] == [COVERED]
     assert main(["doctor", str(tmp_path)]) == 1
     assert "DAMAGED: log: 0000000001.log" in capsys.readouterr().out
+    flip(segment, segment.read_bytes().index(b"x9x9") + 10)
+    assert doctor(tmp_path, capsys)[1]["notes"] == [], "the state reaches to 8"
 
 
 @pytest.mark.parametrize("name", ["HEAD", "marks"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,9 +21,11 @@ from memraft_proto.v1 import kv_pb2, memory_pb2
 from memraft_server import store as store_module
 from memraft_server.entries import EntryBuilder, encode_command
 from memraft_server.machine import Limits, Machine
+from memraft_server.machine.facts import Change
 from memraft_server.machine.journal import Journal
 from memraft_server.replica import StoredReplica
-from memraft_server.store import ROWS_A_BATCH, StateStore
+from memraft_server.store import ROWS_A_BATCH, SavedState, StateStore
+from memraft_server.store_group import GroupStore
 from tests.unit.machine.harness import KINDS
 
 MEMBERS = Membership.of([1, 2, 3])
@@ -73,6 +75,11 @@ class Node:
     def get(self, key: str) -> bytes | None:
         record = self.machine.kv_head(SPACE, key)
         return record.value if record is not None else None
+
+    def crash_after_flush(self) -> Node:
+        """What a new process finds when all that was saved is flushed."""
+        self.store.flush()
+        return self.crash()
 
     def crash(self) -> Node:
         """What a new process finds: all that was flushed."""
@@ -475,3 +482,43 @@ def test_rows_without_a_stamp_or_a_label_are_refused(node: Node) -> None:
         Node(node.path)
     with pytest.raises(StateCorrupted, match="group 3: the label of generation 1 is missing"):
         Node(copy)
+
+
+def test_many_sessions_are_saved_in_portions_while_much_else_waits(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows of sessions change, so they go with a label, in one batch: no batch may hold too many."""
+    written: list[int] = []
+    write = GroupStore.write
+
+    def counted(group: GroupStore, changes: Sequence[Change], saved: SavedState | None) -> None:
+        written.append(len(changes))
+        write(group, changes, saved)
+
+    def many_clients(first: int, count: int = 200) -> None:
+        commands = []
+        for number in range(first, first + count):
+            request = kv_pb2.PutRequest(namespace=SPACE, key=f"of-{number}", value=b"1")
+            request.context.client_id = number.to_bytes(16, "big")
+            request.context.request_number = request.context.first_unanswered = 1
+            commands.append(encode_command(KINDS[type(request)], "alice", request.SerializeToString()))
+        node.apply(commands)
+
+    monkeypatch.setattr(GroupStore, "write", counted)
+    keys = [f"many-{number}" for number in range(1_000)]
+    request = kv_pb2.MultiPutRequest(namespace=SPACE, keys=keys, values=[b"1"] * len(keys))
+    node.apply([encode_command(KINDS[type(request)], "alice", request.SerializeToString())] * 60)
+    assert node.replica.unsaved >= 60_000
+    for turn in range(60):
+        many_clients(turn * 200)
+        node.save()
+    while node.replica.unsaved:
+        left = node.replica.unsaved
+        node.save()
+        assert node.replica.unsaved < left
+    rows_a_turn = 200 * 3  # a document, a session and its reply
+    assert max(written) <= 2 * ROWS_A_BATCH + rows_a_turn, "not 24,000 with one label"
+    assert sum(written) > 60_000 + 60 * rows_a_turn
+    again = node.crash_after_flush()
+    assert again.get("of-11999") == b"1" and again.machine.applied_hash == node.machine.applied_hash
+    again.store.close()
