@@ -7,7 +7,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from memraft_cluster.errors import CommandTooLarge, NotLeader, Overloaded, Stopped
-from memraft_proto.methods import KIND_BATCH
+from memraft_proto.methods import KIND_BATCH, KIND_TXN
 from memraft_proto.v1 import batch_pb2
 from memraft_server.admission.identity import Caller, writing_agent
 from memraft_server.admission.quotas import FREEING_BYTES, Cost, TenantQuota
@@ -31,6 +31,7 @@ FREEING = frozenset(
         "delete_vector",
         "forget",
         "end_run",
+        "release_lease",
         "drop_fork",
         "delete_node",
         "delete_edge",
@@ -81,11 +82,12 @@ def cost_of(kind: int, request: Any, size_bytes: int) -> Cost:
         request: the parsed request.
         size_bytes: of the encoded request, which bounds what it stores.
     """
-    if kind != KIND_BATCH:
+    if kind not in (KIND_BATCH, KIND_TXN):
         if kind in FREEING:
             return Cost(1, size_bytes + FREEING_BYTES, is_freeing=True)
         return Cost(_operations(kind, request), size_bytes, _vectors(kind, request))
-    operations = vectors = 0
+    operations = len(request.reads) if kind == KIND_TXN else 0
+    vectors = 0
     is_freeing = True
     for operation in request.operations:
         name = operation.WhichOneof("operation")
@@ -99,6 +101,7 @@ def cost_of(kind: int, request: Any, size_bytes: int) -> Cost:
         inner: Message = getattr(operation, name)
         operations += _operations(inner_kind, inner)
         vectors += _vectors(inner_kind, inner)
+    operations = max(1, operations)
     if is_freeing:
         return Cost(operations, size_bytes + FREEING_BYTES, is_freeing=True)
     return Cost(operations, size_bytes, vectors)

@@ -9,21 +9,27 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memraft_proto.methods import OPERATION_FIELD
 from memraft_proto.v1 import (
     batch_pb2,
+    coordination_pb2,
     graph_pb2,
     kv_pb2,
+    lease_pb2,
     memory_pb2,
     run_pb2,
     state_pb2,
     stream_pb2,
+    txn_pb2,
     vector_pb2,
 )
 from memraft_server.machine import Command, Machine, Refused
 from memraft_server.machine.facts import Encoder, StateLabel
 from memraft_server.machine.journal import Journal
 from memraft_server.machine.loader import load
+from memraft_server.projections.coordination import CountersProjection, GatesProjection
 from memraft_server.projections.graph import GraphProjection
+from memraft_server.projections.leases import LeasesProjection
 from memraft_server.projections.memories import MemoryStore
 from memraft_server.projections.runs import RunsProjection
 from memraft_server.projections.state import StateProjection
@@ -108,13 +114,40 @@ others: st.SearchStrategy[Any] = st.one_of(
     ),
     st.builds(graph_pb2.DeleteNodeRequest, id=names, detach=st.booleans()),
     st.builds(graph_pb2.MergeNodesRequest, id=names, merged=names),
+    st.builds(
+        lease_pb2.AcquireLeaseRequest,
+        name=names,
+        holder=names,
+        ttl_ms=st.sampled_from((1, 60_000, 3_600_000)),
+        wait_ms=ttls_ms,
+    ),
+    st.builds(
+        lease_pb2.RenewLeaseRequest, name=names, token=st.sampled_from((2 << 20, 4 << 20)), ttl_ms=ttls_ms
+    ),
+    st.builds(lease_pb2.ReleaseLeaseRequest, name=names, holder=names),
+    st.builds(coordination_pb2.AddCounterRequest, name=names, delta=st.sampled_from((1, -1, 2**63 - 1))),
+    st.builds(coordination_pb2.SetGateRequest, name=names, open=st.booleans()),
+    st.builds(coordination_pb2.ArriveAtGateRequest, name=names, arrival=names, parties=st.just(2)),
 )
+
+
+@st.composite
+def transactions(draw: st.DrawFn) -> txn_pb2.CommitTxnRequest:
+    """Operations of any kind together, some after reads that are still so and some after others."""
+    request = txn_pb2.CommitTxnRequest(snapshot_index=draw(st.sampled_from((None, None, 2))))
+    for operation in draw(st.lists(singles | others, min_size=1, max_size=3)):
+        request.operations.add(**{OPERATION_FIELD[KINDS[type(operation)]]: operation})
+    if draw(st.booleans()):
+        request.reads.add(
+            kind=draw(st.integers(1, 8)), name=draw(names), version=draw(st.sampled_from((0, 0, 1)))
+        )
+    return request
 
 
 @st.composite
 def commands(draw: st.DrawFn) -> Command:
     """A command of any kind, some of them in a client's session, where numbers repeat and go on."""
-    request = draw(singles | others)
+    request = draw(singles | others | transactions())
     if draw(st.integers(0, 5)) == 0:
         batch = batch_pb2.BatchRequest()
         for operation in draw(st.lists(singles, max_size=3)):
@@ -160,7 +193,16 @@ def graph_of(graph: GraphProjection) -> Any:
     ]
     counts = (adjacency.edge_count, adjacency.hidden_count, sorted(adjacency.cross))
     domains = [(domain, sorted(members)) for domain, members in sorted(adjacency.by_domain.items())]
-    return records_of(graph.nodes), records_of(graph.edges), places, counts, domains
+    cross = [
+        (ends, sorted(each.triples), sorted(each.types.items()))
+        for ends, each in sorted(adjacency.cross.items())
+    ]
+    return records_of(graph.nodes), records_of(graph.edges), places, counts, domains, cross
+
+
+def leases_of(leases: LeasesProjection) -> Any:
+    queues = [(name, sorted(queue.items())) for name, queue in sorted(leases._queues.items())]
+    return records_of(leases.records), sorted(leases.current.items()), queues
 
 
 def rows_of(rows: Any) -> Any:
@@ -196,6 +238,9 @@ def held(machine: Machine) -> str:
             (memories._items, sorted(memories._heads.items()), sorted(memories._past.items())),
             (memories._by_row, rows_of(memories.rows)),
             graph_of(space.projection(GraphProjection)),
+            leases_of(space.projection(LeasesProjection)),
+            records_of(space.projection(CountersProjection).records),
+            records_of(space.projection(GatesProjection).records),
             (memories.dimension, memories.fingerprint, sorted(memories._positions_about.items())),
         )
     tenants = {

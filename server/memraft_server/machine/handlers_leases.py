@@ -8,12 +8,14 @@ from memraft_proto.methods import KIND_EXPIRE_LEASES
 from memraft_proto.v1 import common_pb2, lease_pb2, log_pb2
 from memraft_server.machine import cursors
 from memraft_server.machine.namespaces import Namespace
-from memraft_server.machine.refused import Refused
+from memraft_server.machine.refused import Refused, invalid
 from memraft_server.machine.turn import Handler, Query, Turn, View
 from memraft_server.machine.validate_common import shown
 from memraft_server.projections.leases import PLACE_MARK, WAITERS_MAX, Claim, LeasesProjection, Writing
 
 _HOLDER_WIRE_BYTES = 64
+TTL_MS_MAX = 1 << 40
+"""Whatever `Limits.lease_ttl_ms_max` allows, no time in the log is further away than 35 years."""
 NAMES_MAX = 64
 """Most leases of one ExpireLeasesCommand: each may write a record for everyone in its queue."""
 
@@ -36,21 +38,23 @@ def acquire(
 ) -> lease_pb2.AcquireLeaseResponse:
     """Grants a lease, renews it for who holds it, or gives a place in its queue."""
     leases, writing, name = space.projection(LeasesProjection), _writing(turn, space), request.name
+    if PLACE_MARK in name:
+        raise invalid(f"name: {shown(name)} has a control character", field="name")
     leases.settle(writing, name)
     claim = Claim(
         holder=request.holder,
         agent=turn.author.agent,
-        ttl_ms=request.ttl_ms,
+        ttl_ms=min(request.ttl_ms, TTL_MS_MAX),
         asked_at_us=turn.time_us,
         asked_version=turn.version,
-        expires_at_us=turn.time_us + request.wait_ms * 1000,
+        expires_at_us=turn.time_us + min(request.wait_ms, TTL_MS_MAX) * 1000,
     )
     current = leases.current.get(name)
     position = 0
     if current is None:
         leases.grant(writing, name, claim)
     elif current.holder == claim.holder:
-        leases.renew(writing, name, current, request.ttl_ms)
+        leases.renew(writing, name, current, claim.ttl_ms)
     elif request.wait_ms:
         position = leases.wait(writing, name, claim)
         if not position:
@@ -78,7 +82,8 @@ def renew(turn: Turn, space: Namespace, request: lease_pb2.RenewLeaseRequest) ->
     current = leases.current.get(request.name)
     if current is not None and current.token == request.token:
         response.renewed = True
-        response.expires_at_us = leases.renew(writing, request.name, current, request.ttl_ms).expires_at_us
+        ttl_ms = min(request.ttl_ms, TTL_MS_MAX)
+        response.expires_at_us = leases.renew(writing, request.name, current, ttl_ms).expires_at_us
     turn.items = writing.items
     return response
 

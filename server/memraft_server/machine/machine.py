@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from google.protobuf.message import Message
 
-from memraft_proto.methods import KIND_BATCH, KIND_EXPIRE, KIND_EXPIRE_LEASES, METHODS
+from memraft_proto.methods import KIND_BATCH, KIND_EXPIRE, KIND_EXPIRE_LEASES, KIND_TXN, METHODS
 from memraft_proto.v1.common_pb2 import WriteContext
 from memraft_server.machine import expiry
 from memraft_server.machine.changes import Changes
@@ -20,6 +20,7 @@ from memraft_server.machine.facts import StateLabel
 from memraft_server.machine.forks import Spaces, refuse_missing_fork
 from memraft_server.machine.handlers_batch import batch
 from memraft_server.machine.handlers_leases import refuse_stale
+from memraft_server.machine.handlers_txn import commit
 from memraft_server.machine.journal import Journal, Sealed
 from memraft_server.machine.limits import (
     ITEMS_MAX,
@@ -64,6 +65,7 @@ class Machine:
 
     Args:
         shard: The shard's number, for messages.
+    KIND_TXN: lambda turn, space, request: commit(turn, space, request, HANDLERS),
         limits: Limits of reads. Nothing that is applied depends on them.
         journal: An empty one where the machine is kept on disk.
     """

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from memraft_proto.methods import KIND_BATCH, KIND_EXPIRE, KIND_EXPIRE_LEASES
+from memraft_proto.methods import KIND_BATCH, KIND_EXPIRE, KIND_EXPIRE_LEASES, KIND_TXN
 from memraft_proto.v1 import batch_pb2
 from memraft_server.machine import (
     feeds,
@@ -21,6 +22,7 @@ from memraft_server.machine.refused import Refused, invalid
 from memraft_server.machine.turn import Check
 from memraft_server.machine.validate_common import check_count, check_namespace, check_write_context
 
+from memraft_server.machine.validate_coordination import check_txn
 __all__ = ["check_namespace", "check_read", "check_write"]
 
 WRITE_CHECKS: dict[int, Check] = {
@@ -61,7 +63,13 @@ def check_write(kind: int, request: Any, limits: Limits) -> None:
     check_namespace(request.namespace, limits)
     check_write_context(request.context, limits)
     if kind == KIND_BATCH:
-        _check_batch(request, limits)
+        check_count("operations", len(request.operations), limits.items_max, least=1)
+        _check_operations(request.operations, limits)
+        return
+    if kind == KIND_TXN:
+        check_count("operations", len(request.operations), limits.items_max)
+        _check_operations(request.operations, limits)
+        check_txn(request, limits)
         return
     WRITE_CHECKS[kind](request, limits)
 
@@ -72,9 +80,7 @@ def check_read(name: str, request: Any, limits: Limits) -> None:
     READ_CHECKS[name](request, limits)
 
 
-def _check_batch(request: batch_pb2.BatchRequest, limits: Limits) -> None:
-    operations = request.operations
-    check_count("operations", len(operations), limits.items_max, least=1)
+def _check_operations(operations: Sequence[batch_pb2.Operation], limits: Limits) -> None:
     items = len(operations)
     for i, operation in enumerate(operations):
         field = operation.WhichOneof("operation")
@@ -83,7 +89,7 @@ def _check_batch(request: batch_pb2.BatchRequest, limits: Limits) -> None:
         inner = getattr(operation, field)
         if inner.namespace or inner.HasField("context"):
             raise invalid(
-                f"operations[{i}].{field}: namespace and context are the batch's own; leave them out",
+                f"operations[{i}].{field}: namespace and context are those of all; leave them out",
                 field=f"operations[{i}].{field}",
             )
         try:

@@ -25,6 +25,9 @@ PLACE_MARK = "\1"
 """Stands between a lease's name and the number of a place in its queue; no name has it in it."""
 
 
+_CLAIMS = LEASE + b"claims"
+
+
 class Claim(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A lease that is held, or a place in its queue."""
 
@@ -89,7 +92,11 @@ class LeasesProjection:
         self.current: dict[str, Claim] = {}
         """Name -> who holds it, as far as it is settled."""
         self._queues: dict[str, dict[int, Claim]] = {}
-        self.records.follow(self)
+        before: LeasesProjection | None = notes.join(_CLAIMS, self) if notes is not None else None
+        if before is not None and self.records.parent is not None:
+            self.current.update(before.current)
+            self._queues.update({name: dict(queue) for name, queue in before._queues.items()})
+        self.records.follow_own(self)
 
     def changed(self, name: str, old: Record | None, new: Record) -> None:
         """Follows the records."""
