@@ -54,6 +54,7 @@ _OWN_KINDS = frozenset((KIND_EXPIRE, KIND_EXPIRE_LEASES))
 _HANDLERS: dict[int, Handler] = {
     **HANDLERS,
     KIND_BATCH: lambda turn, space, request: batch(turn, space, request, HANDLERS),
+    KIND_TXN: lambda turn, space, request: commit(turn, space, request, HANDLERS),
 }
 _RESPONSES = {method.kind: method.response for method in METHODS.values() if method.kind}
 # A command begins only where even a Batch whose last operation is the largest there is still fits the entry.
@@ -65,7 +66,6 @@ class Machine:
 
     Args:
         shard: The shard's number, for messages.
-    KIND_TXN: lambda turn, space, request: commit(turn, space, request, HANDLERS),
         limits: Limits of reads. Nothing that is applied depends on them.
         journal: An empty one where the machine is kept on disk.
     """

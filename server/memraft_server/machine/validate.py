@@ -21,8 +21,8 @@ from memraft_server.machine.limits import Limits
 from memraft_server.machine.refused import Refused, invalid
 from memraft_server.machine.turn import Check
 from memraft_server.machine.validate_common import check_count, check_namespace, check_write_context
-
 from memraft_server.machine.validate_coordination import check_txn
+
 __all__ = ["check_namespace", "check_read", "check_write"]
 
 WRITE_CHECKS: dict[int, Check] = {
