@@ -32,6 +32,8 @@ SESSIONS_MAX = 65_536
 """Most sessions of one tenant on one shard."""
 SESSION_IDLE_US_MAX = 3_600_000_000
 """A session without a write for this long is dropped."""
+ENDED_A_WRITE_MAX = 2
+"""As many that have been idle for so long are forgotten with each write; none of them is answered from."""
 SESSION_STEP_US_MAX = 60_000_000
 """As much of the time between two entries counts for that."""
 SESSION_IDLE_US_MIN = 300_000_000
@@ -106,14 +108,13 @@ class SessionJournal(Protocol):
 class Sessions:
     """The sessions of one tenant, least recently used first."""
 
-    __slots__ = ("_journal", "_key", "_sessions", "_swept_at_us", "_usage")
+    __slots__ = ("_journal", "_key", "_sessions", "_usage")
 
     def __init__(self, usage: Usage, tenant: str = "", journal: SessionJournal | None = None) -> None:
         self._journal = journal
         # The mark keeps a client id that begins with 255 from looking like part of the tenant's name.
         self._key = SESSION + escaped(tenant.encode()) + CLIENT_MARK
         self._sessions: OrderedDict[bytes, Session] = OrderedDict()
-        self._swept_at_us = 0
         self._usage = usage
 
     def __len__(self) -> int:
@@ -141,10 +142,11 @@ class Sessions:
                 f"which is {number} and counts from 1",
                 field="context.first_unanswered",
             )
-        if time_us != self._swept_at_us:  # Once an entry.
-            self._swept_at_us = time_us
-            self._drop_idle(time_us)
+        self._drop_idle(time_us)
         session = self._sessions.get(client_id)
+        if session is not None and session.used_at_us < time_us - SESSION_IDLE_US_MAX:
+            self._drop(client_id)
+            session = None
         if session is None:
             session = self._sessions[client_id] = self._open(first_unanswered, time_us)
             session.used_version = version
@@ -214,8 +216,9 @@ class Sessions:
         return Session(1, time_us, {}, SESSION_BYTES)
 
     def _drop_idle(self, time_us: int) -> None:
+        """Drops a few, and more than a write opens: all that end between two saves go in one batch."""
         idle_since_us = time_us - SESSION_IDLE_US_MAX
-        while self._sessions:
+        for _ in range(min(ENDED_A_WRITE_MAX, len(self._sessions))):
             oldest = next(iter(self._sessions))
             if self._sessions[oldest].used_at_us >= idle_since_us:
                 return

@@ -218,3 +218,29 @@ def test_the_bytes_of_unanswered_replies_are_bounded(monkeypatch: pytest.MonkeyP
     assert 2 < number < 10
     assert shard.write(put(1)).version >> 20 == 1, "retries are still answered"
     assert shard.write(put(number, first_unanswered=number))
+
+
+def test_sessions_that_all_grew_old_end_a_few_at_a_time_and_none_is_answered_from() -> None:
+    """One write must not have to forget tens of thousands: their rows go in one batch with the next save."""
+
+    def numbered(client: int, number: int = 1) -> kv_pb2.PutRequest:
+        request = put(number, first_unanswered=number)
+        request.context.client_id = client.to_bytes(16, "big")
+        return request
+
+    shard = Shard()
+    shard.machine = Machine(0, journal=Journal())
+    for client in range(300):
+        shard.write(numbered(client))
+    shard.machine.seal()
+    let_pass(shard, 3_601)
+    held = shard.machine.spaces.tenant(NAMESPACE.partition("/")[0]).sessions
+    assert refusal(shard, numbered(299, 2)) == "SESSION_EXPIRED", "not forgotten yet, and as good as gone"
+    shard.machine.seal()
+    for new in range(300, 310):
+        shard.write(numbered(new))
+        rows = [key for key, value in shard.machine.seal().changes if value is None]
+        assert len(rows) == 2 * sessions.ENDED_A_WRITE_MAX, "of each the session and its reply"
+    for number in range(300):
+        shard.write(numbered(1_000, number + 1))
+    assert len(held) == 11
