@@ -47,11 +47,11 @@ def put(where: Where, key: str, value: Any, ttl_ms: int, if_version: int | None)
 
 def put_done(request: kv_pb2.PutRequest, response: kv_pb2.PutResponse) -> Written:
     if response.conflict:
-        raise _conflict(f"key {request.key!r}", request.if_version, response.version)
+        raise conflict(f"key {request.key!r}", request.if_version, response.version)
     return Written(id=request.key, version=response.version, time_us=response.time_us)
 
 
-def _conflict(what: str, expected: int, current: int) -> errors.ConflictError:
+def conflict(what: str, expected: int, current: int) -> errors.ConflictError:
     def say(version: int) -> str:
         return f"version {version}" if version else "absent"
 
@@ -64,7 +64,7 @@ def delete(where: Where, key: str, if_version: int | None) -> kv_pb2.DeleteReque
 
 def delete_done(request: kv_pb2.DeleteRequest, response: kv_pb2.DeleteResponse) -> Deleted:
     if response.conflict:
-        raise _conflict(f"key {request.key!r}", request.if_version, response.version)
+        raise conflict(f"key {request.key!r}", request.if_version, response.version)
     return Deleted(id=request.key, version=response.version, time_us=response.time_us, found=response.found)
 
 

@@ -147,7 +147,7 @@ def read_context(consistency: Consistency, at: At) -> common_pb2.ReadContext:
         InvalidArgument: the consistency is none of the three, or `at` is not a datetime with a zone or an
         index.
     """
-    level = _named(consistency, _CONSISTENCY, "consistency")
+    level = named(consistency, _CONSISTENCY, "consistency")
     if at is None:
         return common_pb2.ReadContext(consistency=level)
     if isinstance(at, datetime):
@@ -165,7 +165,7 @@ def read_context(consistency: Consistency, at: At) -> common_pb2.ReadContext:
     )
 
 
-def _named(value: Any, numbers: Mapping[str, T], name: str) -> T:
+def named(value: Any, numbers: Mapping[str, T], name: str) -> T:
     """The contract's number of a name; InvalidArgument for an unknown one."""
     found = numbers.get(value) if isinstance(value, str) else None
     if found is None:
@@ -229,12 +229,12 @@ def matrix_bytes(vectors: Any, name: str, rows: int | None) -> tuple[bytes, int]
 
 def metric_number(metric: Metric) -> int:
     """Returns the contract's number of a metric; InvalidArgument for an unknown one."""
-    return _named(metric, _METRIC, "metric")
+    return named(metric, _METRIC, "metric")
 
 
 def run_status_number(status: str) -> int:
     """Returns the contract's number of a run's final status; InvalidArgument for any other."""
-    return _named(status, _RUN_STATUS, "status")
+    return named(status, _RUN_STATUS, "status")
 
 
 def event(found: Any) -> Event:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from memraft_proto.v1 import (
     fork_pb2,
+    graph_pb2,
     kv_pb2,
     memory_pb2,
     run_pb2,
@@ -31,6 +32,9 @@ from tests.unit.machine.harness import KINDS, READS
 ROOT = "acme/a"
 NAMES = ("k", "k\0", "k\0\xff", "k1", "", "é", "\U0001f600")
 VECTORS = [bytes.fromhex(text) for text in ("0000803f00000000", "000080bf00004040")]
+
+
+BOTH_WAYS = graph_pb2.EdgeFilter(direction=graph_pb2.DIRECTION_BOTH)
 
 
 @dataclass
@@ -70,6 +74,9 @@ def requests() -> list[Any]:
         vector_pb2.ListCollectionsRequest(),
         memory_pb2.ListMemoriesRequest(),
         memory_pb2.ListMemoriesRequest(limit=2),
+        graph_pb2.ListNodesRequest(),
+        graph_pb2.CrossDomainEdgesRequest(),
+        graph_pb2.SubgraphRequest(ids=NAMES, depth=2),
     ]
     for name in NAMES:
         found += [
@@ -81,6 +88,8 @@ def requests() -> list[Any]:
             run_pb2.GetRunRequest(run_id=name),
             memory_pb2.GetMemoryRequest(id=name),
             memory_pb2.ListMemoriesRequest(about=name),
+            graph_pb2.GetNodeRequest(id=name),
+            graph_pb2.NeighboursRequest(id=name, which=BOTH_WAYS),
         ]
     for vector in VECTORS:
         for filter_text in (b"", b'{"n":1}'):

@@ -191,7 +191,7 @@ def graph_of(graph: GraphProjection) -> Any:
         (id, each.domain, each.version, each.is_node, each.is_hidden, each.out, each.into)
         for id, each in sorted(adjacency.places.items())
     ]
-    counts = (adjacency.edge_count, adjacency.hidden_count, sorted(adjacency.cross))
+    counts = (adjacency.edge_count, sorted(adjacency.hidden))
     domains = [(domain, sorted(members)) for domain, members in sorted(adjacency.by_domain.items())]
     cross = [
         (ends, sorted(each.triples), sorted(each.types.items()))

@@ -5,7 +5,7 @@ It does no IO, reads no clock and starts nothing: what it becomes follows from t
 
 from memraft_server.machine.commands import Command
 from memraft_server.machine.limits import ITEMS_MAX, POSITION_BITS, Limits
-from memraft_server.machine.machine import Machine, Nearest
+from memraft_server.machine.machine import Adjacent, Contents, Machine, Nearest
 from memraft_server.machine.refused import Refused, invalid
 from memraft_server.machine.turn import IndexJob
 from memraft_server.machine.validate import check_namespace, check_read, check_write
@@ -16,8 +16,10 @@ __all__ = [
     "ITEMS_MAX",
     "NOW",
     "POSITION_BITS",
+    "Adjacent",
     "Author",
     "Command",
+    "Contents",
     "IndexJob",
     "Limits",
     "Machine",

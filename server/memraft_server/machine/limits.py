@@ -68,5 +68,7 @@ class Limits:
     """Edges that one walk looks at."""
     edge_types_max: int = 64
     """Of a filter over edges."""
+    index_names_max: int = 200_000
+    """Nodes and edges, gone ones included, of which the index of a fork or of the past is made."""
     scan_keys_max: int = 100_000
     """Keys that one page looks at, deleted ones included; a page may end early and be continued."""

@@ -30,10 +30,12 @@ from memraft_server.machine.limits import (
     Limits,
 )
 from memraft_server.machine.namespaces import Namespace, Tenant
+from memraft_server.machine.queries_index import kept_index
 from memraft_server.machine.refused import BrokenInvariant, Refused, invalid
 from memraft_server.machine.registry import HANDLERS, QUERIES
 from memraft_server.machine.sessions import SESSION_STEP_US_MAX, Kept, keep_refusal, kept_refusal
 from memraft_server.machine.turn import Handler, IndexJob, Turn, View
+from memraft_server.projections.graph import Edge, GraphProjection
 from memraft_server.projections.notes import ENTRIES
 from memraft_server.projections.usage import Usage
 from memraft_server.projections.vector_math import as_float32
@@ -42,6 +44,15 @@ from memraft_server.projections.versions import NOW, Author, Record
 
 Nearest = tuple[list[str], list[float], list[bytes], list[int], int, int]
 """(ids, scores, metadatas, versions), best first; then the applied index and its commit time in µs."""
+
+Adjacent = tuple[str, list[Edge], int, int]
+"""(the node's id, its edges, the applied index, its commit time in µs)."""
+
+Contents = tuple[str, int, int]
+"""(Markdown, the applied index, its commit time in µs)."""
+
+ADJACENT_MAX = 1_000
+"""Edges of a node that come by the short way."""
 
 _AUTHORS_MAX = 65_536
 _ENTRIES_A_ROW = 4_096
@@ -310,6 +321,29 @@ class Machine:
             return None
         return *found.search(components, k, None, b"", None), self.applied_index, self.last_time_us
 
+    def adjacent(self, namespace: str, id: str, direction: str) -> Adjacent | None:
+        """Returns the edges of a node as they are now: the shortest way to them, without messages.
+
+        Args:
+            namespace: Of the graph.
+            id: Of the node.
+            direction: `out`, `in` or `both`.
+
+        Returns:
+            None where `query` is to answer: for a page, or for what is amiss.
+        """
+        space = self._spaces.get(namespace)
+        if space is None or type(id) is not str:
+            return None
+        edges = space.projection(GraphProjection).adjacent(id, direction, ADJACENT_MAX)
+        return (id, edges, self.applied_index, self.last_time_us) if edges is not None else None
+
+    def contents(self, namespace: str, tokens: int) -> Contents | None:
+        """Returns the index of a namespace (with the applied index and its time), None where none is kept."""
+        space = self._spaces.get(namespace)
+        text = kept_index(space, tokens) if space is not None and type(tokens) is int else None
+        return (text, self.applied_index, self.last_time_us) if text is not None else None
+
     def time_us(self, version: int) -> int:
         """Returns the commit time of an existing version in microseconds since the epoch."""
         return self._entries.time_us(version)
@@ -370,6 +404,7 @@ class Machine:
         space = self._spaces.get(namespace)
         if space is None:
             space = self._forest.make(namespace, turn.version)
+        space.changed_version = turn.version
         handler = _HANDLERS.get(command.kind)
         if handler is None:
             raise BrokenInvariant(f"shard {self.shard}: command of unknown kind {command.kind}")

@@ -57,7 +57,17 @@ class Namespace:
     of its parent for the rest (`Notes.join`); so it takes the same time to make whatever its parent holds.
     """
 
-    __slots__ = ("_projections", "forks", "kv", "name", "notes", "origin", "tenant", "usage")
+    __slots__ = (
+        "_projections",
+        "changed_version",
+        "forks",
+        "kv",
+        "name",
+        "notes",
+        "origin",
+        "tenant",
+        "usage",
+    )
 
     def __init__(
         self, name: str, tenant: Tenant, notes: Notes | None = None, origin: Origin | None = None
@@ -66,6 +76,8 @@ class Namespace:
         self.name = name
         self.tenant = tenant
         self.usage = tenant.usage if origin is None else PartUsage(tenant.usage)
+        self.changed_version = 0
+        """Of the last command since the start that may have changed it; 0: none."""
         self.origin = origin
         """Of a fork: what it was made from."""
         self.forks: dict[str, Namespace] = {}

@@ -15,6 +15,7 @@ from memraft_server.machine import (
     handlers_streams,
     handlers_vectors,
     queries_graph,
+    queries_index,
     queries_kv,
     queries_streams,
 )
@@ -46,5 +47,6 @@ QUERIES: dict[str, Query] = {
     **handlers_vectors.QUERIES,
     **handlers_memories.QUERIES,
     **queries_graph.QUERIES,
+    **queries_index.QUERIES,
 }
 """Name of a read -> its query."""

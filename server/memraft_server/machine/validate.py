@@ -9,6 +9,7 @@ from memraft_proto.methods import KIND_BATCH, KIND_EXPIRE, KIND_EXPIRE_LEASES, K
 from memraft_proto.v1 import batch_pb2
 from memraft_server.machine import (
     feeds,
+    queries_index,
     validate_coordination,
     validate_forks,
     validate_graph,
@@ -42,6 +43,7 @@ READ_CHECKS: dict[str, Check] = {
     **validate_forks.READ_CHECKS,
     **validate_vectors.READ_CHECKS,
     **validate_graph.READ_CHECKS,
+    **queries_index.READ_CHECKS,
 }
 
 _ITEMS_COLUMNS = {

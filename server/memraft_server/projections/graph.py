@@ -75,6 +75,8 @@ class Which(msgspec.Struct, frozen=True):
     include_forgotten: bool = False
 
 
+_BOTH_WAYS = Which(into=True)
+
 encode: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
 decode_node = msgspec.msgpack.Decoder(NodeBody).decode
 decode_edge = msgspec.msgpack.Decoder(EdgeBody).decode
@@ -133,12 +135,14 @@ class Place:
         "is_node",
         "out",
         "salience",
+        "type",
         "version",
     )
 
     def __init__(self, id: str) -> None:
         self.id = id
         self.domain = ""
+        self.type = ""
         self.salience = 0.0
         self.version = 0
         self.is_node = False
@@ -153,20 +157,35 @@ class Place:
         self.gone_into: dict[str, None] | None = None
 
 
+class Crossings:
+    """The edges from one domain to another, in no order that lasts."""
+
+    __slots__ = ("triples", "types")
+
+    def __init__(self) -> None:
+        self.triples: dict[tuple[str, str, str], None] = {}
+        """Of (source, type, target)."""
+        self.types: dict[str, int] = {}
+        """Type -> how many of them."""
+
+
 class Adjacency:
     """Follows the records of nodes and of edges."""
 
-    __slots__ = ("_types", "_usage", "by_domain", "cross", "edge_count", "hidden_count", "places")
+    __slots__ = ("_types", "_usage", "by_domain", "cross", "edge_count", "hidden", "outlines", "places")
 
     def __init__(self, usage: Usage) -> None:
         self.places: dict[str, Place] = {}
         """Every id that ever was a node or an edge's end."""
         self.by_domain: dict[str, dict[str, Place]] = {}
         """Domain -> its nodes, in no order that lasts."""
-        self.cross: dict[str, Edge] = {}
-        """Name -> edge, of those between two domains, in no order that lasts."""
+        self.cross: dict[tuple[str, str], Crossings] = {}
+        """(domain, domain) -> the edges from one to the other."""
+        self.outlines: dict[str, Any] = {}
+        """Domain -> what was made of its nodes and their edges; dropped when one of them changes."""
         self.edge_count = 0
-        self.hidden_count = 0
+        self.hidden: dict[str, Place] = {}
+        """Forgotten nodes, in no order that lasts."""
         self._usage = usage
         self._types: dict[str, str] = {}
 
@@ -184,58 +203,88 @@ class Adjacency:
             self._leave(place)
         body = decode_node(new.value) if new.value is not None else None
         before = place.domain
+        self.outlines.pop(before, None)
         place.version = new.version
         place.is_node = body is not None and not body.merged_into
         if body is None or body.merged_into:
-            place.domain, place.salience, place.is_hidden = "", 0.0, False
+            place.domain, place.type, place.salience, place.is_hidden = "", "", 0.0, False
         else:
             place.domain, place.is_hidden = body.domain, body.is_forgotten
+            place.type = self._types.setdefault(body.type, body.type)
             place.salience = _salience(body.properties)
             self.by_domain.setdefault(body.domain, {})[name] = place
-            self.hidden_count += body.is_forgotten
+            if body.is_forgotten:
+                self.hidden[name] = place
+            self.outlines.pop(body.domain, None)
         if place.domain != before:
-            for edge in (*place.out, *place.into):
-                self._note_cross(edge_name(edge.source, edge.type, edge.target), edge)
+            places = self.places
+            for edge in place.out:
+                other = place.domain if edge.target == name else places[edge.target].domain
+                self._leave_cross((before, before if edge.target == name else other), edge)
+                self._join_cross((place.domain, other), edge)
+            for edge in place.into:
+                if edge.source != name:
+                    other = places[edge.source].domain
+                    self._leave_cross((other, before), edge)
+                    self._join_cross((other, place.domain), edge)
 
     def edge_changed(self, name: str, old: Record | None, new: Record) -> None:
         """`Follower.changed` for edges."""
         source, type, target = name.split(SEPARATOR)
         tail, head = self.place(source), self.place(target)
+        ends = tail.domain, head.domain
+        if self.outlines:
+            self.outlines.pop(ends[0], None)
+            self.outlines.pop(ends[1], None)
         if old is None:
             self._usage.bytes += ADJACENCY_BYTES
         if new.value is None:
-            if _take_out(tail.out, (type, target), _out_key) is not None:
+            gone = _take_out(tail.out, (type, target), _out_key)
+            if gone is not None:
                 _take_out(head.into, (type, source), _into_key)
                 self.edge_count -= 1
+                self._leave_cross(ends, gone)
             tail.gone_out = _noted(tail.gone_out, name)
             head.gone_into = _noted(head.gone_into, name)
-            self.cross.pop(name, None)
             return
         edge = _edge(name, new)
         # The ids and types of a million edges are few objects.
         edge.source, edge.target, edge.type = tail.id, head.id, self._types.setdefault(type, type)
         if _put_in(tail.out, edge, _out_key):
             self.edge_count += 1
+            self._join_cross(ends, edge)
         _put_in(head.into, edge, _into_key)
         if tail.gone_out:
             tail.gone_out.pop(name, None)
         if head.gone_into:
             head.gone_into.pop(name, None)
-        self._note_cross(name, edge)
 
     def _leave(self, place: Place) -> None:
         members = self.by_domain[place.domain]
         del members[place.id]
         if not members:
             del self.by_domain[place.domain]
-        self.hidden_count -= place.is_hidden
+        self.hidden.pop(place.id, None)
 
-    def _note_cross(self, name: str, edge: Edge) -> None:
-        one, other = self.places[edge.source].domain, self.places[edge.target].domain
+    def _join_cross(self, ends: tuple[str, str], edge: Edge) -> None:
+        one, other = ends
         if one and other and one != other:
-            self.cross[name] = edge
-        else:
-            self.cross.pop(name, None)
+            found = self.cross.get(ends)
+            if found is None:
+                found = self.cross[ends] = Crossings()
+            found.triples[edge.source, edge.type, edge.target] = None
+            found.types[edge.type] = found.types.get(edge.type, 0) + 1
+
+    def _leave_cross(self, ends: tuple[str, str], edge: Edge) -> None:
+        one, other = ends
+        if one and other and one != other:
+            found = self.cross[ends]
+            del found.triples[edge.source, edge.type, edge.target]
+            found.types[edge.type] -= 1
+            if not found.types[edge.type]:
+                del found.types[edge.type]
+            if not found.triples:
+                del self.cross[ends]
 
 
 def _salience(properties: bytes) -> float:
@@ -326,9 +375,7 @@ class GraphProjection:
 
     def edge(self, source: str, type: str, target: str, ceiling: int = NOW) -> tuple[Edge, Record] | None:
         """Returns an edge and its record; the ends are ids of nodes that were not merged into others."""
-        name = edge_name(source, type, target)
-        record = self.edges.at(name, ceiling)
-        return (_edge(name, record), record) if record is not None else None
+        return self.named_edge(edge_name(source, type, target), ceiling)
 
     def edge_body(self, record: Record) -> EdgeBody:
         """Returns what the record of an edge holds, to be changed by whoever asked."""
@@ -337,6 +384,15 @@ class GraphProjection:
     def edges_now(self, id: str, out: bool) -> list[Edge]:
         """Returns `edges_of` a node now, in a list of the caller's own."""
         return list(self.edges_of(id, NOW, out))
+
+    def named_edge(self, name: str, ceiling: int) -> tuple[Edge, Record] | None:
+        """Returns an edge and its record by the record's name."""
+        record = self.edges.at(name, ceiling)
+        return (_edge(name, record), record) if record is not None else None
+
+    def salience_of(self, body: NodeBody) -> float:
+        """Returns the number in the property `salience`, 0 for none."""
+        return _salience(body.properties)
 
     def edges_of(self, id: str, ceiling: int, out: bool) -> list[Edge]:
         """Returns the edges that leave a node, or arrive at it, by type and other end. Not to be changed."""
@@ -375,8 +431,30 @@ class GraphProjection:
             found = [edge for edge in found if self.is_seen(other_end(edge, id), ceiling, which)]
         return found
 
+    def adjacent(self, id: str, direction: str, edges_max: int) -> list[Edge] | None:
+        """Returns `around` a node now, None where it takes more than the adjacency to tell.
+
+        Args:
+            id: Of the node.
+            direction: `out`, `in` or `both`.
+            edges_max: None is returned where there are more.
+        """
+        adjacency = self.adjacency
+        place = adjacency.places.get(id)
+        if place is None or not place.is_node or adjacency.hidden or self.parent is not None:
+            return None
+        if direction == "out":
+            edges = place.out
+        elif direction == "in":
+            edges = place.into
+        elif direction == "both":
+            edges = self.around(id, NOW, _BOTH_WAYS)
+        else:
+            return None
+        return edges.copy() if len(edges) <= edges_max else None
+
     def _all_shown(self, ceiling: int, which: Which) -> bool:
-        return which.include_forgotten or (self.is_short(ceiling) and not self.adjacency.hidden_count)
+        return which.include_forgotten or (self.is_short(ceiling) and not self.adjacency.hidden)
 
     def is_seen(self, id: str, ceiling: int, which: Which) -> bool:
         """Whether a node is of the domain that is wanted, and not forgotten where that counts."""
@@ -431,7 +509,8 @@ class GraphProjection:
         Yields None for an edge that was looked at and lies within one domain: a read counts what it looks at.
         """
         if self.is_short(ceiling):
-            names = sorted(name for name in self.adjacency.cross if name >= start)
+            every = (edge_name(*triple) for each in self.adjacency.cross.values() for triple in each.triples)
+            names = sorted(name for name in every if name >= start)
         else:
             names = sorted(name for name in self.edge_names() if name >= start)
         for name in names:
