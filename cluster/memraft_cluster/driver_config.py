@@ -41,8 +41,10 @@ class DriverConfig:
     """Reads of one group that wait for a round or an index; further ones are refused as overload."""
     mailbox_bytes_max: int = 64 << 20
     """Messages from other nodes that wait for a turn; further ones are dropped: raft tolerates loss."""
-    committed_bytes_max: int = 256 << 10
-    """Committed entries applied in one turn: bounds how long a follower that catches up holds the loop."""
+    committed_bytes_max: int = 512 << 10
+    """Committed entries applied in one turn: bounds how long a follower that catches up holds the loop.
+    Callers who are answered in one turn share the next frame and sync: with half of this, entries of 20 KB,
+    64 under way, cost 15 % more processor time."""
     proposals_bytes_max: int = 32 << 20
     """Proposed and not committed, of one group; beyond it commands wait in the queue, then are refused."""
     outcome_wait_ms: int = 1_000
