@@ -61,13 +61,13 @@ def stream_name(stream: str | None, scope: Mapping[str, Any]) -> str:
 def read(
     fields: dict[str, Any],
     stream: str,
-    from_sequence: int,
-    until_sequence: int | None,
-    since: datetime | None,
-    until: datetime | None,
-    newest_first: bool,
-    limit: int,
-    cursor: str,
+    from_sequence: int = 1,
+    until_sequence: int | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    newest_first: bool = False,
+    limit: int = 1000,
+    cursor: str = "",
 ) -> stream_pb2.ReadStreamRequest:
     """Returns the request of a range of events."""
     return _wire.build(

@@ -163,6 +163,38 @@ def test_streams_from_append_to_verdict(up: Up) -> None:
     assert up.json("stream", "verify", "cli:1")["intact"] is True
     assert "intact: 2 events" in up.run("stream", "verify", "cli:1").stdout
     assert up.json("stream", "list", "cli:")["items"] == [{"name": "cli:1", "last_sequence": 2}]
+    newest = up.json("stream", "read", "cli:1", "--newest-first", "--limit", "1")
+    assert [item["sequence"] for item in newest["items"]] == [2]
+    older = up.json(
+        "stream", "read", "cli:1", "--newest-first", "--limit", "1", "--cursor", newest["next_cursor"]
+    )
+    assert [item["sequence"] for item in older["items"]] == [1]
+    assert up.json("stream", "read", "cli:1", "--until", "2020-01-01T00:00:00Z")["items"] == []
+    tailed = up.run("stream", "tail", "cli:1", "--from-sequence", "2", "--idle-s", "0.5")
+    assert tailed.returncode == 0 and "resolution" in tailed.stdout
+    assert len(tailed.stdout.splitlines()) == 1
+
+
+def test_an_exported_stream_is_verified_without_a_server(up: Up, tmp_path: Path) -> None:
+    for payload in ("1", "2", "3"):
+        event = up.json("stream", "append", "cli:2", payload)
+    out = tmp_path / "export.jsonl"
+    assert up.json("stream", "export", "cli:2", "--out", str(out))["count"] == 3
+    again = up.run("stream", "export", "cli:2", "--out", str(out))
+    assert again.returncode == 1 and "exists already" in again.stderr
+
+    def verified(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return memraft("stream", "verify", *arguments)
+
+    intact = verified("--file", str(out), "--head", event["hash"])
+    assert (intact.returncode, intact.stderr) == (0, "") and "intact: 3 events of cli:2" in intact.stdout
+    assert verified("--file", str(out), "--head", "00" * 32).returncode == 1
+    assert verified("--file", str(out), "--head", "no").returncode == 2
+    assert verified().returncode == 2
+    assert verified("--file", str(tmp_path / "none")).returncode == 1
+    out.write_bytes(out.read_bytes().replace(b'"payload":"2"', b'"payload":"4"'))
+    broken = verified("--file", str(out))
+    assert broken.returncode == 1 and "broken at line 3: event 2 was changed" in broken.stdout
 
 
 def test_memories_from_remembering_to_forgetting(up: Up) -> None:

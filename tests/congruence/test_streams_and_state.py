@@ -6,6 +6,7 @@ from hashlib import sha256
 import pytest
 
 from memraft import ConflictError, InvalidArgument, Memory, NotFound
+from memraft.chain import verify_export
 
 
 def chained(namespace: str, stream: str, event: object, prev_hash: bytes) -> bytes:
@@ -105,6 +106,16 @@ def test_a_stream_is_named_by_what_it_belongs_to(memory: Memory) -> None:
             memory.events(**wrong)  # type: ignore[arg-type]
     with pytest.raises(InvalidArgument, match="payload is missing"):
         memory.append("s")
+
+
+def test_an_export_is_verified_without_the_memory(memory: Memory) -> None:
+    memory.append_many("log", [{"n": n} for n in range(1_200)])
+    last = memory.append("log", "last")
+    lines = list(memory.export("log"))
+    verdict = verify_export(lines, head=last.hash)
+    assert verdict and (verdict.count, verdict.namespace) == (1_201, memory.namespace)
+    del lines[700]
+    assert verify_export(lines, head=last.hash).line == 701
 
 
 def test_an_unknown_stream_is_empty_and_intact(memory: Memory) -> None:

@@ -224,13 +224,13 @@ class Changes:
 
 def _attach(space: Namespace, kind: bytes, log: ChangeLog) -> None:
     if kind == MEMORY:
-        space.projection(MemoryStore).changed = lambda *change: log.note(Change(*change))
+        space.projection(MemoryStore).on_change = lambda *change: log.note(Change(*change))
     else:
         RECORD_TABLES[kind](space)[0].notify(log)
 
 
 def _detach(space: Namespace, kind: bytes, log: ChangeLog) -> None:
     if kind == MEMORY:
-        space.projection(MemoryStore).changed = None
+        space.projection(MemoryStore).on_change = None
     else:
         RECORD_TABLES[kind](space)[0].unfollow(log)

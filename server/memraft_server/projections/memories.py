@@ -63,12 +63,12 @@ class MemoryStore:
     __slots__ = (
         "_add", "_base", "_by_row", "_ended", "_heads", "_is_vectorial", "_items", "_metadatas", "_parent",
         "_past", "_positions_about", "_prefix", "_rows_about", "_rows_of_kind", "_usage", "_verdicts",
-        "changed", "dimension", "fingerprint", "rows",
+        "dimension", "fingerprint", "on_change", "rows",
     )  # fmt: skip
 
     def __init__(self, usage: Usage, notes: Notes | None = None) -> None:
         self._usage = usage
-        self.changed: Callable[[int, str, Remembered | None, Remembered | None], object] | None = None
+        self.on_change: Callable[[int, str, Remembered | None, Remembered | None], object] | None = None
         """Called with every `MemoryChange`; None: nobody watches."""
         self._add = notes.add if notes is not None else None
         self._prefix = notes.prefix(MEMORY) if notes is not None else b""
@@ -111,8 +111,8 @@ class MemoryStore:
         """
         if self._add is not None:
             self._add((self._prefix, item, embedding, fingerprint))
-        if self.changed is not None:
-            self.changed(item.version, item.id, self.get(item.id, item.version - 1), item)
+        if self.on_change is not None:
+            self.on_change(item.version, item.id, self.get(item.id, item.version - 1), item)
         old = self._heads.get(item.id)
         if old is not None:
             self._end(old, item.version)
@@ -132,8 +132,8 @@ class MemoryStore:
 
     def forget(self, id: str, version: int) -> bool:
         """Ends the life of a memory; returns whether there was one."""
-        if self.changed is not None and (lived := self.get(id, version - 1)) is not None:
-            self.changed(version, id, lived, None)
+        if self.on_change is not None and (lived := self.get(id, version - 1)) is not None:
+            self.on_change(version, id, lived, None)
         item = self._heads.get(id)
         if item is None:
             return self._end_inherited(id, version)
@@ -189,6 +189,22 @@ class MemoryStore:
         died = self._ended[id][0] if id in self._ended else 0
         if died > above and self.get(id, died) is None:
             yield died, id, self.get(id, died - 1), None
+
+    def changed(self, low: int, high: int) -> Iterator[str]:
+        """Yields the ids of the memories that were remembered, replaced or forgotten here above version `low`
+        and up to `high`; some may come twice."""
+        for item in self._items:
+            if low < item.version <= high or low < item.died <= high:
+                yield item.id
+        for id, (died, _) in self._ended.items():
+            if low < died <= high:
+                yield id
+
+    def embedding_of(self, item: Remembered) -> Floats | None:
+        """Returns the embedding of a memory that `get` gave, scaled to length one; None where it has none."""
+        if item.version <= self._base and self._parent is not None:
+            return self._parent.embedding_of(item)
+        return self.rows.vector(item.row) if self.rows is not None and item.row != NO_ROW else None
 
     def newest(self, about: str, ceiling: int, below: int) -> Iterator[tuple[int, Remembered | None]]:
         """Yields (version, item or None where it is not seen), newest first.
