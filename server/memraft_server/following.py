@@ -1,8 +1,8 @@
 """Serves calls with many responses on a node: waits for what is applied and sends it as fast as it is taken.
 
 A response is made when the one before is on its way, from where the follower stands: nothing is kept for one
-that is slow. A follower whose replica has heard of no leader for a while is sent away, because elsewhere there
-may be more.
+that is slow. A follower whose replica has heard of no leader for a while is sent away: elsewhere there may be
+more.
 """
 
 from __future__ import annotations
