@@ -12,9 +12,11 @@
 
 from ._async.batch import AsyncBatch
 from ._async.memory import AsyncMemory
+from ._async.txn import AsyncTxn
 from ._embedder import HashedNgrams
 from ._sync.batch import Batch
 from ._sync.memory import Memory
+from ._sync.txn import Txn
 from .errors import (
     AtInFuture,
     BatchFailed,
@@ -38,6 +40,8 @@ from .errors import (
     QuotaExceeded,
     ServerError,
     TlsError,
+    TxnConflict,
+    TxnFailed,
     Unauthenticated,
     Unavailable,
 )
@@ -45,6 +49,7 @@ from .errors import (
 __all__ = [
     "AsyncBatch",
     "AsyncMemory",
+    "AsyncTxn",
     "AtInFuture",
     "Batch",
     "BatchFailed",
@@ -70,6 +75,9 @@ __all__ = [
     "QuotaExceeded",
     "ServerError",
     "TlsError",
+    "Txn",
+    "TxnConflict",
+    "TxnFailed",
     "Unauthenticated",
     "Unavailable",
 ]

@@ -21,6 +21,8 @@
     │   └── ConnectionFailed          no node could be reached; says what each address answered
     │       └── TlsError              retryable = False: certificates or TLS do not fit together
     ├── OutcomeUnknown                the write may or may not have been applied
+    ├── TxnConflict                   retryable: what a transaction read was changed; nothing was written
+    ├── TxnFailed                     an operation of a transaction could not be done; nothing was written
     ├── BatchFailed                   operations of a batch were refused; has every outcome
     ├── ConfigurationError            how this client was set up: files, addresses, missing packages
     │   └── DataDirectoryError        directory of `Memory(path=...)` is locked, damaged, failed or another's
@@ -35,6 +37,7 @@ A compare-and-swap that does not swap is no exception: it is a result with ``swa
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
@@ -213,6 +216,60 @@ class BatchFailed(MemraftError):
             f"{len(self.errors)} of {len(self.results)} operations of a batch failed; "
             f"the first, operation {position}: {first}",
             reason=first.reason,
+        )
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """What was in the way of a transaction.
+
+    Attributes:
+        kind: `document`, `state`, `counter`, `gate`, `lease`, `stream`, `memory` or `run`.
+        name: its key, name or id.
+        current_version: what it has now; see `Txn.expect`.
+        is_read: whether the transaction read it, rather than only wrote it.
+    """
+
+    kind: str
+    name: str
+    current_version: int
+    is_read: bool
+
+
+class TxnConflict(MemraftError):
+    """Something that a transaction read, or under snapshot isolation writes, was changed before it committed.
+    Nothing was written. Running the transaction again may succeed: see `transact`.
+
+    Attributes:
+        conflicts: what was changed, at most 100.
+    """
+
+    default_retryable = True
+
+    def __init__(self, conflicts: Sequence[Conflict]) -> None:
+        self.conflicts = tuple(conflicts)
+        first = self.conflicts[0]
+        more = f" and {len(self.conflicts) - 1} more" if len(self.conflicts) > 1 else ""
+        super().__init__(
+            f"{first.kind} {first.name!r}{more} changed before this transaction committed: nothing written",
+            reason="CONFLICT",
+        )
+
+
+class TxnFailed(MemraftError):
+    """An operation of a transaction could not be done, so nothing of it was.
+
+    Attributes:
+        operation: its position, from 0.
+        outcome: the exception that it would have met alone, or its result, as a `Swap` that did not swap.
+    """
+
+    def __init__(self, operation: int, outcome: object) -> None:
+        self.operation = operation
+        self.outcome = outcome
+        super().__init__(
+            f"operation {operation} of a transaction could not be done, so nothing was written: {outcome}",
+            reason=outcome.reason if isinstance(outcome, MemraftError) else "CONFLICT",
         )
 
 

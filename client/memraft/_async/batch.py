@@ -1,6 +1,7 @@
 """Many writes in one round trip and one log entry."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, Protocol, Unpack
 
@@ -8,11 +9,13 @@ from memraft_proto.methods import Method
 from memraft_proto.v1 import batch_pb2
 
 from .. import _coordination as coordination
+from .. import _graph as graph
 from .. import _operations as operations
 from .. import _wire
+from .._graph import EdgeFields, NodeFields, Properties
 from .._streams import MISSING, Scope
 from ..errors import BatchFailed, ClosedError, InvalidArgument, MemraftError
-from ..types import Metric
+from ..types import MergePolicy, Metric
 from .base import METHOD
 
 _BATCH = METHOD["Batch"]
@@ -26,32 +29,25 @@ class AsyncSend(Protocol):
     def __call__(self, method: Method, request: Any) -> Awaitable[Any]: ...
 
 
-class AsyncBatch:
-    """Collects writes and sends them when its `with` block ends without an exception.
+class AsyncWrites:
+    """Collects writes of one block, which are then sent together: what a batch and a transaction share.
 
-    The operations are applied in order with nothing between them, in one log entry, once. A batch is not a
-    transaction: an operation that is refused, or whose `if_version` does not hold, does not undo the others.
-    It is sent once: after its block it only has results, and whatever else is asked of it raises ClosedError.
     Each call takes the arguments of the memory's own call and returns the operation's position in `results`.
     """
 
+    _what = "block of writes"
+
     def __init__(
         self,
-        send: AsyncSend,
         where: Mapping[str, Any],
         embed: Callable[[str, Any, str | None], Awaitable[tuple[bytes, str]]],
-        errors: Literal["raise", "return"],
     ) -> None:
-        if errors not in ("raise", "return"):
-            raise InvalidArgument(f"errors must be 'raise' or 'return', not {errors!r}")
         self.results: tuple[Any, ...] = ()
         """After the block: of each operation, its result, or the exception that it met."""
         self.log_index = 0
-        """After the block: the log index of the entry that holds the batch."""
-        self._send = send
+        """After the block: the log index of the entry that holds it."""
         self._where = where
         self._embed = embed
-        self._errors = errors
         self._operations: list[tuple[Any, Any]] = []
         self._wrapped: list[batch_pb2.Operation] = []
         self._is_entered = False
@@ -60,35 +56,15 @@ class AsyncBatch:
     def __len__(self) -> int:
         return len(self._operations)
 
-    async def __aenter__(self) -> "AsyncBatch":
+    def _enter(self) -> None:
         self._check_not_over()
         if self._is_entered:
-            raise InvalidArgument("this batch's block is under way already: begin another with batch()")
+            raise InvalidArgument(f"this {self._what}'s block is under way already: begin another")
         self._is_entered = True
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        # Before it is sent: also where the outcome is unknown, it must not be sent again as something new.
-        self._is_over = True
-        if kind is None and self._operations:
-            await self._commit()
 
     def _check_not_over(self) -> None:
         if self._is_over:
-            raise ClosedError("this batch is over, its block has ended: begin another with batch()")
-
-    async def _commit(self) -> None:
-        request = _wire.build(batch_pb2.BatchRequest, **self._where, operations=self._wrapped)
-        response: batch_pb2.BatchResponse = await self._send(_BATCH, request)
-        self.results = operations.batch_outcomes(self._operations, response)
-        self.log_index = response.log_index
-        if self._errors == "raise" and any(isinstance(each, MemraftError) for each in self.results):
-            raise BatchFailed(self.results)
+            raise ClosedError(f"this {self._what} is over, its block has ended: begin another")
 
     def _add(self, field: str, request: Any, done: Callable[[Any, Any], object]) -> int:
         self._check_not_over()
@@ -230,3 +206,149 @@ class AsyncBatch:
         """Ends a run: see `Memory.end_run`."""
         request = operations.end_run(_NOWHERE, run_id, status, outputs)
         return self._add("end_run", request, operations.end_run_done)
+
+    def put_node(
+        self,
+        id: str,
+        properties: Properties = None,
+        *,
+        type: str = "",
+        domain: str = "",
+        if_version: int | None = None,
+    ) -> int:
+        """Stores a node: see `Memory.put_node`."""
+        request = graph.put_node(_NOWHERE, id, properties, type, domain, if_version)
+        return self._add("upsert_node", request, graph.node_done)
+
+    def patch_node(
+        self,
+        id: str,
+        changes: Properties = None,
+        *,
+        type: str | None = None,
+        domain: str | None = None,
+        if_version: int | None = None,
+    ) -> int:
+        """Changes a node: see `Memory.patch_node`."""
+        request = graph.patch_node(_NOWHERE, id, changes, type, domain, if_version)
+        return self._add("upsert_node", request, graph.node_done)
+
+    def delete_node(self, id: str, *, detach: bool = False, if_version: int | None = None) -> int:
+        """Deletes a node: see `Memory.delete_node`."""
+        request = graph.delete_node(_NOWHERE, id, detach, if_version)
+        return self._add("delete_node", request, graph.delete_node_done)
+
+    def put_edge(
+        self,
+        source: str,
+        type: str,
+        target: str,
+        properties: Properties = None,
+        *,
+        weight: float | None = None,
+        valid_from: datetime | None = None,
+        valid_until: datetime | None = None,
+        if_version: int | None = None,
+    ) -> int:
+        """Stores an edge: see `Memory.put_edge`."""
+        fields = (properties, weight, valid_from, valid_until, if_version)
+        request = graph.put_edge(_NOWHERE, source, type, target, *fields, patch=False)
+        return self._add("upsert_edge", request, graph.edge_done)
+
+    def patch_edge(
+        self,
+        source: str,
+        type: str,
+        target: str,
+        changes: Properties = None,
+        *,
+        weight: float | None = None,
+        valid_from: datetime | None = None,
+        valid_until: datetime | None = None,
+        if_version: int | None = None,
+    ) -> int:
+        """Changes an edge: see `Memory.patch_edge`."""
+        fields = (changes, weight, valid_from, valid_until, if_version)
+        request = graph.put_edge(_NOWHERE, source, type, target, *fields, patch=True)
+        return self._add("upsert_edge", request, graph.edge_done)
+
+    def delete_edge(self, source: str, type: str, target: str, *, if_version: int | None = None) -> int:
+        """Deletes an edge: see `Memory.delete_edge`."""
+        request = graph.delete_edge(_NOWHERE, source, type, target, if_version)
+        return self._add("delete_edge", request, graph.delete_edge_done)
+
+    def put_graph(
+        self,
+        nodes: Iterable[str | NodeFields] = (),
+        edges: Iterable[tuple[str, str, str] | EdgeFields] = (),
+    ) -> int:
+        """Stores many nodes and edges: see `Memory.put_graph`."""
+        return self._add("upsert_graph", graph.put_graph(_NOWHERE, nodes, edges), graph.put_graph_done)
+
+    def merge_nodes(
+        self,
+        id: str,
+        merged: str,
+        *,
+        policy: MergePolicy = "keep",
+        policies: Mapping[str, MergePolicy] | None = None,
+    ) -> int:
+        """Makes one node out of two: see `Memory.merge_nodes`."""
+        request = graph.merge_nodes(_NOWHERE, id, merged, policy, policies)
+        return self._add("merge_nodes", request, graph.merge_nodes_done)
+
+    def forget_node(self, id: str) -> int:
+        """Hides a node: see `Memory.forget_node`."""
+        return self._add("forget_node", graph.forget_node(_NOWHERE, id, False), graph.forget_node_done)
+
+    def restore_node(self, id: str) -> int:
+        """Shows a forgotten node again: see `Memory.restore_node`."""
+        return self._add("forget_node", graph.forget_node(_NOWHERE, id, True), graph.forget_node_done)
+
+
+class AsyncBatch(AsyncWrites):
+    """Collects writes and sends them when its `with` block ends without an exception.
+
+    The operations are applied in order with nothing between them, in one log entry, once. A batch is not a
+    transaction: an operation that is refused, or whose `if_version` does not hold, does not undo the others.
+    It is sent once: after its block it only has results, and whatever else is asked of it raises ClosedError.
+    Each call takes the arguments of the memory's own call and returns the operation's position in `results`.
+    """
+
+    _what = "batch"
+
+    def __init__(
+        self,
+        send: AsyncSend,
+        where: Mapping[str, Any],
+        embed: Callable[[str, Any, str | None], Awaitable[tuple[bytes, str]]],
+        errors: Literal["raise", "return"],
+    ) -> None:
+        if errors not in ("raise", "return"):
+            raise InvalidArgument(f"errors must be 'raise' or 'return', not {errors!r}")
+        super().__init__(where, embed)
+        self._send = send
+        self._errors = errors
+
+    async def __aenter__(self) -> "AsyncBatch":
+        self._enter()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # Before it is sent: also where the outcome is unknown, it must not be sent again as something new.
+        self._is_over = True
+        if kind is None and self._operations:
+            await self._commit()
+
+    async def _commit(self) -> None:
+        request = _wire.build(batch_pb2.BatchRequest, **self._where, operations=self._wrapped)
+        response: batch_pb2.BatchResponse = await self._send(_BATCH, request)
+        self.results = operations.batch_outcomes(self._operations, response)
+        self.log_index = response.log_index
+        if self._errors == "raise" and any(isinstance(each, MemraftError) for each in self.results):
+            raise BatchFailed(self.results)

@@ -28,6 +28,7 @@ from .remote import AsyncRemoteLink
 from .runs import AsyncRunCalls
 from .states import AsyncStateCalls
 from .streams import AsyncStreamCalls
+from .txn import AsyncTxnCalls
 from .vectors import AsyncVectorCalls
 
 LOCAL_NAMESPACE = "default"
@@ -40,6 +41,7 @@ class AsyncMemory(
     AsyncStateCalls,
     AsyncLeaseCalls,
     AsyncCoordinationCalls,
+    AsyncTxnCalls,
     AsyncVectorCalls,
     AsyncMemoryCalls,
     AsyncRunCalls,

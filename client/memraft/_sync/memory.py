@@ -30,6 +30,7 @@ from .remote import RemoteLink
 from .runs import RunCalls
 from .states import StateCalls
 from .streams import StreamCalls
+from .txn import TxnCalls
 from .vectors import VectorCalls
 
 LOCAL_NAMESPACE = "default"
@@ -42,6 +43,7 @@ class Memory(
     StateCalls,
     LeaseCalls,
     CoordinationCalls,
+    TxnCalls,
     VectorCalls,
     MemoryCalls,
     RunCalls,

@@ -21,7 +21,11 @@ def test_the_committed_twin_is_up_to_date() -> None:
 
 @pytest.mark.parametrize(
     ("asynchronous", "synchronous"),
-    [(memraft.AsyncMemory, memraft.Memory), (memraft.AsyncBatch, memraft.Batch)],
+    [
+        (memraft.AsyncMemory, memraft.Memory),
+        (memraft.AsyncBatch, memraft.Batch),
+        (memraft.AsyncTxn, memraft.Txn),
+    ],
 )
 def test_both_have_the_same_calls(asynchronous: type, synchronous: type) -> None:
     def calls(of: type) -> dict[str, list[str]]:
