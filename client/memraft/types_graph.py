@@ -93,7 +93,7 @@ class Edge(_Valid, frozen=True, kw_only=True):
     target: str
 
 
-class Neighbour(_Valid, frozen=True, kw_only=True):
+class Neighbour(_Valid, frozen=True, kw_only=True, gc=False):
     """A node beside another, and the edge between them."""
 
     id: str

@@ -14,6 +14,8 @@ import memraft_server.cli.certs as certs
 import memraft_server.cli.cluster as cluster
 import memraft_server.cli.demo as demo
 import memraft_server.cli.doctor as doctor
+import memraft_server.cli.graph as graph
+import memraft_server.cli.index as index
 import memraft_server.cli.kv as kv
 import memraft_server.cli.memory as memory
 import memraft_server.cli.serve as serve
@@ -36,6 +38,8 @@ GROUPS: tuple[ModuleType, ...] = (
     kv,
     stream,
     memory,
+    graph,
+    index,
     bench,
 )
 

@@ -23,6 +23,8 @@ _ADJACENCY = EDGE + b"adjacency"
 
 SEPARATOR = "\1"
 """Between the parts of an edge's name; no id and no type has a control character."""
+_WEIGHT = 1.0
+"""The usual weight, one object for all edges: a read then meets ten objects less that are in no cache."""
 ADJACENCY_BYTES = 400
 """What an edge takes beside its record."""
 MERGED_MAX = 1_000
@@ -250,6 +252,8 @@ class Adjacency:
         edge = _edge(name, new)
         # The ids and types of a million edges are few objects.
         edge.source, edge.target, edge.type = tail.id, head.id, self._types.setdefault(type, type)
+        if edge.weight == _WEIGHT:
+            edge.weight = _WEIGHT
         if _put_in(tail.out, edge, _out_key):
             self.edge_count += 1
             self._join_cross(ends, edge)

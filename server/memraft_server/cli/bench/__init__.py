@@ -13,6 +13,7 @@ def register(commands: Any) -> None:
     for name, run, text in (
         ("kv", _kv, "documents: embedded, over gRPC on one and on three nodes, memory per record"),
         ("vector", _vector, "nearest vectors: latency, and recall against the exact answer"),
+        ("graph", _graph, "neighbours in a graph and its index, in process"),
     ):
         parser = actions.add_parser(name, help=text, description=text)
         parser.set_defaults(run=run)
@@ -22,6 +23,12 @@ def register(commands: Any) -> None:
 
 def _kv(arguments: argparse.Namespace) -> int:
     from memraft_server.cli.bench.kv import run
+
+    return run(arguments)
+
+
+def _graph(arguments: argparse.Namespace) -> int:
+    from memraft_server.cli.bench.graph import run
 
     return run(arguments)
 
