@@ -1,6 +1,6 @@
 """What a user writes against the public API, type-checked by `make lint` and never run."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, assert_type
 
@@ -17,25 +17,33 @@ from memraft import (
     OutcomeUnknown,
     QuotaExceeded,
 )
-from memraft.chain import ExportVerdict, verify_export
 from memraft.types import (
     Appended,
     AppendedMany,
     ChainVerdict,
     Collection,
+    CrossDomainEdge,
     Deleted,
     Documents,
+    Edge,
     Event,
     Hit,
+    Index,
     KeyVersion,
     Match,
-    MemoryChange,
     MemoryItem,
+    MergedInto,
+    Neighbour,
+    Node,
+    Path,
     Record,
     Results,
     Run,
+    Stored,
     StreamInfo,
+    Subgraph,
     Swap,
+    Traversal,
     Upserted,
     Written,
     WrittenMany,
@@ -95,16 +103,6 @@ def streams_states_runs(m: Memory) -> None:
     assert_type(m.events("s", from_sequence=2), Results[Event])
     assert_type(m.verify("s"), ChainVerdict)
     assert_type(m.streams(), Results[StreamInfo])
-    assert_type(m.append(entity="user:42", payload={"a": 1}), Appended)
-    assert_type(m.events(run="r1", newest_first=True, since=datetime.now(UTC)), Results[Event])
-    assert_type(m.export("s"), Iterator[bytes])
-    assert_type(verify_export(m.export("s"), head=bytes(32)), ExportVerdict)
-    for event in m.tail("s", from_sequence=1, idle_s=1.0):
-        assert_type(event, Event)
-    with m.watch("config/", after_version=m.list().version) as changes:
-        assert_type(next(changes), KeyVersion)
-    assert_type(next(m.watch_state("job/")), KeyVersion)
-    assert_type(next(m.watch_memories(about="user:42")), MemoryChange)
     assert_type(m.state("leader"), Record | None)
     assert_type(m.cas("leader", "me", expected_version=0), Swap)
     begun = m.begin_run(inputs={"ticket": 1})
@@ -124,6 +122,27 @@ def vectors_and_memories(m: Memory, vectors: Sequence[Sequence[float]]) -> None:
     assert_type(m.memory("id"), MemoryItem | None)
     assert_type(m.memories(about="user:1"), Results[MemoryItem])
     assert_type(m.recall(embedding=np.zeros(3)), Results[Hit])
+
+
+def graph(m: Memory) -> None:
+    assert_type(m.put_node("a", {"n": 1}, type="t", domain="d", if_version=0), Stored)
+    assert_type(m.patch_node("a", {"n": None}), Stored)
+    assert_type(m.put_edge("a", "t", "b", weight=2, valid_from=datetime.now(UTC)), Stored)
+    assert_type(m.patch_edge("a", "t", "b", valid_until=datetime.now(UTC)), Stored)
+    assert_type(m.put_graph([{"id": "a", "domain": "d"}, "b"], [("a", "t", "b")]), WrittenMany)
+    assert_type(m.put_graph(["a", "b"], [{"source": "a", "type": "t", "target": "b"}]), WrittenMany)
+    assert_type(m.merge_nodes("a", "b", policy="union", policies={"n": "max"}), MergedInto)
+    assert_type(m.forget_node("a"), Deleted)
+    assert_type(m.delete_node("a", detach=True), Deleted)
+    assert_type(m.node("a", at=7), Node | None)
+    assert_type(m.edge("a", "t", "b"), Edge | None)
+    assert_type(m.nodes(domain="d", filter={"n": 1}), Results[Node])
+    assert_type(m.neighbours("a", direction="both", types=["t"]), Results[Neighbour])
+    assert_type(m.traverse(["a"], depth=2), Traversal)
+    assert_type(m.shortest_path("a", "b", weighted=True), Path | None)
+    assert_type(m.subgraph("a", depth=1), Subgraph)
+    assert_type(m.cross_domain_edges("d"), Results[CrossDomainEdge])
+    assert_type(m.index(tokens=500), Index)
 
 
 def batches(m: Memory) -> None:
@@ -151,10 +170,6 @@ def failures(m: Memory) -> None:
 async def asynchronously() -> None:
     async with AsyncMemory("n1:7000", certs="certs", namespace="acme/support") as m:
         assert_type(await m.put("k", 1), Written)
-        async for event in m.tail("s", from_sequence=1):
-            assert_type(event, Event)
-        async with m.watch("config/") as changes:
-            assert_type(await anext(changes), KeyVersion)
         assert_type(await m.recall("text"), Results[Hit])
         assert_type(m.scoped("acme/other"), AsyncMemory)
         async with m.batch(errors="return") as b:
