@@ -1,6 +1,6 @@
 """What a user writes against the public API, type-checked by `make lint` and never run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, assert_type
 
@@ -17,6 +17,7 @@ from memraft import (
     OutcomeUnknown,
     QuotaExceeded,
 )
+from memraft.chain import ExportVerdict, verify_export
 from memraft.types import (
     Appended,
     AppendedMany,
@@ -31,6 +32,7 @@ from memraft.types import (
     Index,
     KeyVersion,
     Match,
+    MemoryChange,
     MemoryItem,
     MergedInto,
     Neighbour,
@@ -103,6 +105,16 @@ def streams_states_runs(m: Memory) -> None:
     assert_type(m.events("s", from_sequence=2), Results[Event])
     assert_type(m.verify("s"), ChainVerdict)
     assert_type(m.streams(), Results[StreamInfo])
+    assert_type(m.append(entity="user:42", payload={"a": 1}), Appended)
+    assert_type(m.events(run="r1", newest_first=True, since=datetime.now(UTC)), Results[Event])
+    assert_type(m.export("s"), Iterator[bytes])
+    assert_type(verify_export(m.export("s"), head=bytes(32)), ExportVerdict)
+    for event in m.tail("s", from_sequence=1, idle_s=1.0):
+        assert_type(event, Event)
+    with m.watch("config/", after_version=m.list().version) as changes:
+        assert_type(next(changes), KeyVersion)
+    assert_type(next(m.watch_state("job/")), KeyVersion)
+    assert_type(next(m.watch_memories(about="user:42")), MemoryChange)
     assert_type(m.state("leader"), Record | None)
     assert_type(m.cas("leader", "me", expected_version=0), Swap)
     begun = m.begin_run(inputs={"ticket": 1})
@@ -170,6 +182,10 @@ def failures(m: Memory) -> None:
 async def asynchronously() -> None:
     async with AsyncMemory("n1:7000", certs="certs", namespace="acme/support") as m:
         assert_type(await m.put("k", 1), Written)
+        async for event in m.tail("s", from_sequence=1):
+            assert_type(event, Event)
+        async with m.watch("config/") as changes:
+            assert_type(await anext(changes), KeyVersion)
         assert_type(await m.recall("text"), Results[Hit])
         assert_type(m.scoped("acme/other"), AsyncMemory)
         async with m.batch(errors="return") as b:

@@ -29,32 +29,25 @@ class AsyncSend(Protocol):
     def __call__(self, method: Method, request: Any) -> Awaitable[Any]: ...
 
 
-class AsyncBatch:
-    """Collects writes and sends them when its `with` block ends without an exception.
+class AsyncWrites:
+    """Collects writes of one block, which are then sent together: what a batch and a transaction share.
 
-    The operations are applied in order with nothing between them, in one log entry, once. A batch is not a
-    transaction: an operation that is refused, or whose `if_version` does not hold, does not undo the others.
-    It is sent once: after its block it only has results, and whatever else is asked of it raises ClosedError.
     Each call takes the arguments of the memory's own call and returns the operation's position in `results`.
     """
 
+    _what = "block of writes"
+
     def __init__(
         self,
-        send: AsyncSend,
         where: Mapping[str, Any],
         embed: Callable[[str, Any, str | None], Awaitable[tuple[bytes, str]]],
-        errors: Literal["raise", "return"],
     ) -> None:
-        if errors not in ("raise", "return"):
-            raise InvalidArgument(f"errors must be 'raise' or 'return', not {errors!r}")
         self.results: tuple[Any, ...] = ()
         """After the block: of each operation, its result, or the exception that it met."""
         self.log_index = 0
-        """After the block: the log index of the entry that holds the batch."""
-        self._send = send
+        """After the block: the log index of the entry that holds it."""
         self._where = where
         self._embed = embed
-        self._errors = errors
         self._operations: list[tuple[Any, Any]] = []
         self._wrapped: list[batch_pb2.Operation] = []
         self._is_entered = False
@@ -63,35 +56,15 @@ class AsyncBatch:
     def __len__(self) -> int:
         return len(self._operations)
 
-    async def __aenter__(self) -> "AsyncBatch":
+    def _enter(self) -> None:
         self._check_not_over()
         if self._is_entered:
-            raise InvalidArgument("this batch's block is under way already: begin another with batch()")
+            raise InvalidArgument(f"this {self._what}'s block is under way already: begin another")
         self._is_entered = True
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        # Before it is sent: also where the outcome is unknown, it must not be sent again as something new.
-        self._is_over = True
-        if kind is None and self._operations:
-            await self._commit()
 
     def _check_not_over(self) -> None:
         if self._is_over:
-            raise ClosedError("this batch is over, its block has ended: begin another with batch()")
-
-    async def _commit(self) -> None:
-        request = _wire.build(batch_pb2.BatchRequest, **self._where, operations=self._wrapped)
-        response: batch_pb2.BatchResponse = await self._send(_BATCH, request)
-        self.results = operations.batch_outcomes(self._operations, response)
-        self.log_index = response.log_index
-        if self._errors == "raise" and any(isinstance(each, MemraftError) for each in self.results):
-            raise BatchFailed(self.results)
+            raise ClosedError(f"this {self._what} is over, its block has ended: begin another")
 
     def _add(self, field: str, request: Any, done: Callable[[Any, Any], object]) -> int:
         self._check_not_over()
@@ -331,3 +304,51 @@ class AsyncBatch:
     def restore_node(self, id: str) -> int:
         """Shows a forgotten node again: see `Memory.restore_node`."""
         return self._add("forget_node", graph.forget_node(_NOWHERE, id, True), graph.forget_node_done)
+
+
+class AsyncBatch(AsyncWrites):
+    """Collects writes and sends them when its `with` block ends without an exception.
+
+    The operations are applied in order with nothing between them, in one log entry, once. A batch is not a
+    transaction: an operation that is refused, or whose `if_version` does not hold, does not undo the others.
+    It is sent once: after its block it only has results, and whatever else is asked of it raises ClosedError.
+    Each call takes the arguments of the memory's own call and returns the operation's position in `results`.
+    """
+
+    _what = "batch"
+
+    def __init__(
+        self,
+        send: AsyncSend,
+        where: Mapping[str, Any],
+        embed: Callable[[str, Any, str | None], Awaitable[tuple[bytes, str]]],
+        errors: Literal["raise", "return"],
+    ) -> None:
+        if errors not in ("raise", "return"):
+            raise InvalidArgument(f"errors must be 'raise' or 'return', not {errors!r}")
+        super().__init__(where, embed)
+        self._send = send
+        self._errors = errors
+
+    async def __aenter__(self) -> "AsyncBatch":
+        self._enter()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # Before it is sent: also where the outcome is unknown, it must not be sent again as something new.
+        self._is_over = True
+        if kind is None and self._operations:
+            await self._commit()
+
+    async def _commit(self) -> None:
+        request = _wire.build(batch_pb2.BatchRequest, **self._where, operations=self._wrapped)
+        response: batch_pb2.BatchResponse = await self._send(_BATCH, request)
+        self.results = operations.batch_outcomes(self._operations, response)
+        self.log_index = response.log_index
+        if self._errors == "raise" and any(isinstance(each, MemraftError) for each in self.results):
+            raise BatchFailed(self.results)
