@@ -113,8 +113,8 @@ def test_an_entry_never_runs_out_of_positions() -> None:
         ({}, r"operations\[1\]: no operation in it"),
         (put(""), r"operations\[1\].put.key: missing; 1 to 512 bytes"),
         (put("k", b"{"), r"operations\[1\].put.value: not JSON in UTF-8"),
-        (put("k", namespace="other/x"), r"operations\[1\].put: namespace and context are the batch's own"),
-        (put("k", context=session(1)), r"operations\[1\].put: namespace and context are the batch's own"),
+        (put("k", namespace="other/x"), r"operations\[1\].put: namespace and context are those of all"),
+        (put("k", context=session(1)), r"operations\[1\].put: namespace and context are those of all"),
     ],
 )
 def test_a_malformed_operation_is_named(operation: dict[str, Any], message: str) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from google.protobuf.message import Message
 
-from memraft_proto.methods import COMMANDS, KIND_BATCH, METHODS, Access
+from memraft_proto.methods import COMMANDS, KIND_BATCH, KIND_TXN, METHODS, Access
 from memraft_proto.v1 import kv_pb2, run_pb2, state_pb2
 from memraft_proto.v1.common_pb2 import WriteContext
 from memraft_proto.v1.error_pb2 import ErrorReason
@@ -24,8 +24,9 @@ def test_every_call_of_the_contract_has_its_handler_and_its_check() -> None:
     reads = {method.name for method in METHODS.values() if method.access is Access.READ}
     assert set(QUERIES) == reads
     assert set(READ_CHECKS) == reads
-    assert set(HANDLERS) | {KIND_BATCH} == set(COMMANDS)
-    assert set(WRITE_CHECKS) | {KIND_BATCH} == {method.kind for method in METHODS.values() if method.kind}
+    wholes = {KIND_BATCH, KIND_TXN}
+    assert set(HANDLERS) | wholes == set(COMMANDS)
+    assert set(WRITE_CHECKS) | wholes == {method.kind for method in METHODS.values() if method.kind}
 
 
 def test_every_reason_has_a_status_code() -> None:
