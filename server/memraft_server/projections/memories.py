@@ -200,12 +200,6 @@ class MemoryStore:
             if low < died <= high:
                 yield id
 
-    def embedding_of(self, item: Remembered) -> Floats | None:
-        """Returns the embedding of a memory that `get` gave, scaled to length one; None where it has none."""
-        if item.version <= self._base and self._parent is not None:
-            return self._parent.embedding_of(item)
-        return self.rows.vector(item.row) if self.rows is not None and item.row != NO_ROW else None
-
     def newest(self, about: str, ceiling: int, below: int) -> Iterator[tuple[int, Remembered | None]]:
         """Yields (version, item or None where it is not seen), newest first.
 
