@@ -75,6 +75,7 @@ singles: st.SearchStrategy[Any] = st.one_of(
         payloads=st.lists(values, min_size=1, max_size=3),
     ),
     st.builds(run_pb2.BeginRunRequest, run_id=names, inputs=values),
+    st.builds(run_pb2.BeginRunRequest, run_id=st.just("run"), inputs=values, record=st.just(True)),
     st.builds(run_pb2.EndRunRequest, run_id=names, status=st.integers(2, 3), outputs=values),
 )
 others: st.SearchStrategy[Any] = st.one_of(

@@ -35,6 +35,8 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_CHANGE_REFUSED: _ClassVar[ErrorReason]
     ERROR_REASON_DISK_FULL: _ClassVar[ErrorReason]
     ERROR_REASON_NO_SUCH_FORK: _ClassVar[ErrorReason]
+    ERROR_REASON_NOT_RECORDED: _ClassVar[ErrorReason]
+    ERROR_REASON_UNRELATED: _ClassVar[ErrorReason]
     ERROR_REASON_STALE_FENCE: _ClassVar[ErrorReason]
     ERROR_REASON_TOO_MANY_WAITERS: _ClassVar[ErrorReason]
     ERROR_REASON_NO_SUCH_NODE: _ClassVar[ErrorReason]
@@ -64,6 +66,8 @@ ERROR_REASON_INTERNAL: ErrorReason
 ERROR_REASON_CHANGE_REFUSED: ErrorReason
 ERROR_REASON_DISK_FULL: ErrorReason
 ERROR_REASON_NO_SUCH_FORK: ErrorReason
+ERROR_REASON_NOT_RECORDED: ErrorReason
+ERROR_REASON_UNRELATED: ErrorReason
 ERROR_REASON_STALE_FENCE: ErrorReason
 ERROR_REASON_TOO_MANY_WAITERS: ErrorReason
 ERROR_REASON_NO_SUCH_NODE: ErrorReason

@@ -23,29 +23,42 @@ _sym_db = _symbol_database.Default()
 
 
 from memraft_proto.v1 import common_pb2 as memraft__proto_dot_v1_dot_common__pb2
+from memraft_proto.v1 import run_pb2 as memraft__proto_dot_v1_dot_run__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bmemraft_proto/v1/fork.proto\x12\nmemraft.v1\x1a\x1dmemraft_proto/v1/common.proto\"\x9f\x01\n\x0b\x46orkRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\x0c\n\x04\x66ork\x18\x03 \x01(\t\x12\x12\n\x08\x61t_index\x18\x04 \x01(\x04H\x00\x12\x14\n\nat_time_us\x18\x05 \x01(\x03H\x00\x12\x14\n\nat_version\x18\x06 \x01(\x04H\x00\x42\x04\n\x02\x61t\"k\n\x0c\x46orkResponse\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0f\n\x07time_us\x18\x03 \x01(\x03\x12\x14\n\x0c\x62\x61se_version\x18\x04 \x01(\x04\x12\x10\n\x08\x63onflict\x18\x05 \x01(\x08\"]\n\x0f\x44ropForkRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\x0c\n\x04\x66ork\x18\x03 \x01(\t\"R\n\x10\x44ropForkResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0f\n\x07time_us\x18\x02 \x01(\x03\x12\r\n\x05\x66ound\x18\x03 \x01(\x08\x12\r\n\x05\x66orks\x18\x04 \x01(\r\"u\n\x08\x46orkInfo\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x14\n\x0c\x62\x61se_version\x18\x02 \x01(\x04\x12\x14\n\x0c\x62\x61se_time_us\x18\x03 \x01(\x03\x12*\n\nprovenance\x18\x04 \x01(\x0b\x32\x16.memraft.v1.Provenance\"n\n\x10ListForksRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\r\n\x05limit\x18\x03 \x01(\r\x12\x0e\n\x06\x63ursor\x18\x04 \x01(\t\"s\n\x11ListForksResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12#\n\x05\x66orks\x18\x02 \x03(\x0b\x32\x14.memraft.v1.ForkInfo\x12\x13\n\x0bnext_cursor\x18\x03 \x01(\t2\xd9\x01\n\x0b\x46orkService\x12\x39\n\x04\x46ork\x12\x17.memraft.v1.ForkRequest\x1a\x18.memraft.v1.ForkResponse\x12\x45\n\x08\x44ropFork\x12\x1b.memraft.v1.DropForkRequest\x1a\x1c.memraft.v1.DropForkResponse\x12H\n\tListForks\x12\x1c.memraft.v1.ListForksRequest\x1a\x1d.memraft.v1.ListForksResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bmemraft_proto/v1/fork.proto\x12\nmemraft.v1\x1a\x1dmemraft_proto/v1/common.proto\x1a\x1amemraft_proto/v1/run.proto\"\x9f\x01\n\x0b\x46orkRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\x0c\n\x04\x66ork\x18\x03 \x01(\t\x12\x12\n\x08\x61t_index\x18\x04 \x01(\x04H\x00\x12\x14\n\nat_time_us\x18\x05 \x01(\x03H\x00\x12\x14\n\nat_version\x18\x06 \x01(\x04H\x00\x42\x04\n\x02\x61t\"k\n\x0c\x46orkResponse\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0f\n\x07time_us\x18\x03 \x01(\x03\x12\x14\n\x0c\x62\x61se_version\x18\x04 \x01(\x04\x12\x10\n\x08\x63onflict\x18\x05 \x01(\x08\"]\n\x0f\x44ropForkRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\x0c\n\x04\x66ork\x18\x03 \x01(\t\"R\n\x10\x44ropForkResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0f\n\x07time_us\x18\x02 \x01(\x03\x12\r\n\x05\x66ound\x18\x03 \x01(\x08\x12\r\n\x05\x66orks\x18\x04 \x01(\r\"u\n\x08\x46orkInfo\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x14\n\x0c\x62\x61se_version\x18\x02 \x01(\x04\x12\x14\n\x0c\x62\x61se_time_us\x18\x03 \x01(\x03\x12*\n\nprovenance\x18\x04 \x01(\x0b\x32\x16.memraft.v1.Provenance\"n\n\x10ListForksRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\r\n\x05limit\x18\x03 \x01(\r\x12\x0e\n\x06\x63ursor\x18\x04 \x01(\t\"s\n\x11ListForksResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12#\n\x05\x66orks\x18\x02 \x03(\x0b\x32\x14.memraft.v1.ForkInfo\x12\x13\n\x0bnext_cursor\x18\x03 \x01(\t\"\x8b\x01\n\x10MergeForkRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\x0c\n\x04\x66ork\x18\x03 \x01(\t\x12+\n\x0bon_conflict\x18\x04 \x01(\x0e\x32\x16.memraft.v1.OnConflict\"o\n\rMergeConflict\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0c\x62\x61se_version\x18\x03 \x01(\x04\x12\x14\n\x0cours_version\x18\x04 \x01(\x04\x12\x16\n\x0etheirs_version\x18\x05 \x01(\x04\"\x9d\x01\n\x11MergeForkResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0f\n\x07time_us\x18\x02 \x01(\x03\x12\x0e\n\x06merged\x18\x03 \x01(\r\x12\x16\n\x0e\x63onflict_count\x18\x04 \x01(\r\x12,\n\tconflicts\x18\x05 \x03(\x0b\x32\x19.memraft.v1.MergeConflict\x12\x10\n\x08\x63onflict\x18\x06 \x01(\x08\"\xc6\x01\n\x0b\x44iffRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\x16\n\x0e\x66rom_namespace\x18\x03 \x01(\t\x12\x14\n\nfrom_index\x18\x04 \x01(\x04H\x00\x12\x16\n\x0c\x66rom_time_us\x18\x05 \x01(\x03H\x00\x12\r\n\x05kinds\x18\x06 \x03(\t\x12\r\n\x05limit\x18\x07 \x01(\r\x12\x0e\n\x06\x63ursor\x18\x08 \x01(\tB\x06\n\x04\x66rom\"x\n\x0c\x44iffResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12-\n\x07records\x18\x02 \x03(\x0b\x32\x1c.memraft.v1.RecordDifference\x12\x13\n\x0bnext_cursor\x18\x03 \x01(\t*m\n\nOnConflict\x12\x1b\n\x17ON_CONFLICT_UNSPECIFIED\x10\x00\x12\x14\n\x10ON_CONFLICT_FAIL\x10\x01\x12\x14\n\x10ON_CONFLICT_OURS\x10\x02\x12\x16\n\x12ON_CONFLICT_THEIRS\x10\x03\x32\xde\x02\n\x0b\x46orkService\x12\x39\n\x04\x46ork\x12\x17.memraft.v1.ForkRequest\x1a\x18.memraft.v1.ForkResponse\x12\x45\n\x08\x44ropFork\x12\x1b.memraft.v1.DropForkRequest\x1a\x1c.memraft.v1.DropForkResponse\x12H\n\tListForks\x12\x1c.memraft.v1.ListForksRequest\x1a\x1d.memraft.v1.ListForksResponse\x12H\n\tMergeFork\x12\x1c.memraft.v1.MergeForkRequest\x1a\x1d.memraft.v1.MergeForkResponse\x12\x39\n\x04\x44iff\x12\x17.memraft.v1.DiffRequest\x1a\x18.memraft.v1.DiffResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'memraft_proto.v1.fork_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FORKREQUEST']._serialized_start=75
-  _globals['_FORKREQUEST']._serialized_end=234
-  _globals['_FORKRESPONSE']._serialized_start=236
-  _globals['_FORKRESPONSE']._serialized_end=343
-  _globals['_DROPFORKREQUEST']._serialized_start=345
-  _globals['_DROPFORKREQUEST']._serialized_end=438
-  _globals['_DROPFORKRESPONSE']._serialized_start=440
-  _globals['_DROPFORKRESPONSE']._serialized_end=522
-  _globals['_FORKINFO']._serialized_start=524
-  _globals['_FORKINFO']._serialized_end=641
-  _globals['_LISTFORKSREQUEST']._serialized_start=643
-  _globals['_LISTFORKSREQUEST']._serialized_end=753
-  _globals['_LISTFORKSRESPONSE']._serialized_start=755
-  _globals['_LISTFORKSRESPONSE']._serialized_end=870
-  _globals['_FORKSERVICE']._serialized_start=873
-  _globals['_FORKSERVICE']._serialized_end=1090
+  _globals['_ONCONFLICT']._serialized_start=1638
+  _globals['_ONCONFLICT']._serialized_end=1747
+  _globals['_FORKREQUEST']._serialized_start=103
+  _globals['_FORKREQUEST']._serialized_end=262
+  _globals['_FORKRESPONSE']._serialized_start=264
+  _globals['_FORKRESPONSE']._serialized_end=371
+  _globals['_DROPFORKREQUEST']._serialized_start=373
+  _globals['_DROPFORKREQUEST']._serialized_end=466
+  _globals['_DROPFORKRESPONSE']._serialized_start=468
+  _globals['_DROPFORKRESPONSE']._serialized_end=550
+  _globals['_FORKINFO']._serialized_start=552
+  _globals['_FORKINFO']._serialized_end=669
+  _globals['_LISTFORKSREQUEST']._serialized_start=671
+  _globals['_LISTFORKSREQUEST']._serialized_end=781
+  _globals['_LISTFORKSRESPONSE']._serialized_start=783
+  _globals['_LISTFORKSRESPONSE']._serialized_end=898
+  _globals['_MERGEFORKREQUEST']._serialized_start=901
+  _globals['_MERGEFORKREQUEST']._serialized_end=1040
+  _globals['_MERGECONFLICT']._serialized_start=1042
+  _globals['_MERGECONFLICT']._serialized_end=1153
+  _globals['_MERGEFORKRESPONSE']._serialized_start=1156
+  _globals['_MERGEFORKRESPONSE']._serialized_end=1313
+  _globals['_DIFFREQUEST']._serialized_start=1316
+  _globals['_DIFFREQUEST']._serialized_end=1514
+  _globals['_DIFFRESPONSE']._serialized_start=1516
+  _globals['_DIFFRESPONSE']._serialized_end=1636
+  _globals['_FORKSERVICE']._serialized_start=1750
+  _globals['_FORKSERVICE']._serialized_end=2100
 # @@protoc_insertion_point(module_scope)

@@ -53,6 +53,16 @@ class ForkServiceStub(object):
                 request_serializer=memraft__proto_dot_v1_dot_fork__pb2.ListForksRequest.SerializeToString,
                 response_deserializer=memraft__proto_dot_v1_dot_fork__pb2.ListForksResponse.FromString,
                 _registered_method=True)
+        self.MergeFork = channel.unary_unary(
+                '/memraft.v1.ForkService/MergeFork',
+                request_serializer=memraft__proto_dot_v1_dot_fork__pb2.MergeForkRequest.SerializeToString,
+                response_deserializer=memraft__proto_dot_v1_dot_fork__pb2.MergeForkResponse.FromString,
+                _registered_method=True)
+        self.Diff = channel.unary_unary(
+                '/memraft.v1.ForkService/Diff',
+                request_serializer=memraft__proto_dot_v1_dot_fork__pb2.DiffRequest.SerializeToString,
+                response_deserializer=memraft__proto_dot_v1_dot_fork__pb2.DiffResponse.FromString,
+                _registered_method=True)
 
 
 class ForkServiceServicer(object):
@@ -83,6 +93,20 @@ class ForkServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MergeFork(self, request, context):
+        """Takes what was written in a fork over into its parent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Diff(self, request, context):
+        """Lists what is not the same at two moments of a namespace, or in two that are forks of one another.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ForkServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -100,6 +124,16 @@ def add_ForkServiceServicer_to_server(servicer, server):
                     servicer.ListForks,
                     request_deserializer=memraft__proto_dot_v1_dot_fork__pb2.ListForksRequest.FromString,
                     response_serializer=memraft__proto_dot_v1_dot_fork__pb2.ListForksResponse.SerializeToString,
+            ),
+            'MergeFork': grpc.unary_unary_rpc_method_handler(
+                    servicer.MergeFork,
+                    request_deserializer=memraft__proto_dot_v1_dot_fork__pb2.MergeForkRequest.FromString,
+                    response_serializer=memraft__proto_dot_v1_dot_fork__pb2.MergeForkResponse.SerializeToString,
+            ),
+            'Diff': grpc.unary_unary_rpc_method_handler(
+                    servicer.Diff,
+                    request_deserializer=memraft__proto_dot_v1_dot_fork__pb2.DiffRequest.FromString,
+                    response_serializer=memraft__proto_dot_v1_dot_fork__pb2.DiffResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -187,6 +221,60 @@ class ForkService(object):
             '/memraft.v1.ForkService/ListForks',
             memraft__proto_dot_v1_dot_fork__pb2.ListForksRequest.SerializeToString,
             memraft__proto_dot_v1_dot_fork__pb2.ListForksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MergeFork(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memraft.v1.ForkService/MergeFork',
+            memraft__proto_dot_v1_dot_fork__pb2.MergeForkRequest.SerializeToString,
+            memraft__proto_dot_v1_dot_fork__pb2.MergeForkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Diff(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memraft.v1.ForkService/Diff',
+            memraft__proto_dot_v1_dot_fork__pb2.DiffRequest.SerializeToString,
+            memraft__proto_dot_v1_dot_fork__pb2.DiffResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -25,33 +25,47 @@ _sym_db = _symbol_database.Default()
 from memraft_proto.v1 import common_pb2 as memraft__proto_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amemraft_proto/v1/run.proto\x12\nmemraft.v1\x1a\x1dmemraft_proto/v1/common.proto\"o\n\x0f\x42\x65ginRunRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12\x0e\n\x06inputs\x18\x04 \x01(\x0c\"V\n\x10\x42\x65ginRunResponse\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0f\n\x07time_us\x18\x03 \x01(\x03\x12\x10\n\x08\x63onflict\x18\x04 \x01(\x08\"\x95\x01\n\rEndRunRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12%\n\x06status\x18\x04 \x01(\x0e\x32\x15.memraft.v1.RunStatus\x12\x0f\n\x07outputs\x18\x05 \x01(\x0c\"D\n\x0e\x45ndRunResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0f\n\x07time_us\x18\x02 \x01(\x03\x12\x10\n\x08\x63onflict\x18\x03 \x01(\x08\"\xa7\x01\n\x03Run\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12%\n\x06status\x18\x02 \x01(\x0e\x32\x15.memraft.v1.RunStatus\x12\r\n\x05\x61gent\x18\x03 \x01(\t\x12\x13\n\x0b\x62\x65gan_at_us\x18\x04 \x01(\x03\x12\x13\n\x0b\x65nded_at_us\x18\x05 \x01(\x03\x12\x0e\n\x06inputs\x18\x06 \x01(\x0c\x12\x0f\n\x07outputs\x18\x07 \x01(\x0c\x12\x0f\n\x07version\x18\x08 \x01(\x04\"\\\n\rGetRunRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\x0e\n\x06run_id\x18\x03 \x01(\t\"T\n\x0eGetRunResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12\x1c\n\x03run\x18\x02 \x01(\x0b\x32\x0f.memraft.v1.Run\"m\n\x0fListRunsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\r\n\x05limit\x18\x03 \x01(\r\x12\x0e\n\x06\x63ursor\x18\x04 \x01(\t\"l\n\x10ListRunsResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12\x1d\n\x04runs\x18\x02 \x03(\x0b\x32\x0f.memraft.v1.Run\x12\x13\n\x0bnext_cursor\x18\x03 \x01(\t*p\n\tRunStatus\x12\x1a\n\x16RUN_STATUS_UNSPECIFIED\x10\x00\x12\x16\n\x12RUN_STATUS_RUNNING\x10\x01\x12\x18\n\x14RUN_STATUS_SUCCEEDED\x10\x02\x12\x15\n\x11RUN_STATUS_FAILED\x10\x03\x32\x9c\x02\n\nRunService\x12\x45\n\x08\x42\x65ginRun\x12\x1b.memraft.v1.BeginRunRequest\x1a\x1c.memraft.v1.BeginRunResponse\x12?\n\x06\x45ndRun\x12\x19.memraft.v1.EndRunRequest\x1a\x1a.memraft.v1.EndRunResponse\x12?\n\x06GetRun\x12\x19.memraft.v1.GetRunRequest\x1a\x1a.memraft.v1.GetRunResponse\x12\x45\n\x08ListRuns\x12\x1b.memraft.v1.ListRunsRequest\x1a\x1c.memraft.v1.ListRunsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amemraft_proto/v1/run.proto\x12\nmemraft.v1\x1a\x1dmemraft_proto/v1/common.proto\"\x7f\n\x0f\x42\x65ginRunRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12\x0e\n\x06inputs\x18\x04 \x01(\x0c\x12\x0e\n\x06record\x18\x05 \x01(\x08\"V\n\x10\x42\x65ginRunResponse\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0f\n\x07time_us\x18\x03 \x01(\x03\x12\x10\n\x08\x63onflict\x18\x04 \x01(\x08\"\x95\x01\n\rEndRunRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12%\n\x06status\x18\x04 \x01(\x0e\x32\x15.memraft.v1.RunStatus\x12\x0f\n\x07outputs\x18\x05 \x01(\x0c\"D\n\x0e\x45ndRunResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0f\n\x07time_us\x18\x02 \x01(\x03\x12\x10\n\x08\x63onflict\x18\x03 \x01(\x08\"\xdf\x01\n\x03Run\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12%\n\x06status\x18\x02 \x01(\x0e\x32\x15.memraft.v1.RunStatus\x12\r\n\x05\x61gent\x18\x03 \x01(\t\x12\x13\n\x0b\x62\x65gan_at_us\x18\x04 \x01(\x03\x12\x13\n\x0b\x65nded_at_us\x18\x05 \x01(\x03\x12\x0e\n\x06inputs\x18\x06 \x01(\x0c\x12\x0f\n\x07outputs\x18\x07 \x01(\x0c\x12\x0f\n\x07version\x18\x08 \x01(\x04\x12\x15\n\rbegan_version\x18\t \x01(\x04\x12\x10\n\x08recorded\x18\n \x01(\x08\x12\r\n\x05steps\x18\x0b \x01(\x04\"\\\n\rGetRunRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\x0e\n\x06run_id\x18\x03 \x01(\t\"T\n\x0eGetRunResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12\x1c\n\x03run\x18\x02 \x01(\x0b\x32\x0f.memraft.v1.Run\"m\n\x0fListRunsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\r\n\x05limit\x18\x03 \x01(\r\x12\x0e\n\x06\x63ursor\x18\x04 \x01(\t\"l\n\x10ListRunsResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12\x1d\n\x04runs\x18\x02 \x03(\x0b\x32\x0f.memraft.v1.Run\x12\x13\n\x0bnext_cursor\x18\x03 \x01(\t\"r\n\x10ReplayRunRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12\x11\n\tsteps_max\x18\x04 \x01(\r\"]\n\x0eStepDifference\x12\x0c\n\x04step\x18\x01 \x01(\x04\x12\x0c\n\x04\x63\x61ll\x18\x02 \x01(\t\x12\x0c\n\x04left\x18\x03 \x01(\t\x12\r\n\x05right\x18\x04 \x01(\t\x12\x12\n\nis_outside\x18\x05 \x01(\x08\"\x87\x02\n\x11ReplayRunResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12*\n\x07verdict\x18\x02 \x01(\x0e\x32\x19.memraft.v1.ReplayVerdict\x12\r\n\x05steps\x18\x03 \x01(\x04\x12\x16\n\x0erecorded_steps\x18\x04 \x01(\x04\x12\x15\n\routside_steps\x18\x05 \x01(\x04\x12\x34\n\x10\x66irst_difference\x18\x06 \x01(\x0b\x32\x1a.memraft.v1.StepDifference\x12\x15\n\rrecorded_hash\x18\x07 \x01(\x0c\x12\x15\n\rreplayed_hash\x18\x08 \x01(\x0c\"\x9c\x01\n\x0f\x44iffRunsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12\x17\n\x0fother_namespace\x18\x04 \x01(\t\x12\x14\n\x0cother_run_id\x18\x05 \x01(\t\x12\r\n\x05limit\x18\x06 \x01(\r\"\xea\x01\n\x10\x44iffRunsResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12\x14\n\x0c\x63ommon_steps\x18\x02 \x01(\x04\x12\r\n\x05steps\x18\x03 \x01(\x04\x12\x13\n\x0bother_steps\x18\x04 \x01(\x04\x12\x34\n\x10\x66irst_difference\x18\x05 \x01(\x0b\x32\x1a.memraft.v1.StepDifference\x12-\n\x07records\x18\x06 \x03(\x0b\x32\x1c.memraft.v1.RecordDifference\x12\x11\n\ttruncated\x18\x07 \x01(\x08\"x\n\x10RecordDifference\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0cleft_version\x18\x03 \x01(\x04\x12\x15\n\rright_version\x18\x04 \x01(\x04\x12\x0c\n\x04left\x18\x05 \x01(\t\x12\r\n\x05right\x18\x06 \x01(\t*p\n\tRunStatus\x12\x1a\n\x16RUN_STATUS_UNSPECIFIED\x10\x00\x12\x16\n\x12RUN_STATUS_RUNNING\x10\x01\x12\x18\n\x14RUN_STATUS_SUCCEEDED\x10\x02\x12\x15\n\x11RUN_STATUS_FAILED\x10\x03*\x80\x01\n\rReplayVerdict\x12\x1e\n\x1aREPLAY_VERDICT_UNSPECIFIED\x10\x00\x12\x17\n\x13REPLAY_VERDICT_SAME\x10\x01\x12\x1a\n\x16REPLAY_VERDICT_OUTSIDE\x10\x02\x12\x1a\n\x16REPLAY_VERDICT_DIFFERS\x10\x03\x32\xad\x03\n\nRunService\x12\x45\n\x08\x42\x65ginRun\x12\x1b.memraft.v1.BeginRunRequest\x1a\x1c.memraft.v1.BeginRunResponse\x12?\n\x06\x45ndRun\x12\x19.memraft.v1.EndRunRequest\x1a\x1a.memraft.v1.EndRunResponse\x12?\n\x06GetRun\x12\x19.memraft.v1.GetRunRequest\x1a\x1a.memraft.v1.GetRunResponse\x12\x45\n\x08ListRuns\x12\x1b.memraft.v1.ListRunsRequest\x1a\x1c.memraft.v1.ListRunsResponse\x12H\n\tReplayRun\x12\x1c.memraft.v1.ReplayRunRequest\x1a\x1d.memraft.v1.ReplayRunResponse\x12\x45\n\x08\x44iffRuns\x12\x1b.memraft.v1.DiffRunsRequest\x1a\x1c.memraft.v1.DiffRunsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'memraft_proto.v1.run_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RUNSTATUS']._serialized_start=1067
-  _globals['_RUNSTATUS']._serialized_end=1179
+  _globals['_RUNSTATUS']._serialized_start=2134
+  _globals['_RUNSTATUS']._serialized_end=2246
+  _globals['_REPLAYVERDICT']._serialized_start=2249
+  _globals['_REPLAYVERDICT']._serialized_end=2377
   _globals['_BEGINRUNREQUEST']._serialized_start=73
-  _globals['_BEGINRUNREQUEST']._serialized_end=184
-  _globals['_BEGINRUNRESPONSE']._serialized_start=186
-  _globals['_BEGINRUNRESPONSE']._serialized_end=272
-  _globals['_ENDRUNREQUEST']._serialized_start=275
-  _globals['_ENDRUNREQUEST']._serialized_end=424
-  _globals['_ENDRUNRESPONSE']._serialized_start=426
-  _globals['_ENDRUNRESPONSE']._serialized_end=494
-  _globals['_RUN']._serialized_start=497
-  _globals['_RUN']._serialized_end=664
-  _globals['_GETRUNREQUEST']._serialized_start=666
-  _globals['_GETRUNREQUEST']._serialized_end=758
-  _globals['_GETRUNRESPONSE']._serialized_start=760
-  _globals['_GETRUNRESPONSE']._serialized_end=844
-  _globals['_LISTRUNSREQUEST']._serialized_start=846
-  _globals['_LISTRUNSREQUEST']._serialized_end=955
-  _globals['_LISTRUNSRESPONSE']._serialized_start=957
-  _globals['_LISTRUNSRESPONSE']._serialized_end=1065
-  _globals['_RUNSERVICE']._serialized_start=1182
-  _globals['_RUNSERVICE']._serialized_end=1466
+  _globals['_BEGINRUNREQUEST']._serialized_end=200
+  _globals['_BEGINRUNRESPONSE']._serialized_start=202
+  _globals['_BEGINRUNRESPONSE']._serialized_end=288
+  _globals['_ENDRUNREQUEST']._serialized_start=291
+  _globals['_ENDRUNREQUEST']._serialized_end=440
+  _globals['_ENDRUNRESPONSE']._serialized_start=442
+  _globals['_ENDRUNRESPONSE']._serialized_end=510
+  _globals['_RUN']._serialized_start=513
+  _globals['_RUN']._serialized_end=736
+  _globals['_GETRUNREQUEST']._serialized_start=738
+  _globals['_GETRUNREQUEST']._serialized_end=830
+  _globals['_GETRUNRESPONSE']._serialized_start=832
+  _globals['_GETRUNRESPONSE']._serialized_end=916
+  _globals['_LISTRUNSREQUEST']._serialized_start=918
+  _globals['_LISTRUNSREQUEST']._serialized_end=1027
+  _globals['_LISTRUNSRESPONSE']._serialized_start=1029
+  _globals['_LISTRUNSRESPONSE']._serialized_end=1137
+  _globals['_REPLAYRUNREQUEST']._serialized_start=1139
+  _globals['_REPLAYRUNREQUEST']._serialized_end=1253
+  _globals['_STEPDIFFERENCE']._serialized_start=1255
+  _globals['_STEPDIFFERENCE']._serialized_end=1348
+  _globals['_REPLAYRUNRESPONSE']._serialized_start=1351
+  _globals['_REPLAYRUNRESPONSE']._serialized_end=1614
+  _globals['_DIFFRUNSREQUEST']._serialized_start=1617
+  _globals['_DIFFRUNSREQUEST']._serialized_end=1773
+  _globals['_DIFFRUNSRESPONSE']._serialized_start=1776
+  _globals['_DIFFRUNSRESPONSE']._serialized_end=2010
+  _globals['_RECORDDIFFERENCE']._serialized_start=2012
+  _globals['_RECORDDIFFERENCE']._serialized_end=2132
+  _globals['_RUNSERVICE']._serialized_start=2380
+  _globals['_RUNSERVICE']._serialized_end=2809
 # @@protoc_insertion_point(module_scope)

@@ -55,6 +55,16 @@ class RunServiceStub(object):
                 request_serializer=memraft__proto_dot_v1_dot_run__pb2.ListRunsRequest.SerializeToString,
                 response_deserializer=memraft__proto_dot_v1_dot_run__pb2.ListRunsResponse.FromString,
                 _registered_method=True)
+        self.ReplayRun = channel.unary_unary(
+                '/memraft.v1.RunService/ReplayRun',
+                request_serializer=memraft__proto_dot_v1_dot_run__pb2.ReplayRunRequest.SerializeToString,
+                response_deserializer=memraft__proto_dot_v1_dot_run__pb2.ReplayRunResponse.FromString,
+                _registered_method=True)
+        self.DiffRuns = channel.unary_unary(
+                '/memraft.v1.RunService/DiffRuns',
+                request_serializer=memraft__proto_dot_v1_dot_run__pb2.DiffRunsRequest.SerializeToString,
+                response_deserializer=memraft__proto_dot_v1_dot_run__pb2.DiffRunsResponse.FromString,
+                _registered_method=True)
 
 
 class RunServiceServicer(object):
@@ -89,6 +99,21 @@ class RunServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReplayRun(self, request, context):
+        """Applies the recorded commands of a run again, to an empty fork of the moment at which it began, and compares what
+        each does with what it did.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiffRuns(self, request, context):
+        """Compares what two recorded runs did, step by step, and what they left behind.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RunServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -111,6 +136,16 @@ def add_RunServiceServicer_to_server(servicer, server):
                     servicer.ListRuns,
                     request_deserializer=memraft__proto_dot_v1_dot_run__pb2.ListRunsRequest.FromString,
                     response_serializer=memraft__proto_dot_v1_dot_run__pb2.ListRunsResponse.SerializeToString,
+            ),
+            'ReplayRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayRun,
+                    request_deserializer=memraft__proto_dot_v1_dot_run__pb2.ReplayRunRequest.FromString,
+                    response_serializer=memraft__proto_dot_v1_dot_run__pb2.ReplayRunResponse.SerializeToString,
+            ),
+            'DiffRuns': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiffRuns,
+                    request_deserializer=memraft__proto_dot_v1_dot_run__pb2.DiffRunsRequest.FromString,
+                    response_serializer=memraft__proto_dot_v1_dot_run__pb2.DiffRunsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -222,6 +257,60 @@ class RunService(object):
             '/memraft.v1.RunService/ListRuns',
             memraft__proto_dot_v1_dot_run__pb2.ListRunsRequest.SerializeToString,
             memraft__proto_dot_v1_dot_run__pb2.ListRunsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memraft.v1.RunService/ReplayRun',
+            memraft__proto_dot_v1_dot_run__pb2.ReplayRunRequest.SerializeToString,
+            memraft__proto_dot_v1_dot_run__pb2.ReplayRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiffRuns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memraft.v1.RunService/DiffRuns',
+            memraft__proto_dot_v1_dot_run__pb2.DiffRunsRequest.SerializeToString,
+            memraft__proto_dot_v1_dot_run__pb2.DiffRunsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -76,6 +76,10 @@ class EntryTable:
         place = min((ceiling >> POSITION_BITS) - self._first, len(self._times_us) - 1)
         return self._times_us[place] if place >= 0 else 0
 
+    def seed(self, version: int) -> int:
+        """Returns the seed of the entry of `version`."""
+        return self._seeds[(version >> POSITION_BITS) - self._first]
+
     def id_of(self, version: int) -> str:
         """Returns the id that belongs to `version`."""
         place = (version >> POSITION_BITS) - self._first

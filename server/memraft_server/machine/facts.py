@@ -204,8 +204,10 @@ def _run(fact: Any) -> Row:
         return row(prefix + _two(run.began_version, ended), encode_body((run.status, run.outputs)))
     prefix, run = fact
     author = run.author
-    body = encode_body((run.run_id, (author.agent, author.run, author.tool), run.inputs))
-    return row(prefix + _number(run.began_version), body)
+    fields: tuple[Any, ...] = (run.run_id, (author.agent, author.run, author.tool), run.inputs)
+    if run.recorded:  # rows of others stay as versions before this one wrote them
+        fields += (True,)
+    return row(prefix + _number(run.began_version), encode_body(fields))
 
 
 def _vector(fact: Any) -> Row:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from memraft_proto.names import FORK_DEPTH_MAX, FORK_MARK
+from memraft_proto.names import FORK_DEPTH_MAX, FORK_MARK, unforked
 from memraft_proto.sharding import tenant_of
 from memraft_server.machine.facts import Encoder
 from memraft_server.machine.journal import Journal
@@ -62,6 +62,13 @@ class Spaces:
         """Makes a fork that does not exist; `name` is the last part of its name."""
         return self._add(fork_name(origin.parent.name, name), origin.version, origin)
 
+    def find(self, name: str) -> Namespace | None:
+        """Returns a namespace, None where there is none. Raises Refused (`NO_SUCH_FORK`) for a fork."""
+        found = self.by_name.get(name)
+        if found is None:
+            refuse_missing_fork(name)
+        return found
+
     def skip(self) -> None:
         """Leaves out a number: of a fork that was dropped."""
         self._count += 1
@@ -113,6 +120,16 @@ def refuse_missing_fork(namespace: str) -> None:
     if FORK_MARK in namespace:
         parent, _, name = namespace.rpartition(FORK_MARK)
         raise Refused("NO_SUCH_FORK", f"namespace: {parent!r} has no fork {name!r}", {"fork": name})
+
+
+def refuse_unrelated(namespace: str, other: str) -> None:
+    """Refuses (`UNRELATED`) to compare namespaces that are no forks of one another nor of a third."""
+    if unforked(namespace) != unforked(other):
+        raise Refused(
+            "UNRELATED",
+            f"{namespace!r} and {other!r} have nothing in common to compare: neither is a fork of the other, "
+            "nor both of a third",
+        )
 
 
 def refuse_too_many_forks(parent: Namespace) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from memraft_proto.v1 import run_pb2
 from memraft_server.machine import cursors
 from memraft_server.machine.namespaces import Namespace
+from memraft_server.machine.recording import steps_of
 from memraft_server.machine.refused import Refused
 from memraft_server.machine.turn import Handler, Query, Turn, View
 from memraft_server.machine.validate_common import shown
@@ -21,7 +22,7 @@ def begin_run(turn: Turn, space: Namespace, request: run_pb2.BeginRunRequest) ->
     run = runs.find(run_id)
     conflict = run is not None
     if run is None:
-        run = runs.begin(run_id, turn.version, turn.author, request.inputs)
+        run = runs.begin(run_id, turn.version, turn.author, request.inputs, request.record)
     return run_pb2.BeginRunResponse(
         run_id=run_id,
         version=run.ended_version or run.began_version,
@@ -43,7 +44,7 @@ def end_run(turn: Turn, space: Namespace, request: run_pb2.EndRunRequest) -> run
     return run_pb2.EndRunResponse(version=version, time_us=turn.time_us, conflict=conflict)
 
 
-def _run(view: View, run: RunRecord) -> run_pb2.Run:
+def _run(view: View, space: Namespace, run: RunRecord) -> run_pb2.Run:
     ended = 0 < run.ended_version <= view.ceiling
     return run_pb2.Run(
         run_id=run.run_id,
@@ -54,13 +55,16 @@ def _run(view: View, run: RunRecord) -> run_pb2.Run:
         inputs=run.inputs,
         outputs=run.outputs if ended else b"",
         version=run.ended_version if ended else run.began_version,
+        began_version=run.began_version,
+        recorded=run.recorded,
+        steps=steps_of(space, run.run_id, view.ceiling) if run.recorded else 0,
     )
 
 
 def get_run(view: View, space: Namespace, request: run_pb2.GetRunRequest) -> run_pb2.GetRunResponse:
     """Reads one run."""
     run = space.projection(RunsProjection).at(request.run_id, view.ceiling)
-    return run_pb2.GetRunResponse(run=_run(view, run)) if run is not None else run_pb2.GetRunResponse()
+    return run_pb2.GetRunResponse(run=_run(view, space, run)) if run is not None else run_pb2.GetRunResponse()
 
 
 def list_runs(view: View, space: Namespace, request: run_pb2.ListRunsRequest) -> run_pb2.ListRunsResponse:
@@ -77,7 +81,7 @@ def list_runs(view: View, space: Namespace, request: run_pb2.ListRunsRequest) ->
         if full and response.runs:
             response.next_cursor = cursors.encode("runs", str(listed_version))
             break
-        response.runs.append(_run(view, run))
+        response.runs.append(_run(view, space, run))
         listed_version = run.began_version
     return response
 

@@ -50,7 +50,16 @@ _HEAD_BYTES = 5
 
 _AuthorBody = tuple[str, str, str]
 _collection_body = msgspec.msgpack.Decoder(tuple[str, int, int, str]).decode
-_run_body = msgspec.msgpack.Decoder(tuple[str, _AuthorBody, bytes]).decode
+
+
+class _RunBody(msgspec.Struct, array_like=True):
+    run_id: str
+    author: _AuthorBody
+    inputs: bytes
+    recorded: bool = False
+
+
+_run_body = msgspec.msgpack.Decoder(_RunBody).decode
 _run_end_body = msgspec.msgpack.Decoder(tuple[int, bytes]).decode
 _vector_body = msgspec.msgpack.Decoder(tuple[str, bytes, bytes]).decode
 _session_body = msgspec.msgpack.Decoder(tuple[int, int, int]).decode
@@ -329,8 +338,9 @@ class Loader:
                     raise DamagedRow(key, "the run that it ends is missing")
                 runs.end(run, int.from_bytes(key[-NUMBER_BYTES:]), *_run_end_body(value[:-CRC_BYTES]))
             else:
-                run_id, author, inputs = _run_body(value[:-CRC_BYTES])
-                runs.begin(run_id, version, self._machine.author(author), inputs)
+                body = _run_body(value[:-CRC_BYTES])
+                author = self._machine.author(body.author)
+                runs.begin(body.run_id, version, author, body.inputs, body.recorded)
 
     def _load_vectors(self, rows: Sequence[Row]) -> None:
         """Rows of one collection after the other, each in one piece."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from google.protobuf.message import Message
 
-from memraft_proto.methods import KIND_BATCH, KIND_EXPIRE, KIND_EXPIRE_LEASES, KIND_TXN, METHODS
+from memraft_proto.methods import KIND_EXPIRE, KIND_EXPIRE_LEASES, METHODS
 from memraft_proto.v1.common_pb2 import WriteContext
 from memraft_server.machine import expiry
 from memraft_server.machine.changes import Changes
@@ -18,9 +18,7 @@ from memraft_server.machine.commands import Command
 from memraft_server.machine.entries import EntryTable
 from memraft_server.machine.facts import StateLabel
 from memraft_server.machine.forks import Spaces, refuse_missing_fork
-from memraft_server.machine.handlers_batch import batch
 from memraft_server.machine.handlers_leases import refuse_stale
-from memraft_server.machine.handlers_txn import commit
 from memraft_server.machine.journal import Journal, Sealed
 from memraft_server.machine.limits import (
     ITEMS_MAX,
@@ -31,8 +29,9 @@ from memraft_server.machine.limits import (
 )
 from memraft_server.machine.namespaces import Namespace, Tenant
 from memraft_server.machine.queries_index import kept_index
+from memraft_server.machine.recording import in_run
 from memraft_server.machine.refused import BrokenInvariant, Refused, invalid
-from memraft_server.machine.registry import HANDLERS, QUERIES
+from memraft_server.machine.registry import COMMAND_HANDLERS, QUERIES
 from memraft_server.machine.sessions import SESSION_STEP_US_MAX, Kept, keep_refusal, kept_refusal
 from memraft_server.machine.turn import Handler, IndexJob, Turn, View
 from memraft_server.projections.graph import Edge, GraphProjection
@@ -62,11 +61,6 @@ _COMMAND = Struct("<IQQ").pack
 _NOBODY = Author("", "", "")
 _OWN_KINDS = frozenset((KIND_EXPIRE, KIND_EXPIRE_LEASES))
 """Commands that leaders write themselves."""
-_HANDLERS: dict[int, Handler] = {
-    **HANDLERS,
-    KIND_BATCH: lambda turn, space, request: batch(turn, space, request, HANDLERS),
-    KIND_TXN: lambda turn, space, request: commit(turn, space, request, HANDLERS),
-}
 _RESPONSES = {method.kind: method.response for method in METHODS.values() if method.kind}
 # A command begins only where even a Batch whose last operation is the largest there is still fits the entry.
 _LAST_FIRST_POSITION = POSITIONS_MAX - 2 * ITEMS_MAX
@@ -106,7 +100,7 @@ class Machine:
         self._entries = EntryTable()
         self._forest = Spaces(journal)
         self._turn = Turn(self._entries, self._forest)
-        self._view_now = View(NOW, self._entries, limits)
+        self._view_now = View(NOW, self._entries, limits, self._forest)
         self._spaces = self._forest.by_name
         self._tenants = self._forest.tenants
         self._authors: dict[tuple[str, str, str], Author] = {}
@@ -201,7 +195,7 @@ class Machine:
         self.changes = changes
         self.shard = shard
         self.limits = limits
-        self._view_now = View(NOW, self._entries, limits)
+        self._view_now = View(NOW, self._entries, limits, self._forest)
         self._forest.made = changes.attach
         changes.moved(self._spaces.values(), self.ceiling)
         return remains
@@ -272,7 +266,7 @@ class Machine:
         """
         context = request.context
         at = context.WhichOneof("at")
-        view = self._view_now if at is None else View(self._ceiling(context, at), self._entries, self.limits)
+        view = self._view_now if at is None else self._view_at(context, at)
         space = self._spaces.get(request.namespace)
         if space is None:
             refuse_missing_fork(request.namespace)
@@ -405,7 +399,7 @@ class Machine:
         if space is None:
             space = self._forest.make(namespace, turn.version)
         space.changed_version = turn.version
-        handler = _HANDLERS.get(command.kind)
+        handler = COMMAND_HANDLERS.get(command.kind)
         if handler is None:
             raise BrokenInvariant(f"shard {self.shard}: command of unknown kind {command.kind}")
         if command.kind in _OWN_KINDS:
@@ -419,7 +413,7 @@ class Machine:
                 return self._apply_once(turn, space, command, handler, context, client_id, hashed)
             if context.fence_token:
                 refuse_stale(turn, space, context)
-        reply = handler(turn, space, request)
+        reply = in_run(turn, space, command, handler) if turn.author.run else handler(turn, space, request)
         hashed.append(reply.SerializeToString())
         return reply
 
@@ -443,7 +437,10 @@ class Machine:
             try:
                 if context.fence_token:
                     refuse_stale(turn, space, context)
-                reply = handler(turn, space, command.request)
+                if context.run:
+                    reply = in_run(turn, space, command, handler)
+                else:
+                    reply = handler(turn, space, command.request)
             except Refused as refused:
                 sessions.end(session, number, Kept(kind, name, agent, keep_refusal(refused)))
                 raise
@@ -468,6 +465,9 @@ class Machine:
             self._authors.clear()  # Records keep theirs; only the sharing begins anew.
         author = self._authors[key] = Author(*key)
         return author
+
+    def _view_at(self, context: Any, at: str) -> View:
+        return View(self._ceiling(context, at), self._entries, self.limits, self._forest)
 
     def _ceiling(self, context: Any, at: str) -> int:
         """Returns the highest version that a read of the past may see."""

@@ -26,6 +26,8 @@ STATUS_CODES: dict[str, int] = {
     "EMBEDDING_MISMATCH": 9,
     "NO_SUCH_RUN": 5,
     "NO_SUCH_FORK": 5,
+    "NOT_RECORDED": 9,
+    "UNRELATED": 9,
     "AT_IN_FUTURE": 11,
     "SESSION_EXPIRED": 9,
     "TOO_MANY_SESSIONS": 8,

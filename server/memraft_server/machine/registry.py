@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from memraft_proto.methods import KIND_BATCH, KIND_TXN
 from memraft_server.machine import (
     feeds,
     handlers_coordination,
@@ -10,6 +11,7 @@ from memraft_server.machine import (
     handlers_kv,
     handlers_leases,
     handlers_memories,
+    handlers_merges,
     handlers_runs,
     handlers_state,
     handlers_streams,
@@ -19,6 +21,10 @@ from memraft_server.machine import (
     queries_kv,
     queries_streams,
 )
+from memraft_server.machine.diffs import diff, diff_runs
+from memraft_server.machine.handlers_batch import batch
+from memraft_server.machine.handlers_txn import commit
+from memraft_server.machine.replays import replay_run
 from memraft_server.machine.turn import Handler, Query
 
 HANDLERS: dict[int, Handler] = {
@@ -29,11 +35,19 @@ HANDLERS: dict[int, Handler] = {
     **handlers_coordination.HANDLERS,
     **handlers_runs.HANDLERS,
     **handlers_forks.HANDLERS,
+    **handlers_merges.HANDLERS,
     **handlers_vectors.HANDLERS,
     **handlers_memories.HANDLERS,
     **handlers_graph.HANDLERS,
 }
-"""Kind of a command that is not a Batch -> its handler."""
+"""Kind of a command that is one operation -> its handler."""
+
+COMMAND_HANDLERS: dict[int, Handler] = {
+    **HANDLERS,
+    KIND_BATCH: lambda turn, space, request: batch(turn, space, request, HANDLERS),
+    KIND_TXN: lambda turn, space, request: commit(turn, space, request, HANDLERS),
+}
+"""Kind of any command -> its handler."""
 
 QUERIES: dict[str, Query] = {
     **queries_kv.QUERIES,
@@ -48,5 +62,8 @@ QUERIES: dict[str, Query] = {
     **handlers_memories.QUERIES,
     **queries_graph.QUERIES,
     **queries_index.QUERIES,
+    "ReplayRun": lambda view, space, request: replay_run(view, space, request, COMMAND_HANDLERS),
+    "DiffRuns": lambda view, space, request: diff_runs(view, space, request, COMMAND_HANDLERS),
+    "Diff": diff,
 }
 """Name of a read -> its query."""

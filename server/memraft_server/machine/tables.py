@@ -9,6 +9,7 @@ from memraft_server.projections import notes
 from memraft_server.projections.coordination import CountersProjection, GatesProjection
 from memraft_server.projections.graph import GraphProjection
 from memraft_server.projections.leases import LeasesProjection
+from memraft_server.projections.merges import MergesProjection
 from memraft_server.projections.state import StateProjection
 from memraft_server.projections.versions import VersionedRecords
 
@@ -44,6 +45,10 @@ def _edges(space: Namespace) -> tuple[VersionedRecords, Extend | None]:
     return space.projection(GraphProjection).edges, None
 
 
+def _merges(space: Namespace) -> tuple[VersionedRecords, Extend | None]:
+    return space.projection(MergesProjection).records, None
+
+
 RECORD_TABLES: dict[bytes, Callable[[Namespace], tuple[VersionedRecords, Extend | None]]] = {
     notes.NODE: _nodes,
     notes.EDGE: _edges,
@@ -52,6 +57,7 @@ RECORD_TABLES: dict[bytes, Callable[[Namespace], tuple[VersionedRecords, Extend 
     notes.STATE: _state,
     notes.COUNTER: _counters,
     notes.GATE: _gates,
+    notes.MERGE: _merges,
 }
 """Kind -> the records of that kind in a namespace. A primitive that keeps records is complete on disk, in
 snapshots and in backups once its kind stands here."""

@@ -16,7 +16,7 @@ from memraft_server.machine.turn import Turn
 from memraft_server.projections.notes import Notes
 
 
-class _TrialNotes(Notes):
+class TrialNotes(Notes):
     """Also inherits what a fork does not: leases."""
 
     __slots__ = ()
@@ -40,6 +40,6 @@ def trial_of(turn: Turn, space: Namespace) -> tuple[Turn, Namespace]:
     trial_turn.begin_entry(0, turn.time_us, turn.seed)
     trial_turn.version, trial_turn.author = turn.version, turn.author
     base = turn.version - 1
-    notes = _TrialNotes(None, 0, space.notes, base)
+    notes = TrialNotes(None, 0, space.notes, base)
     origin = Origin(space, base, turn.version, turn.author)
     return trial_turn, Namespace(space.name, Tenant(), notes, origin)

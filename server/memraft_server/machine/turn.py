@@ -117,13 +117,15 @@ class Turn:
 class View:
     """The moment that a read sees."""
 
-    __slots__ = ("ceiling", "entries", "limits")
+    __slots__ = ("ceiling", "entries", "limits", "spaces")
 
-    def __init__(self, ceiling: int, entries: EntryTable, limits: Limits) -> None:
+    def __init__(self, ceiling: int, entries: EntryTable, limits: Limits, spaces: Spaces) -> None:
         self.ceiling = ceiling
         """The highest version to see; `NOW` when the read is of now."""
         self.entries = entries
         self.limits = limits
+        self.spaces = spaces
+        """All namespaces: for reads that compare two."""
 
     @property
     def is_now(self) -> bool:

@@ -61,9 +61,9 @@ class MemoryStore:
     """
 
     __slots__ = (
-        "_add", "_base", "_by_row", "_ended", "_heads", "_is_vectorial", "_items", "_metadatas", "_parent",
-        "_past", "_positions_about", "_prefix", "_rows_about", "_rows_of_kind", "_usage", "_verdicts",
-        "dimension", "fingerprint", "on_change", "rows",
+        "_add", "_base", "_by_row", "_ended", "_given", "_heads", "_is_vectorial", "_items", "_metadatas",
+        "_parent", "_past", "_positions_about", "_prefix", "_rows_about", "_rows_of_kind", "_usage",
+        "_verdicts", "dimension", "fingerprint", "on_change", "rows",
     )  # fmt: skip
 
     def __init__(self, usage: Usage, notes: Notes | None = None) -> None:
@@ -91,6 +91,8 @@ class MemoryStore:
         """Of a fork: id of a memory of its parent -> the version at which it ended here, and whether it has
         an embedding."""
         self._parent: MemoryStore | None = notes.join(MEMORY, self) if notes is not None else None
+        self._given: dict[int, Floats] | None = {} if self._parent is not None else None
+        """Of a fork: version -> the embedding as it was given, for a merge; rows are scaled."""
         self._is_vectorial = self._parent is not None and self._parent.has_embeddings(self._base)
         if self._parent is not None and self._is_vectorial:
             self.dimension, self.fingerprint = self._parent.dimension, self._parent.fingerprint
@@ -200,6 +202,10 @@ class MemoryStore:
             if low < died <= high:
                 yield id
 
+    def given_embedding(self, item: Remembered) -> Floats | None:
+        """Returns the embedding of a memory of a fork, which was remembered in it; None where it has none."""
+        return self._given.get(item.version) if self._given is not None else None
+
     def newest(self, about: str, ceiling: int, below: int) -> Iterator[tuple[int, Remembered | None]]:
         """Yields (version, item or None where it is not seen), newest first.
 
@@ -280,6 +286,8 @@ class MemoryStore:
             self.rows = RowStore(self.dimension, COSINE)
         item.row = self.rows.append_one(embedding, item.version)
         self._by_row.append(item)
+        if self._given is not None:
+            self._given[item.version] = embedding
         self._metadatas.append(item.metadata)
         if item.about:
             self._rows_about.setdefault(item.about, array("q")).append(item.row)

@@ -25,6 +25,7 @@ LEASE = b"l"
 MEMORY = b"m"
 COUNTER = b"n"
 GATE = b"o"
+MERGE = b"p"
 RUN = b"r"
 STATE = b"s"
 TRACE = b"t"
@@ -34,7 +35,7 @@ CLIENT_MARK = b"\1"
 """Kinds. Rows are loaded in this order: moments and namespaces before what refers to them. In a session's key
 the mark stands between tenant and client id."""
 
-RECORD_KINDS = (SETTING, NODE, EDGE, DOCUMENT, LEASE, COUNTER, GATE, STATE, TRACE)
+RECORD_KINDS = (SETTING, NODE, EDGE, DOCUMENT, LEASE, COUNTER, GATE, STATE, MERGE, TRACE)
 """Kinds whose facts are versions of records under names; see `projections.versions`."""
 
 NOT_INHERITED = frozenset((LEASE,))

@@ -175,6 +175,19 @@ class RowStore:
         """Returns the version at which a row died; `ALIVE` while it lives."""
         return self._died.item(row)
 
+    def vector(self, row: int) -> Floats:
+        """Returns a copy of a row's components."""
+        number, offset = row >> self._chunk_bits, row & ((1 << self._chunk_bits) - 1)
+        row_vector: Floats = self._chunks[number][offset].copy()
+        return row_vector
+
+    def changed(self, low: int, high: int) -> list[int]:
+        """Returns the rows that were born or died above version `low` and up to `high`, ascending."""
+        born, died = self._born[: self.count], self._died[: self.count]
+        seen = ((born > low) & (born <= high)) | ((died > low) & (died <= high))
+        found: list[int] = np.flatnonzero(seen).tolist()
+        return found
+
     def row_of(self, version: int) -> int:
         """Returns the row that was born at `version`. Raises LookupError."""
         row = int(self._born[: self.count].searchsorted(version))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from heapq import merge
 from itertools import islice
 
@@ -27,6 +28,7 @@ class RunRecord(msgspec.Struct, gc=False):
     ended_version: int = 0
     status: int = 0
     outputs: bytes = b""
+    recorded: bool = False
 
 
 def _began_version_of(run: RunRecord) -> int:
@@ -53,9 +55,11 @@ class RunsProjection:
         run = self.by_id.get(run_id)
         return run if run is not None or self._parent is None else self._inherited(run_id)
 
-    def begin(self, run_id: str, version: int, author: Author, inputs: bytes) -> RunRecord:
-        """Begins the run `run_id`, which must not exist."""
-        run = self.by_id[run_id] = RunRecord(run_id, author, version, inputs)
+    def begin(
+        self, run_id: str, version: int, author: Author, inputs: bytes, recorded: bool = False
+    ) -> RunRecord:
+        """Begins the run `run_id`, which must not exist; `recorded`: with a recording of its commands."""
+        run = self.by_id[run_id] = RunRecord(run_id, author, version, inputs, recorded=recorded)
         self.in_order.insert(bisect_right(self.in_order, version, key=_began_version_of), run)
         if self._add is not None:
             self._add((self._prefix, run))
@@ -68,7 +72,7 @@ class RunsProjection:
         if (
             self.by_id.get(run.run_id) is not run
         ):  # begun before the fork: it ends here, and not in the parent
-            run = self.begin(run.run_id, run.began_version, run.author, run.inputs)
+            run = self.begin(run.run_id, run.began_version, run.author, run.inputs, run.recorded)
         run.ended_version = version
         run.status = status
         run.outputs = outputs
@@ -91,6 +95,12 @@ class RunsProjection:
         older = self._parent.newest(below, min(ceiling, self._base), spare)
         inherited = [self._before(run) for run in older if run.run_id not in self.by_id]
         return list(islice(merge(own, inherited, key=_began_version_of, reverse=True), count_max))
+
+    def changed(self, low: int, high: int) -> Iterator[str]:
+        """Yields the ids of the runs that began or ended here above version `low` and up to `high`."""
+        for run in self.in_order:
+            if low < run.began_version <= high or low < run.ended_version <= high:
+                yield run.run_id
 
     def _inherited(self, run_id: str) -> RunRecord | None:
         run = self._parent.at(run_id, self._base) if self._parent is not None else None

@@ -15,6 +15,8 @@ from memraft_server.projections.notes import EVENT, Notes, escaped
 from memraft_server.projections.usage import Usage
 from memraft_server.projections.versions import Author
 
+HIDDEN = "\1"
+"""How the names of streams begin that the machine keeps for itself: callers' have no control characters."""
 HASH_BYTES = 32
 FIRST_PREV_HASH = bytes(HASH_BYTES)
 EVENT_BYTES = 180
@@ -158,6 +160,10 @@ class Stream:
             return self._parent.hash_of(sequence)
         return bytes(self.hashes[(own - 1) * HASH_BYTES : own * HASH_BYTES])
 
+    def own_events(self) -> list[EventRecord]:
+        """Returns its events, of a fork's stream those that were appended in the fork."""
+        return self.events[self._shared :]
+
     def count_at(self, ceiling: int) -> int:
         """Returns how many events there were as of version `ceiling`, included."""
         events = self.events
@@ -211,13 +217,21 @@ class StreamsProjection:
             return Stream("", name, b"", shared)  # made anew for every read, so that reads change nothing
         return stream
 
+    def changed(self, low: int, high: int) -> Iterator[str]:
+        """Yields the names of the streams, hidden ones aside, that got events here above `low` and up to
+        `high`."""
+        for name, stream in self.streams.items():
+            if not name.startswith(HIDDEN) and stream.count_at(high) > stream.count_at(low):
+                yield name
+
     def get_or_make(self, namespace: str, name: str) -> Stream:
         """Returns the stream `name`, made if there is none."""
         stream = self.streams.get(name)
         if stream is None:
             key = self._prefix + escaped(name.encode()) if self._prefix else b""
             stream = self.streams[name] = Stream(namespace, name, key, self._shared(name))
-            self.names.add(name)
+            if not name.startswith(HIDDEN):
+                self.names.add(name)
             self._usage.bytes += STREAM_BYTES + len(name)
         return stream
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,8 +140,8 @@ class Collection:
     """The vectors of one collection, past ones included."""
 
     __slots__ = (
-        "_add", "_base", "_ended", "_ids", "_metadatas", "_parent", "_past_rows", "_prefix", "_row_by_id",
-        "_usage", "_verdicts", "name", "rows", "settings", "time_us", "version",
+        "_add", "_base", "_ended", "_given", "_ids", "_metadatas", "_parent", "_past_rows", "_prefix",
+        "_row_by_id", "_usage", "_verdicts", "name", "rows", "settings", "time_us", "version",
     )  # fmt: skip
 
     def __init__(
@@ -162,6 +162,9 @@ class Collection:
         self._ended: dict[str, int] = {}
         """Of a fork: id of a vector of its parent -> the version at which it ended here."""
         self._prefix = b""
+        is_forked = notes is not None and notes.parent is not None
+        self._given: dict[int, Floats] | None = {} if is_forked else None
+        """Of a fork: version -> the vector as it was given, for a merge; rows may be scaled."""
         self.settings = settings
         self.version = version
         """The version that created it."""
@@ -186,6 +189,8 @@ class Collection:
         """Stores one vector of shape (dimension,); returns whether it replaced one."""
         if self._add is not None:
             self._add((self._prefix, version, id, metadata, vector))
+        if self._given is not None:
+            self._given[version] = vector
         row = self.rows.append_one(vector, version)
         return self._place(id, row, metadata, version)
 
@@ -195,6 +200,8 @@ class Collection:
         """Stores vectors of shape (n, dimension) at consecutive versions; of equal ids the last one stays."""
         row = self.rows.append(vectors, first_version)
         for i, id in enumerate(ids):
+            if self._given is not None:
+                self._given[first_version + i] = vectors[i]
             if self._add is not None:
                 metadata = metadatas[i] if metadatas else b""
                 self._add((self._prefix, first_version + i, id, metadata, vectors[i]))
@@ -228,6 +235,8 @@ class Collection:
             died: (row number, version) of those that died; the row is one of these or the one before them.
         """
         first = self.rows.restore(vectors, born)
+        if self._given is not None:
+            self._given.update(zip(born.tolist(), vectors, strict=True))
         row_by_id = self._row_by_id
         for row, id in enumerate(ids, first):
             row_by_id[id] = row
@@ -260,6 +269,29 @@ class Collection:
         if self._parent is None or self._ended.get(id, NOW) <= ceiling:
             return None
         return self._parent.row_at(id, min(ceiling, self._base))
+
+    def changed(self, low: int, high: int) -> Iterator[str]:
+        """Yields the ids of the vectors that were stored, replaced or deleted here above version `low` and up
+        to `high`; some may come twice."""
+        for row in self.rows.changed(low, high):
+            yield self._ids[row]
+        for id, died in self._ended.items():
+            if low < died <= high:
+                yield id
+
+    def content_of(self, version: int) -> tuple[bytes, Floats]:
+        """Returns the metadata of the vector of `version`, and its components as searches see them: scaled to
+        length one where the metric is the cosine."""
+        if self._parent is not None and version <= self._base:
+            return self._parent.content_of(version)
+        row = self.rows.row_of(version)
+        return self._metadatas[row], self.rows.vector(row)
+
+    def given(self, version: int) -> tuple[bytes, Floats]:
+        """Returns the metadata and the components of a vector of a fork, which was stored in it."""
+        if self._given is None:
+            raise LookupError(f"collection {self.name!r} is not of a fork")
+        return self._metadatas[self.rows.row_of(version)], self._given[version]
 
     def id_of(self, version: int) -> str:
         """Returns the id of the vector of `version`. Raises LookupError."""
@@ -399,6 +431,10 @@ class VectorStore:
                 name, parent.settings, parent.version, parent.time_us, self._usage, self._notes, parent
             )
         return found
+
+    def names(self) -> list[str]:
+        """Returns the names of the collections that were written to here."""
+        return list(self._collections)
 
     def numbered(self, number: int) -> Collection:
         """Returns the collection that was created as number `number`, from 0. Raises IndexError."""

@@ -148,6 +148,18 @@ class VersionedRecords:
             found += self.parent.versions(name, min(ceiling, self.base), count_max - len(found))
         return found
 
+    def changed(self, low: int, high: int) -> Iterator[str]:
+        """Yields the names that were written or deleted here above version `low` and up to `high`; of a fork
+        those of its parent are left out."""
+        for name, head in self.heads.items():
+            if head.version > low:
+                if head.version <= high:
+                    yield name
+                elif past := self.past.get(name):
+                    end = bisect_right(past, high, key=version_of)
+                    if end and past[end - 1].version > low:
+                        yield name
+
     def store(self, name: str, value: bytes, version: int, author: Author, expires_at_us: int) -> bool:
         """Makes `value` the latest version of `name`; returns whether the name is new to the index."""
         heads = self.heads

@@ -1,0 +1,185 @@
+"""Applies the recorded commands of a run again, where nobody else sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from memraft_proto.methods import COMMANDS
+from memraft_proto.v1 import run_pb2
+from memraft_server.machine.contents import contents_of
+from memraft_server.machine.entries import EntryTable
+from memraft_server.machine.facts import encode_body
+from memraft_server.machine.forks import Spaces
+from memraft_server.machine.limits import POSITION_BITS, REPLY_TEXTS_BYTES_MAX
+from memraft_server.machine.namespaces import Namespace, Origin, Tenant
+from memraft_server.machine.recording import Step, decode_step, find_recording
+from memraft_server.machine.refused import Refused
+from memraft_server.machine.sessions import keep_refusal, kept_refusal
+from memraft_server.machine.steps import difference, shown_value
+from memraft_server.machine.trial import TrialNotes
+from memraft_server.machine.turn import Handler, Turn, View
+from memraft_server.projections.runs import RunRecord, RunsProjection
+from memraft_server.projections.streams import (
+    FIRST_PREV_HASH,
+    EventRecord,
+    Stream,
+    event_hash,
+)
+from memraft_server.projections.versions import NOW, Author
+
+REPLAYED_STEPS_MAX = 10_000
+"""Most commands that one call applies again: some tens of microseconds each, without other calls."""
+
+_NOBODY = Author("", "", "")
+
+Handlers = Mapping[int, Handler]
+
+
+def ghost_of(space: Namespace, base: int) -> Namespace:
+    """Returns a fork that nobody knows of: it is in no list, on no disk, and counts for nobody. What is locked
+    is locked in it, too."""
+    return Namespace(
+        space.name, Tenant(), TrialNotes(None, 0, space.notes, base), Origin(space, base, base, _NOBODY)
+    )
+
+
+def existing_run(view: View, space: Namespace, run_id: str) -> tuple[RunRecord, Stream]:
+    """Returns a run and the stream of its recorded commands.
+
+    Raises:
+        Refused: `NO_SUCH_RUN`; `NOT_RECORDED`.
+    """
+    run = space.projection(RunsProjection).at(run_id, view.ceiling)
+    if run is None:
+        raise Refused("NO_SUCH_RUN", f"run_id: no run {run_id!r} in {space.name!r}")
+    if not run.recorded:
+        raise Refused(
+            "NOT_RECORDED", f"run_id: run {run_id!r} was not recorded: it was begun without `record`"
+        )
+    return run, find_recording(space, run_id) or Stream(space.name, run_id, b"")
+
+
+def recorded_steps(recording: Stream, ceiling: int, count_max: int) -> list[tuple[EventRecord, Step]]:
+    """Returns the first recorded commands of a run, with their events."""
+    events = recording.events[: min(recording.count_at(ceiling), count_max)]
+    return [(event, decode_step(event.payload)) for event in events]
+
+
+class Replay:
+    """Applies steps to a ghost.
+
+    Args:
+        entries: Where times and seeds of the versions are.
+        space: The ghost.
+        handlers: Of all commands.
+    """
+
+    def __init__(self, entries: EntryTable, space: Namespace, handlers: Handlers) -> None:
+        self.space = space
+        self._entries = entries
+        self._handlers = handlers
+        self._turn = Turn(entries, Spaces(None))
+
+    def apply(self, event: EventRecord, step: Step) -> bytes:
+        """Applies a step as it was applied: at the version, time and seed of `event`, by its author.
+
+        Returns:
+            The encoded reply, or refusal.
+        """
+        version, turn = event.version, self._turn
+        turn.begin_entry(
+            version >> POSITION_BITS, self._entries.time_us(version), self._entries.seed(version)
+        )
+        turn.version, turn.author, turn.items = version, event.author, 1
+        turn.texts_bytes_left = REPLY_TEXTS_BYTES_MAX
+        request: Any = COMMANDS[step.kind].FromString(step.request)
+        request.namespace = self.space.name
+        try:
+            reply = self._handlers[step.kind](turn, self.space, request)
+        except Refused as refused:
+            return keep_refusal(refused)
+        encoded: bytes = reply.SerializeToString()
+        return encoded
+
+
+def replay_run(
+    view: View, space: Namespace, request: run_pb2.ReplayRunRequest, handlers: Handlers
+) -> run_pb2.ReplayRunResponse:
+    """Replays a run from the moment at which it began."""
+    run, recording = existing_run(view, space, request.run_id)
+    steps = recorded_steps(recording, view.ceiling, request.steps_max or REPLAYED_STEPS_MAX)
+    replay = Replay(view.entries, ghost_of(space, run.began_version), handlers)
+    response = run_pb2.ReplayRunResponse(
+        verdict=run_pb2.REPLAY_VERDICT_SAME,
+        steps=len(steps),
+        recorded_steps=recording.count_at(view.ceiling),
+        recorded_hash=recording.hash_of(len(steps)),
+    )
+    digest = FIRST_PREV_HASH
+    for number, (event, step) in enumerate(steps, 1):
+        reply = replay.apply(event, step)
+        if _is_same(step.reply, reply):
+            reply = step.reply
+        else:
+            alone = Replay(view.entries, ghost_of(space, event.version - 1), handlers).apply(event, step)
+            _note(response, number, step, replace(step, reply=reply), _is_same(step.reply, alone))
+        payload = encode_body(replace(step, reply=reply))
+        digest = _chained(view, recording, digest, number, replace(event, payload=payload))
+        if _chained(view, recording, recording.hash_of(number - 1), number, event) != recording.hash_of(
+            number
+        ):
+            _note(response, number, step, None, False)
+    response.replayed_hash = digest
+    if response.verdict == run_pb2.REPLAY_VERDICT_SAME:
+        _compare_contents(response, space, replay.space)
+    return response
+
+
+def _is_same(recorded: bytes, replayed: bytes) -> bool:
+    """Whether two replies are the same. The message of a refusal names the namespace, which may be a fork."""
+    if recorded == replayed:
+        return True
+    was, now = kept_refusal(recorded), kept_refusal(replayed)
+    return was is not None and now is not None and was.reason == now.reason
+
+
+def _chained(view: View, recording: Stream, digest: bytes, number: int, event: EventRecord) -> bytes:
+    """Returns the hash of a recorded command that comes after the one with the hash `digest`."""
+    id, time_us = view.entries.id_of(event.version), view.entries.time_us(event.version)
+    return event_hash(digest, recording.prefix, number, id, time_us, event)
+
+
+def _note(
+    response: run_pb2.ReplayRunResponse, number: int, recorded: Step, replayed: Step | None, is_outside: bool
+) -> None:
+    """Notes a step that did something else; what nothing explains counts more than what others explain."""
+    response.outside_steps += is_outside
+    if is_outside and response.verdict == run_pb2.REPLAY_VERDICT_SAME:
+        response.verdict = run_pb2.REPLAY_VERDICT_OUTSIDE
+    elif not is_outside and response.verdict != run_pb2.REPLAY_VERDICT_DIFFERS:
+        response.verdict = run_pb2.REPLAY_VERDICT_DIFFERS
+    else:
+        return
+    response.first_difference.CopyFrom(difference(number, recorded, replayed))
+    response.first_difference.is_outside = is_outside
+
+
+def _compare_contents(response: run_pb2.ReplayRunResponse, space: Namespace, replayed: Namespace) -> None:
+    """Compares what the replay wrote with what stands in the namespace at the same versions."""
+    theirs = contents_of(space)
+    for kind, content in contents_of(replayed).items():
+        for name in sorted(set(content.changed(0, NOW))):
+            item = content.at(name, NOW)
+            if item is None:
+                continue
+            stored = theirs[kind].at(name, item.version)
+            if stored is None or stored != item:
+                response.verdict = run_pb2.REPLAY_VERDICT_DIFFERS
+                response.first_difference.step = response.steps
+                response.first_difference.call = f"{kind} {name!r}"
+                response.first_difference.left = shown_value(stored.value if stored is not None else None)
+                response.first_difference.right = shown_value(item.value)
+                return
