@@ -167,6 +167,19 @@ def batches(m: Memory) -> None:
         assert_type(failed.errors, dict[int, MemraftError])
 
 
+def coordination(m: Memory) -> None:
+    with m.lock("reindex", ttl=10) as lease:
+        assert_type(lease.token, int)
+        assert_type(lease.lost, bool)
+        assert_type(lease.memory, Memory)
+    with m.elect("planner") as election:
+        assert_type(election.is_leader, bool)
+    with m.txn(isolation="snapshot") as t:
+        assert_type(t.record("k"), Record | None)
+        t.put("k", 1)
+    assert_type(m.fork("what-if"), Memory)
+
+
 def failures(m: Memory) -> None:
     try:
         m.put("k", 1, if_version=7)
