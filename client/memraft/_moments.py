@@ -19,3 +19,8 @@ def time_us_of(moment: datetime) -> int:
     if moment.tzinfo is None:
         raise ValueError("a datetime without a time zone names no moment; use datetime.now(UTC) or the like")
     return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def utc_now() -> datetime:
+    """Returns the time that it is, aware."""
+    return datetime.now(UTC)

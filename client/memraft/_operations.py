@@ -299,12 +299,13 @@ def forget_done(request: memory_pb2.ForgetRequest, response: memory_pb2.ForgetRe
     return Deleted(id=request.id, version=response.version, time_us=response.time_us, found=response.found)
 
 
-def begin_run(where: Where, run_id: str, inputs: Any) -> run_pb2.BeginRunRequest:
+def begin_run(where: Where, run_id: str, inputs: Any, record: bool) -> run_pb2.BeginRunRequest:
     return _wire.build(
         run_pb2.BeginRunRequest,
         **where,
         run_id=run_id,
         inputs=b"" if inputs is None else _json.encode(inputs, "inputs"),
+        record=record,
     )
 
 

@@ -28,6 +28,13 @@ from .types_graph import Path as Path
 from .types_graph import Reached as Reached
 from .types_graph import Subgraph as Subgraph
 from .types_graph import Traversal as Traversal
+from .types_runs import MergeConflict as MergeConflict
+from .types_runs import Merged as Merged
+from .types_runs import RecordDifference as RecordDifference
+from .types_runs import Replay as Replay
+from .types_runs import RunDiff as RunDiff
+from .types_runs import StepDifference as StepDifference
+from .types_runs import Verdict as Verdict
 from .types_state import GateInfo as GateInfo
 from .types_state import LeaseHolder as LeaseHolder
 from .types_state import LeaseInfo as LeaseInfo
@@ -276,6 +283,12 @@ class Run(_Stamped, frozen=True, kw_only=True):
     """0: it has not ended."""
     inputs: Any
     outputs: Any
+    began_version: int = 0
+    """The version of its beginning."""
+    recorded: bool = False
+    """Whether its commands are recorded, so that it can be replayed."""
+    steps: int = 0
+    """How many of them are."""
 
     @property
     def began_at(self) -> datetime:

@@ -11,9 +11,9 @@ def filled(memory: Memory) -> None:
     memory.put("a", 1)
     memory.put("b", 1)
     memory.append("log", {"n": 1}, type="note")
-    memory.cas("plan", "first", 0)
+    memory.cas("plan", "first", expected_version=0)
     memory.create_collection("docs", 2)
-    memory.upsert_vector("docs", "v1", [1.0, 0.0], {"n": 1})
+    memory.upsert("docs", "v1", [1.0, 0.0], metadata={"n": 1})
     memory.remember("the refund was sent", id="m1", about="order:1")
     memory.begin_run("r1", inputs={"q": 1})
 
@@ -22,7 +22,7 @@ def test_a_fork_shows_its_parent_and_goes_its_own_way(memory: Memory) -> None:
     filled(memory)
     fork = memory.fork("what-if")
     assert fork.namespace == f"{memory.namespace}@what-if"
-    assert fork.get("a").value == 1 and fork.get("a").version == memory.get("a").version
+    assert fork.get("a") == 1 and fork.record("a").version == memory.record("a").version
     fork.put("a", 2)
     fork.delete("b")
     fork.put("c", 3)
@@ -43,9 +43,9 @@ def test_streams_states_and_runs_go_on_in_a_fork(memory: Memory) -> None:
     assert events[1].prev_hash == events[0].hash and added.sequence == 2
     verdict = fork.verify("log")
     assert verdict.intact and verdict.count == 2 and verdict.last_hash == added.hash
-    first = fork.get_state("plan")
-    assert fork.cas("plan", "second", first.version).swapped
-    assert memory.get_state("plan").value == "first" and fork.get_state("plan").value == "second"
+    first = fork.state("plan")
+    assert fork.cas("plan", "second", expected_version=first.version).swapped
+    assert memory.state("plan").value == "first" and fork.state("plan").value == "second"
     fork.end_run("r1", outputs={"a": 1})
     assert fork.run_info("r1").status == "succeeded" and memory.run_info("r1").status == "running"
     with pytest.raises(ConflictError):
@@ -55,8 +55,8 @@ def test_streams_states_and_runs_go_on_in_a_fork(memory: Memory) -> None:
 def test_vectors_and_memories_are_found_in_a_fork(memory: Memory) -> None:
     filled(memory)
     fork = memory.fork("what-if")
-    fork.upsert_vector("docs", "v2", [0.9, 0.1])
-    memory.upsert_vector("docs", "v3", [0.8, 0.2])
+    fork.upsert("docs", "v2", [0.9, 0.1])
+    memory.upsert("docs", "v3", [0.8, 0.2])
     assert [each.id for each in fork.search("docs", [1.0, 0.0], k=3)] == ["v1", "v2"]
     assert [each.id for each in memory.search("docs", [1.0, 0.0], k=3)] == ["v1", "v3"]
     fork.delete_vector("docs", "v1")
@@ -67,21 +67,21 @@ def test_vectors_and_memories_are_found_in_a_fork(memory: Memory) -> None:
     assert [each.text for each in fork.recall("refund", k=5)] == ["the refund was not sent"]
     assert {each.id for each in memory.recall("refund", k=5)} == {"m1", "m2"}
     assert fork.forget("m1").found and len(fork.memories()) == 0
-    assert memory.get_memory("m1").text == "the refund was sent"
+    assert memory.memory("m1").text == "the refund was sent"
 
 
 def test_a_fork_of_a_moment(memory: Memory) -> None:
     first = memory.put("k", 1)
     mistake = memory.put("k", 2)
     memory.put("k", 3)
-    assert memory.fork("at-index", at=first.log_index).get("k").value == 1
-    assert memory.fork("at-time", at=first.at).get("k").value == 1
-    assert memory.fork("at-write", at=mistake).get("k").value == 2
+    assert memory.fork("at-index", at=first.log_index).get("k") == 1
+    assert memory.fork("at-time", at=first.at).get("k") == 1
+    assert memory.fork("at-write", at=mistake).get("k") == 2
     before = memory.fork("before", before=mistake)
-    assert before.get("k").value == 1
+    assert before.get("k") == 1
     changed = before.put("k", "mended")
-    assert before.get("k", at=first.log_index).value == 1
-    assert before.get("k", at=changed.log_index).value == "mended"
+    assert before.get("k", at=first.log_index) == 1
+    assert before.get("k", at=changed.log_index) == "mended"
     listed = memory.list_forks()
     assert [each.name for each in listed] == ["at-index", "at-time", "at-write", "before"]
     assert listed[2].base_version == mistake.version and listed[2].namespace.endswith("@at-write")
@@ -98,11 +98,11 @@ def test_forks_of_forks_and_how_deep(memory: Memory) -> None:
     deepest = memory
     for depth in range(1, 9):
         deepest = deepest.fork("f")
-        assert deepest.get("k").value == depth - 1
+        assert deepest.get("k") == depth - 1
         deepest.put("k", depth)
     with pytest.raises(InvalidArgument, match="9 forks deep, at most 8"):
         deepest.fork("f")
-    assert memory.get("k").value == 0
+    assert memory.get("k") == 0
     assert [each.value for each in deepest.history("k")] == list(range(8, -1, -1))
 
 
@@ -126,8 +126,8 @@ def test_a_dropped_fork_is_gone_and_its_name_free(memory: Memory) -> None:
         ):
             with pytest.raises(NotFound, match="has no fork"):
                 call(gone)
-    assert memory.fork("f").get("k").value == 1
-    assert memory.get("k").value == 1
+    assert memory.fork("f").get("k") == 1
+    assert memory.get("k") == 1
 
 
 def test_what_is_no_fork_is_refused(memory: Memory) -> None:
@@ -149,4 +149,4 @@ def test_a_fork_is_found_again_by_name(open_memory: Callable[..., Memory]) -> No
     memory.put("k", 1)
     memory.fork("f").put("k", 2)
     again = open_memory(namespace=f"{memory.namespace}@f")
-    assert again.get("k").value == 2
+    assert again.get("k") == 2

@@ -194,10 +194,10 @@ class AsyncWrites:
         """Forgets a memory: see `Memory.forget`."""
         return self._add("forget", operations.forget(_NOWHERE, id), operations.forget_done)
 
-    def begin_run(self, run_id: str = "", *, inputs: Any = None) -> int:
+    def begin_run(self, run_id: str = "", *, inputs: Any = None, record: bool = False) -> int:
         """Begins a run: see `Memory.begin_run`."""
         return self._add(
-            "begin_run", operations.begin_run(_NOWHERE, run_id, inputs), operations.begin_run_done
+            "begin_run", operations.begin_run(_NOWHERE, run_id, inputs, record), operations.begin_run_done
         )
 
     def end_run(

@@ -198,3 +198,11 @@ async def call_embedder(embedder: Embedder, text: str) -> Any:
         vector: Any = embedder(text)
         return await vector
     return await asyncio.to_thread(embedder, text)
+
+
+async def call_agent(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Calls a function of an agent: awaited if it is a coroutine function, else in a thread."""
+    if inspect.iscoroutinefunction(function):
+        return await function(*args, **kwargs)
+    done = await asyncio.to_thread(function, *args, **kwargs)
+    return await done if inspect.isawaitable(done) else done

@@ -152,3 +152,8 @@ def in_thread(function: Callable[..., R], *arguments: Any) -> R:
 def call_embedder(embedder: Embedder, text: str) -> Any:
     """Calls an embedder."""
     return embedder(text)
+
+
+def call_agent(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Calls a function of an agent."""
+    return function(*args, **kwargs)

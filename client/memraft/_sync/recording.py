@@ -1,0 +1,145 @@
+# Generated from _async/recording.py by scripts/generate_sync.py: edit that one.
+
+"""A run that is recorded, and one that is replayed."""
+
+from collections.abc import Callable
+from datetime import datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .. import _recording as recording
+from .._moments import datetime_of, time_us_of, utc_now
+from .io import call_agent
+
+if TYPE_CHECKING:
+    from .memory import Memory
+
+R = TypeVar("R")
+
+
+class AgentRun:
+    """A run, as an agent sees it: `with m.run("r1", inputs=...) as run:`, or what `m.replay` gives.
+
+    Its memory writes in the run. What the agent does with tools, models, the clock and chance it does through
+    the run, so that a replay can give it the same again; calls are recorded one after the other.
+    """
+
+    def __init__(self, memory: "Memory", run_id: str, inputs: Any, began_at_us: int) -> None:
+        self.id = run_id
+        self.inputs = inputs
+        """What the run was given."""
+        self.memory = memory
+        """The memory, whose writes belong to the run."""
+        self.outputs: Any = None
+        """What the run gives; to be set before it ends."""
+        self._generator = recording.generator_of(run_id, began_at_us)
+
+    def tool(self, name: str, function: Callable[..., R | R]) -> Callable[..., R]:
+        """Returns the tool as one whose calls are recorded: input, and output or error.
+
+        Args:
+            name: what the tool is known as.
+            function: what does it. Input and output have to be what msgspec writes as JSON.
+        """
+        return self._recorded("tool", name, function)
+
+    def model(self, name: str, function: Callable[..., R | R]) -> Callable[..., R]:
+        """Returns the model as one whose calls are recorded: as `tool`."""
+        return self._recorded("model", name, function)
+
+    def _recorded(self, kind: str, name: str, function: Callable[..., R | R]) -> Callable[..., R]:
+        def call(*args: Any, **kwargs: Any) -> R:
+            asked = {"name": name, "input": recording.asked(name, args, kwargs)}
+            done: R = self._call(kind, asked, function, args, kwargs)
+            return done
+
+        return call
+
+    def now(self) -> datetime:
+        """Returns the time, aware, in UTC; recorded."""
+        time_us: int = self._call("clock", {}, _now_us, (), {})
+        return datetime_of(time_us)
+
+    def new_id(self) -> str:
+        """Returns a new id of 32 characters: the same in a replay."""
+        return f"{self._generator.getrandbits(128):032x}"
+
+    def random(self) -> float:
+        """Returns a number from 0 to below 1 by chance: the same in a replay."""
+        return self._generator.random()
+
+    def _call(
+        self, kind: str, asked: dict[str, Any], function: Callable[..., Any], args: Any, kwargs: Any
+    ) -> Any:
+        try:
+            output = call_agent(function, *args, **kwargs)
+        except Exception as error:
+            self._note(kind, {**asked, "error": recording.failure_of(error)})
+            raise
+        self._note(kind, recording.answered(asked, output))
+        return output
+
+    def _note(self, kind: str, payload: dict[str, Any]) -> None:
+        """Records one call. (A trace of it would be written here, too.)"""
+        self.memory.append(f"run/{self.id}", payload, type=recording.CALLS[kind])
+
+
+def _now_us() -> int:
+    return time_us_of(utc_now())
+
+
+class ReplayedRun(AgentRun):
+    """A run whose calls have the recorded outputs."""
+
+    def __init__(
+        self,
+        memory: "Memory",
+        run_id: str,
+        inputs: Any,
+        began_at_us: int,
+        script: recording.Script,
+        check: Callable[[], None],
+    ) -> None:
+        super().__init__(memory, run_id, inputs, began_at_us)
+        self._script = script
+        self._check = check
+
+    def _call(
+        self, kind: str, asked: dict[str, Any], function: Callable[..., Any], args: Any, kwargs: Any
+    ) -> Any:
+        self._check()
+        recorded = self._script.take(kind, asked)
+        self._note(kind, recorded)
+        if "error" in recorded:
+            recording.raise_recorded(recorded["error"])
+        return recorded["output"]
+
+
+class RunBlock:
+    """What `m.run` returns: begins the run with its `with` block, and ends it with it."""
+
+    def __init__(self, memory: "Memory", run_id: str, inputs: Any) -> None:
+        self._memory = memory
+        self._run_id = run_id
+        self._inputs = inputs
+        self._run: AgentRun | None = None
+
+    def __enter__(self) -> AgentRun:
+        began = self._memory.begin_run(self._run_id, inputs=self._inputs, record=True)
+        view = self._memory.scoped(run=began.id)
+        self._run = AgentRun(view, began.id, self._inputs, began.time_us)
+        return self._run
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        run = self._run
+        if run is None:
+            return
+        if error is None:
+            run.memory.end_run(run.id, outputs=run.outputs)
+        else:
+            run.memory.end_run(run.id, "failed", outputs={"error": recording.failure_of(error)})
