@@ -39,8 +39,8 @@ Handlers = Mapping[int, Handler]
 
 
 def ghost_of(space: Namespace, base: int) -> Namespace:
-    """Returns a fork that nobody knows of: it is in no list, on no disk, and counts for nobody. What is locked
-    is locked in it, too."""
+    """Returns a fork that nobody knows of: it is in no list, on no disk, and counts for nobody. What is
+    locked is locked in it, too."""
     return Namespace(
         space.name, Tenant(), TrialNotes(None, 0, space.notes, base), Origin(space, base, base, _NOBODY)
     )

@@ -11,7 +11,7 @@ from memraft_cluster.errors import DiskError
 from memraft_proto.methods import METHODS
 from memraft_proto.v1 import kv_pb2
 from memraft_server.embedded import Closed, EmbeddedEngine, NotWritten, Refused
-from memraft_server.machine import machine
+from memraft_server.machine import registry
 
 PUT, GET = METHODS["Put"], METHODS["Get"]
 
@@ -41,7 +41,7 @@ def test_an_apply_that_breaks_off_ends_the_engine(
     engine = EmbeddedEngine(tmp_path / "m")
     engine.call(PUT, put("a"))
     with monkeypatch.context() as patch:
-        patch.setitem(machine._HANDLERS, PUT.kind, interrupted)
+        patch.setitem(registry.COMMAND_HANDLERS, PUT.kind, interrupted)
         with pytest.raises(type(failure)):
             engine.call(PUT, put("b", b"2"))
     refuses_everything(engine)
