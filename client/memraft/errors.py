@@ -11,9 +11,11 @@
     ├── LeaseLost                     a lease ended before its holder was done, or its token is over
     ├── LockTimeout                   retryable: somebody else held the lock for as long as we would wait
     ├── ConflictError                 `if_version` did not hold, or a run exists or has ended already
-    ├── NotRecorded                   a run that was not recorded cannot be replayed
-    ├── Unrelated                     a comparison of what has nothing in common
     ├── NodeHasEdges                  a node of the graph that is to be deleted still has edges
+    │   └── MergeConflicts            a fork and its parent both changed the same; has what
+    ├── NotRecorded                   a run that was not recorded, or lacks an output that a replay needs
+    ├── RecordedError                 what a recorded call raised, in a replay of it
+    ├── Unrelated                     a diff of what has nothing in common
     ├── ChangeRefused                 a change of the cluster's nodes or replicas that cannot be made
     ├── CollectionMismatch            the collection has another dimension, metric or fingerprint
     ├── EmbeddingMismatch             the embedding is of another model or dimension than those stored
@@ -41,7 +43,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from .types_runs import MergeConflict
 
 
 class MemraftError(Exception):
@@ -107,18 +112,42 @@ class LeaseLost(MemraftError):
     """
 
 
-class NotRecorded(MemraftError):
-    """The run was not recorded, or its recording lacks an output that a replay needs."""
-
-
-class Unrelated(MemraftError):
-    """A comparison of what has nothing in common."""
-
-
 class LockTimeout(MemraftError):
     """A lock was not granted in the time that the caller would wait."""
 
     default_retryable = True
+
+
+class MergeConflicts(ConflictError):
+    """A fork and its parent both changed the same things, differently; nothing was merged.
+
+    Attributes:
+        conflicts: up to 1,000 of them.
+    """
+
+    def __init__(self, message: str, conflicts: "tuple[MergeConflict, ...]") -> None:
+        super().__init__(message, 0)
+        self.conflicts = conflicts
+
+
+class NotRecorded(MemraftError):
+    """The run was not recorded, or its recording lacks an output that a replay needs."""
+
+
+class RecordedError(MemraftError):
+    """In a replay: what the recorded call raised, where that was no exception of Python's own.
+
+    Attributes:
+        kind: the name of the class that was raised.
+    """
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class Unrelated(MemraftError):
+    """What is to be compared has nothing in common: neither is a fork of the other, nor both of a third."""
 
 
 class ChangeRefused(MemraftError):
@@ -304,8 +333,6 @@ class ServerError(MemraftError):
 
 
 _BY_REASON: dict[str, type[MemraftError]] = {
-    "NOT_RECORDED": NotRecorded,
-    "UNRELATED": Unrelated,
     "INVALID_ARGUMENT": InvalidArgument,
     "NO_IDENTITY": Unauthenticated,
     "WRONG_TENANT": PermissionDenied,
@@ -319,6 +346,8 @@ _BY_REASON: dict[str, type[MemraftError]] = {
     "EMBEDDING_MISMATCH": EmbeddingMismatch,
     "NO_SUCH_RUN": NotFound,
     "NO_SUCH_FORK": NotFound,
+    "NOT_RECORDED": NotRecorded,
+    "UNRELATED": Unrelated,
     "AT_IN_FUTURE": AtInFuture,
     "SESSION_EXPIRED": OutcomeUnknown,
     "LAGGING": Unavailable,
