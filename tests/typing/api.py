@@ -28,19 +28,24 @@ from memraft.types import (
     Documents,
     Edge,
     Event,
+    ForkInfo,
     Hit,
     Index,
     KeyVersion,
     Match,
     MemoryChange,
     MemoryItem,
+    Merged,
     MergedInto,
     Neighbour,
     Node,
     Path,
     Record,
+    RecordDifference,
+    Replay,
     Results,
     Run,
+    RunDiff,
     Stored,
     StreamInfo,
     Subgraph,
@@ -178,6 +183,24 @@ def coordination(m: Memory) -> None:
         assert_type(t.record("k"), Record | None)
         t.put("k", 1)
     assert_type(m.fork("what-if"), Memory)
+    assert_type(m.fork("then", before=m.put("k", 1)), Memory)
+    assert_type(m.merge("what-if", on_conflict="theirs"), Merged)
+    assert_type(m.diff(1, from_namespace="acme/a", kinds=["document"]), Results[RecordDifference])
+    assert_type(m.list_forks(), Results[ForkInfo])
+    assert_type(m.drop_fork("what-if"), Deleted)
+
+
+def recorded_runs(m: Memory) -> None:
+    with m.run("r1", inputs={"q": 1}) as run:
+        assert_type(run.memory, Memory)
+        assert_type(run.tool("length", len)("x"), int)
+        assert_type(run.now(), datetime)
+        assert_type(run.new_id(), str)
+        assert_type(run.random(), float)
+        run.outputs = 1
+    assert_type(m.replay("r1"), Replay)
+    assert_type(m.replay("r1", agent=lambda run: run.inputs), Replay)
+    assert_type(m.diff_runs("r1", "r2"), RunDiff)
 
 
 def failures(m: Memory) -> None:

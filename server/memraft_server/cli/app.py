@@ -14,10 +14,12 @@ import memraft_server.cli.certs as certs
 import memraft_server.cli.cluster as cluster
 import memraft_server.cli.demo as demo
 import memraft_server.cli.doctor as doctor
+import memraft_server.cli.fork as fork
 import memraft_server.cli.graph as graph
 import memraft_server.cli.index as index
 import memraft_server.cli.kv as kv
 import memraft_server.cli.memory as memory
+import memraft_server.cli.run as run
 import memraft_server.cli.serve as serve
 import memraft_server.cli.status as status
 import memraft_server.cli.stream as stream
@@ -40,6 +42,8 @@ GROUPS: tuple[ModuleType, ...] = (
     memory,
     graph,
     index,
+    run,
+    fork,
     bench,
 )
 

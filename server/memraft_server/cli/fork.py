@@ -1,0 +1,120 @@
+"""`memraft fork`: forks of a namespace, what differs in them, and merging them."""
+
+import argparse
+from typing import Any
+
+from memraft_server.cli.connection import add_connection, add_json, given, open_memory, parse_at
+from memraft_server.cli.output import moment, print_json, table
+from memraft_server.cli.run import print_records
+
+
+def register(commands: Any) -> None:
+    """Adds `fork` and its subcommands."""
+    group = commands.add_parser(
+        "fork", help="forks of a namespace: make, compare, merge", description=__doc__
+    )
+    actions = group.add_subparsers(metavar="ACTION", required=True, dest="action")
+
+    make = _action(actions, "make", _make, "make a fork; its namespace is NAMESPACE@NAME")
+    make.add_argument("name")
+    make.add_argument("--at", type=parse_at, metavar="WHEN", help="as of then: a log index, a time, an age")
+
+    listing = _action(actions, "list", _list, "list the forks")
+    listing.add_argument("--limit", type=int, default=1000, help="at most this many (1000)")
+    listing.add_argument("--cursor", help="continue a listing")
+
+    drop = _action(actions, "drop", _drop, "drop a fork and what was written in it")
+    drop.add_argument("name")
+
+    merge = _action(actions, "merge", _merge, "take what was written in a fork over into its parent")
+    merge.add_argument("name")
+    merge.add_argument(
+        "--on-conflict",
+        choices=("fail", "ours", "theirs"),
+        default="fail",
+        help="where both changed the same: merge nothing, keep the parent's, take the fork's",
+    )
+
+    diff = _action(
+        actions, "diff", _diff, "list what is not the same at two moments, or in a fork and its parent"
+    )
+    diff.add_argument("--from-at", type=parse_at, metavar="WHEN", help="the first side as of then; else now")
+    diff.add_argument("--to-at", type=parse_at, metavar="WHEN", help="the second side as of then; else now")
+    diff.add_argument(
+        "--from-namespace", default="", metavar="NAMESPACE", help="of the first side; else the same"
+    )
+    diff.add_argument("--kind", action="append", metavar="KIND", help="only of this kind; may be repeated")
+    diff.add_argument("--limit", type=int, default=1000, help="at most this many (1000)")
+    diff.add_argument("--cursor", help="continue a listing")
+
+
+def _action(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
+    parser.set_defaults(run=run)
+    add_connection(parser)
+    add_json(parser)
+    return parser
+
+
+def _make(arguments: argparse.Namespace) -> int:
+    with open_memory(arguments) as memory:
+        fork = memory.fork(arguments.name, **given(at=arguments.at))
+    if arguments.json:
+        print_json({"namespace": fork.namespace})
+    else:
+        print(f"made {fork.namespace}")
+    return 0
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    with open_memory(arguments) as memory:
+        forks = memory.list_forks(limit=arguments.limit, **given(cursor=arguments.cursor))
+    if arguments.json:
+        print_json({"items": list(forks), "next_cursor": forks.next_cursor})
+        return 0
+    rows = [[each.name, moment(each.base_at), moment(each.at), each.agent] for each in forks]
+    print(table(["FORK", "AS OF", "MADE", "BY"], rows))
+    if forks.next_cursor:
+        print(f"more: --cursor {forks.next_cursor}")
+    return 0
+
+
+def _drop(arguments: argparse.Namespace) -> int:
+    with open_memory(arguments) as memory:
+        dropped = memory.drop_fork(arguments.name)
+    if arguments.json:
+        print_json({"found": dropped.found})
+    else:
+        print(f"dropped {arguments.name}" if dropped.found else f"there is no fork {arguments.name}")
+    return 0
+
+
+def _merge(arguments: argparse.Namespace) -> int:
+    with open_memory(arguments) as memory:
+        merged = memory.merge(arguments.name, on_conflict=arguments.on_conflict)
+    if arguments.json:
+        print_json(merged)
+        return 0
+    decided = f", {merged.conflict_count} conflicts: {arguments.on_conflict}" if merged.conflict_count else ""
+    print(f"merged {merged.merged} records and events of {arguments.name}{decided}")
+    return 0
+
+
+def _diff(arguments: argparse.Namespace) -> int:
+    with open_memory(arguments) as memory:
+        found = memory.diff(
+            arguments.from_at,
+            arguments.to_at,
+            from_namespace=arguments.from_namespace,
+            limit=arguments.limit,
+            **given(kinds=arguments.kind, cursor=arguments.cursor),
+        )
+    if arguments.json:
+        print_json({"items": list(found), "next_cursor": found.next_cursor})
+        return 0
+    print_records(found)
+    if not found:
+        print("nothing differs")
+    if found.next_cursor:
+        print(f"more: --cursor {found.next_cursor}")
+    return 0
