@@ -270,11 +270,8 @@ def _sources(space: Namespace, kind: bytes) -> tuple[list[str], Callable[[str, i
 
 
 def _record_changes(records: VersionedRecords, name: str, above: int) -> Iterator[Change]:
-    head = records.heads[name]
-    if head.version <= above:
-        return
     old = None
-    for record in (*records.past.get(name, ()), head):
+    for record in records.since(name, above):
         if record.version > above:
             yield Change(record.version, name, old, record)
         old = record

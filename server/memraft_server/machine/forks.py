@@ -100,6 +100,7 @@ class Spaces:
         else:
             notes = Notes(add, self._count, origin.parent.notes, origin.base)
         if journal is not None:
+            notes.delete, notes.past = journal.delete, journal.past
             journal.add((notes.prefix(NAMESPACE), version, name, origin))
         self._count += 1
         space = self.by_name[name] = Namespace(name, tenant, notes, origin)

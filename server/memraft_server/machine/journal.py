@@ -13,6 +13,7 @@ import msgspec
 from memraft_server.machine.facts import Change, Encoder, StateLabel, encode_body, row
 from memraft_server.machine.sessions import Session
 from memraft_server.projections.notes import Fact
+from memraft_server.projections.past import PastRoom
 
 
 class Sealed(msgspec.Struct):
@@ -34,9 +35,11 @@ class Sealed(msgspec.Struct):
 class Journal:
     """Give one to a machine that is to be kept; `Machine.seal` empties it."""
 
-    __slots__ = ("_facts", "_gone", "_touched", "add", "entries", "rows")
+    __slots__ = ("_facts", "_gone", "_touched", "add", "entries", "past", "rows")
 
-    def __init__(self) -> None:
+    def __init__(self, past: PastRoom | None = None) -> None:
+        self.past = past
+        """What lets old versions leave the memory. None: all stay."""
         self._facts: list[Fact] = []
         self.add = self._facts.append
         """Takes one fact."""

@@ -8,6 +8,7 @@ from memraft_proto.v1 import stream_pb2
 from memraft_server.machine import cursors
 from memraft_server.machine.limits import POSITION_BITS
 from memraft_server.machine.namespaces import Namespace
+from memraft_server.machine.refused import Refused
 from memraft_server.machine.turn import Query, View
 from memraft_server.projections.streams import Stream, StreamsProjection
 
@@ -31,6 +32,7 @@ def read_stream(
     if stream is None:
         return response
     last = response.last_sequence = stream.count_at(view.ceiling)
+    _refuse_forgotten(stream, max(request.from_sequence, cursor if not request.newest_first else 0))
     first, end = _range(view, stream, request, last)
     if request.newest_first:
         sequences = range(min(end, cursor or end), first - 1, -1)
@@ -45,12 +47,23 @@ def read_stream(
 
 def _range(view: View, stream: Stream, request: stream_pb2.ReadStreamRequest, last: int) -> tuple[int, int]:
     """Returns the first and the last sequence that are asked for."""
-    first, end = max(1, request.from_sequence), min(last, request.until_sequence or last)
+    first, end = max(stream.forgotten + 1, request.from_sequence), min(last, request.until_sequence or last)
     if request.from_time_us:
         first = max(first, stream.count_at(_before(view, request.from_time_us)) + 1)
     if request.until_time_us:
         end = min(end, stream.count_at(_before(view, request.until_time_us)))
     return first, end
+
+
+def _refuse_forgotten(stream: Stream, sequence: int) -> None:
+    """Refuses to go on at an event that was forgotten. To begin at the first event means the first there is."""
+    if 1 < sequence <= stream.forgotten:
+        first = stream.forgotten + 1
+        raise Refused(
+            "BEFORE_RETENTION",
+            f"from_sequence: {sequence} was forgotten; the first event that is kept is {first}",
+            {"first_sequence": str(first)},
+        )
 
 
 def _before(view: View, time_us: int) -> int:
@@ -93,6 +106,9 @@ def tail_stream(
     stream = space.projection(StreamsProjection).find(request.stream)
     last = stream.count_at(view.ceiling) if stream is not None else 0
     first = request.from_sequence or last + 1
+    if stream is not None and request.from_sequence:
+        _refuse_forgotten(stream, request.from_sequence)
+        first = max(first, stream.forgotten + 1)
     response = stream_pb2.TailStreamResponse(next_sequence=first)
     if stream is not None and first <= last:
         items_max = min(request.limit or 1000, view.limits.page_items_max)
@@ -110,7 +126,8 @@ def verify_stream(
         return stream_pb2.VerifyStreamResponse(intact=True)
     entries = view.entries
     last = stream.count_at(view.ceiling)
-    first = min(max(1, request.from_sequence), last + 1)
+    _refuse_forgotten(stream, request.from_sequence)
+    first = min(max(stream.forgotten + 1, request.from_sequence), last + 1)
     items_max = min(request.limit or _VERIFIED_MAX, _VERIFIED_MAX, view.limits.page_items_max)
     versions: list[int] = []
     size = 0

@@ -52,9 +52,74 @@ class KeyIndex:
         self._count += len(names)
         self._close(len(self._blocks) - 1)
 
+    def discard(self, name: str) -> None:
+        """Takes `name` out of the index, if it is in it."""
+        if self._fresh:
+            self._settle()
+        number = bisect_left(self._lasts, name)
+        if number == len(self._lasts):
+            return
+        block = self._blocks[number]
+        place = bisect_left(block, name)
+        if place == len(block) or block[place] != name:
+            return
+        del block[place]
+        self._count -= 1
+        if block:
+            self._lasts[number] = block[-1]
+        else:
+            del self._blocks[number], self._lasts[number]
+
     def from_name(self, start: str) -> Iterator[str]:
         """Yields the names at or after `start`, by code point. The index must not change meanwhile."""
         return self._own(start) if self.base is None else self._merged(self.base, start)
+
+    def remove(self, name: str) -> None:
+        """Takes `name` out, where it is. Not for an index with a base, nor for the base of one."""
+        if self._fresh:
+            self._settle()
+        number = bisect_left(self._lasts, name)
+        if number == len(self._lasts):
+            return
+        block = self._blocks[number]
+        place = bisect_left(block, name)
+        if block[place] != name:
+            return
+        del block[place]
+        self._count -= 1
+        if block:
+            self._lasts[number] = block[-1]
+        else:
+            del self._blocks[number], self._lasts[number]
+
+    def portion(self, low: str, high: str, count_max: int, *, descending: bool = False) -> list[str]:
+        """Returns up to `count_max` names from `low`, included, to `high`, excluded: the first of them, or in
+        descending order the last. Without those of a base."""
+        if self._fresh:
+            self._settle()
+        blocks, found = self._blocks, []
+        step, edge = (-1, high) if descending else (1, low)
+        number = min(bisect_left(self._lasts, edge), len(blocks) - 1)
+        while 0 <= number < len(blocks) and len(found) < count_max:
+            block = blocks[number]
+            part = block[bisect_left(block, low) : bisect_left(block, high)]
+            found += part[::step]
+            if (block[0] < low) if descending else (block[-1] >= high):
+                break
+            number += step
+        return found[:count_max]
+
+    def count(self, low: str, high: str) -> int:
+        """Returns how many names lie from `low`, included, to `high`, excluded. Without those of a base."""
+        if self._fresh:
+            self._settle()
+        return max(0, self._rank(high) - self._rank(low))
+
+    def _rank(self, name: str) -> int:
+        """How many names are below `name`."""
+        number = bisect_left(self._lasts, name)
+        rank = sum([len(block) for block in self._blocks[:number]])
+        return rank + bisect_left(self._blocks[number], name) if number < len(self._blocks) else rank
 
     def _merged(self, base: KeyIndex, start: str) -> Iterator[str]:
         last = None

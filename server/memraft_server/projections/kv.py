@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from memraft_server.projections.keys import KeyIndex
 from memraft_server.projections.notes import DOCUMENT, Notes
 from memraft_server.projections.usage import Usage
 from memraft_server.projections.versions import Author, Record, VersionedRecords
+
+if TYPE_CHECKING:
+    from memraft_server.projections.field_index import FieldIndex
 
 _KEYS = DOCUMENT + b"keys"
 
@@ -15,11 +19,12 @@ _KEYS = DOCUMENT + b"keys"
 class KvProjection:
     """The documents of one namespace."""
 
-    __slots__ = ("keys", "records")
+    __slots__ = ("indexes", "keys", "records")
 
     def __init__(self, usage: Usage, notes: Notes | None = None) -> None:
         self.records = VersionedRecords(usage, notes, DOCUMENT)
         self.keys = KeyIndex()
+        self.records.on_gone = self.keys.discard
         if notes is not None:
             self.keys.base = notes.join(_KEYS, self.keys)
 

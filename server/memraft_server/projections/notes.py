@@ -7,8 +7,12 @@ of the write: here a fact costs a tuple and an append.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from struct import Struct
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from memraft_server.projections.past import PastRoom
 
 Fact = tuple[Any, ...]
 AddFact = Callable[[Fact], object]
@@ -16,6 +20,7 @@ AddFact = Callable[[Fact], object]
 ENTRIES = b"a"
 NAMESPACE = b"b"
 COLLECTION = b"c"
+FLOOR = b"d"
 EVENT = b"e"
 SETTING = b"f"
 NODE = b"g"
@@ -35,11 +40,14 @@ CLIENT_MARK = b"\1"
 """Kinds. Rows are loaded in this order: moments and namespaces before what refers to them. In a session's key
 the mark stands between tenant and client id."""
 
-RECORD_KINDS = (SETTING, NODE, EDGE, DOCUMENT, LEASE, COUNTER, GATE, STATE, MERGE, TRACE)
+RECORD_KINDS = (FLOOR, SETTING, NODE, EDGE, DOCUMENT, LEASE, COUNTER, GATE, STATE, MERGE, TRACE)
 """Kinds whose facts are versions of records under names; see `projections.versions`."""
 
-NOT_INHERITED = frozenset((LEASE,))
-"""Kinds that a fork begins without: what is locked in its parent is not locked in it."""
+NOT_INHERITED = frozenset((LEASE, FLOOR))
+"""Kinds that a fork begins without: what is locked in its parent is not locked in it, and how far the parent's
+past reaches back is asked of the parent."""
+
+_end_of_name = Struct(">xQ").pack
 
 
 def escaped(name: bytes) -> bytes:
@@ -49,6 +57,14 @@ def escaped(name: bytes) -> bytes:
     FoundationDB).
     """
     return (name.replace(b"\0", b"\0\xff") if b"\0" in name else name) + b"\0"
+
+
+def record_key(prefix: bytes, name: str, version: int) -> bytes:
+    """Returns the key of the row of a version of a record; `prefix` is what `Notes.prefix` gave."""
+    raw = name.encode()
+    if b"\0" in raw:
+        raw = escaped(raw)[:-1]
+    return prefix + raw + _end_of_name(version)
 
 
 class Notes:
@@ -62,7 +78,7 @@ class Notes:
         base: The highest version of the parent that the fork has.
     """
 
-    __slots__ = ("_add", "add", "base", "joined", "number", "parent", "told", "waiting")
+    __slots__ = ("_add", "add", "base", "delete", "joined", "number", "parent", "past", "told", "waiting")
 
     def __init__(self, add: AddFact | None, number: int, parent: Notes | None = None, base: int = 0) -> None:
         self.add = add
@@ -74,6 +90,10 @@ class Notes:
         if add is not None and parent is not None:
             self.add = self._add_told
             self._add = add
+        self.delete: Callable[[Iterable[bytes]], object] | None = None
+        """Takes keys of rows that do not belong to the state any more. None: nobody keeps them."""
+        self.past: PastRoom | None = None
+        """What lets old versions leave the memory. None: all stay."""
         self.joined: dict[bytes, Any] = {}
         """Kind -> what keeps the facts of that kind."""
         self.waiting: list[Callable[[], None]] | None = None

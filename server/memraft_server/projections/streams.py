@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
+from struct import Struct
 from typing import overload
 
 import msgspec
@@ -25,6 +26,7 @@ STREAM_BYTES = 800
 """What a stream takes beside its events and the characters of its name."""
 
 _FORMAT = b"memraft.event.v1"
+_two = Struct(">QQ").pack
 
 
 class EventRecord(msgspec.Struct, gc=False):
@@ -51,6 +53,11 @@ def chain_prefix(namespace: str, stream: str) -> bytes:
     all of it.
     """
     return _field(_FORMAT) + _field(unforked(namespace).encode()) + _field(stream.encode())
+
+
+def event_key(stream_key: bytes, sequence: int, version: int) -> bytes:
+    """Returns the key of an event's row; `stream_key` is the stream's."""
+    return stream_key + _two(sequence, version)
 
 
 def event_hash(
@@ -125,6 +132,36 @@ class SharedEvents(Sequence[EventRecord]):
         return self._first[place] if place < self._count else self._own[place - self._count]
 
 
+class KeptEvents(Sequence[EventRecord]):
+    """Events of which the first were forgotten; asking for those is an IndexError."""
+
+    __slots__ = ("_gone", "_own")
+
+    def __init__(self, gone: int, own: list[EventRecord]) -> None:
+        self._gone = gone
+        self._own = own
+
+    def append(self, event: EventRecord) -> None:
+        """Adds an event at the end."""
+        self._own.append(event)
+
+    def __len__(self) -> int:
+        return self._gone + len(self._own)
+
+    @overload
+    def __getitem__(self, place: int) -> EventRecord: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[EventRecord]: ...
+    def __getitem__(self, place: int | slice) -> EventRecord | list[EventRecord]:
+        if isinstance(place, slice):
+            return [self[i] for i in range(*place.indices(len(self)))]
+        if place < 0:
+            place += len(self)
+        if place < self._gone:
+            raise IndexError(f"event {place + 1} was forgotten: the first that is kept is {self._gone + 1}")
+        return self._own[place - self._gone]
+
+
 class Stream:
     """The events of one stream and their hashes, 32 bytes each in one buffer.
 
@@ -135,7 +172,7 @@ class Stream:
         parent: The stream that a fork's goes on from, and how many of its events it has.
     """
 
-    __slots__ = ("_parent", "_shared", "events", "hashes", "key", "prefix")
+    __slots__ = ("_before", "_gone", "_parent", "_shared", "events", "hashes", "key", "prefix")
 
     def __init__(
         self, namespace: str, name: str, key: bytes, parent: tuple[Stream, int] | None = None
@@ -143,7 +180,9 @@ class Stream:
         self.key = key
         self._parent: Stream | None = None
         self._shared = 0
-        self.events: list[EventRecord] | SharedEvents = []
+        self._gone = 0
+        self._before = FIRST_PREV_HASH
+        self.events: list[EventRecord] | SharedEvents | KeptEvents = []
         if parent is not None:
             self._parent, self._shared = parent
             self.events = SharedEvents(self._parent.events, self._shared)
@@ -152,13 +191,36 @@ class Stream:
         self.prefix: bytes = chain_prefix(namespace, name) if parent is None else parent[0].prefix
 
     def hash_of(self, sequence: int) -> bytes:
-        """Returns the hash of the event at `sequence`; of 0, the `prev_hash` of the first event."""
-        if sequence == 0:
-            return FIRST_PREV_HASH
-        own = sequence - self._shared
-        if own <= 0 and self._parent is not None:
-            return self._parent.hash_of(sequence)
+        """Returns the hash of the event at `sequence`, which was not forgotten; of the one before the first
+        that is kept, the `prev_hash` of that."""
+        own = sequence - self._shared - self._gone
+        if own <= 0:
+            return self._parent.hash_of(sequence) if self._parent is not None else self._before
         return bytes(self.hashes[(own - 1) * HASH_BYTES : own * HASH_BYTES])
+
+    @property
+    def forgotten(self) -> int:
+        """How many events, the first ones, were forgotten."""
+        return self._parent.forgotten if self._parent is not None else self._gone
+
+    def begin_behind(self, count: int, digest: bytes) -> None:
+        """Makes a stream without events begin behind `count` that were forgotten, the last with this hash."""
+        self._gone, self._before, self.events = count, digest, KeptEvents(count, [])
+
+    def forget(self, through: int, pin: int) -> list[EventRecord]:
+        """Forgets the events up to sequence `through`, as far as they are not above version `pin`; never the
+        last one, and none of a fork's. Returns them."""
+        gone, last = self._gone, len(self.events)
+        end = gone
+        while end < min(through, last - 1) and self.events[end].version <= pin:
+            end += 1
+        if end == gone or self._parent is not None:
+            return []
+        dropped, kept = self.events[gone:end], self.events[end:]
+        self._before = self.hash_of(end)
+        del self.hashes[: (end - gone) * HASH_BYTES]
+        self._gone, self.events = end, KeptEvents(end, kept)
+        return dropped
 
     def own_events(self) -> list[EventRecord]:
         """Returns its events, of a fork's stream those that were appended in the fork."""
@@ -169,7 +231,7 @@ class Stream:
         events = self.events
         if not events or events[-1].version <= ceiling:
             return len(events)
-        return bisect_right(events, ceiling, key=_version_of)
+        return bisect_right(events, ceiling, self.forgotten, key=_version_of)
 
     def first_broken(self, ids_and_times: Iterable[tuple[str, int]], first: int) -> int:
         """Recomputes the chain from an event on, after the hash that is stored before it.
@@ -193,11 +255,14 @@ class Stream:
 class StreamsProjection:
     """The streams of one namespace."""
 
-    __slots__ = ("_add", "_base", "_parent", "_prefix", "_types", "_usage", "appended", "names", "streams")
+    __slots__ = (
+        "_add", "_base", "_delete", "_parent", "_prefix", "_types", "_usage", "appended", "names", "streams",
+    )  # fmt: skip
 
     def __init__(self, usage: Usage, notes: Notes | None = None) -> None:
         self._usage = usage
         self._add = notes.add if notes is not None else None
+        self._delete = notes.delete if notes is not None else None
         self._prefix = notes.prefix(EVENT) if notes is not None else b""
         self._types: dict[str, str] = {}
         self.appended: Callable[[str], object] | None = None
@@ -271,6 +336,28 @@ class StreamsProjection:
         stream.hashes += digest
         self._usage.bytes += EVENT_BYTES + len(event.payload)
         self._usage.records += 1
+
+    def trim(self, name: str, through: int, pin: int) -> tuple[int, int]:
+        """Forgets events of a stream for ever: up to sequence `through`, but not the last one.
+
+        Args:
+            name: Of the stream.
+            through: The last sequence to forget.
+            pin: A version as of which somebody may still read: events above it stay.
+
+        Returns:
+            How many went, and the version from which on reads are as they were; 0 where none went.
+        """
+        stream = self.streams.get(name)
+        dropped = stream.forget(through, pin) if stream is not None else []
+        if stream is None or not dropped:
+            return 0, 0
+        self._usage.bytes -= sum(EVENT_BYTES + len(event.payload) for event in dropped)
+        self._usage.records -= len(dropped)
+        if self._delete is not None:
+            first = stream.forgotten - len(dropped) + 1
+            self._delete([event_key(stream.key, at, event.version) for at, event in enumerate(dropped, first)])
+        return len(dropped), dropped[-1].version
 
     def names_from(self, start: str, prefix: str, ceiling: int) -> Iterator[tuple[str, int]]:
         """Yields (name, last sequence as of `ceiling`) of the streams at or after `start`, by name."""

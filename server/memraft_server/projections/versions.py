@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import msgspec
 
 from memraft_server.projections.keys import KeyIndex
-from memraft_server.projections.notes import Notes
+from memraft_server.projections.notes import Notes, record_key
 from memraft_server.projections.usage import Usage
 
 NOW = 1 << 62
@@ -56,27 +57,41 @@ class Follower(Protocol):
         """
 
 
+def _count_at(cold: array[int], ceiling: int) -> int:
+    """Returns how many of the versions in pairs of version and size are not above `ceiling`."""
+    return bisect_right(range(0, len(cold), 2), ceiling, key=cold.__getitem__)
+
+
 class VersionedRecords:
     """Names with their records. The head of a name is one dictionary look-up away; its past is a sorted list.
 
     The past of a name is a list and not a chain of records: freeing a long chain would recurse in C once a
-    version, and a read of the past searches in it instead of walking.
+    version, and a read of the past searches in it instead of walking. Of what is older than the list (see
+    `projections.past`), only versions and sizes are in memory.
 
     The records of a fork hold only what was written in the fork. What is not here is asked of the parent's,
     as of the version of the fork at most: so making a fork copies nothing. All that is here is younger.
     """
 
-    __slots__ = ("_add", "_followers", "_notes", "_prefix", "heads", "parent", "past", "usage")
+    __slots__ = (
+        "_add", "_followers", "_leave", "_notes", "_prefix", "cold", "heads", "on_gone", "parent", "past", "usage",
+    )  # fmt: skip
 
     def __init__(self, usage: Usage, notes: Notes | None = None, kind: bytes = b"") -> None:
         self.heads: dict[str, Record] = {}
         """The latest version of every name that ever was, deletions included."""
         self.past: dict[str, list[Record]] = {}
         """Older versions, oldest first, of names that have any."""
+        self.cold: dict[str, array[int]] = {}
+        """Versions that are older still and only on the disk: pairs of version and size, -1 for a deletion."""
+        self.on_gone: Callable[[str], object] | None = None
+        """Called with a name of which nothing is left."""
         self.usage = usage
         self._notes = notes
         self._add = notes.add if notes is not None else None
         self._prefix = notes.prefix(kind) if notes is not None else b""
+        past = notes.past if notes is not None else None
+        self._leave = past.add if past is not None else None
         self._followers: tuple[Follower, ...] = ()
         self.parent: VersionedRecords | None = notes.join(kind, self) if notes is not None else None
         """Of a fork: the records that it goes back to."""
@@ -99,7 +114,7 @@ class VersionedRecords:
         """As `follow`, but without what a fork has of its parent: for an index that asks the parent's."""
         self._followers += (follower,)
         for name, head in self.heads.items():
-            self._tell((follower,), name, [*self.past.get(name, ()), head])
+            self._tell((follower,), name, [*self._replaced(name), head])
 
     def notify(self, follower: Follower) -> None:
         """Tells `follower` every change from now on, and nothing of what there is."""
@@ -125,9 +140,48 @@ class VersionedRecords:
             past = self.past.get(name)
             position = bisect_right(past, ceiling, key=version_of) if past else 0
             if past is None or position == 0:
-                return self._inherited(name, ceiling)
+                return self._older(name, ceiling)
             record = past[position - 1]
         return record if record.value is not None else None
+
+    def _older(self, name: str, ceiling: int) -> Record | None:
+        """What there was as of `ceiling`, which is below all versions that are in memory."""
+        cold = self.cold.get(name)
+        place = _count_at(cold, ceiling) if cold is not None else 0
+        if cold is None or place == 0:
+            return self._inherited(name, ceiling)
+        if cold[2 * place - 1] < 0:
+            return None
+        return self._read(name, cold[2 * place - 2])
+
+    def _read(self, name: str, version: int) -> Record:
+        """Reads a version that is only on the disk."""
+        past = self._notes.past if self._notes is not None else None
+        if past is None:
+            raise LookupError(f"version {version} of {name!r} is nowhere")
+        return past.reader.record(record_key(self._prefix, name, version))
+
+    def _replaced(self, name: str) -> list[Record]:
+        """Returns all versions of a name but the latest, oldest first."""
+        cold = self.cold.get(name, ())
+        found = [self._read(name, version) for version in cold[::2]]
+        found += self.past.get(name, ())
+        return found
+
+    def since(self, name: str, above: int) -> list[Record]:
+        """Returns the versions of a name above version `above`, and the one before them, oldest first."""
+        head = self.heads.get(name)
+        if head is None or head.version <= above:
+            return [head] if head is not None else []
+        past = self.past.get(name, [])
+        records = [*past, head] if past and past[0].version <= above else [*self._replaced(name), head]
+        return records[max(0, bisect_right(records, above, key=version_of) - 1) :]
+
+    def versions_of(self, name: str) -> list[int]:
+        """Returns the numbers of all versions of a name that are kept, oldest first."""
+        found = [*self.cold.get(name, ())[::2], *map(version_of, self.past.get(name, ()))]
+        head = self.heads.get(name)
+        return [*found, head.version] if head is not None else found
 
     def _inherited(self, name: str, ceiling: int = NOW) -> Record | None:
         """What a fork has of its parent under `name`, as of `ceiling`."""
@@ -144,9 +198,27 @@ class VersionedRecords:
             end = bisect_right(past, ceiling, key=version_of)
             start = max(0, end - (count_max - len(found)))
             found.extend(reversed(past[start:end]))
+            cold = self.cold.get(name)
+            place = _count_at(cold, ceiling) if cold is not None else 0
+            while cold is not None and place and len(found) < count_max:
+                place -= 1
+                found.append(self._read(name, cold[2 * place]))
         if self.parent is not None and len(found) < count_max:
             found += self.parent.versions(name, min(ceiling, self.base), count_max - len(found))
         return found
+
+    def after(self, name: str, version: int) -> Record | None:
+        """Returns the first version of `name` above `version`, which may be a deletion; None: there is none."""
+        if self.parent is not None and version < self.base:
+            inherited = self.parent.after(name, version)
+            if inherited is not None and inherited.version <= self.base:
+                return inherited
+        past = self.past.get(name, [])
+        position = bisect_right(past, version, key=version_of)
+        if position < len(past):
+            return past[position]
+        head = self.heads.get(name)
+        return head if head is not None and head.version > version else None
 
     def changed(self, low: int, high: int) -> Iterator[str]:
         """Yields the names that were written or deleted here above version `low` and up to `high`; of a fork
@@ -155,9 +227,15 @@ class VersionedRecords:
             if head.version > low:
                 if head.version <= high:
                     yield name
-                elif past := self.past.get(name):
-                    end = bisect_right(past, high, key=version_of)
-                    if end and past[end - 1].version > low:
+                    continue
+                past = self.past.get(name, [])
+                end = bisect_right(past, high, key=version_of)
+                if end:
+                    if past[end - 1].version > low:
+                        yield name
+                elif (cold := self.cold.get(name)) is not None:
+                    place = _count_at(cold, high)
+                    if place and cold[2 * place - 2] > low:
                         yield name
 
     def store(self, name: str, value: bytes, version: int, author: Author, expires_at_us: int) -> bool:
@@ -211,9 +289,94 @@ class VersionedRecords:
             self.usage.records += 1
             size += len(head.value)
         if records:
-            self.past[name] = records
             size += len(records) * VERSION_BYTES + sum(len(each.value or b"") for each in records)
+            if self._leave is None:
+                self.past[name] = records
+            else:
+                self._to_cold(name, records)
         self.usage.bytes += size
+
+    def cool(self, name: str, record: Record, saved: int) -> None:
+        """Lets go of `record`, the oldest version of a name in memory, and of all up to version `saved` that
+        newer ones have replaced: they are on the disk. Does nothing where it is gone already."""
+        past = self.past.get(name)
+        if not past or past[0] is not record:
+            return
+        end = bisect_right(past, saved, key=version_of)
+        self._to_cold(name, past[:end])
+        del past[:end]
+        if not past:
+            del self.past[name]
+
+    def _to_cold(self, name: str, records: list[Record]) -> None:
+        cold = self.cold.get(name)
+        if cold is None:
+            cold = self.cold[name] = array("q")
+        for each in records:
+            cold.append(each.version)
+            cold.append(len(each.value) if each.value is not None else -1)
+
+    def trim(self, name: str, through: int, pin: int) -> tuple[int, int]:
+        """Forgets versions of a name for ever: up to `through`, as far as newer ones have replaced them, and
+        a deletion that nothing older is left of.
+
+        Args:
+            name: Of the record.
+            through: The newest version to forget.
+            pin: A version as of which somebody may still read: what was replaced above it stays.
+
+        Returns:
+            How many versions went, and the version from which on reads are as they were; 0 where none went.
+        """
+        head = self.heads.get(name)
+        versions = self.versions_of(name)
+        count = 0
+        while count + 1 < len(versions) and versions[count] <= through and versions[count + 1] <= pin:
+            count += 1
+        floor = versions[count] if count else 0
+        is_gone = (
+            head is not None
+            and head.value is None
+            and self.parent is None
+            and count + 1 == len(versions)
+            and head.version <= min(through, pin)
+        )
+        self._forget(name, count)
+        if is_gone and head is not None:
+            count += 1
+            floor = head.version
+            self._forget_name(name)
+        if count and self._notes is not None and self._notes.delete is not None:
+            prefix = self._prefix
+            self._notes.delete([record_key(prefix, name, version) for version in versions[:count]])
+        return count, floor
+
+    def _forget(self, name: str, count: int) -> None:
+        """Drops the oldest versions of a name, but not the latest."""
+        if not count:
+            return
+        self.usage.bytes -= count * VERSION_BYTES
+        cold = self.cold.get(name)
+        if cold is not None:
+            gone = min(count, len(cold) // 2)
+            self.usage.bytes -= sum(max(0, size) for size in cold[1 : 2 * gone : 2])
+            del cold[: 2 * gone]
+            if not cold:
+                del self.cold[name]
+            count -= gone
+        past = self.past.get(name)
+        if count and past is not None:
+            self.usage.bytes -= sum(len(each.value or b"") for each in past[:count])
+            del past[:count]
+            if not past:
+                del self.past[name]
+
+    def _forget_name(self, name: str) -> None:
+        """Drops a name whose latest version, a deletion, is all that is left."""
+        del self.heads[name]
+        self.usage.bytes -= VERSION_BYTES + NAME_BYTES + len(name)
+        if self.on_gone is not None:
+            self.on_gone(name)
 
     def restore_heads(self, names: list[str], records: list[Record]) -> None:
         """Takes names that are not here yet, each with its only version, which has a value."""
@@ -229,7 +392,7 @@ class VersionedRecords:
         if self.parent is not None:
             self.parent._tell_all(follower, min(self.base, ceiling))
         for name, head in self.heads.items():
-            records = [*self.past.get(name, ()), head]
+            records = [*self._replaced(name), head]
             if head.version > ceiling:
                 del records[bisect_right(records, ceiling, key=version_of) :]
             self._tell((follower,), name, records)
@@ -243,6 +406,8 @@ class VersionedRecords:
                 old = record
 
     def _keep(self, name: str, old: Record) -> None:
+        if self._leave is not None:
+            self._leave((self, name, old))
         past = self.past.get(name)
         if past is None:
             self.past[name] = [old]
@@ -279,6 +444,10 @@ class OrderedRecords(VersionedRecords):
         super().restore_heads(names, records)
         for name in names:
             self.keys.add(name)
+
+    def _forget_name(self, name: str) -> None:
+        super()._forget_name(name)
+        self.keys.discard(name)
 
     def scan(self, start: str, end: str, prefix: str, ceiling: int) -> Iterator[tuple[str, Record | None]]:
         """Yields (name, record as of `ceiling` or None) for every name that ever was in the range, in order.
