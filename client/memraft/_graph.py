@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 from memraft_proto.v1 import graph_pb2, index_pb2
 
 from . import _json, _wire
-from ._moments import time_us_of
+from ._moments import when_us
 from ._operations import Where, conflict
 from .errors import InvalidArgument
 from .types import Deleted, Results, Stored, WrittenMany
@@ -85,18 +85,6 @@ def properties_json(properties: Properties, name: str = "properties") -> bytes:
     elif isinstance(properties, Mapping):
         return _json.encode(properties, name)
     raise InvalidArgument(f"{name} must be a mapping, not {shown(properties)}")
-
-
-def when_us(moment: datetime | None, name: str) -> int | None:
-    """Returns microseconds since the epoch of an aware datetime, None for None. Raises InvalidArgument."""
-    if moment is None:
-        return None
-    if not isinstance(moment, datetime):
-        raise InvalidArgument(f"{name} must be an aware datetime, not {shown(moment)}")
-    try:
-        return time_us_of(moment)
-    except ValueError as error:
-        raise InvalidArgument(f"{name}: {error}") from error
 
 
 def edge_filter(

@@ -1,6 +1,9 @@
 """Moments: aware datetimes, and microseconds since the Unix epoch."""
 
 from datetime import UTC, datetime, timedelta
+from reprlib import repr as shown
+
+from .errors import InvalidArgument
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -24,3 +27,15 @@ def time_us_of(moment: datetime) -> int:
 def utc_now() -> datetime:
     """Returns the time that it is, aware."""
     return datetime.now(UTC)
+
+
+def when_us(moment: datetime | None, name: str) -> int | None:
+    """Returns microseconds since the epoch of an aware datetime, None for None. Raises InvalidArgument."""
+    if moment is None:
+        return None
+    if not isinstance(moment, datetime):
+        raise InvalidArgument(f"{name} must be an aware datetime, not {shown(moment)}")
+    try:
+        return time_us_of(moment)
+    except ValueError as error:
+        raise InvalidArgument(f"{name}: {error}") from error

@@ -5,6 +5,7 @@ A call of its own and the same operation in a batch share both. `where` holds th
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from memraft_proto.v1 import (
@@ -18,12 +19,14 @@ from memraft_proto.v1 import (
 )
 
 from . import _json, _wire, errors
+from ._moments import when_us
 from ._streams import MISSING, NO_SCOPE, stream_name
 from .types import (
     Appended,
     AppendedMany,
     Created,
     Deleted,
+    MemoryChanges,
     Metric,
     Swap,
     Upserted,
@@ -270,6 +273,7 @@ def remember(
     salience: float,
     metadata: Mapping[str, Any] | None,
     id: str,
+    valid: tuple[datetime | None, datetime | None],
 ) -> memory_pb2.RememberRequest:
     if salience is None:  # The contract would take it for 0.
         raise errors.InvalidArgument("salience must be a number from 0 to 1, not None")
@@ -284,11 +288,39 @@ def remember(
         kind=kind,
         salience=salience,
         id=id,
+        valid_from_us=when_us(valid[0], "valid_from"),
+        valid_until_us=when_us(valid[1], "valid_until"),
     )
 
 
 def remember_done(_request: memory_pb2.RememberRequest, response: memory_pb2.RememberResponse) -> Written:
     return Written(id=response.id, version=response.version, time_us=response.time_us)
+
+
+def update_memory(where: Where, id: str, changes: MemoryChanges) -> memory_pb2.UpdateMemoryRequest:
+    """Returns the request that makes these changes and no other. Raises InvalidArgument."""
+    unknown = sorted(set(changes) - set(MemoryChanges.__annotations__))
+    if unknown or not changes:
+        known = ", ".join(MemoryChanges.__annotations__)
+        raise errors.InvalidArgument(
+            f"update_memory changes {known}; not {', '.join(unknown) if unknown else 'nothing'}"
+        )
+    given: dict[str, Any] = dict(changes)
+    if "metadata" in given:
+        given["metadata"] = _json.encode_object(given["metadata"], "metadata")
+    for name in ("valid_from", "valid_until"):
+        if name in given:
+            given[name + "_us"] = when_us(given.pop(name), name) or 0
+    for name, value in given.items():
+        if value is None:  # The contract would leave it as it is.
+            raise errors.InvalidArgument(f"{name} must not be None")
+    return _wire.build(memory_pb2.UpdateMemoryRequest, **where, id=id, **given)
+
+
+def update_memory_done(
+    request: memory_pb2.UpdateMemoryRequest, response: memory_pb2.UpdateMemoryResponse
+) -> Written:
+    return Written(id=request.id, version=response.version, time_us=response.time_us)
 
 
 def forget(where: Where, id: str) -> memory_pb2.ForgetRequest:

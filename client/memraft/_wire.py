@@ -278,6 +278,8 @@ def memory_fields(found: Any) -> dict[str, Any]:
         "kind": found.kind,
         "salience": found.salience,
         "metadata": _json.decode_object(found.metadata),
+        "valid_from_us": found.valid_from_us,
+        "valid_until_us": found.valid_until_us,
         "version": written.version,
         "time_us": written.time_us,
         "agent": written.agent,

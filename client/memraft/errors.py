@@ -357,6 +357,9 @@ _BY_REASON: dict[str, type[MemraftError]] = {
     "CHANGE_REFUSED": ChangeRefused,
     "STALE_FENCE": LeaseLost,
     "NO_SUCH_NODE": NotFound,
+    "NO_SUCH_TRACE": NotFound,
+    "NO_SUCH_EVENT": NotFound,
+    "NO_SUCH_MEMORY": NotFound,
     "NODE_HAS_EDGES": NodeHasEdges,
 }
 

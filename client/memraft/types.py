@@ -5,9 +5,9 @@ datetimes in UTC (`at`). A version is one integer, `log_index << 20 | position i
 shows the part of it that every read takes as `at=`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any, Generic, Literal, TypeAlias, TypeVar, overload
+from typing import Any, Generic, Literal, TypeAlias, TypedDict, TypeVar, overload
 
 import msgspec
 
@@ -252,9 +252,34 @@ class MemoryItem(_Stamped, frozen=True, kw_only=True):
     salience: float = 0.0
     """How much it matters, from 0 to 1."""
     metadata: dict[str, Any]
+    valid_from_us: int = 0
+    """It is true in the world from then on, in microseconds since the Unix epoch. 0: it always was."""
+    valid_until_us: int = 0
+    """It is true until before then. 0: it has no end."""
     agent: str = ""
     run: str = ""
     tool: str = ""
+
+    @property
+    def valid_from(self) -> datetime | None:
+        """`valid_from_us`, aware, in UTC; None where it always was."""
+        return datetime_of(self.valid_from_us) if self.valid_from_us else None
+
+    @property
+    def valid_until(self) -> datetime | None:
+        """`valid_until_us`, aware, in UTC; None where it has no end."""
+        return datetime_of(self.valid_until_us) if self.valid_until_us else None
+
+
+class MemoryChanges(TypedDict, total=False):
+    """What to change of a memory."""
+
+    about: str
+    kind: str
+    salience: float
+    metadata: Mapping[str, Any] | None
+    valid_from: datetime | None
+    valid_until: datetime | None
 
 
 class Hit(MemoryItem, frozen=True, kw_only=True):

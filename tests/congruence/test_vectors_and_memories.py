@@ -1,7 +1,7 @@
 """Vectors and memories behave alike on every backend."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -179,3 +179,55 @@ def test_what_is_malformed_is_refused_by_name(
         call(memory)
     assert memory.collections()[0].count == 0
     assert len(memory.memories()) == 0
+
+
+def test_a_fact_that_ended_is_told_apart_from_one_that_was_corrected(memory: Memory) -> None:
+    may, june, july = (datetime(2024, month, 1, tzinfo=UTC) for month in (5, 6, 7))
+    oslo = memory.remember("Ann lives in Oslo", about="ann", valid_from=may)
+    ended = memory.update_memory(oslo.id, valid_until=july)
+    with memory.txn() as t:
+        t.remember("Ann lives in Bergen", about="ann", valid_from=july)
+    places = [[each.text[-6:] for each in memory.memories(valid_at=when)] for when in (may, june, july)]
+    assert places == [["n Oslo"], ["n Oslo"], ["Bergen"]]
+    assert [hit.text for hit in memory.recall("where does Ann live", valid_at=june)] == ["Ann lives in Oslo"]
+    # As of then nobody knew that it would end.
+    [hit] = memory.recall("where does Ann live", valid_at=july, at=oslo.log_index)
+    assert (hit.id, hit.valid_from, hit.valid_until) == (oslo.id, may, None)
+    found = memory.memory(oslo.id, valid_at=june)
+    assert found is not None and (found.valid_until, found.version) == (july, ended.version)
+    assert memory.memory(oslo.id, valid_at=july) is None
+
+    fork = memory.fork("what-if")
+    fork.update_memory(oslo.id, valid_until=None, metadata={"why": "came back"})
+    assert [each.text for each in fork.memories(valid_at=july)] == [
+        "Ann lives in Oslo",
+        "Ann lives in Bergen",
+    ]
+    assert len(fork.recall("Ann lives", valid_at=july)) == 2
+    assert len(memory.recall("Ann lives", valid_at=july)) == 1
+    memory.merge("what-if")
+    back = memory.memory(oslo.id, valid_at=july)
+    assert back is not None and (back.valid_until, back.metadata) == (None, {"why": "came back"})
+    assert len(memory.recall("Ann lives", valid_at=july)) == 2
+
+
+def test_what_cannot_be_true_in_the_world_is_refused(memory: Memory) -> None:
+    when = datetime(2024, 5, 1, tzinfo=UTC)
+    kept = memory.remember("text", valid_from=when)
+    with pytest.raises(InvalidArgument, match=r"valid_until_us: .* is not after"):
+        memory.remember("text", valid_from=when, valid_until=when)
+    with pytest.raises(InvalidArgument, match=r"valid_until_us: .* is not after"):
+        memory.update_memory(kept.id, valid_until=when)
+    with pytest.raises(InvalidArgument, match="valid_from must be an aware datetime"):
+        memory.remember("text", valid_from=5)  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgument, match="valid_at: a datetime without a time zone"):
+        memory.memories(valid_at=datetime(2024, 5, 1))
+    with pytest.raises(InvalidArgument, match="not txt"):
+        memory.update_memory(kept.id, txt="other")  # type: ignore[call-arg]
+    with pytest.raises(InvalidArgument, match="not nothing"):
+        memory.update_memory(kept.id)
+    with pytest.raises(InvalidArgument, match="salience must not be None"):
+        memory.update_memory(kept.id, salience=None)  # type: ignore[arg-type]
+    with pytest.raises(NotFound, match="no memory 'unknown'"):
+        memory.update_memory("unknown", kind="fact")
+    assert len(memory.memories()) == 1

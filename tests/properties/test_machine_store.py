@@ -106,6 +106,13 @@ others: st.SearchStrategy[Any] = st.one_of(
     ),
     st.builds(memory_pb2.ForgetRequest, id=names),
     st.builds(
+        memory_pb2.UpdateMemoryRequest,
+        id=names,
+        kind=st.sampled_from([None, "", "fact"]),
+        valid_from_us=st.sampled_from([None, 0, 10]),
+        valid_until_us=st.sampled_from([None, 0, 20]),
+    ),
+    st.builds(
         graph_pb2.UpsertGraphRequest,
         ids=st.lists(names, min_size=1, max_size=3),
         domains=st.lists(names, max_size=1),

@@ -79,6 +79,13 @@ def the_three_lines() -> None:
     m = Memory(agent="support", namespace="acme/support")
     m.remember("Refund for order #1458 initiated on 10/20", about="user:4321", salience=0.9)
     hits = m.recall("refund status", about="user:4321")
+    moved = m.remember("lives in Oslo", valid_from=datetime(2024, 5, 1, tzinfo=UTC))
+    assert_type(m.update_memory(moved.id, valid_until=datetime.now(UTC), kind="fact"), Written)
+    assert_type(
+        m.recall("where", valid_at=datetime.now(UTC), at=moved.log_index)[0].valid_until, datetime | None
+    )
+    assert_type(m.memory(moved.id, valid_at=datetime.now(UTC)), MemoryItem | None)
+    assert_type(m.memories(valid_at=datetime.now(UTC)), Results[MemoryItem])
     assert_type(hits, Results[Hit])
     assert_type(hits[0], Hit)
     assert_type(hits[:2], tuple[Hit, ...])

@@ -15,7 +15,7 @@ from .. import _wire
 from .._graph import EdgeFields, NodeFields, Properties
 from .._streams import MISSING, Scope
 from ..errors import BatchFailed, ClosedError, InvalidArgument, MemraftError
-from ..types import MergePolicy, Metric
+from ..types import MemoryChanges, MergePolicy, Metric
 from .base import METHOD
 
 _BATCH = METHOD["Batch"]
@@ -184,11 +184,20 @@ class AsyncWrites:
         embedding: Any = None,
         fingerprint: str | None = None,
         id: str = "",
+        valid_from: datetime | None = None,
+        valid_until: datetime | None = None,
     ) -> int:
         """Stores a memory: see `Memory.remember`. The embedder is called here."""
         vector = await self._embed(text, embedding, fingerprint)
-        request = operations.remember(_NOWHERE, text, vector, about, kind, salience, metadata, id)
+        request = operations.remember(
+            _NOWHERE, text, vector, about, kind, salience, metadata, id, (valid_from, valid_until)
+        )
         return self._add("remember", request, operations.remember_done)
+
+    def update_memory(self, id: str, **changes: Unpack[MemoryChanges]) -> int:
+        """Changes what is known of a memory: see `Memory.update_memory`."""
+        request = operations.update_memory(_NOWHERE, id, changes)
+        return self._add("update_memory", request, operations.update_memory_done)
 
     def forget(self, id: str) -> int:
         """Forgets a memory: see `Memory.forget`."""

@@ -8,6 +8,7 @@ from memraft_proto.v1 import graph_pb2
 
 from .. import _graph, _json, _wire
 from .._graph import EdgeFields, NodeFields, Properties
+from .._moments import when_us
 from ..types import At, Consistency, Deleted, Results, Stored, WrittenMany
 from ..types_graph import (
     CrossDomainEdge,
@@ -507,7 +508,7 @@ class AsyncGraphCalls(AsyncCalls):
             **self._from(at, consistency),
             source_domain=source_domain,
             target_domain=target_domain,
-            valid_at_us=_graph.when_us(valid_at, "valid_at"),
+            valid_at_us=when_us(valid_at, "valid_at"),
             include_forgotten=include_forgotten,
             limit=_wire.at_least_one(limit, "limit"),
             cursor=cursor,

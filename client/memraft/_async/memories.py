@@ -1,17 +1,20 @@
 """What agents remember."""
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import datetime
+from typing import Any, Unpack
 
 from memraft_proto.v1 import memory_pb2
 
 from .. import _json, _wire
 from .. import _operations as operations
+from .._moments import when_us
 from ..errors import InvalidArgument
-from ..types import At, Consistency, Deleted, Hit, MemoryItem, Results, Written
+from ..types import At, Consistency, Deleted, Hit, MemoryChanges, MemoryItem, Results, Written
 from .base import METHOD, AsyncCalls
 
 _REMEMBER, _FORGET, _RECALL = METHOD["Remember"], METHOD["Forget"], METHOD["Recall"]
+_UPDATE = METHOD["UpdateMemory"]
 _GET, _LIST = METHOD["GetMemory"], METHOD["ListMemories"]
 
 
@@ -29,6 +32,8 @@ class AsyncMemoryCalls(AsyncCalls):
         embedding: Any = None,
         fingerprint: str | None = None,
         id: str = "",
+        valid_from: datetime | None = None,
+        valid_until: datetime | None = None,
     ) -> Written:
         """Stores a memory.
 
@@ -42,12 +47,17 @@ class AsyncMemoryCalls(AsyncCalls):
             fingerprint: what made the embedding; all memories of a namespace share one. None: the
                 embedder's; for an `embedding` without an `embedder=`, `caller:<dimension>`.
             id: replace the memory with this id; empty: a new memory with a new id, which the result tells.
+            valid_from: it is true in the world from this aware datetime on; None: it always was. When it was
+                written is another matter: see `at=`.
+            valid_until: it is true until before this one; None: it has no end.
 
         Raises:
             EmbeddingMismatch: the namespace's memories have embeddings of another model or dimension.
         """
         vector = await self._embedding(text, embedding, fingerprint)
-        request = operations.remember(self._where, text, vector, about, kind, salience, metadata, id)
+        request = operations.remember(
+            self._where, text, vector, about, kind, salience, metadata, id, (valid_from, valid_until)
+        )
         return operations.remember_done(request, await self._link.write(_REMEMBER, request))
 
     async def recall(
@@ -57,6 +67,7 @@ class AsyncMemoryCalls(AsyncCalls):
         about: str = "",
         kind: str = "",
         filter: Mapping[str, Any] | None = None,
+        valid_at: datetime | None = None,
         k: int = 10,
         embedding: Any = None,
         fingerprint: str | None = None,
@@ -71,6 +82,8 @@ class AsyncMemoryCalls(AsyncCalls):
             about: only memories about this entity.
             kind: only memories of this kind.
             filter: only memories whose metadata pass, as in `search`.
+            valid_at: only memories that are true in the world at this aware datetime, by what is known as of
+                `at`; None: whenever.
             k: how many, 1 to 1,000.
             embedding: shape (dimension,): the query's embedding, instead of a text's.
             fingerprint: what made the embedding, as in `remember`.
@@ -95,10 +108,28 @@ class AsyncMemoryCalls(AsyncCalls):
             about=about,
             kind=kind,
             filter=_json.encode_object(filter, "filter"),
+            valid_at_us=when_us(valid_at, "valid_at"),
         )
         response: memory_pb2.RecallResponse = await self._link.read(_RECALL, request)
         has_direction = embedding is not None or bool(data.strip(b"\0"))
         return _wire.results(response, _wire.hits(response.hits) if has_direction else ())
+
+    async def update_memory(self, id: str, **changes: Unpack[MemoryChanges]) -> Written:
+        """Changes what is known of a memory; its text and its embedding stay, as does all that is not named.
+
+        A fact that has ended: `update_memory(id, valid_until=then)`. What was known before stays readable
+        with an earlier `at=`.
+
+        Args:
+            id: which one.
+            changes: `about`, `kind`, `salience`, `metadata`, `valid_from` and `valid_until` as in `remember`;
+                None takes away metadata or an end in time.
+
+        Raises:
+            NotFound: there is no memory with this id.
+        """
+        request = operations.update_memory(self._where, id, changes)
+        return operations.update_memory_done(request, await self._link.write(_UPDATE, request))
 
     async def forget(self, id: str) -> Deleted:
         """Forgets a memory. It stays readable with an earlier `at=`.
@@ -110,16 +141,27 @@ class AsyncMemoryCalls(AsyncCalls):
         return operations.forget_done(request, await self._link.write(_FORGET, request))
 
     async def memory(
-        self, id: str, *, at: At = None, consistency: Consistency | None = None
+        self,
+        id: str,
+        *,
+        valid_at: datetime | None = None,
+        at: At = None,
+        consistency: Consistency | None = None,
     ) -> MemoryItem | None:
         """Reads one memory; None where there is none.
 
         Args:
             id: which one.
+            valid_at: only if it is true in the world at this aware datetime; None: whenever.
             at: as of an aware datetime or a log index; None: now.
             consistency: how fresh; None: as this memory was opened with.
         """
-        request = _wire.build(memory_pb2.GetMemoryRequest, **self._from(at, consistency), id=id)
+        request = _wire.build(
+            memory_pb2.GetMemoryRequest,
+            **self._from(at, consistency),
+            id=id,
+            valid_at_us=when_us(valid_at, "valid_at"),
+        )
         response: memory_pb2.GetMemoryResponse = await self._link.read(_GET, request)
         found = response.memory if response.HasField("memory") else None
         return MemoryItem(**_wire.memory_fields(found)) if found is not None else None
@@ -128,6 +170,7 @@ class AsyncMemoryCalls(AsyncCalls):
         self,
         *,
         about: str = "",
+        valid_at: datetime | None = None,
         limit: int = 100,
         cursor: str = "",
         at: At = None,
@@ -137,6 +180,7 @@ class AsyncMemoryCalls(AsyncCalls):
 
         Args:
             about: only memories about this entity.
+            valid_at: only memories that are true in the world at this aware datetime; None: whenever.
             limit: at most this many a page, 1 to 10,000.
             cursor: `next_cursor` of the page before.
             at: as of an aware datetime or a log index; None: now.
@@ -146,6 +190,7 @@ class AsyncMemoryCalls(AsyncCalls):
             memory_pb2.ListMemoriesRequest,
             **self._from(at, consistency),
             about=about,
+            valid_at_us=when_us(valid_at, "valid_at"),
             limit=_wire.at_least_one(limit, "limit"),
             cursor=cursor,
         )

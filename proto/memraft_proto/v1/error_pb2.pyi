@@ -41,6 +41,9 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_TOO_MANY_WAITERS: _ClassVar[ErrorReason]
     ERROR_REASON_NO_SUCH_NODE: _ClassVar[ErrorReason]
     ERROR_REASON_NODE_HAS_EDGES: _ClassVar[ErrorReason]
+    ERROR_REASON_NO_SUCH_TRACE: _ClassVar[ErrorReason]
+    ERROR_REASON_NO_SUCH_EVENT: _ClassVar[ErrorReason]
+    ERROR_REASON_NO_SUCH_MEMORY: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_INVALID_ARGUMENT: ErrorReason
 ERROR_REASON_NO_IDENTITY: ErrorReason
@@ -72,6 +75,9 @@ ERROR_REASON_STALE_FENCE: ErrorReason
 ERROR_REASON_TOO_MANY_WAITERS: ErrorReason
 ERROR_REASON_NO_SUCH_NODE: ErrorReason
 ERROR_REASON_NODE_HAS_EDGES: ErrorReason
+ERROR_REASON_NO_SUCH_TRACE: ErrorReason
+ERROR_REASON_NO_SUCH_EVENT: ErrorReason
+ERROR_REASON_NO_SUCH_MEMORY: ErrorReason
 
 class ErrorStatus(_message.Message):
     __slots__ = ("code", "message", "details")

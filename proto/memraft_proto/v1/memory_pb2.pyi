@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class RememberRequest(_message.Message):
-    __slots__ = ("namespace", "context", "text", "embedding", "fingerprint", "metadata", "about", "kind", "salience", "id")
+    __slots__ = ("namespace", "context", "text", "embedding", "fingerprint", "metadata", "about", "kind", "salience", "id", "valid_from_us", "valid_until_us")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
@@ -18,6 +18,8 @@ class RememberRequest(_message.Message):
     KIND_FIELD_NUMBER: _ClassVar[int]
     SALIENCE_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
+    VALID_FROM_US_FIELD_NUMBER: _ClassVar[int]
+    VALID_UNTIL_US_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     context: _common_pb2.WriteContext
     text: str
@@ -28,7 +30,9 @@ class RememberRequest(_message.Message):
     kind: str
     salience: float
     id: str
-    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.WriteContext, _Mapping]] = ..., text: _Optional[str] = ..., embedding: _Optional[bytes] = ..., fingerprint: _Optional[str] = ..., metadata: _Optional[bytes] = ..., about: _Optional[str] = ..., kind: _Optional[str] = ..., salience: _Optional[float] = ..., id: _Optional[str] = ...) -> None: ...
+    valid_from_us: int
+    valid_until_us: int
+    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.WriteContext, _Mapping]] = ..., text: _Optional[str] = ..., embedding: _Optional[bytes] = ..., fingerprint: _Optional[str] = ..., metadata: _Optional[bytes] = ..., about: _Optional[str] = ..., kind: _Optional[str] = ..., salience: _Optional[float] = ..., id: _Optional[str] = ..., valid_from_us: _Optional[int] = ..., valid_until_us: _Optional[int] = ...) -> None: ...
 
 class RememberResponse(_message.Message):
     __slots__ = ("id", "version", "time_us")
@@ -39,6 +43,36 @@ class RememberResponse(_message.Message):
     version: int
     time_us: int
     def __init__(self, id: _Optional[str] = ..., version: _Optional[int] = ..., time_us: _Optional[int] = ...) -> None: ...
+
+class UpdateMemoryRequest(_message.Message):
+    __slots__ = ("namespace", "context", "id", "metadata", "about", "kind", "salience", "valid_from_us", "valid_until_us")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    ABOUT_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    SALIENCE_FIELD_NUMBER: _ClassVar[int]
+    VALID_FROM_US_FIELD_NUMBER: _ClassVar[int]
+    VALID_UNTIL_US_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    context: _common_pb2.WriteContext
+    id: str
+    metadata: bytes
+    about: str
+    kind: str
+    salience: float
+    valid_from_us: int
+    valid_until_us: int
+    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.WriteContext, _Mapping]] = ..., id: _Optional[str] = ..., metadata: _Optional[bytes] = ..., about: _Optional[str] = ..., kind: _Optional[str] = ..., salience: _Optional[float] = ..., valid_from_us: _Optional[int] = ..., valid_until_us: _Optional[int] = ...) -> None: ...
+
+class UpdateMemoryResponse(_message.Message):
+    __slots__ = ("version", "time_us")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    TIME_US_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    time_us: int
+    def __init__(self, version: _Optional[int] = ..., time_us: _Optional[int] = ...) -> None: ...
 
 class ForgetRequest(_message.Message):
     __slots__ = ("namespace", "context", "id")
@@ -61,7 +95,7 @@ class ForgetResponse(_message.Message):
     def __init__(self, version: _Optional[int] = ..., time_us: _Optional[int] = ..., found: bool = ...) -> None: ...
 
 class MemoryRecord(_message.Message):
-    __slots__ = ("id", "text", "metadata", "about", "kind", "salience", "provenance")
+    __slots__ = ("id", "text", "metadata", "about", "kind", "salience", "provenance", "valid_from_us", "valid_until_us")
     ID_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
@@ -69,6 +103,8 @@ class MemoryRecord(_message.Message):
     KIND_FIELD_NUMBER: _ClassVar[int]
     SALIENCE_FIELD_NUMBER: _ClassVar[int]
     PROVENANCE_FIELD_NUMBER: _ClassVar[int]
+    VALID_FROM_US_FIELD_NUMBER: _ClassVar[int]
+    VALID_UNTIL_US_FIELD_NUMBER: _ClassVar[int]
     id: str
     text: str
     metadata: bytes
@@ -76,17 +112,21 @@ class MemoryRecord(_message.Message):
     kind: str
     salience: float
     provenance: _common_pb2.Provenance
-    def __init__(self, id: _Optional[str] = ..., text: _Optional[str] = ..., metadata: _Optional[bytes] = ..., about: _Optional[str] = ..., kind: _Optional[str] = ..., salience: _Optional[float] = ..., provenance: _Optional[_Union[_common_pb2.Provenance, _Mapping]] = ...) -> None: ...
+    valid_from_us: int
+    valid_until_us: int
+    def __init__(self, id: _Optional[str] = ..., text: _Optional[str] = ..., metadata: _Optional[bytes] = ..., about: _Optional[str] = ..., kind: _Optional[str] = ..., salience: _Optional[float] = ..., provenance: _Optional[_Union[_common_pb2.Provenance, _Mapping]] = ..., valid_from_us: _Optional[int] = ..., valid_until_us: _Optional[int] = ...) -> None: ...
 
 class GetMemoryRequest(_message.Message):
-    __slots__ = ("namespace", "context", "id")
+    __slots__ = ("namespace", "context", "id", "valid_at_us")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
+    VALID_AT_US_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     context: _common_pb2.ReadContext
     id: str
-    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.ReadContext, _Mapping]] = ..., id: _Optional[str] = ...) -> None: ...
+    valid_at_us: int
+    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.ReadContext, _Mapping]] = ..., id: _Optional[str] = ..., valid_at_us: _Optional[int] = ...) -> None: ...
 
 class GetMemoryResponse(_message.Message):
     __slots__ = ("stamp", "memory")
@@ -97,18 +137,20 @@ class GetMemoryResponse(_message.Message):
     def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., memory: _Optional[_Union[MemoryRecord, _Mapping]] = ...) -> None: ...
 
 class ListMemoriesRequest(_message.Message):
-    __slots__ = ("namespace", "context", "about", "limit", "cursor")
+    __slots__ = ("namespace", "context", "about", "limit", "cursor", "valid_at_us")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     ABOUT_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     CURSOR_FIELD_NUMBER: _ClassVar[int]
+    VALID_AT_US_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     context: _common_pb2.ReadContext
     about: str
     limit: int
     cursor: str
-    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.ReadContext, _Mapping]] = ..., about: _Optional[str] = ..., limit: _Optional[int] = ..., cursor: _Optional[str] = ...) -> None: ...
+    valid_at_us: int
+    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.ReadContext, _Mapping]] = ..., about: _Optional[str] = ..., limit: _Optional[int] = ..., cursor: _Optional[str] = ..., valid_at_us: _Optional[int] = ...) -> None: ...
 
 class ListMemoriesResponse(_message.Message):
     __slots__ = ("stamp", "memories", "next_cursor")
@@ -121,7 +163,7 @@ class ListMemoriesResponse(_message.Message):
     def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., memories: _Optional[_Iterable[_Union[MemoryRecord, _Mapping]]] = ..., next_cursor: _Optional[str] = ...) -> None: ...
 
 class RecallRequest(_message.Message):
-    __slots__ = ("namespace", "context", "embedding", "fingerprint", "k", "about", "kind", "filter")
+    __slots__ = ("namespace", "context", "embedding", "fingerprint", "k", "about", "kind", "filter", "valid_at_us")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     EMBEDDING_FIELD_NUMBER: _ClassVar[int]
@@ -130,6 +172,7 @@ class RecallRequest(_message.Message):
     ABOUT_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
+    VALID_AT_US_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     context: _common_pb2.ReadContext
     embedding: bytes
@@ -138,7 +181,8 @@ class RecallRequest(_message.Message):
     about: str
     kind: str
     filter: bytes
-    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.ReadContext, _Mapping]] = ..., embedding: _Optional[bytes] = ..., fingerprint: _Optional[str] = ..., k: _Optional[int] = ..., about: _Optional[str] = ..., kind: _Optional[str] = ..., filter: _Optional[bytes] = ...) -> None: ...
+    valid_at_us: int
+    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.ReadContext, _Mapping]] = ..., embedding: _Optional[bytes] = ..., fingerprint: _Optional[str] = ..., k: _Optional[int] = ..., about: _Optional[str] = ..., kind: _Optional[str] = ..., filter: _Optional[bytes] = ..., valid_at_us: _Optional[int] = ...) -> None: ...
 
 class RecallHit(_message.Message):
     __slots__ = ("memory", "score")

@@ -40,6 +40,11 @@ class MemoryServiceStub(object):
                 request_serializer=memraft__proto_dot_v1_dot_memory__pb2.RememberRequest.SerializeToString,
                 response_deserializer=memraft__proto_dot_v1_dot_memory__pb2.RememberResponse.FromString,
                 _registered_method=True)
+        self.UpdateMemory = channel.unary_unary(
+                '/memraft.v1.MemoryService/UpdateMemory',
+                request_serializer=memraft__proto_dot_v1_dot_memory__pb2.UpdateMemoryRequest.SerializeToString,
+                response_deserializer=memraft__proto_dot_v1_dot_memory__pb2.UpdateMemoryResponse.FromString,
+                _registered_method=True)
         self.Forget = channel.unary_unary(
                 '/memraft.v1.MemoryService/Forget',
                 request_serializer=memraft__proto_dot_v1_dot_memory__pb2.ForgetRequest.SerializeToString,
@@ -68,6 +73,13 @@ class MemoryServiceServicer(object):
 
     def Remember(self, request, context):
         """Stores a memory.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateMemory(self, request, context):
+        """Changes what is known of a memory, such as until when it was true; its text and its embedding stay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -108,6 +120,11 @@ def add_MemoryServiceServicer_to_server(servicer, server):
                     servicer.Remember,
                     request_deserializer=memraft__proto_dot_v1_dot_memory__pb2.RememberRequest.FromString,
                     response_serializer=memraft__proto_dot_v1_dot_memory__pb2.RememberResponse.SerializeToString,
+            ),
+            'UpdateMemory': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateMemory,
+                    request_deserializer=memraft__proto_dot_v1_dot_memory__pb2.UpdateMemoryRequest.FromString,
+                    response_serializer=memraft__proto_dot_v1_dot_memory__pb2.UpdateMemoryResponse.SerializeToString,
             ),
             'Forget': grpc.unary_unary_rpc_method_handler(
                     servicer.Forget,
@@ -158,6 +175,33 @@ class MemoryService(object):
             '/memraft.v1.MemoryService/Remember',
             memraft__proto_dot_v1_dot_memory__pb2.RememberRequest.SerializeToString,
             memraft__proto_dot_v1_dot_memory__pb2.RememberResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateMemory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memraft.v1.MemoryService/UpdateMemory',
+            memraft__proto_dot_v1_dot_memory__pb2.UpdateMemoryRequest.SerializeToString,
+            memraft__proto_dot_v1_dot_memory__pb2.UpdateMemoryResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -105,6 +105,14 @@ def parse_at(text: str) -> int | datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def parse_when(text: str) -> datetime:
+    """WHEN of the world: a time or an age, no log index."""
+    found = parse_at(text)
+    if isinstance(found, int):
+        raise argparse.ArgumentTypeError(f"{text!r} is a log index; a time or an age is wanted here")
+    return found
+
+
 def read_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """The keyword arguments of a read that `add_read` collected; those not given are left out."""
     options = {"at": arguments.at, "consistency": arguments.consistency}

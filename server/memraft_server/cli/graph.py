@@ -1,7 +1,6 @@
 """`memraft graph`: nodes, typed edges, and the ways between them."""
 
 import argparse
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -12,8 +11,8 @@ from memraft_server.cli.connection import (
     add_read,
     given,
     open_memory,
-    parse_at,
     parse_json_object,
+    parse_when,
     read_options,
 )
 from memraft_server.cli.errors import CliError
@@ -75,8 +74,12 @@ def _register_edges(actions: Any) -> None:
     _add_triple(put)
     put.add_argument("properties", nargs="?", help="a JSON object")
     put.add_argument("--weight", type=float, help="what a weighted path pays for it (1)")
-    put.add_argument("--from", dest="valid_from", type=_when, metavar="WHEN", help="it holds from then on")
-    put.add_argument("--until", dest="valid_until", type=_when, metavar="WHEN", help="it holds until then")
+    put.add_argument(
+        "--from", dest="valid_from", type=parse_when, metavar="WHEN", help="it holds from then on"
+    )
+    put.add_argument(
+        "--until", dest="valid_until", type=parse_when, metavar="WHEN", help="it holds until then"
+    )
     put.add_argument("--patch", action="store_true", help="change what is given and leave the rest")
     delete = _action(actions, "delete-edge", _delete_edge, "delete an edge; it stays readable with --at")
     _add_triple(delete)
@@ -128,17 +131,9 @@ def _add_which(parser: argparse.ArgumentParser, direction: str) -> None:
     parser.add_argument("--type", dest="types", action="append", help="only edges of this type; repeatable")
     parser.add_argument("--domain", help="only nodes of this domain")
     parser.add_argument(
-        "--valid-at", type=_when, metavar="WHEN", help="only edges that hold in the world then"
+        "--valid-at", type=parse_when, metavar="WHEN", help="only edges that hold in the world then"
     )
     add_read(parser)
-
-
-def _when(text: str) -> datetime:
-    """WHEN of the world: a time or an age, no log index."""
-    found = parse_at(text)
-    if isinstance(found, int):
-        raise argparse.ArgumentTypeError(f"{text!r} is a log index; a time or an age is wanted here")
-    return found
 
 
 def _which(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from memraft_server.cli.connection import (
     given,
     open_memory,
     parse_json_object,
+    parse_when,
     read_options,
 )
 from memraft_server.cli.errors import CliError
@@ -34,6 +35,15 @@ def register(commands: Any) -> None:
     remember.add_argument("--salience", type=float, help="how much it matters, from 0 to 1")
     remember.add_argument("--metadata", metavar="JSON", help="an object to filter by")
     remember.add_argument("--id", help="replace the memory with this id")
+    _add_validity(remember)
+
+    update = _action(actions, "update", _update, "change what is known of a memory; its text stays")
+    update.add_argument("id")
+    update.add_argument("--about", help="the entity it is about; '': none")
+    update.add_argument("--kind", help="what kind of memory; '': none")
+    update.add_argument("--salience", type=float, help="how much it matters, from 0 to 1")
+    update.add_argument("--metadata", metavar="JSON", help="an object in place of the one that it has")
+    _add_validity(update)
 
     recall = _action(actions, "recall", _recall, "find the memories nearest to a query")
     recall.add_argument("query")
@@ -41,6 +51,7 @@ def register(commands: Any) -> None:
     recall.add_argument("--about", help="only memories about this entity")
     recall.add_argument("--kind", help="only memories of this kind")
     recall.add_argument("--filter", metavar="JSON", help='over metadata, such as {"lang": "en"}')
+    _add_valid_at(recall)
     add_read(recall)
 
     forget = _action(actions, "forget", _forget, "forget a memory; it stays readable with --at")
@@ -48,6 +59,7 @@ def register(commands: Any) -> None:
 
     listing = _action(actions, "list", _list, "list memories, newest first")
     listing.add_argument("--about", help="only memories about this entity")
+    _add_valid_at(listing)
     listing.add_argument("--limit", type=int, default=20, help="at most this many (20)")
     listing.add_argument("--cursor", help="continue a listing")
     add_read(listing)
@@ -61,6 +73,21 @@ def _action(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentPa
     return parser
 
 
+def _add_validity(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--from", dest="valid_from", type=parse_when, metavar="WHEN", help="it is true from then on"
+    )
+    parser.add_argument(
+        "--until", dest="valid_until", type=parse_when, metavar="WHEN", help="it is true until then"
+    )
+
+
+def _add_valid_at(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--valid-at", type=parse_when, metavar="WHEN", help="only memories that are true in the world then"
+    )
+
+
 def _object(text: str | None, what: str) -> dict[str, Any] | None:
     return None if text is None else parse_json_object(text, what)
 
@@ -72,6 +99,8 @@ def _remember(arguments: argparse.Namespace) -> int:
         salience=arguments.salience,
         metadata=_object(arguments.metadata, "--metadata"),
         id=arguments.id,
+        valid_from=arguments.valid_from,
+        valid_until=arguments.valid_until,
     )
     text = sys.stdin.read().strip() if arguments.text == "-" else arguments.text
     with open_memory(arguments, makes=True) as memory:
@@ -83,6 +112,26 @@ def _remember(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _update(arguments: argparse.Namespace) -> int:
+    changes = given(
+        about=arguments.about,
+        kind=arguments.kind,
+        salience=arguments.salience,
+        metadata=_object(arguments.metadata, "--metadata"),
+        valid_from=arguments.valid_from,
+        valid_until=arguments.valid_until,
+    )
+    if not changes:
+        raise CliError("nothing to change: give --about, --kind, --salience, --metadata, --from or --until")
+    with open_memory(arguments) as memory:
+        written = memory.update_memory(arguments.id, **changes)
+    if arguments.json:
+        print_json(_fields(written))
+    else:
+        print(f"updated: {written.id}, log index {written.log_index}, {moment(written.at)}")
+    return 0
+
+
 def _fields(item: Any) -> dict[str, Any]:
     fields = without_empty(msgspec.to_builtins(item))
     return {**fields, "log_index": item.log_index, "at": moment(item.at)}
@@ -90,7 +139,10 @@ def _fields(item: Any) -> dict[str, Any]:
 
 def _recall(arguments: argparse.Namespace) -> int:
     options = given(
-        about=arguments.about, kind=arguments.kind, filter=_object(arguments.filter, "--filter")
+        about=arguments.about,
+        kind=arguments.kind,
+        filter=_object(arguments.filter, "--filter"),
+        valid_at=arguments.valid_at,
     ) | read_options(arguments)
     with open_memory(arguments) as memory:
         hits = memory.recall(arguments.query, k=arguments.k, **options)
@@ -120,7 +172,9 @@ def _forget(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    options = given(about=arguments.about, cursor=arguments.cursor) | read_options(arguments)
+    options = given(
+        about=arguments.about, cursor=arguments.cursor, valid_at=arguments.valid_at
+    ) | read_options(arguments)
     with open_memory(arguments) as memory:
         memories = memory.memories(limit=arguments.limit, **options)
     if arguments.json:

@@ -13,6 +13,7 @@ import msgspec
 
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.tables import RECORD_TABLES
+from memraft_server.machine.traces import shown_trace
 from memraft_server.projections import notes
 from memraft_server.projections.memories import MemoryStore
 from memraft_server.projections.runs import RunsProjection
@@ -21,6 +22,7 @@ from memraft_server.projections.vectors import Collection, VectorStore
 from memraft_server.projections.versions import VersionedRecords
 
 DOCUMENT, LEASE, MEMORY, VECTOR, STREAM, RUN = "document", "lease", "memory", "vector", "stream", "run"
+TRACE = "trace"
 
 _RECORD_NAMES: Mapping[bytes, str] = {
     notes.SETTING: "setting",
@@ -31,7 +33,7 @@ _RECORD_NAMES: Mapping[bytes, str] = {
     notes.STATE: "state",
     notes.COUNTER: "counter",
     notes.GATE: "gate",
-    notes.TRACE: "trace",
+    notes.TRACE: TRACE,
 }
 _encode = msgspec.json.Encoder().encode
 
@@ -64,6 +66,12 @@ class _Records:
         return Item(record.version, record.value or b"") if record is not None else None
 
 
+class _Traces(_Records):
+    def at(self, name: str, ceiling: int) -> Item | None:
+        item = super().at(name, ceiling)
+        return Item(item.version, _encode(shown_trace(item.value))) if item is not None else None
+
+
 class _Memories:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
@@ -75,6 +83,9 @@ class _Memories:
             return None
         fields = {"text": item.text, "about": item.about, "kind": item.kind, "salience": item.salience}
         fields["metadata"] = msgspec.Raw(item.metadata or b"{}")
+        for name, time_us in (("valid_from_us", item.valid_from_us), ("valid_until_us", item.valid_until_us)):
+            if time_us:
+                fields[name] = time_us
         return Item(item.version, _encode(fields))
 
 
@@ -157,6 +168,7 @@ def contents_of(space: Namespace) -> dict[str, Content]:
         for kind, table in RECORD_TABLES.items()
         if kind != notes.MERGE
     }
+    found[TRACE] = _Traces(RECORD_TABLES[notes.TRACE](space)[0])
     found[MEMORY] = _Memories(space.projection(MemoryStore))
     found[VECTOR] = _Vectors(space.projection(VectorStore))
     found[STREAM] = _Streams(space.projection(StreamsProjection))

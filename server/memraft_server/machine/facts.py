@@ -6,6 +6,7 @@
     namespace    b  number:4  version                         -> its name
     fork         b  number:4  base  version [version of end]  -> its name and who made it
     collection   c  namespace:4  number:4  version            -> name, dimension, metric, fingerprint
+    floor        d  namespace:4  name\\0  version             -> how far the past reaches back
     event        e  namespace:4  stream\\0  sequence  version  -> hash, author, type, payload
     document     k  namespace:4  key\\0  version               -> one version of it
     setting      f, node g, edge h, lease l, counter n, gate o, trace t: likewise
@@ -36,7 +37,8 @@ import numpy as np
 
 from memraft_server.machine.limits import POSITION_BITS
 from memraft_server.projections import notes
-from memraft_server.projections.notes import Fact, escaped
+from memraft_server.projections.notes import Fact, record_key
+from memraft_server.projections.streams import event_key
 from memraft_server.projections.versions import Author
 
 RESIDUE = 0x2144DF1C
@@ -51,7 +53,6 @@ Change = tuple[bytes, bytes | None]
 """A row to put, or the key of one to delete."""
 
 _AUTHORS_MAX = 4_096
-_end_of_name = Struct(">xQ").pack
 _two = Struct(">QQ").pack
 _number = Struct(">Q").pack
 _length = Struct(">I").pack
@@ -129,10 +130,7 @@ class Encoder:
 
     def _record(self, fact: Any) -> Row:
         prefix, name, record = fact
-        raw = name.encode()
-        if b"\0" in raw:
-            raw = escaped(raw)[:-1]
-        key = prefix + raw + _end_of_name(record.version)
+        key = record_key(prefix, name, record.version)
         author = self._authors.get(record.author) or self._author(record.author)
         value = record.value
         if value is None:
@@ -148,7 +146,7 @@ class Encoder:
         type_ = event.type.encode()
         author = self._author(event.author)
         body = b"".join((digest, author, _length(len(type_)), type_, event.payload))
-        return row(prefix + _two(sequence, event.version), body)
+        return row(event_key(prefix, sequence, event.version), body)
 
 
 def _entries(fact: Any) -> Row:
@@ -182,20 +180,20 @@ def _memory(fact: Any) -> Row:
         return row(prefix + _two(item.version, died), b"")
     prefix, item, embedding, fingerprint = fact
     author = item.author
-    body = encode_body(
-        (
-            item.id,
-            item.text,
-            item.metadata,
-            item.about,
-            item.kind,
-            item.salience,
-            (author.agent, author.run, author.tool),
-            fingerprint,
-            b"" if embedding is None else embedding.tobytes(),
-        )
+    fields: tuple[Any, ...] = (
+        item.id,
+        item.text,
+        item.metadata,
+        item.about,
+        item.kind,
+        item.salience,
+        (author.agent, author.run, author.tool),
+        fingerprint,
+        b"" if embedding is None else embedding.tobytes(),
     )
-    return row(prefix + _number(item.version), body)
+    if item.valid_from_us or item.valid_until_us:  # rows of others stay as they always were
+        fields += (item.valid_from_us, item.valid_until_us)
+    return row(prefix + _number(item.version), encode_body(fields))
 
 
 def _run(fact: Any) -> Row:

@@ -10,6 +10,7 @@ from memraft_server.machine.limits import ITEMS_MAX, PROPERTIES_BYTES_MAX
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.refused import Refused, invalid
 from memraft_server.machine.turn import Handler, Turn
+from memraft_server.machine.validate_common import refuse_early_end
 from memraft_server.projections import merging
 from memraft_server.projections.graph import (
     MERGED_MAX,
@@ -101,11 +102,7 @@ def upsert_edge(
         for field in ("weight", "valid_from_us", "valid_until_us"):
             if request.HasField(field):
                 setattr(body, field, getattr(request, field))
-    if body.valid_until_us and body.valid_until_us <= body.valid_from_us:
-        raise invalid(
-            f"valid_until_us: {body.valid_until_us} is not after valid_from_us: {body.valid_from_us}",
-            field="valid_until_us",
-        )
+    refuse_early_end("", body.valid_from_us, body.valid_until_us)
     graph.store_edge(name, body, turn.version, turn.author)
     response.version = turn.version
     return response

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from memraft_proto.v1 import memory_pb2
 from memraft_server.machine import cursors
 from memraft_server.machine.handlers_vectors import K_DEFAULT, as_vector, refuse_other_embedding, want_index
 from memraft_server.machine.namespaces import Namespace
+from memraft_server.machine.refused import Refused
 from memraft_server.machine.turn import Handler, Query, Turn, View
+from memraft_server.machine.validate_common import refuse_early_end, shown
 from memraft_server.machine.validate_vectors import parse_filter
-from memraft_server.projections.memories import MemoryStore, Remembered
+from memraft_server.projections.memories import NO_ROW, MemoryStore, Remembered
+from memraft_server.projections.rows import ALIVE
 from memraft_server.projections.versions import NOW
 
 PAGE_DEFAULT = 100
-RECORD_WIRE_BYTES = 64
+RECORD_WIRE_BYTES = 84
 """What a record takes in a reply beside its texts and metadata."""
+_CHANGEABLE = ("metadata", "about", "kind", "salience", "valid_from_us", "valid_until_us")
 
 
 def remember(
@@ -33,11 +39,31 @@ def remember(
         salience=request.salience,
         version=turn.version,
         author=turn.author,
+        valid_from_us=request.valid_from_us,
+        valid_until_us=request.valid_until_us,
     )
     store.remember(item, as_vector(data) if data else None, request.fingerprint)
     if store.rows is not None:
         want_index(turn, store.rows)
     return memory_pb2.RememberResponse(id=item.id, version=turn.version, time_us=turn.time_us)
+
+
+def update_memory(
+    turn: Turn, space: Namespace, request: memory_pb2.UpdateMemoryRequest
+) -> memory_pb2.UpdateMemoryResponse:
+    """Stores another version of a memory, with the same text and the same embedding."""
+    store = space.projection(MemoryStore)
+    old = store.get(request.id, NOW)
+    if old is None:
+        raise Refused("NO_SUCH_MEMORY", f"id: there is no memory {shown(request.id)}", {"id": request.id})
+    changed = {name: getattr(request, name) for name in _CHANGEABLE if request.HasField(name)}
+    item = replace(old, version=turn.version, author=turn.author, row=NO_ROW, died=ALIVE, **changed)
+    refuse_early_end("", item.valid_from_us, item.valid_until_us)
+    embedding = store.embedding_of(old)
+    store.remember(item, embedding, store.fingerprint if embedding is not None else "")
+    if store.rows is not None:
+        want_index(turn, store.rows)
+    return memory_pb2.UpdateMemoryResponse(version=turn.version, time_us=turn.time_us)
 
 
 def forget(turn: Turn, space: Namespace, request: memory_pb2.ForgetRequest) -> memory_pb2.ForgetResponse:
@@ -54,6 +80,8 @@ def get_memory(
 ) -> memory_pb2.GetMemoryResponse:
     """Reads one memory."""
     item = space.projection(MemoryStore).get(request.id, view.ceiling)
+    if item is not None and not item.holds_at(_valid_at_us(request)):
+        item = None
     return memory_pb2.GetMemoryResponse(memory=memory_record(view, item) if item is not None else None)
 
 
@@ -63,16 +91,20 @@ def list_memories(
     """Lists memories, newest first. A page ends at the first of: items, bytes, memories looked at."""
     limits = view.limits
     items_max = min(request.limit or PAGE_DEFAULT, limits.page_items_max)
-    below = cursors.decode_number("memories", request.cursor) if request.cursor else NOW
+    valid_at_us = _valid_at_us(request)
+    kind = cursors.kind_of("memories", request.about, valid_at_us)
+    below = cursors.decode_number(kind, request.cursor) if request.cursor else NOW
     response = memory_pb2.ListMemoriesResponse()
     memories = response.memories
     size = 0
     newest = space.projection(MemoryStore).newest(request.about, view.ceiling, below)
     for looked, (version, item) in enumerate(newest):
+        if item is not None and not item.holds_at(valid_at_us):
+            item = None
         cost = memory_wire_bytes(item) if item is not None else 0
         over = size and size + cost > limits.page_bytes_max
         if over or len(memories) >= items_max or looked >= limits.scan_keys_max:
-            response.next_cursor = cursors.encode("memories", str(version + 1))
+            response.next_cursor = cursors.encode(kind, str(version + 1))
             break
         if item is not None:
             size += cost
@@ -97,6 +129,7 @@ def recall(view: View, space: Namespace, request: memory_pb2.RecallRequest) -> m
         request.kind,
         text,
         parse_filter(text, view.limits) if text else None,
+        _valid_at_us(request),
     )
     size = 0
     for item, score in found:
@@ -112,6 +145,12 @@ def _compare(space: Namespace, store: MemoryStore, size: int, fingerprint: str) 
     refuse_other_embedding(what, store.dimension, store.fingerprint, size, fingerprint)
 
 
+def _valid_at_us(
+    request: memory_pb2.GetMemoryRequest | memory_pb2.ListMemoriesRequest | memory_pb2.RecallRequest,
+) -> int | None:
+    return request.valid_at_us if request.HasField("valid_at_us") else None
+
+
 def memory_record(view: View, item: Remembered) -> memory_pb2.MemoryRecord:
     return memory_pb2.MemoryRecord(
         id=item.id,
@@ -121,6 +160,8 @@ def memory_record(view: View, item: Remembered) -> memory_pb2.MemoryRecord:
         kind=item.kind,
         salience=item.salience,
         provenance=view.provenance(item.version, item.author),
+        valid_from_us=item.valid_from_us,
+        valid_until_us=item.valid_until_us,
     )
 
 
@@ -128,6 +169,6 @@ def memory_wire_bytes(item: Remembered) -> int:
     return RECORD_WIRE_BYTES + 3 * len(item.text) + len(item.metadata) + 3 * (len(item.id) + len(item.about))
 
 
-HANDLERS: dict[int, Handler] = {11: remember, 12: forget}
+HANDLERS: dict[int, Handler] = {11: remember, 12: forget, 50: update_memory}
 
 QUERIES: dict[str, Query] = {"GetMemory": get_memory, "ListMemories": list_memories, "Recall": recall}

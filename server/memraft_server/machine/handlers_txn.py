@@ -200,5 +200,5 @@ def _written(operations: Any) -> Iterator[tuple[int, str]]:
                 yield txn_pb2.READ_KIND_DOCUMENT, key
         elif field == "compare_and_swap":
             yield txn_pb2.READ_KIND_STATE, operation.compare_and_swap.name
-        elif (field == "remember" or field == "forget") and getattr(operation, field).id:
+        elif field in ("remember", "update_memory", "forget") and getattr(operation, field).id:
             yield txn_pb2.READ_KIND_MEMORY, getattr(operation, field).id

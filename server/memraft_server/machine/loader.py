@@ -59,14 +59,26 @@ class _RunBody(msgspec.Struct, array_like=True):
     recorded: bool = False
 
 
+class _MemoryBody(msgspec.Struct, array_like=True):
+    id: str
+    text: str
+    metadata: bytes
+    about: str
+    kind: str
+    salience: float
+    author: _AuthorBody
+    fingerprint: str
+    embedding: bytes
+    valid_from_us: int = 0
+    valid_until_us: int = 0
+
+
 _run_body = msgspec.msgpack.Decoder(_RunBody).decode
 _run_end_body = msgspec.msgpack.Decoder(tuple[int, bytes]).decode
 _vector_body = msgspec.msgpack.Decoder(tuple[str, bytes, bytes]).decode
 _session_body = msgspec.msgpack.Decoder(tuple[int, int, int]).decode
 _kept_body = msgspec.msgpack.Decoder(tuple[int, str, str, bytes]).decode
-_memory_body = msgspec.msgpack.Decoder(
-    tuple[str, str, bytes, str, str, float, _AuthorBody, str, bytes]
-).decode
+_memory_body = msgspec.msgpack.Decoder(_MemoryBody).decode
 _fork_body = msgspec.msgpack.Decoder(tuple[str, _AuthorBody]).decode
 _author_body = msgspec.msgpack.Decoder(_AuthorBody).decode
 
@@ -323,10 +335,21 @@ class Loader:
             if len(key) > _HEAD_BYTES + NUMBER_BYTES:
                 store.restore_end(version, int.from_bytes(key[-NUMBER_BYTES:]))
                 continue
-            fields = _memory_body(value[:-CRC_BYTES])
-            author, fingerprint, embedding = fields[6:]
-            item = Remembered(*fields[:6], version, self._machine.author(author))
-            store.remember(item, np.frombuffer(embedding, "<f4") if embedding else None, fingerprint)
+            body = _memory_body(value[:-CRC_BYTES])
+            item = Remembered(
+                body.id,
+                body.text,
+                body.metadata,
+                body.about,
+                body.kind,
+                body.salience,
+                version,
+                self._machine.author(body.author),
+                valid_from_us=body.valid_from_us,
+                valid_until_us=body.valid_until_us,
+            )
+            embedding = np.frombuffer(body.embedding, "<f4") if body.embedding else None
+            store.remember(item, embedding, body.fingerprint)
 
     def _load_runs(self, rows: Sequence[Row]) -> None:
         for key, value in rows:

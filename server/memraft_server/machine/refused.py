@@ -39,7 +39,10 @@ STATUS_CODES: dict[str, int] = {
     "STALE_FENCE": 9,
     "TOO_MANY_WAITERS": 8,
     "NO_SUCH_NODE": 5,
+    "NO_SUCH_MEMORY": 5,
     "NODE_HAS_EDGES": 9,
+    "NO_SUCH_TRACE": 5,
+    "NO_SUCH_EVENT": 5,
 }
 """Reason -> gRPC status code, as `error.proto` says. Numbers, because the machine knows no gRPC."""
 

@@ -15,6 +15,8 @@ from memraft_server.machine.refused import invalid
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _SHOWN_CHARACTERS = 60
 _CLIENT_ID_BYTES = 16
+WHEN_US_MAX = 253_402_300_800_000_000
+"""The year 10,000, in microseconds since the epoch: no calendar of the clients goes on from there."""
 _parse = msgspec.json.Decoder(msgspec.Raw).decode  # Checks the syntax and builds nothing.
 _parse_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -148,3 +150,34 @@ def check_write_context(context: WriteContext, limits: Limits) -> None:
         check_text("context.fence_lease", context.fence_lease, limits.key_bytes_max)
         if not context.fence_token:
             raise invalid("context.fence_token: missing; the token of the grant", field="context.fence_token")
+
+
+def check_validity(place: str, from_us: int, until_us: int) -> None:
+    """Refuses a time of being true in the world that no calendar has, or that ends before it begins.
+
+    Args:
+        place: What comes after the names of the fields in messages, such as `[3]`.
+        from_us: When it begins, in microseconds since the epoch. 0: it always was.
+        until_us: When it ends. 0: never.
+    """
+    for field, time_us in (("valid_from_us", from_us), ("valid_until_us", until_us)):
+        check_moment(field, time_us, place)
+    refuse_early_end(place, from_us, until_us)
+
+
+def check_moment(field: str, time_us: int, place: str = "") -> None:
+    """Refuses a moment in the world that no calendar has."""
+    if not 0 <= time_us < WHEN_US_MAX:
+        raise invalid(
+            f"{field}{place}: {time_us}, from 0 to {WHEN_US_MAX - 1} microseconds since the Unix epoch",
+            field=field,
+        )
+
+
+def refuse_early_end(place: str, from_us: int, until_us: int) -> None:
+    """Refuses an end that is not after the beginning."""
+    if until_us and until_us <= from_us:
+        raise invalid(
+            f"valid_until_us{place}: {until_us} is not after valid_from_us{place}: {from_us}",
+            field="valid_until_us",
+        )

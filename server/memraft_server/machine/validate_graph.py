@@ -12,12 +12,16 @@ from memraft_proto.v1 import graph_pb2
 from memraft_server.machine.limits import Limits
 from memraft_server.machine.refused import invalid
 from memraft_server.machine.turn import Check
-from memraft_server.machine.validate_common import check_count, check_json_object, check_text
+from memraft_server.machine.validate_common import (
+    check_count,
+    check_json_object,
+    check_text,
+    check_validity,
+)
 from memraft_server.machine.validate_vectors import parse_filter
 from memraft_server.projections.merging import LEVELS_MAX
 
 POLICIES_MAX = 256
-_WHEN_US_MAX = 1 << 62
 
 
 def _properties(field: str, value: bytes, limits: Limits) -> None:
@@ -42,20 +46,6 @@ def _levels(value: Any) -> int:
             for member in (each.values() if isinstance(each, dict) else each)
         ]
     return level
-
-
-def _validity(place: str, from_us: int, until_us: int) -> None:
-    for field, time_us in (("valid_from_us", from_us), ("valid_until_us", until_us)):
-        if not 0 <= time_us < _WHEN_US_MAX:
-            raise invalid(
-                f"{field}{place}: {time_us}, from 0 to {_WHEN_US_MAX - 1} microseconds since the Unix epoch",
-                field=field,
-            )
-    if until_us and until_us <= from_us:
-        raise invalid(
-            f"valid_until_us{place}: {until_us} is not after valid_from_us{place}: {from_us}",
-            field="valid_until_us",
-        )
 
 
 def _weight(field: str, weight: float) -> None:
@@ -85,7 +75,7 @@ def _upsert_edge(request: graph_pb2.UpsertEdgeRequest, limits: Limits) -> None:
     _properties("properties", request.properties, limits)
     if request.HasField("weight"):
         _weight("weight", request.weight)
-    _validity("", request.valid_from_us, request.valid_until_us)
+    check_validity("", request.valid_from_us, request.valid_until_us)
 
 
 def _upsert_graph(request: graph_pb2.UpsertGraphRequest, limits: Limits) -> None:
@@ -120,7 +110,7 @@ def _upsert_graph(request: graph_pb2.UpsertGraphRequest, limits: Limits) -> None
         _weight(f"weights[{i}]", weight)
     from_us, until_us = request.valid_from_us, request.valid_until_us
     for i in range(edges if from_us or until_us else 0):
-        _validity(f"[{i}]", from_us[i] if from_us else 0, until_us[i] if until_us else 0)
+        check_validity(f"[{i}]", from_us[i] if from_us else 0, until_us[i] if until_us else 0)
 
 
 def _column(field: str, values: Sequence[Any], count: int, for_all: bool, *, least: int) -> None:

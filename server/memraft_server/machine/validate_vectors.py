@@ -14,8 +14,10 @@ from memraft_server.machine.validate_common import (
     check_columns,
     check_count,
     check_json_object,
+    check_moment,
     check_size,
     check_text,
+    check_validity,
 )
 from memraft_server.projections.filters import FilterError, FilterLimits, Predicate, compile_filter
 
@@ -134,21 +136,41 @@ def _remember(request: memory_pb2.RememberRequest, limits: Limits) -> None:
     if request.embedding:
         _check_vector("embedding", request.embedding, limits)
     _check_fingerprint(request.fingerprint, limits)
+    _check_labels(request, limits)
+    check_text("id", request.id, limits.key_bytes_max, empty=True)
+    check_validity("", request.valid_from_us, request.valid_until_us)
+
+
+def _update_memory(request: memory_pb2.UpdateMemoryRequest, limits: Limits) -> None:
+    check_text("id", request.id, limits.key_bytes_max)
+    _check_labels(request, limits)
+    check_moment("valid_from_us", request.valid_from_us)
+    check_moment("valid_until_us", request.valid_until_us)
+
+
+def _check_labels(
+    request: memory_pb2.RememberRequest | memory_pb2.UpdateMemoryRequest, limits: Limits
+) -> None:
     check_json_object("metadata", request.metadata, limits.metadata_bytes_max)
     check_text("about", request.about, limits.key_bytes_max, empty=True)
     check_text("kind", request.kind, limits.name_bytes_max, empty=True)
     if not 0 <= request.salience <= 1:  # NaN fails too
         raise invalid(f"salience: {request.salience}, from 0 to 1", field="salience", limit="1")
-    check_text("id", request.id, limits.key_bytes_max, empty=True)
 
 
-def _by_id(request: memory_pb2.ForgetRequest | memory_pb2.GetMemoryRequest, limits: Limits) -> None:
+def _forget(request: memory_pb2.ForgetRequest, limits: Limits) -> None:
     check_text("id", request.id, limits.key_bytes_max)
+
+
+def _get_memory(request: memory_pb2.GetMemoryRequest, limits: Limits) -> None:
+    check_text("id", request.id, limits.key_bytes_max)
+    check_moment("valid_at_us", request.valid_at_us)
 
 
 def _list_memories(request: memory_pb2.ListMemoriesRequest, limits: Limits) -> None:
     check_text("about", request.about, limits.key_bytes_max, empty=True)
     check_count("limit", request.limit, limits.page_items_max)
+    check_moment("valid_at_us", request.valid_at_us)
 
 
 def _recall(request: memory_pb2.RecallRequest, limits: Limits) -> None:
@@ -158,6 +180,7 @@ def _recall(request: memory_pb2.RecallRequest, limits: Limits) -> None:
     check_text("about", request.about, limits.key_bytes_max, empty=True)
     check_text("kind", request.kind, limits.name_bytes_max, empty=True)
     parse_filter(request.filter, limits)
+    check_moment("valid_at_us", request.valid_at_us)
 
 
 WRITE_CHECKS: dict[int, Check] = {
@@ -166,13 +189,14 @@ WRITE_CHECKS: dict[int, Check] = {
     9: _upsert_many,
     10: _delete_vector,
     11: _remember,
-    12: _by_id,
+    12: _forget,
+    50: _update_memory,
 }
 
 READ_CHECKS: dict[str, Check] = {
     "ListCollections": _list_collections,
     "SearchVectors": _search_vectors,
-    "GetMemory": _by_id,
+    "GetMemory": _get_memory,
     "ListMemories": _list_memories,
     "Recall": _recall,
 }

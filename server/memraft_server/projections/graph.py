@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from memraft_server.projections import validity
 from memraft_server.projections.notes import EDGE, NODE, Notes
 from memraft_server.projections.usage import Usage
 from memraft_server.projections.versions import NOW, Author, OrderedRecords, Record, VersionedRecords
@@ -98,7 +99,7 @@ def edge_name(source: str, type: str, target: str) -> str:
 
 def holds_at(edge: Edge, time_us: int) -> bool:
     """Whether an edge holds in the world at a moment."""
-    return edge.valid_from_us <= time_us and (not edge.valid_until_us or time_us < edge.valid_until_us)
+    return validity.holds_at(edge.valid_from_us, edge.valid_until_us, time_us)
 
 
 def _out_key(edge: Edge) -> tuple[str, str]:

@@ -11,8 +11,9 @@ import numpy as np
 
 from memraft_server.projections.filters import Predicate
 from memraft_server.projections.notes import MEMORY, Notes
-from memraft_server.projections.rows import ALIVE, COSINE, ROW_BYTES, RowStore
+from memraft_server.projections.rows import ALIVE, COSINE, ROW_BYTES, Accept, RowStore
 from memraft_server.projections.usage import Usage
+from memraft_server.projections.validity import Bounds, holds_at
 from memraft_server.projections.vector_math import Floats, Rows
 from memraft_server.projections.vectors import VerdictCache
 from memraft_server.projections.versions import NOW, Author
@@ -27,6 +28,8 @@ class Remembered(msgspec.Struct, gc=False):
     """One version of a memory.
 
     Attributes:
+        valid_from_us: It is true from then on, in microseconds since the epoch; 0: it always was.
+        valid_until_us: It is true until before then. 0: it has no end.
         row: The row of its embedding, or `NO_ROW`.
         died: The version that replaced it or forgot it; above every ceiling while it lives.
     """
@@ -41,6 +44,12 @@ class Remembered(msgspec.Struct, gc=False):
     author: Author
     row: int = NO_ROW
     died: int = ALIVE
+    valid_from_us: int = 0
+    valid_until_us: int = 0
+
+    def holds_at(self, time_us: int | None) -> bool:
+        """Whether it is true in the world at a moment; None: at any."""
+        return time_us is None or holds_at(self.valid_from_us, self.valid_until_us, time_us)
 
 
 MemoryChange = tuple[int, str, Remembered | None, Remembered | None]
@@ -61,9 +70,9 @@ class MemoryStore:
     """
 
     __slots__ = (
-        "_add", "_base", "_by_row", "_ended", "_given", "_heads", "_is_vectorial", "_items", "_metadatas",
-        "_parent", "_past", "_positions_about", "_prefix", "_rows_about", "_rows_of_kind", "_usage",
-        "_verdicts", "dimension", "fingerprint", "on_change", "rows",
+        "_add", "_base", "_bounds", "_by_row", "_ended", "_given", "_heads", "_is_vectorial", "_items",
+        "_metadatas", "_parent", "_past", "_positions_about", "_prefix", "_rows_about", "_rows_of_kind",
+        "_usage", "_verdicts", "dimension", "fingerprint", "on_change", "rows",
     )  # fmt: skip
 
     def __init__(self, usage: Usage, notes: Notes | None = None) -> None:
@@ -86,6 +95,7 @@ class MemoryStore:
         self._rows_about: dict[str, array[int]] = {}
         self._rows_of_kind: dict[str, array[int]] = {}
         self._verdicts = VerdictCache(self._metadatas)
+        self._bounds = Bounds()
         self._base = notes.base if notes is not None else 0
         self._ended: dict[str, tuple[int, bool]] = {}
         """Of a fork: id of a memory of its parent -> the version at which it ended here, and whether it has
@@ -202,6 +212,15 @@ class MemoryStore:
             if low < died <= high:
                 yield id
 
+    def embedding_of(self, item: Remembered) -> Floats | None:
+        """Returns the embedding of a memory, perhaps scaled to length one; None where it has none."""
+        if item.version <= self._base and self._parent is not None:
+            return self._parent.embedding_of(item)
+        if item.row == NO_ROW or self.rows is None:
+            return None
+        given = self.given_embedding(item)
+        return given if given is not None else self.rows.vector(item.row)
+
     def given_embedding(self, item: Remembered) -> Floats | None:
         """Returns the embedding of a memory of a fork, which was remembered in it; None where it has none."""
         return self._given.get(item.version) if self._given is not None else None
@@ -238,6 +257,7 @@ class MemoryStore:
         kind: str,
         filter_text: bytes,
         predicate: Predicate | None,
+        valid_at_us: int | None = None,
     ) -> list[tuple[Remembered, float]]:
         """Finds the memories nearest to a query.
 
@@ -249,13 +269,18 @@ class MemoryStore:
             kind: Only memories of this kind; empty: all.
             filter_text: The filter; verdicts are kept under it.
             predicate: The compiled filter, or None for none.
+            valid_at_us: Only memories that are true in the world at this moment; None: whenever.
 
         Returns:
             (memory, cosine), best first.
         """
         own: list[tuple[Remembered, float]] = []
         if self.rows is not None:
-            accept = self._verdicts.get(filter_text, predicate) if predicate is not None else None
+            accept: Accept | None = None
+            if predicate is not None:
+                accept = self._verdicts.get(filter_text, predicate)
+            if valid_at_us is not None:
+                accept = self._bounds.at(valid_at_us, accept)
             found, scores = self.rows.search(embedding, k, ceiling, self._candidates(about, kind), accept)
             own = [(self._by_row[row], score) for row, score in zip(found, scores, strict=True)]
         if self._parent is None or not self._is_vectorial:
@@ -264,7 +289,9 @@ class MemoryStore:
         ended = {id for id, (died, embedded) in self._ended.items() if embedded and died <= seen}
         base = min(seen, self._base)
         # As many more as ended here: so `k` of the others are among them, if there are so many.
-        older = self._parent.recall(embedding, k + len(ended), base, about, kind, filter_text, predicate)
+        older = self._parent.recall(
+            embedding, k + len(ended), base, about, kind, filter_text, predicate, valid_at_us
+        )
         both = [pair for pair in older if pair[0].id not in ended] + own
         both.sort(key=lambda pair: -pair[1])  # stable: of equal scores the older memory first
         return both[:k]
@@ -289,6 +316,7 @@ class MemoryStore:
         if self._given is not None:
             self._given[item.version] = embedding
         self._metadatas.append(item.metadata)
+        self._bounds.add(item.row, item.valid_from_us, item.valid_until_us)
         if item.about:
             self._rows_about.setdefault(item.about, array("q")).append(item.row)
         if item.kind:

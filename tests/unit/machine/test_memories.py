@@ -54,6 +54,9 @@ class Shard:
         fields = {"embedding": floats(*embedding), "fingerprint": MODEL} | fields
         return [hit.memory.text for hit in self.read("Recall", **fields).hits]
 
+    def update(self, id: str, **fields: Any) -> Any:
+        return self.write("UpdateMemory", id=id, **fields)
+
     def texts(self, **fields: Any) -> list[str]:
         return [memory.text for memory in self.read("ListMemories", **fields).memories]
 
@@ -243,3 +246,108 @@ def test_recall_among_thousands_is_nearly_exact() -> None:
         plans = set(shard.recall(*vectors[i], kind="plan"))
         assert len(plans & {str(row) for row in [r for r in order if r % 2 == 0][:10]}) >= 9
     assert found >= 0.95 * 400
+
+
+def test_what_is_true_in_the_world_is_another_matter_than_what_was_written_when() -> None:
+    shard = Shard()
+    oslo = shard.remember("Oslo", 1, 0, about="ann", valid_from_us=100)  # index 1
+    shard.update(oslo.id, valid_until_us=200)  # index 2: learned later
+    shard.remember("Bergen", 1, 0.1, about="ann", valid_from_us=200)  # index 3
+    always = shard.remember("is a person", 0, 1, about="ann")
+
+    seen = [shard.texts(valid_at_us=time_us) for time_us in (99, 100, 199, 200)]
+    person = "is a person"
+    assert seen == [[person], [person, "Oslo"], [person, "Oslo"], [person, "Bergen"]]
+    assert shard.recall(1, 0, k=1, valid_at_us=199) == ["Oslo"]
+    assert shard.recall(1, 0, k=1, valid_at_us=200) == ["Bergen"]
+    assert shard.recall(1, 0, k=1) == ["Oslo"]
+    # What was believed at index 1 about the year 300, and what is believed of it now.
+    assert shard.texts(at_index=1, valid_at_us=300) == ["Oslo"]
+    assert shard.recall(1, 0, at_index=1, valid_at_us=300) == ["Oslo"]
+    assert shard.recall(1, 0, at_index=2, valid_at_us=300) == []
+    assert shard.recall(1, 0, valid_at_us=300) == ["Bergen", person]
+
+    assert not shard.read("GetMemory", id=oslo.id, valid_at_us=200).HasField("memory")
+    assert shard.read("GetMemory", id=oslo.id, valid_at_us=200, at_index=1).memory.text == "Oslo"
+    found = shard.read("GetMemory", id=oslo.id, valid_at_us=150).memory
+    assert (found.valid_from_us, found.valid_until_us, found.provenance.version >> 20) == (100, 200, 2)
+    assert shard.read("GetMemory", id=always.id, valid_at_us=1).memory.valid_from_us == 0
+
+
+def test_an_update_changes_what_it_names_and_keeps_the_embedding() -> None:
+    shard = Shard()
+    first = shard.remember("tea", 3, 4, about="ann", kind="fact", salience=0.25, metadata=b'{"a": 1}')
+    shard.remember("coffee", 4, 3)
+    shard.update(first.id, kind="habit", metadata=b"")
+    found = shard.read("GetMemory", id=first.id).memory
+    assert (found.text, found.kind, found.about, found.salience) == ("tea", "habit", "ann", 0.25)
+    assert found.metadata == b""
+    assert shard.recall(3, 4, kind="habit") == ["tea"]
+    assert shard.recall(3, 4, kind="fact") == []
+    assert shard.recall(3, 4, kind="fact", at_index=1) == ["tea"]
+    assert shard.recall(3, 4) == ["tea", "coffee"]
+    shard.update(first.id, valid_from_us=5, valid_until_us=9)
+    shard.update(first.id, valid_until_us=0)
+    assert shard.texts(valid_at_us=1 << 40) == ["tea", "coffee"]
+    assert shard.texts(valid_at_us=4) == ["coffee"]
+    plain = shard.remember("without an embedding")
+    shard.update(plain.id, salience=1)
+    assert shard.recall(3, 4) == ["tea", "coffee"]
+
+
+def test_a_filter_an_entity_and_a_moment_confine_together() -> None:
+    shard = Shard()
+    for number in range(300):
+        fields = {"valid_from_us": number, "valid_until_us": number + 10} if number % 3 else {}
+        shard.remember(
+            f"{number}",
+            1,
+            number / 300,
+            about=f"user:{number % 2}",
+            metadata=b'{"even": true}' if number % 4 == 0 else b"",
+            **fields,
+        )
+    wanted = {n for n in range(300) if n % 4 == 0 and (not n % 3 or n <= 100 < n + 10)}
+    found = shard.recall(1, 0.5, k=300, valid_at_us=100, about="user:0", filter=b'{"even": true}')
+    assert {int(text) for text in found} == wanted
+    assert {int(text) for text in shard.recall(1, 0.5, k=300, valid_at_us=100, about="user:1")} == {
+        n for n in range(300) if n % 2 and (not n % 3 or n <= 100 < n + 10)
+    }
+
+
+@pytest.mark.parametrize(
+    ("call", "fields", "says"),
+    [
+        ("Remember", {"text": "t", "valid_from_us": 5, "valid_until_us": 5}, "valid_until_us: 5 is not"),
+        ("Remember", {"text": "t", "valid_from_us": -1}, "valid_from_us: -1, from 0 to 253402300799999999"),
+        ("Remember", {"text": "t", "valid_until_us": 1 << 62}, "valid_until_us: 4611686018427387904, from 0"),
+        ("UpdateMemory", {"id": "m", "valid_until_us": 7}, "valid_until_us: 7 is not after valid_from_us: 7"),
+        ("UpdateMemory", {"id": "m", "valid_from_us": -3}, "valid_from_us: -3, from 0"),
+        ("UpdateMemory", {"id": "m", "salience": 1.5}, "salience: 1.5, from 0 to 1"),
+        ("UpdateMemory", {"id": "m", "metadata": b"["}, "metadata"),
+        ("UpdateMemory", {"id": "other"}, "there is no memory 'other'"),
+        ("UpdateMemory", {}, "id"),
+    ],
+)
+def test_a_time_that_cannot_be_is_refused(call: str, fields: dict[str, Any], says: str) -> None:
+    shard = Shard()
+    shard.remember("t", id="m", valid_from_us=7)
+    with pytest.raises(Refused, match=says):
+        shard.write(call, **fields)
+    assert shard.read("GetMemory", id="m").memory.valid_from_us == 7
+    for read in ("GetMemory", "ListMemories"):
+        with pytest.raises(Refused, match="valid_at_us: -1, from 0"):
+            shard.read(read, valid_at_us=-1, **({"id": "m"} if read == "GetMemory" else {}))
+    with pytest.raises(Refused, match="valid_at_us"):
+        shard.recall(1, 0, valid_at_us=1 << 62)
+
+
+def test_the_cursor_of_another_listing_is_refused() -> None:
+    shard = Shard()
+    for number in range(3):
+        shard.remember(f"{number}", about="ann")
+    cursor = shard.read("ListMemories", about="ann", limit=1).next_cursor
+    assert len(shard.read("ListMemories", about="ann", cursor=cursor).memories) == 2
+    for other in ({"about": "bob"}, {"about": "ann", "valid_at_us": 5}):
+        with pytest.raises(Refused, match="cursor: not the next_cursor"):
+            shard.read("ListMemories", cursor=cursor, **other)
