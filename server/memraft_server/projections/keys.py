@@ -74,8 +74,8 @@ class KeyIndex:
         """Yields the names at or after `start`, by code point. The index must not change meanwhile."""
         return self._own(start) if self.base is None else self._merged(self.base, start)
 
-    def remove(self, name: str) -> None:
-        """Takes `name` out, where it is. Not for an index with a base, nor for the base of one."""
+    def discard(self, name: str) -> None:
+        """Takes `name` out, where it is; not out of a base."""
         if self._fresh:
             self._settle()
         number = bisect_left(self._lasts, name)
