@@ -229,12 +229,21 @@ def test_a_fork_is_a_deep_copy(log: list[Any]) -> None:
     world.check()
 
 
-@given(st.lists(singles | others, max_size=12), st.lists(singles | others, max_size=12))
+nothing = st.none()  # a moment at which the leader ends what is over
+
+
+@given(st.lists(singles | others, max_size=12), st.lists(singles | others | nothing, max_size=12))
 def test_any_run_is_replayed_as_it_was_and_any_fork_merged_as_it_is(
     before: list[Any], during: list[Any]
 ) -> None:
     """Where nobody else writes, a replay does the same, and a merge makes the parent what the fork is."""
     machine, index = Machine(0), 0
+
+    def end_what_is_over() -> None:
+        nonlocal index
+        index += 1
+        due = [each for each in machine.due(1_000 * index, 100) if each.request.namespace == f"{ROOT}@f"]
+        machine.apply(index, 1_000 * index, index, due)
 
     def write(namespace: str, request: Any, run: str = "") -> Any:
         nonlocal index
@@ -248,12 +257,16 @@ def test_any_run_is_replayed_as_it_was_and_any_fork_merged_as_it_is(
     write(ROOT, fork_pb2.ForkRequest(fork="f"))
     write(f"{ROOT}@f", run_pb2.BeginRunRequest(run_id="recorded", record=True))
     for request in during:
-        write(f"{ROOT}@f", request, "recorded")
+        if request is None:
+            end_what_is_over()
+        else:
+            write(f"{ROOT}@f", request, "recorded")
     replayed: Any = machine.query(
         "ReplayRun", run_pb2.ReplayRunRequest(namespace=f"{ROOT}@f", run_id="recorded")
     )
     assert replayed.verdict == run_pb2.REPLAY_VERDICT_SAME, replayed
-    assert replayed.steps == len(during) and replayed.replayed_hash == replayed.recorded_hash
+    steps = [each for each in during if each is not None]
+    assert replayed.steps == len(steps) and replayed.replayed_hash == replayed.recorded_hash
     merged = write(ROOT, fork_pb2.MergeForkRequest(fork="f"))
     assert not merged.conflicts, merged
     found: Any = machine.query("Diff", fork_pb2.DiffRequest(namespace=f"{ROOT}@f", from_namespace=ROOT))

@@ -13,6 +13,7 @@ from memraft_server.machine.contents import contents_of
 from memraft_server.machine.entries import EntryTable
 from memraft_server.machine.facts import encode_body
 from memraft_server.machine.forks import Spaces
+from memraft_server.machine.lapses import Lapses
 from memraft_server.machine.limits import POSITION_BITS, REPLY_TEXTS_BYTES_MAX
 from memraft_server.machine.namespaces import Namespace, Origin, Tenant
 from memraft_server.machine.recording import Step, decode_step, find_recording
@@ -82,14 +83,17 @@ class Replay:
         self._entries = entries
         self._handlers = handlers
         self._turn = Turn(entries, Spaces(None))
+        self._lapses = Lapses(entries, space)
 
     def apply(self, event: EventRecord, step: Step) -> bytes:
-        """Applies a step as it was applied: at the version, time and seed of `event`, by its author.
+        """Applies a step as it was applied: at the version, time and seed of `event`, by its author. What time
+        ended of what earlier steps wrote is ended first.
 
         Returns:
             The encoded reply, or refusal.
         """
         version, turn = event.version, self._turn
+        self._lapses.repeat(version)
         turn.begin_entry(
             version >> POSITION_BITS, self._entries.time_us(version), self._entries.seed(version)
         )

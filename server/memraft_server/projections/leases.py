@@ -85,21 +85,22 @@ class Writing:
 class LeasesProjection:
     """The leases of one namespace."""
 
-    __slots__ = ("_queues", "current", "records")
+    __slots__ = ("_queues", "_version", "current", "records")
 
     def __init__(self, usage: Usage, notes: Notes | None = None) -> None:
         self.records = OrderedRecords(usage, notes, LEASE)
         self.current: dict[str, Claim] = {}
         """Name -> who holds it, as far as it is settled."""
         self._queues: dict[str, dict[int, Claim]] = {}
+        self._version = 0
         before: LeasesProjection | None = notes.join(_CLAIMS, self) if notes is not None else None
         if before is not None and self.records.parent is not None:
-            self.current.update(before.current)
-            self._queues.update({name: dict(queue) for name, queue in before._queues.items()})
+            self._begin_as(before)
         self.records.follow_own(self)
 
     def changed(self, name: str, old: Record | None, new: Record) -> None:
         """Follows the records."""
+        self._version = max(self._version, new.version)
         claim = _decode(new.value) if new.value is not None else None
         lease, mark, place = name.partition(PLACE_MARK)
         if not mark:
@@ -115,6 +116,16 @@ class LeasesProjection:
             queue.pop(int(place), None)
         if not queue:
             del self._queues[lease]
+
+    def _begin_as(self, before: LeasesProjection) -> None:
+        """Takes over what another holds, as of the base of these records."""
+        if before._version <= self.records.base:
+            self.current.update(before.current)
+            self._queues.update({name: dict(queue) for name, queue in before._queues.items()})
+            return
+        for name, record in before.records.scan("", "", "", self.records.base):
+            if record is not None:
+                self.changed(name, None, record)
 
     def held(self, name: str, time_us: int) -> Claim | None:
         """Returns who holds a lease at a commit time, in microseconds since the epoch."""

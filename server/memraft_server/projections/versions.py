@@ -208,7 +208,7 @@ class VersionedRecords:
         return found
 
     def after(self, name: str, version: int) -> Record | None:
-        """Returns the first version of `name` above `version`, which may be a deletion; None: there is none."""
+        """Returns the first version of `name` above `version`, which may be a deletion, or None."""
         if self.parent is not None and version < self.base:
             inherited = self.parent.after(name, version)
             if inherited is not None and inherited.version <= self.base:

@@ -1,0 +1,79 @@
+"""What the machine did by itself while a run went on: it ended documents and leases whose time was over.
+
+Such commands belong to no run, but to what runs have written: a replay has to do them again, where they
+were done. They are found in the past of each record that the replay writes: where its next version is the
+machine's own, it is done before the step that comes after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+
+from memraft_server.machine.entries import EntryTable
+from memraft_server.machine.namespaces import Namespace
+from memraft_server.projections.leases import LeasesProjection, Writing, lease_of
+from memraft_server.projections.versions import NOBODY, Record, VersionedRecords
+
+End = Callable[[str, int], None]
+"""Ends what stands under a name, at a version."""
+
+
+class _Ends:
+    """Follows the records of a replay, and knows which of them the machine ended."""
+
+    def __init__(self, replayed: VersionedRecords, recorded: VersionedRecords, end: End) -> None:
+        self._replayed = replayed
+        self._recorded = recorded
+        self._end = end
+        self._waiting: list[tuple[int, str]] = []
+        replayed.notify(self)
+
+    def changed(self, name: str, old: Record | None, new: Record) -> None:
+        """Follows the records."""
+        after = self._recorded.after(name, new.version) if new.value is not None else None
+        if after is not None and after.author == NOBODY:
+            heappush(self._waiting, (after.version, name))
+
+    def repeat(self, version: int) -> None:
+        """Ends what was ended before `version`, and is as it was then."""
+        while self._waiting and self._waiting[0][0] < version:
+            ended_version, name = heappop(self._waiting)
+            head = self._replayed.heads[name]
+            after = self._recorded.after(name, head.version)
+            if head.value is not None and after is not None and after.version == ended_version:
+                self._end(name, ended_version)
+
+
+class Lapses:
+    """Repeats in a replay what the machine did by itself.
+
+    Args:
+        entries: Where times of the versions are.
+        space: Of the replay: a fork of where the run was.
+    """
+
+    def __init__(self, entries: EntryTable, space: Namespace) -> None:
+        self._entries = entries
+        self._documents = space.kv.records
+        self._leases = space.projection(LeasesProjection)
+        self._ends: list[_Ends] = []
+        if space.origin is not None:
+            recorded = space.origin.parent
+            self._ends = [
+                _Ends(self._documents, recorded.kv.records, self._end_document),
+                _Ends(self._leases.records, recorded.projection(LeasesProjection).records, self._end_lease),
+            ]
+
+    def repeat(self, version: int) -> None:
+        """Does what the machine did before `version`."""
+        for each in self._ends:
+            each.repeat(version)
+
+    def _end_document(self, key: str, version: int) -> None:
+        self._documents.remove(key, version, NOBODY)
+
+    def _end_lease(self, name: str, version: int) -> None:
+        """Ends it as the machine did: whoever waited has it then, and places that were given up are free."""
+        time_us = self._entries.time_us(version)
+        self._leases.settle(Writing(version, time_us, NOBODY, lambda *_: None), lease_of(name))
