@@ -22,7 +22,8 @@ UPSERT_VECTOR = _FIELDS["upsert_vector"].number
 UPSERT_MANY = _FIELDS["upsert_many"].number
 UPSERT_GRAPH = _FIELDS["upsert_graph"].number
 REMEMBER = _FIELDS["remember"].number
-WEIGHED = frozenset((MULTI_PUT, APPEND_MANY, UPSERT_VECTOR, UPSERT_MANY, UPSERT_GRAPH, REMEMBER))
+RECORD_TRACES = _FIELDS["record_traces"].number
+WEIGHED = frozenset((MULTI_PUT, APPEND_MANY, UPSERT_VECTOR, UPSERT_MANY, UPSERT_GRAPH, REMEMBER, RECORD_TRACES))
 """Kinds that may count as more than one operation, or as vectors."""
 FREEING = frozenset(
     _FIELDS[name].number
@@ -116,6 +117,8 @@ def _operations(kind: int, request: Any) -> int:
         return len(request.ids)
     if kind == UPSERT_GRAPH:
         return len(request.ids) + len(request.sources)
+    if kind == RECORD_TRACES:
+        return len(request.traces)
     return 1
 
 

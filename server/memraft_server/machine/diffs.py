@@ -10,6 +10,7 @@ from memraft_server.machine import cursors
 from memraft_server.machine.contents import (
     RUN,
     STREAM,
+    TRACE,
     Content,
     Item,
     changed_between,
@@ -152,10 +153,11 @@ def diff_runs(
 
 
 def _left_behind(left: Namespace, right: Namespace, own: set[str]) -> Iterator[run_pb2.RecordDifference]:
-    """Yields what two replays wrote differently, their own events and records of the runs aside."""
+    """Yields what two replays wrote differently, their own events and records of the runs and all
+    traces aside: those are of a run, too, and were compared with its steps."""
     lefts, rights = contents_of(left), contents_of(right)
     for kind in lefts:
-        if kind == RUN:
+        if kind in (RUN, TRACE):
             continue
         for name in sorted({*lefts[kind].changed(0, NOW), *rights[kind].changed(0, NOW)}):
             if kind == STREAM and (name in own or _same_events(left, right, name)):

@@ -20,6 +20,7 @@ from memraft_server.machine import (
     queries_index,
     queries_kv,
     queries_streams,
+    traces,
 )
 from memraft_server.machine.diffs import diff, diff_runs
 from memraft_server.machine.handlers_batch import batch
@@ -39,6 +40,7 @@ HANDLERS: dict[int, Handler] = {
     **handlers_vectors.HANDLERS,
     **handlers_memories.HANDLERS,
     **handlers_graph.HANDLERS,
+    **traces.HANDLERS,
 }
 """Kind of a command that is one operation -> its handler."""
 
@@ -62,6 +64,7 @@ QUERIES: dict[str, Query] = {
     **handlers_memories.QUERIES,
     **queries_graph.QUERIES,
     **queries_index.QUERIES,
+    **traces.QUERIES,
     "ReplayRun": lambda view, space, request: replay_run(view, space, request, COMMAND_HANDLERS),
     "DiffRuns": lambda view, space, request: diff_runs(view, space, request, COMMAND_HANDLERS),
     "Diff": diff,

@@ -22,6 +22,8 @@ SHOWN_CHARACTERS_MAX = 4_096
 
 _CALLS = {method.kind: method for method in METHODS.values() if method.kind}
 _HASHES = frozenset(("hash", "last_hash", "prev_hash"))
+_TIMES = frozenset(("started_at_us", "ended_at_us"))
+"""What traces say by the clock of who wrote them: no two runs agree in it."""
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -95,7 +97,7 @@ class Likeness:
 
 def _fields(left: Message, right: Message) -> list[FieldDescriptor]:
     names = dict.fromkeys(field for message in (left, right) for field, _ in message.ListFields())
-    return list(names)
+    return [field for field in names if field.name not in _TIMES]
 
 
 def _values(message: Any, field: FieldDescriptor) -> list[Any]:

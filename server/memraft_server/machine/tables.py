@@ -11,6 +11,7 @@ from memraft_server.projections.graph import GraphProjection
 from memraft_server.projections.leases import LeasesProjection
 from memraft_server.projections.merges import MergesProjection
 from memraft_server.projections.state import StateProjection
+from memraft_server.projections.traces import TracesProjection
 from memraft_server.projections.versions import VersionedRecords
 
 Extend = Callable[[list[str]], None]
@@ -49,6 +50,10 @@ def _merges(space: Namespace) -> tuple[VersionedRecords, Extend | None]:
     return space.projection(MergesProjection).records, None
 
 
+def _traces(space: Namespace) -> tuple[VersionedRecords, Extend | None]:
+    return space.projection(TracesProjection).records, None
+
+
 RECORD_TABLES: dict[bytes, Callable[[Namespace], tuple[VersionedRecords, Extend | None]]] = {
     notes.NODE: _nodes,
     notes.EDGE: _edges,
@@ -58,6 +63,7 @@ RECORD_TABLES: dict[bytes, Callable[[Namespace], tuple[VersionedRecords, Extend 
     notes.COUNTER: _counters,
     notes.GATE: _gates,
     notes.MERGE: _merges,
+    notes.TRACE: _traces,
 }
 """Kind -> the records of that kind in a namespace. A primitive that keeps records is complete on disk, in
 snapshots and in backups once its kind stands here."""

@@ -10,6 +10,7 @@ from memraft_proto.v1 import batch_pb2
 from memraft_server.machine import (
     feeds,
     queries_index,
+    traces,
     validate_coordination,
     validate_forks,
     validate_graph,
@@ -33,6 +34,7 @@ WRITE_CHECKS: dict[int, Check] = {
     **validate_forks.WRITE_CHECKS,
     **validate_vectors.WRITE_CHECKS,
     **validate_graph.WRITE_CHECKS,
+    **traces.WRITE_CHECKS,
 }
 
 READ_CHECKS: dict[str, Check] = {
@@ -44,6 +46,7 @@ READ_CHECKS: dict[str, Check] = {
     **validate_vectors.READ_CHECKS,
     **validate_graph.READ_CHECKS,
     **queries_index.READ_CHECKS,
+    **traces.READ_CHECKS,
 }
 
 _ITEMS_COLUMNS = {
@@ -51,6 +54,7 @@ _ITEMS_COLUMNS = {
     "append_many": ("payloads",),
     "upsert_many": ("ids",),
     "upsert_graph": ("ids", "sources"),
+    "record_traces": ("traces",),
 }
 
 
