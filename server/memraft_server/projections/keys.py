@@ -74,24 +74,6 @@ class KeyIndex:
         """Yields the names at or after `start`, by code point. The index must not change meanwhile."""
         return self._own(start) if self.base is None else self._merged(self.base, start)
 
-    def discard(self, name: str) -> None:
-        """Takes `name` out, where it is; not out of a base."""
-        if self._fresh:
-            self._settle()
-        number = bisect_left(self._lasts, name)
-        if number == len(self._lasts):
-            return
-        block = self._blocks[number]
-        place = bisect_left(block, name)
-        if block[place] != name:
-            return
-        del block[place]
-        self._count -= 1
-        if block:
-            self._lasts[number] = block[-1]
-        else:
-            del self._blocks[number], self._lasts[number]
-
     def portion(self, low: str, high: str, count_max: int, *, descending: bool = False) -> list[str]:
         """Returns up to `count_max` names from `low`, included, to `high`, excluded: the first of them, or in
         descending order the last. Without those of a base."""
