@@ -23,6 +23,8 @@ class KvProjection:
 
     def __init__(self, usage: Usage, notes: Notes | None = None) -> None:
         self.records = VersionedRecords(usage, notes, DOCUMENT)
+        self.indexes: dict[str, FieldIndex] = {}
+        """Field -> its index; of a fork those that were declared in it."""
         self.keys = KeyIndex()
         self.records.on_gone = self.keys.discard
         if notes is not None:
