@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
+from struct import Struct
 
 import msgspec
 import numpy as np
@@ -16,12 +17,13 @@ from memraft_server.projections.usage import Usage
 from memraft_server.projections.validity import Bounds, holds_at
 from memraft_server.projections.vector_math import Floats, Rows
 from memraft_server.projections.vectors import VerdictCache
-from memraft_server.projections.versions import NOW, Author
+from memraft_server.projections.versions import NOBODY, NOW, Author
 
 MEMORY_BYTES = 350
 """What a memory takes beside its texts, its metadata and its embedding."""
 
 NO_ROW = -1
+_one, _two = Struct(">Q").pack, Struct(">QQ").pack
 
 
 class Remembered(msgspec.Struct, gc=False):
@@ -52,6 +54,12 @@ class Remembered(msgspec.Struct, gc=False):
         return time_us is None or holds_at(self.valid_from_us, self.valid_until_us, time_us)
 
 
+def size_of(item: Remembered) -> int:
+    """Returns what a memory takes without its embedding, in bytes."""
+    texts = len(item.text.encode()) + len(item.metadata) + len(item.id) + len(item.about) + len(item.kind)
+    return MEMORY_BYTES + texts
+
+
 MemoryChange = tuple[int, str, Remembered | None, Remembered | None]
 """(version, id, what it replaced, what there is now): at least one of both is there."""
 
@@ -70,7 +78,7 @@ class MemoryStore:
     """
 
     __slots__ = (
-        "_add", "_base", "_bounds", "_by_row", "_ended", "_given", "_heads", "_is_vectorial", "_items",
+        "_add", "_base", "_bounds", "_by_row", "_delete", "_embedded_since", "_ended", "_given", "_heads", "_is_vectorial", "_items",
         "_metadatas", "_parent", "_past", "_positions_about", "_prefix", "_rows_about", "_rows_of_kind",
         "_usage", "_verdicts", "dimension", "fingerprint", "on_change", "rows",
     )  # fmt: skip
@@ -80,12 +88,15 @@ class MemoryStore:
         self.on_change: Callable[[int, str, Remembered | None, Remembered | None], object] | None = None
         """Called with every `MemoryChange`; None: nobody watches."""
         self._add = notes.add if notes is not None else None
+        self._delete = notes.delete if notes is not None else None
         self._prefix = notes.prefix(MEMORY) if notes is not None else b""
         self.dimension = 0
         """Of all embeddings; 0 before there is one."""
         self.fingerprint = ""
         self.rows: RowStore | None = None
         """The embeddings that came here, once there is one."""
+        self._embedded_since = 0
+        """The version of the first embedding that came here; 0: none did."""
         self._heads: dict[str, Remembered] = {}
         self._past: dict[str, list[Remembered]] = {}
         self._items: list[Remembered] = []
@@ -111,7 +122,7 @@ class MemoryStore:
         """Whether there was an embedding as of `ceiling`."""
         if self._parent is not None and self._parent.has_embeddings(min(ceiling, self._base)):
             return True
-        return self.rows is not None and self.rows.born(0) <= ceiling
+        return 0 < self._embedded_since <= ceiling
 
     def remember(self, item: Remembered, embedding: Floats | None, fingerprint: str) -> None:
         """Stores a memory, replacing the one with its id.
@@ -137,8 +148,7 @@ class MemoryStore:
         self._items.append(item)
         usage = self._usage
         usage.records += 1
-        usage.bytes += MEMORY_BYTES + len(item.text.encode()) + len(item.metadata) + len(item.id)
-        usage.bytes += len(item.about) + len(item.kind)
+        usage.bytes += size_of(item)
         if embedding is not None:
             self._embed(item, embedding, fingerprint)
 
@@ -177,6 +187,50 @@ class MemoryStore:
             return None if self._has_ended(id, ceiling) else self._parent.get(id, min(ceiling, self._base))
         return item if item is not None and item.died > ceiling else None
 
+    @property
+    def model(self) -> tuple[int, str, int]:
+        """The dimension and fingerprint of all embeddings, and the version of the first that came here: what
+        stays when all memories were forgotten for ever."""
+        return self.dimension, self.fingerprint, self._embedded_since
+
+    def restore_model(self, dimension: int, fingerprint: str, since: int) -> None:
+        """Takes what `model` was, before any memory."""
+        self.dimension, self.fingerprint, self._embedded_since = dimension, fingerprint, since
+
+    def ended_of(self, id: str) -> list[int]:
+        """Returns the versions at which what stood under an id ended here, oldest first."""
+        head = self._heads.get(id)
+        found = [item.died for item in self._past.get(id, ())]
+        return [*found, head.died] if head is not None and head.died != ALIVE else found
+
+    def trim(self, id: str, through: int, pin: int) -> tuple[int, int]:
+        """Forgets for ever what stood under an id and ended up to version `through`; see `versions`.
+
+        What an embedding takes in memory comes free when the machine is loaded again.
+        """
+        end = min(through, pin)
+        past, head = self._past.get(id, []), self._heads.get(id)
+        gone = [item for item in past if item.died <= end]
+        if gone:
+            del past[: len(gone)]
+            if not past:
+                del self._past[id]
+        if head is not None and head.died <= end and not past:
+            gone.append(head)
+            del self._heads[id]
+        keys: list[bytes] = []
+        for item in gone:
+            keys += (self._prefix + _one(item.version), self._prefix + _two(item.version, item.died))
+            self._usage.bytes -= size_of(item)
+            blank = Remembered("", "", b"", "", "", 0.0, item.version, NOBODY, item.row, item.died)
+            self._items[bisect_left(self._items, item.version, key=version_of)] = blank
+            if item.row != NO_ROW:
+                self._usage.bytes -= 4 * self.dimension + ROW_BYTES
+                self._metadatas[item.row], self._by_row[item.row] = b"", blank
+        if self._delete is not None:
+            self._delete(keys)
+        return len(gone), gone[-1].died if gone else 0
+
     def id_of(self, version: int) -> str:
         """Returns the id of the memory of `version`. Raises LookupError."""
         if version <= self._base and self._parent is not None:
@@ -206,7 +260,7 @@ class MemoryStore:
         """Yields the ids of the memories that were remembered, replaced or forgotten here above version `low`
         and up to `high`; some may come twice."""
         for item in self._items:
-            if low < item.version <= high or low < item.died <= high:
+            if (low < item.version <= high or low < item.died <= high) and item.id in self._heads:
                 yield item.id
         for id, (died, _) in self._ended.items():
             if low < died <= high:
@@ -311,6 +365,7 @@ class MemoryStore:
         if self.rows is None:
             self.dimension, self.fingerprint = len(embedding), fingerprint
             self.rows = RowStore(self.dimension, COSINE)
+            self._embedded_since = self._embedded_since or item.version
         item.row = self.rows.append_one(embedding, item.version)
         self._by_row.append(item)
         if self._given is not None:

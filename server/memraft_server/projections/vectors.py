@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from struct import Struct
 from typing import Any
 
 import msgspec
@@ -30,6 +31,7 @@ JUDGED_TOGETHER = 256
 """Rows whose metadata is decoded at a time."""
 
 UNKNOWN, PASSES, FAILS = 0, 1, 2
+_one, _two = Struct(">Q").pack, Struct(">QQ").pack
 
 
 class Verdicts:
@@ -140,7 +142,7 @@ class Collection:
     """The vectors of one collection, past ones included."""
 
     __slots__ = (
-        "_add", "_base", "_ended", "_given", "_ids", "_metadatas", "_parent", "_past_rows", "_prefix",
+        "_add", "_base", "_delete", "_ended", "_given", "_ids", "_metadatas", "_parent", "_past_rows", "_prefix",
         "_row_by_id", "_usage", "_verdicts", "name", "rows", "settings", "time_us", "version",
     )  # fmt: skip
 
@@ -156,6 +158,7 @@ class Collection:
     ) -> None:
         self.name = name
         self._add = notes.add if notes is not None else None
+        self._delete = notes.delete if notes is not None else None
         self._base = notes.base if notes is not None else 0
         self._parent = parent
         """Of a fork: the collection that it goes back to, as of `_base`."""
@@ -278,6 +281,40 @@ class Collection:
         for id, died in self._ended.items():
             if low < died <= high:
                 yield id
+
+    def ids_ended(self) -> list[str]:
+        """Returns the ids of which something ended here and is kept."""
+        return list(self._past_rows)
+
+    def ended_of(self, id: str) -> list[int]:
+        """Returns the versions at which what stood under an id ended here, oldest first."""
+        return [self.rows.died(row) for row in self._past_rows.get(id, ())]
+
+    def is_there(self, id: str) -> bool:
+        """Whether there is a vector with this id now that was stored here."""
+        return id in self._row_by_id
+
+    def trim(self, id: str, through: int, pin: int) -> tuple[int, int]:
+        """Forgets for ever what stood under an id and ended up to version `through`; see `versions`.
+
+        What the components take in memory comes free when the machine is loaded again.
+        """
+        rows, past = self.rows, self._past_rows.get(id, [])
+        gone = [row for row in past if rows.died(row) <= min(through, pin)]
+        if not gone:
+            return 0, 0
+        del past[: len(gone)]
+        if not past:
+            del self._past_rows[id]
+        keys: list[bytes] = []
+        for row in gone:
+            born, died = rows.born(row), rows.died(row)
+            keys += (self._prefix + _one(born), self._prefix + _two(born, died))
+            self._usage.bytes -= 4 * self.settings.dimension + ROW_BYTES + len(id) + len(self._metadatas[row])
+            self._metadatas[row] = b""
+        if self._delete is not None:
+            self._delete(keys)
+        return len(gone), rows.died(gone[-1])
 
     def content_of(self, version: int) -> tuple[bytes, Floats]:
         """Returns the metadata of the vector of `version`, and its components as searches see them: scaled to
