@@ -22,6 +22,8 @@ from memraft_proto.v1 import (
     lease_pb2,
     log_pb2,
     memory_pb2,
+    projection_pb2,
+    namespace_pb2,
     run_pb2,
     state_pb2,
     stream_pb2,
@@ -33,6 +35,7 @@ from memraft_proto.v1 import (
 
 SERVICE_FILES = (
     kv_pb2,
+    namespace_pb2,
     stream_pb2,
     state_pb2,
     vector_pb2,
@@ -42,6 +45,7 @@ SERVICE_FILES = (
     graph_pb2,
     traces_pb2,
     index_pb2,
+    projection_pb2,
     watch_pb2,
     batch_pb2,
     lease_pb2,
@@ -61,6 +65,9 @@ KIND_TXN = 102
 
 KIND_EXPIRE_LEASES = 103
 """Kind of an ExpireLeasesCommand in the log."""
+
+KIND_EVICT = 104
+"""Kind of an EvictCommand in the log."""
 
 
 class Access(Enum):
@@ -131,3 +138,4 @@ COMMANDS: dict[int, type[Message]] = {m.kind: m.request for m in METHODS.values(
 """Kind in the log -> the message whose bytes follow it."""
 COMMANDS[KIND_EXPIRE] = log_pb2.ExpireCommand
 COMMANDS[KIND_EXPIRE_LEASES] = log_pb2.ExpireLeasesCommand
+COMMANDS[KIND_EVICT] = log_pb2.EvictCommand

@@ -24,21 +24,23 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmemraft_proto/v1/common.proto\x12\nmemraft.v1\"\xa7\x01\n\x0cWriteContext\x12\x11\n\tclient_id\x18\x01 \x01(\x0c\x12\x16\n\x0erequest_number\x18\x02 \x01(\x04\x12\x18\n\x10\x66irst_unanswered\x18\x03 \x01(\x04\x12\r\n\x05\x61gent\x18\x04 \x01(\t\x12\x0b\n\x03run\x18\x05 \x01(\t\x12\x0c\n\x04tool\x18\x06 \x01(\t\x12\x13\n\x0b\x66\x65nce_lease\x18\x07 \x01(\t\x12\x13\n\x0b\x66\x65nce_token\x18\x08 \x01(\x04\"~\n\x0bReadContext\x12,\n\x0b\x63onsistency\x18\x01 \x01(\x0e\x32\x17.memraft.v1.Consistency\x12\x11\n\tmin_index\x18\x02 \x01(\x04\x12\x12\n\x08\x61t_index\x18\x03 \x01(\x04H\x00\x12\x14\n\nat_time_us\x18\x04 \x01(\x03H\x00\x42\x04\n\x02\x61t\"K\n\tReadStamp\x12\x15\n\rapplied_index\x18\x01 \x01(\x04\x12\x17\n\x0f\x61pplied_time_us\x18\x02 \x01(\x03\x12\x0e\n\x06\x61ge_us\x18\x03 \x01(\x04\"X\n\nProvenance\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0f\n\x07time_us\x18\x02 \x01(\x03\x12\r\n\x05\x61gent\x18\x03 \x01(\t\x12\x0b\n\x03run\x18\x04 \x01(\t\x12\x0c\n\x04tool\x18\x05 \x01(\t*x\n\x0b\x43onsistency\x12\x1b\n\x17\x43ONSISTENCY_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43ONSISTENCY_SESSION\x10\x01\x12\x1c\n\x18\x43ONSISTENCY_LINEARIZABLE\x10\x02\x12\x15\n\x11\x43ONSISTENCY_STALE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmemraft_proto/v1/common.proto\x12\nmemraft.v1\"\xbf\x01\n\x0cWriteContext\x12\x11\n\tclient_id\x18\x01 \x01(\x0c\x12\x16\n\x0erequest_number\x18\x02 \x01(\x04\x12\x18\n\x10\x66irst_unanswered\x18\x03 \x01(\x04\x12\r\n\x05\x61gent\x18\x04 \x01(\t\x12\x0b\n\x03run\x18\x05 \x01(\t\x12\x0c\n\x04tool\x18\x06 \x01(\t\x12\x13\n\x0b\x66\x65nce_lease\x18\x07 \x01(\t\x12\x13\n\x0b\x66\x65nce_token\x18\x08 \x01(\x04\x12\x16\n\x0eschema_version\x18\t \x01(\x04\"~\n\x0bReadContext\x12,\n\x0b\x63onsistency\x18\x01 \x01(\x0e\x32\x17.memraft.v1.Consistency\x12\x11\n\tmin_index\x18\x02 \x01(\x04\x12\x12\n\x08\x61t_index\x18\x03 \x01(\x04H\x00\x12\x14\n\nat_time_us\x18\x04 \x01(\x03H\x00\x42\x04\n\x02\x61t\"K\n\tReadStamp\x12\x15\n\rapplied_index\x18\x01 \x01(\x04\x12\x17\n\x0f\x61pplied_time_us\x18\x02 \x01(\x03\x12\x0e\n\x06\x61ge_us\x18\x03 \x01(\x04\"X\n\nProvenance\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0f\n\x07time_us\x18\x02 \x01(\x03\x12\r\n\x05\x61gent\x18\x03 \x01(\t\x12\x0b\n\x03run\x18\x04 \x01(\t\x12\x0c\n\x04tool\x18\x05 \x01(\t*x\n\x0b\x43onsistency\x12\x1b\n\x17\x43ONSISTENCY_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43ONSISTENCY_SESSION\x10\x01\x12\x1c\n\x18\x43ONSISTENCY_LINEARIZABLE\x10\x02\x12\x15\n\x11\x43ONSISTENCY_STALE\x10\x03*o\n\tEndReason\x12\x1a\n\x16\x45ND_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x45ND_REASON_DELETED\x10\x01\x12\x16\n\x12\x45ND_REASON_EXPIRED\x10\x02\x12\x16\n\x12\x45ND_REASON_EVICTED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'memraft_proto.v1.common_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CONSISTENCY']._serialized_start=510
-  _globals['_CONSISTENCY']._serialized_end=630
+  _globals['_CONSISTENCY']._serialized_start=534
+  _globals['_CONSISTENCY']._serialized_end=654
+  _globals['_ENDREASON']._serialized_start=656
+  _globals['_ENDREASON']._serialized_end=767
   _globals['_WRITECONTEXT']._serialized_start=46
-  _globals['_WRITECONTEXT']._serialized_end=213
-  _globals['_READCONTEXT']._serialized_start=215
-  _globals['_READCONTEXT']._serialized_end=341
-  _globals['_READSTAMP']._serialized_start=343
-  _globals['_READSTAMP']._serialized_end=418
-  _globals['_PROVENANCE']._serialized_start=420
-  _globals['_PROVENANCE']._serialized_end=508
+  _globals['_WRITECONTEXT']._serialized_end=237
+  _globals['_READCONTEXT']._serialized_start=239
+  _globals['_READCONTEXT']._serialized_end=365
+  _globals['_READSTAMP']._serialized_start=367
+  _globals['_READSTAMP']._serialized_end=442
+  _globals['_PROVENANCE']._serialized_start=444
+  _globals['_PROVENANCE']._serialized_end=532
 # @@protoc_insertion_point(module_scope)

@@ -11,13 +11,24 @@ class Consistency(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CONSISTENCY_SESSION: _ClassVar[Consistency]
     CONSISTENCY_LINEARIZABLE: _ClassVar[Consistency]
     CONSISTENCY_STALE: _ClassVar[Consistency]
+
+class EndReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    END_REASON_UNSPECIFIED: _ClassVar[EndReason]
+    END_REASON_DELETED: _ClassVar[EndReason]
+    END_REASON_EXPIRED: _ClassVar[EndReason]
+    END_REASON_EVICTED: _ClassVar[EndReason]
 CONSISTENCY_UNSPECIFIED: Consistency
 CONSISTENCY_SESSION: Consistency
 CONSISTENCY_LINEARIZABLE: Consistency
 CONSISTENCY_STALE: Consistency
+END_REASON_UNSPECIFIED: EndReason
+END_REASON_DELETED: EndReason
+END_REASON_EXPIRED: EndReason
+END_REASON_EVICTED: EndReason
 
 class WriteContext(_message.Message):
-    __slots__ = ("client_id", "request_number", "first_unanswered", "agent", "run", "tool", "fence_lease", "fence_token")
+    __slots__ = ("client_id", "request_number", "first_unanswered", "agent", "run", "tool", "fence_lease", "fence_token", "schema_version")
     CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_NUMBER_FIELD_NUMBER: _ClassVar[int]
     FIRST_UNANSWERED_FIELD_NUMBER: _ClassVar[int]
@@ -26,6 +37,7 @@ class WriteContext(_message.Message):
     TOOL_FIELD_NUMBER: _ClassVar[int]
     FENCE_LEASE_FIELD_NUMBER: _ClassVar[int]
     FENCE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
     client_id: bytes
     request_number: int
     first_unanswered: int
@@ -34,7 +46,8 @@ class WriteContext(_message.Message):
     tool: str
     fence_lease: str
     fence_token: int
-    def __init__(self, client_id: _Optional[bytes] = ..., request_number: _Optional[int] = ..., first_unanswered: _Optional[int] = ..., agent: _Optional[str] = ..., run: _Optional[str] = ..., tool: _Optional[str] = ..., fence_lease: _Optional[str] = ..., fence_token: _Optional[int] = ...) -> None: ...
+    schema_version: int
+    def __init__(self, client_id: _Optional[bytes] = ..., request_number: _Optional[int] = ..., first_unanswered: _Optional[int] = ..., agent: _Optional[str] = ..., run: _Optional[str] = ..., tool: _Optional[str] = ..., fence_lease: _Optional[str] = ..., fence_token: _Optional[int] = ..., schema_version: _Optional[int] = ...) -> None: ...
 
 class ReadContext(_message.Message):
     __slots__ = ("consistency", "min_index", "at_index", "at_time_us")

@@ -39,11 +39,16 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_UNRELATED: _ClassVar[ErrorReason]
     ERROR_REASON_STALE_FENCE: _ClassVar[ErrorReason]
     ERROR_REASON_TOO_MANY_WAITERS: _ClassVar[ErrorReason]
+    ERROR_REASON_SCHEMA_VIOLATION: _ClassVar[ErrorReason]
+    ERROR_REASON_SCHEMA_CHANGED: _ClassVar[ErrorReason]
     ERROR_REASON_NO_SUCH_NODE: _ClassVar[ErrorReason]
     ERROR_REASON_NODE_HAS_EDGES: _ClassVar[ErrorReason]
     ERROR_REASON_NO_SUCH_TRACE: _ClassVar[ErrorReason]
     ERROR_REASON_NO_SUCH_EVENT: _ClassVar[ErrorReason]
     ERROR_REASON_NO_SUCH_MEMORY: _ClassVar[ErrorReason]
+    ERROR_REASON_NO_SUCH_PROJECTION: _ClassVar[ErrorReason]
+    ERROR_REASON_PROJECTION_BUILDING: _ClassVar[ErrorReason]
+    ERROR_REASON_PROJECTION_FAILED: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_INVALID_ARGUMENT: ErrorReason
 ERROR_REASON_NO_IDENTITY: ErrorReason
@@ -73,11 +78,16 @@ ERROR_REASON_NOT_RECORDED: ErrorReason
 ERROR_REASON_UNRELATED: ErrorReason
 ERROR_REASON_STALE_FENCE: ErrorReason
 ERROR_REASON_TOO_MANY_WAITERS: ErrorReason
+ERROR_REASON_SCHEMA_VIOLATION: ErrorReason
+ERROR_REASON_SCHEMA_CHANGED: ErrorReason
 ERROR_REASON_NO_SUCH_NODE: ErrorReason
 ERROR_REASON_NODE_HAS_EDGES: ErrorReason
 ERROR_REASON_NO_SUCH_TRACE: ErrorReason
 ERROR_REASON_NO_SUCH_EVENT: ErrorReason
 ERROR_REASON_NO_SUCH_MEMORY: ErrorReason
+ERROR_REASON_NO_SUCH_PROJECTION: ErrorReason
+ERROR_REASON_PROJECTION_BUILDING: ErrorReason
+ERROR_REASON_PROJECTION_FAILED: ErrorReason
 
 class ErrorStatus(_message.Message):
     __slots__ = ("code", "message", "details")

@@ -131,14 +131,16 @@ class HistoryRequest(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.ReadContext, _Mapping]] = ..., key: _Optional[str] = ..., limit: _Optional[int] = ..., cursor: _Optional[str] = ...) -> None: ...
 
 class KvVersion(_message.Message):
-    __slots__ = ("provenance", "value", "deleted")
+    __slots__ = ("provenance", "value", "deleted", "reason")
     PROVENANCE_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     DELETED_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     provenance: _common_pb2.Provenance
     value: bytes
     deleted: bool
-    def __init__(self, provenance: _Optional[_Union[_common_pb2.Provenance, _Mapping]] = ..., value: _Optional[bytes] = ..., deleted: bool = ...) -> None: ...
+    reason: _common_pb2.EndReason
+    def __init__(self, provenance: _Optional[_Union[_common_pb2.Provenance, _Mapping]] = ..., value: _Optional[bytes] = ..., deleted: bool = ..., reason: _Optional[_Union[_common_pb2.EndReason, str]] = ...) -> None: ...
 
 class HistoryResponse(_message.Message):
     __slots__ = ("stamp", "versions", "next_cursor")

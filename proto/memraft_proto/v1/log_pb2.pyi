@@ -15,6 +15,16 @@ class ExpireCommand(_message.Message):
     versions: _containers.RepeatedScalarFieldContainer[int]
     def __init__(self, namespace: _Optional[str] = ..., keys: _Optional[_Iterable[str]] = ..., versions: _Optional[_Iterable[int]] = ...) -> None: ...
 
+class EvictCommand(_message.Message):
+    __slots__ = ("namespace", "keys", "versions")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    keys: _containers.RepeatedScalarFieldContainer[str]
+    versions: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, namespace: _Optional[str] = ..., keys: _Optional[_Iterable[str]] = ..., versions: _Optional[_Iterable[int]] = ...) -> None: ...
+
 class ExpireLeasesCommand(_message.Message):
     __slots__ = ("namespace", "names")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]

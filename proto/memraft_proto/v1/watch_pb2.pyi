@@ -38,20 +38,22 @@ class WatchRequest(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.ReadContext, _Mapping]] = ..., target: _Optional[_Union[WatchTarget, str]] = ..., prefix: _Optional[str] = ..., about: _Optional[str] = ..., kind: _Optional[str] = ..., after_version: _Optional[int] = ...) -> None: ...
 
 class Change(_message.Message):
-    __slots__ = ("key", "deleted", "provenance", "value", "expires_at_us", "memory")
+    __slots__ = ("key", "deleted", "provenance", "value", "expires_at_us", "memory", "reason")
     KEY_FIELD_NUMBER: _ClassVar[int]
     DELETED_FIELD_NUMBER: _ClassVar[int]
     PROVENANCE_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_AT_US_FIELD_NUMBER: _ClassVar[int]
     MEMORY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     key: str
     deleted: bool
     provenance: _common_pb2.Provenance
     value: bytes
     expires_at_us: int
     memory: _memory_pb2.MemoryRecord
-    def __init__(self, key: _Optional[str] = ..., deleted: bool = ..., provenance: _Optional[_Union[_common_pb2.Provenance, _Mapping]] = ..., value: _Optional[bytes] = ..., expires_at_us: _Optional[int] = ..., memory: _Optional[_Union[_memory_pb2.MemoryRecord, _Mapping]] = ...) -> None: ...
+    reason: _common_pb2.EndReason
+    def __init__(self, key: _Optional[str] = ..., deleted: bool = ..., provenance: _Optional[_Union[_common_pb2.Provenance, _Mapping]] = ..., value: _Optional[bytes] = ..., expires_at_us: _Optional[int] = ..., memory: _Optional[_Union[_memory_pb2.MemoryRecord, _Mapping]] = ..., reason: _Optional[_Union[_common_pb2.EndReason, str]] = ...) -> None: ...
 
 class WatchResponse(_message.Message):
     __slots__ = ("stamp", "changes", "after_version")

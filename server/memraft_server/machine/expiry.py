@@ -13,6 +13,7 @@ from memraft_proto.methods import KIND_EXPIRE, KIND_EXPIRE_LEASES
 from memraft_proto.v1.log_pb2 import ExpireCommand, ExpireLeasesCommand
 from memraft_server.machine.commands import Command
 from memraft_server.machine.handlers_leases import NAMES_MAX
+from memraft_server.machine.handlers_settings import eviction
 from memraft_server.machine.limits import ITEMS_MAX
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.projections.leases import LeasesProjection, lease_of
@@ -64,6 +65,24 @@ def leases_due(heap: list[Item], spaces: Spaces, now_us: int, count_max: int) ->
         for start in range(0, len(listed), NAMES_MAX):
             part = listed[start : start + NAMES_MAX]
             yield Command(KIND_EXPIRE_LEASES, "", ExpireLeasesCommand(namespace=namespace, names=part))
+
+
+def is_crowded(crowded: dict[str, Namespace], spaces: Spaces) -> bool:
+    """Whether any of some namespaces has more documents than room; forgets those that have not."""
+    for name, space in list(crowded.items()):
+        settings = space.settings
+        if spaces.get(name) is space and settings is not None and settings.is_over:
+            return True
+        del crowded[name]
+    return False
+
+
+def evictions_due(crowded: dict[str, Namespace], spaces: Spaces) -> Iterator[Command]:
+    """Yields commands that delete what namespaces have no room for, each up to `ITEMS_MAX` documents."""
+    for name, space in crowded.items():
+        command = eviction(space) if spaces.get(name) is space else None
+        if command is not None:
+            yield command
 
 
 def _next(

@@ -10,6 +10,7 @@ from memraft_server.machine.limits import ITEMS_MAX
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.refused import invalid
 from memraft_server.machine.turn import Handler, Turn
+from memraft_server.projections.versions import EXPIRED
 
 _PutResponse = kv_pb2.PutResponse
 _NEVER_US = (1 << 63) - 1
@@ -42,10 +43,15 @@ def put_into(turn: Turn, space: Namespace, request: kv_pb2.PutRequest, response:
             response.conflict = True
             return
     ttl_ms = request.ttl_ms
+    settings = space.settings
+    if settings is not None:
+        ttl_ms = ttl_ms or settings.ttl_ms
     expires_at_us = 0
     if ttl_ms:
         expires_at_us = _deadline(turn, space, key, ttl_ms, version)
     space.kv.put(key, request.value, version, turn.author, expires_at_us)
+    if settings is not None:
+        turn.note_crowded(space)
     response.version = version
 
 
@@ -71,13 +77,16 @@ def multi_put(turn: Turn, space: Namespace, request: kv_pb2.MultiPutRequest) -> 
         raise invalid("kinds, keys, values, ttls_ms: columns of different lengths or too long")
     version, time_us, author, kv = turn.version, turn.time_us, turn.author, space.kv
     turn.items = count
+    settings = space.settings
+    default_ttl_ms = settings.ttl_ms if settings is not None else 0
     for position, (key, value, kind) in enumerate(zip(keys, values, kinds, strict=True)):
         if kind:
             kv.records.remove(key, version + position, author)
             continue
-        ttl_ms = ttls_ms[position] if ttls_ms else 0
+        ttl_ms = (ttls_ms[position] if ttls_ms else 0) or default_ttl_ms
         expires_at_us = _deadline(turn, space, key, ttl_ms, version + position) if ttl_ms else 0
         kv.put(key, value, version + position, author, expires_at_us)
+    turn.note_crowded(space)
     return kv_pb2.MultiPutResponse(first_version=version, count=count, time_us=time_us)
 
 
@@ -88,7 +97,7 @@ def expire(turn: Turn, space: Namespace, request: log_pb2.ExpireCommand) -> kv_p
     for key, version in zip(request.keys, request.versions, strict=False):
         head = records.head(key)
         if head is not None and head.version == version:
-            records.remove(key, turn.version + count, turn.author)
+            records.remove(key, turn.version + count, EXPIRED)
             count += 1
     turn.items = max(1, count)
     return kv_pb2.MultiPutResponse(first_version=turn.version, count=count, time_us=turn.time_us)

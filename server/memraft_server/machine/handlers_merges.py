@@ -92,6 +92,7 @@ def merge_fork(
         kept = set(conflicts)
         changes = [change for change in changes if change not in kept]
     response.merged = _Merge(turn, ours.space, fork, merged).apply(changes)
+    turn.note_crowded(space)
     return response
 
 

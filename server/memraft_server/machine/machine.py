@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from google.protobuf.message import Message
 
-from memraft_proto.methods import KIND_EXPIRE, KIND_EXPIRE_LEASES, METHODS
+from memraft_proto.methods import KIND_EVICT, KIND_EXPIRE, KIND_EXPIRE_LEASES, METHODS
 from memraft_proto.v1.common_pb2 import WriteContext
 from memraft_server.machine import expiry
 from memraft_server.machine.changes import Changes
@@ -19,6 +19,7 @@ from memraft_server.machine.entries import EntryTable
 from memraft_server.machine.facts import StateLabel
 from memraft_server.machine.forks import Spaces, refuse_missing_fork
 from memraft_server.machine.handlers_leases import refuse_stale
+from memraft_server.machine.handlers_settings import refuse_unchecked
 from memraft_server.machine.journal import Journal, Sealed
 from memraft_server.machine.limits import (
     ITEMS_MAX,
@@ -59,7 +60,7 @@ _HASH_BYTES = 16
 _HEADER = Struct("<QqQQ").pack
 _COMMAND = Struct("<IQQ").pack
 _NOBODY = Author("", "", "")
-_OWN_KINDS = frozenset((KIND_EXPIRE, KIND_EXPIRE_LEASES))
+_OWN_KINDS = frozenset((KIND_EXPIRE, KIND_EXPIRE_LEASES, KIND_EVICT))
 """Commands that leaders write themselves."""
 _RESPONSES = {method.kind: method.response for method in METHODS.values() if method.kind}
 # A command begins only where even a Batch whose last operation is the largest there is still fits the entry.
@@ -252,8 +253,12 @@ class Machine:
         self.session_us = label.session_us or label.last_time_us
         due = self._turn.index_due
         for space in self._spaces.values():
+            space.inherit_settings()
             if space.notes is not None:
                 space.notes.loaded()
+            if space.settings is not None:
+                space.settings.loaded()
+                self._turn.note_crowded(space)
             for rows in space.vector_rows():
                 if rows.index_pending:
                     due[rows] = None
@@ -284,6 +289,8 @@ class Machine:
         if space is None:
             return None
         records = space.kv.records
+        if space.settings is not None:
+            space.settings.touch(key)
         record = records.heads.get(key)
         if record is None and records.parent is not None:
             return records.head(key)
@@ -349,7 +356,7 @@ class Machine:
 
     def due(self, now_us: int, keys_max: int) -> list[Command]:
         """Returns commands that delete up to `keys_max` documents whose time to live is over at `now_us`, and
-        that end up to as many leases.
+        that end up to as many leases, and that evict what namespaces have no room for.
 
         They are due until they have been applied; proposing one twice does no harm.
         """
@@ -357,14 +364,18 @@ class Machine:
         return [
             *expiry.documents_due(turn.expiries, spaces, now_us, keys_max),
             *expiry.leases_due(turn.lease_expiries, spaces, now_us, keys_max),
+            *expiry.evictions_due(turn.crowded, spaces),
         ]
 
     def next_due_us(self) -> int | None:
-        """Returns when the next document or lease expires, in microseconds since the epoch; None: none."""
-        turn = self._turn
+        """Returns when the next document or lease is over, in microseconds since the epoch; None: none is.
+        0: documents have to go already."""
+        turn, spaces = self._turn, self._spaces
+        if turn.crowded and expiry.is_crowded(turn.crowded, spaces):
+            return 0
         if not turn.expiries and not turn.lease_expiries:
             return None
-        return expiry.next_due_us(turn.expiries, turn.lease_expiries, self._spaces)
+        return expiry.next_due_us(turn.expiries, turn.lease_expiries, spaces)
 
     def index_jobs(self) -> list[IndexJob]:
         """Returns the indexes to build now. `job.run()` may happen in a thread.
@@ -411,6 +422,7 @@ class Machine:
             client_id = context.client_id
             if client_id:
                 return self._apply_once(turn, space, command, handler, context, client_id, hashed)
+            refuse_unchecked(space, command)
             if context.fence_token:
                 refuse_stale(turn, space, context)
         reply = in_run(turn, space, command, handler) if turn.author.run else handler(turn, space, request)
@@ -434,6 +446,7 @@ class Machine:
         kind, name, agent = command.kind, space.name, command.agent
         kept = session.replies.get(number)
         if kept is None:
+            refuse_unchecked(space, command)  # not kept: the same request may come again, checked anew
             try:
                 if context.fence_token:
                     refuse_stale(turn, space, context)

@@ -12,6 +12,7 @@ from memraft_server.projections.kv import KvProjection
 from memraft_server.projections.memories import MemoryStore
 from memraft_server.projections.notes import Notes
 from memraft_server.projections.rows import RowStore
+from memraft_server.projections.settings import SettingsProjection
 from memraft_server.projections.usage import PartUsage, Usage
 from memraft_server.projections.vectors import VectorStore
 from memraft_server.projections.versions import Author
@@ -65,6 +66,7 @@ class Namespace:
         "name",
         "notes",
         "origin",
+        "settings",
         "tenant",
         "usage",
     )
@@ -83,7 +85,23 @@ class Namespace:
         self.forks: dict[str, Namespace] = {}
         """Those that are made of it, by their whole name."""
         self.kv = KvProjection(self.usage, notes)
+        self.settings: SettingsProjection | None = None
+        """None: nothing was ever set, here or in what it is a fork of."""
+        self.inherit_settings()
         self._projections: dict[type[Any], Any] = {}
+
+    def inherit_settings(self) -> None:
+        """Has the settings of what it is a fork of, where that has any."""
+        if self.origin is not None and self.origin.parent.settings is not None:
+            self.make_settings()
+
+    def make_settings(self) -> SettingsProjection:
+        """Returns the settings, made where there were none."""
+        if self.settings is None:
+            if self.origin is not None:
+                self.origin.parent.make_settings()  # for the fork's to find them
+            self.settings = SettingsProjection(self.usage, self.notes, self.kv.records)
+        return self.settings
 
     def vector_rows(self) -> Iterator[RowStore]:
         """Yields the rows of vectors that searches look in."""

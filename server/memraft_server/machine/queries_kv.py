@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from memraft_proto.v1 import kv_pb2
+from memraft_proto.v1 import common_pb2, kv_pb2
 from memraft_server.machine import cursors
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.refused import invalid
 from memraft_server.machine.turn import Query, View
+from memraft_server.projections.versions import EVICTED, EXPIRED, Record
 
 _RECORD_WIRE_BYTES = 24
+
+_END_REASONS = {EXPIRED: common_pb2.END_REASON_EXPIRED, EVICTED: common_pb2.END_REASON_EVICTED}
+
+
+def end_reason(record: Record) -> common_pb2.EndReason:
+    """Returns why a version of a document is an end, if it is one."""
+    if record.value is not None:
+        return common_pb2.END_REASON_UNSPECIFIED
+    return _END_REASONS.get(record.author, common_pb2.END_REASON_DELETED)
 
 
 def get(view: View, space: Namespace, request: kv_pb2.GetRequest) -> kv_pb2.GetResponse:
@@ -16,6 +26,8 @@ def get(view: View, space: Namespace, request: kv_pb2.GetRequest) -> kv_pb2.GetR
     record = space.kv.records.at(request.key, view.ceiling)
     if record is None or record.value is None:
         return kv_pb2.GetResponse()
+    if space.settings is not None and view.is_now:
+        space.settings.touch(request.key)
     response = kv_pb2.GetResponse()
     response.found = True
     response.value = record.value
@@ -72,6 +84,7 @@ def history(view: View, space: Namespace, request: kv_pb2.HistoryRequest) -> kv_
             provenance=view.provenance(record.version, record.author),
             value=record.value or b"",
             deleted=record.value is None,
+            reason=end_reason(record),
         )
     return response
 
@@ -83,8 +96,11 @@ def multi_get(view: View, space: Namespace, request: kv_pb2.MultiGetRequest) -> 
     values: list[bytes] = []
     versions: list[int] = []
     size = 0
+    settings = space.settings if view.is_now else None
     for key in request.keys:
         record = at(key, ceiling)
+        if settings is not None:
+            settings.touch(key)
         if record is None or record.value is None:
             kinds.append(0)
             values.append(b"")

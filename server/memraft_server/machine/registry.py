@@ -13,6 +13,7 @@ from memraft_server.machine import (
     handlers_memories,
     handlers_merges,
     handlers_runs,
+    handlers_settings,
     handlers_state,
     handlers_streams,
     handlers_vectors,
@@ -30,6 +31,7 @@ from memraft_server.machine.turn import Handler, Query
 
 HANDLERS: dict[int, Handler] = {
     **handlers_kv.HANDLERS,
+    **handlers_settings.HANDLERS,
     **handlers_streams.HANDLERS,
     **handlers_state.HANDLERS,
     **handlers_leases.HANDLERS,
@@ -53,6 +55,7 @@ COMMAND_HANDLERS: dict[int, Handler] = {
 
 QUERIES: dict[str, Query] = {
     **queries_kv.QUERIES,
+    **handlers_settings.QUERIES,
     **queries_streams.QUERIES,
     **feeds.QUERIES,
     **handlers_state.QUERIES,

@@ -18,6 +18,10 @@ Extend = Callable[[list[str]], None]
 """Takes names in ascending order, for an index that the records do not keep themselves."""
 
 
+def _settings(space: Namespace) -> tuple[VersionedRecords, Extend | None]:
+    return space.make_settings().records, None
+
+
 def _documents(space: Namespace) -> tuple[VersionedRecords, Extend | None]:
     return space.kv.records, space.kv.keys.extend
 
@@ -55,6 +59,7 @@ def _traces(space: Namespace) -> tuple[VersionedRecords, Extend | None]:
 
 
 RECORD_TABLES: dict[bytes, Callable[[Namespace], tuple[VersionedRecords, Extend | None]]] = {
+    notes.SETTING: _settings,
     notes.NODE: _nodes,
     notes.EDGE: _edges,
     notes.DOCUMENT: _documents,

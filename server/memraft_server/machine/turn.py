@@ -57,6 +57,7 @@ class Turn:
     __slots__ = (
         "_id_parts",
         "author",
+        "crowded",
         "entries",
         "expiries",
         "index_due",
@@ -87,6 +88,8 @@ class Turn:
         """Heap of (expires_at_us, version, namespace, key)."""
         self.lease_expiries: list[tuple[int, int, str, str]] = []
         """Heap of (expires_at_us, version, namespace, name of the record) of leases and places in queues."""
+        self.crowded: dict[str, Namespace] = {}
+        """Namespaces that may have more documents than they have room for; a handler adds to it."""
         self.texts_bytes_left = REPLY_TEXTS_BYTES_MAX
         """What the command's reply may still take of `REPLY_TEXTS_BYTES_MAX`."""
         self._id_parts: tuple[str, str] | None = None
@@ -97,6 +100,12 @@ class Turn:
         self.time_us = time_us
         self.seed = seed
         self._id_parts = None
+
+    def note_crowded(self, space: Namespace) -> None:
+        """Documents were written in a namespace: some may have to go."""
+        settings = space.settings
+        if settings is not None and settings.is_over:
+            self.crowded[space.name] = space
 
     def room_for(self, text: bytes | str) -> bool:
         """Takes room for a text in the command's reply; False where there is none left for it."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from memraft_proto.methods import KIND_BATCH, KIND_EXPIRE, KIND_EXPIRE_LEASES, KIND_TXN
+from memraft_proto.methods import KIND_BATCH, KIND_EVICT, KIND_EXPIRE, KIND_EXPIRE_LEASES, KIND_TXN
 from memraft_proto.v1 import batch_pb2
 from memraft_server.machine import (
     feeds,
+    handlers_settings,
     queries_index,
     traces,
     validate_coordination,
@@ -29,6 +30,7 @@ __all__ = ["check_namespace", "check_read", "check_write"]
 
 WRITE_CHECKS: dict[int, Check] = {
     **validate_kv.WRITE_CHECKS,
+    **handlers_settings.WRITE_CHECKS,
     **validate_log.WRITE_CHECKS,
     **validate_coordination.WRITE_CHECKS,
     **validate_forks.WRITE_CHECKS,
@@ -39,6 +41,7 @@ WRITE_CHECKS: dict[int, Check] = {
 
 READ_CHECKS: dict[str, Check] = {
     **validate_kv.READ_CHECKS,
+    **handlers_settings.READ_CHECKS,
     **validate_log.READ_CHECKS,
     **feeds.READ_CHECKS,
     **validate_coordination.READ_CHECKS,
@@ -57,6 +60,9 @@ _ITEMS_COLUMNS = {
     "record_traces": ("traces",),
 }
 
+_ALONE = frozenset(("set_schema", "set_namespace_settings"))
+"""Operations that are no part of a Batch or a transaction: what was checked before might not hold after."""
+
 
 def check_write(kind: int, request: Any, limits: Limits) -> None:
     """Refuses a write that is malformed or over a limit; of a Batch, every operation is checked.
@@ -64,7 +70,7 @@ def check_write(kind: int, request: Any, limits: Limits) -> None:
     Raises:
         Refused: `INVALID_ARGUMENT`; the message names the thing and the limit.
     """
-    if kind in (KIND_EXPIRE, KIND_EXPIRE_LEASES):
+    if kind in (KIND_EXPIRE, KIND_EXPIRE_LEASES, KIND_EVICT):
         return  # Made by the leader itself.
     check_namespace(request.namespace, limits)
     check_write_context(request.context, limits)
@@ -92,6 +98,10 @@ def _check_operations(operations: Sequence[batch_pb2.Operation], limits: Limits)
         field = operation.WhichOneof("operation")
         if field is None:
             raise invalid(f"operations[{i}]: no operation in it", field=f"operations[{i}]")
+        if field in _ALONE:
+            raise invalid(
+                f"operations[{i}].{field}: settings are changed by calls of their own", field=f"operations[{i}]"
+            )
         inner = getattr(operation, field)
         if inner.namespace or inner.HasField("context"):
             raise invalid(

@@ -30,6 +30,9 @@ class Author(msgspec.Struct, frozen=True, gc=False):
 
 
 NOBODY = Author("", "", "")
+EXPIRED = Author("", "", "expiry")
+EVICTED = Author("", "", "eviction")
+"""Who ends documents, beside those who delete them."""
 
 
 class Record(msgspec.Struct, gc=False):
@@ -213,6 +216,9 @@ class VersionedRecords:
             inherited = self.parent.after(name, version)
             if inherited is not None and inherited.version <= self.base:
                 return inherited
+        cold = self.cold.get(name)
+        if cold is not None and cold[-2] > version:
+            return self._read(name, cold[2 * _count_at(cold, version)])
         past = self.past.get(name, [])
         position = bisect_right(past, version, key=version_of)
         if position < len(past):

@@ -1,0 +1,63 @@
+"""Which documents of a namespace were used last: what is evicted where there is room for so many only.
+
+It is no part of the replicated state: every replica has its own, of the writes that it applied and the reads
+that it answered. The leader chooses by it what has to go and says so in the log, so that replicas agree.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from memraft_server.projections.versions import Record, VersionedRecords
+
+
+class Recency:
+    """The documents of a namespace in the order of their last use. Follows the records of its documents."""
+
+    __slots__ = ("_sizes", "bytes")
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        """Of all keys, in characters, and documents."""
+        self._sizes: OrderedDict[str, int] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    def changed(self, name: str, old: Record | None, new: Record) -> None:
+        """See `projections.versions.Follower`."""
+        sizes = self._sizes
+        self.bytes -= sizes.pop(name, 0)
+        if new.value is not None:
+            size = sizes[name] = len(name) + len(new.value)
+            self.bytes += size
+
+    def touch(self, name: str) -> None:
+        """A document was read."""
+        if name in self._sizes:
+            self._sizes.move_to_end(name)
+
+    def by_version(self, records: VersionedRecords) -> None:
+        """Forgets reads, and the order in which records were told: what was written last was used last."""
+        heads, sizes = records.heads, self._sizes
+        for name in sorted(sizes, key=lambda name: heads[name].version):
+            sizes.move_to_end(name)
+
+    def is_over(self, entries_max: int, bytes_max: int) -> bool:
+        """Whether there is more than may be; 0: any number may be. The document used last always may."""
+        count = len(self._sizes)
+        return count > 1 and (count > entries_max > 0 or self.bytes > bytes_max > 0)
+
+    def victims(self, entries_max: int, bytes_max: int, count_max: int) -> list[str]:
+        """Returns what has to go, the least recently used first, at most `count_max` of it."""
+        found: list[str] = []
+        count, size = len(self._sizes), self.bytes
+        for name, each in self._sizes.items():
+            if count < 2 or len(found) == count_max:
+                break
+            if not (count > entries_max > 0 or size > bytes_max > 0):
+                break
+            found.append(name)
+            count -= 1
+            size -= each
+        return found
