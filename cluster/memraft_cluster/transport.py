@@ -205,19 +205,21 @@ class Transport:
     async def stop(self) -> None:
         """Close every connection, after what was flushed has been handed to the kernel."""
         self._is_running = False
-        if self._server is not None:
-            self._server.close()
+        server, self._server = self._server, None
+        handshakes: asyncio.Task[None] | None = None
+        if server is not None:
+            # It has to wait before the close: asked afterwards, Python 3.11 says that nothing is left.
+            handshakes = asyncio.get_running_loop().create_task(server.wait_closed())
+            await asyncio.sleep(0)
+            server.close()
         closing: list[Awaitable[None]] = [link.stop() for link in self._links.values()]
         closing += [connection.close_and_wait() for connection in list(self._inbound)]
         closing += self._closing
         await asyncio.gather(*closing)
-        if self._server is not None:
-            # Newer Pythons wait for connections still in their handshake, too: not longer than this.
-            try:
-                await asyncio.wait_for(self._server.wait_closed(), CLOSE_TIMEOUT_S)
-            except TimeoutError:
-                pass
-            self._server = None
+        if handshakes is not None:
+            # What is left are handshakes, which `admit` ends; those of the silent are not waited for longer.
+            await asyncio.wait([handshakes], timeout=CLOSE_TIMEOUT_S)
+            handshakes.cancel()
 
     @property
     def port(self) -> int:
@@ -286,7 +288,13 @@ class Transport:
         return self._by_name[name]
 
     def admit(self, connection: Inbound) -> bool:
-        """Whether there is room for one more inbound connection; False closes it."""
+        """Whether there is room for one more inbound connection; False closes it.
+
+        There is none after the stop. A connection whose handshake was under way then would be made all the
+        same, and the peer, who sees it stand, would send to it instead of dialling this node's next start.
+        """
+        if not self._is_running:
+            return False
         if len(self._inbound) >= self.config.inbound_connections_max:
             self.rejected_total += 1
             return False

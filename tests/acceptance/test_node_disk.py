@@ -65,6 +65,7 @@ def test_a_node_that_begins_with_an_empty_directory_says_so(
         nodes.nodes[1] = Node(nodes.config(2))
         await nodes.nodes[1].start()
         assert said() == [str(data)]
+        await eventually(lambda: not nodes.nodes[1].not_ready(), "it has back what it had")
 
     with caplog.at_level(logging.WARNING):
         run(Nodes(tmp_path, 3), script)

@@ -135,6 +135,41 @@ def test_a_broken_connection_is_reported_and_comes_back(tmp_path: Path) -> None:
     run([one, two], script)
 
 
+def test_a_handshake_that_ends_after_the_stop_makes_no_connection(tmp_path: Path) -> None:
+    """Whoever is let in by a node that has stopped never dials the node that starts in its place."""
+    peers, authority = make_peers(), Authority(tmp_path)
+    two = End(secure(authority, peers, 2))
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = dialling_context(authority.issue_node("n1")).wrap_bio(incoming, outgoing)
+
+    async def script() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", peers[1].port)
+        try:
+            is_stopped = False
+            while True:
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    tls.do_handshake()
+                    break
+                writer.write(outgoing.read())
+                incoming.write(await reader.read(1 << 16))
+                if not is_stopped:  # the other side has begun its handshake
+                    await two.transport.stop()
+                    is_stopped = True
+            tls.write(encode_hello(hello()))
+            writer.write(outgoing.read())
+            with contextlib.suppress(OSError):
+                while data := await reader.read(1 << 16):
+                    incoming.write(data)
+                    with contextlib.suppress(ssl.SSLWantReadError):
+                        assert tls.read() == b"", "a node that has stopped said hello"
+        finally:
+            writer.transport.abort()
+        assert is_stopped
+        assert not two.received
+
+    run([two], script)
+
+
 def test_queues_are_bounded_and_drop_their_oldest_messages(tmp_path: Path) -> None:
     peers = make_peers()
     one = End(TransportConfig("test", 1, peers, insecure=True))
