@@ -86,8 +86,8 @@ class Replay:
         self._lapses = Lapses(entries, space)
 
     def apply(self, event: EventRecord, step: Step) -> bytes:
-        """Applies a step as it was applied: at the version, time and seed of `event`, by its author. What time
-        ended of what earlier steps wrote is ended first.
+        """Applies a step as it was applied: at the version, time and seed of `event`, by its author. What
+        time ended of what earlier steps wrote is ended first.
 
         Returns:
             The encoded reply, or refusal.
