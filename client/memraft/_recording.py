@@ -8,14 +8,19 @@ generator that begins with what the run began with.
 import builtins
 import random
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from . import _json
 from .errors import InvalidArgument, MemraftError, NotRecorded, RecordedError
-from .types import Event, StepDifference
+from .types import Event, ModelInput, ModelOutput, NewTrace, StepDifference, ToolCall
 
 CALLS = {"tool": "tool_call", "model": "model_call", "clock": "clock"}
 """Kind of a call -> the type of its event."""
+
+
+FAILURE_CHARACTERS_MAX = 16_000
+"""Of an exception's message in a trace: its event has all of it."""
 
 
 class Diverged(BaseException):
@@ -51,6 +56,35 @@ def answered(call: dict[str, Any], output: Any) -> dict[str, Any]:
         return {**call, "output": _json.decode(_json.encode(output, "output"))}
     except InvalidArgument as error:
         return {**call, "missing": str(error)}
+
+
+def traces_of(
+    kind: str, payload: Mapping[str, Any], parent: str, started_at: datetime, ended_at: datetime
+) -> list[NewTrace]:
+    """Returns the traces of a call: of a model what it was asked and, below, what it answered. Of the clock
+    there are none.
+
+    Args:
+        kind: `tool`, `model` or `clock`.
+        payload: of its event.
+        parent: the trace that they are below; empty: none.
+        started_at: when the call began, by the caller's clock.
+        ended_at: when it ended.
+    """
+    if kind == "clock":
+        return []
+    failure: Mapping[str, str] = payload.get("error", {})
+    error_type = failure.get("type", "")
+    error_message = failure.get("message", "")[:FAILURE_CHARACTERS_MAX]
+    name, asked, output = payload["name"], payload["input"], payload.get("output")
+    if kind == "tool":
+        call = ToolCall(name, asked, output, error_type=error_type, error_message=error_message)
+        return [NewTrace(content=call, parent=parent, started_at=started_at, ended_at=ended_at)]
+    answer = ModelOutput(name, output, error_type=error_type, error_message=error_message)
+    return [
+        NewTrace(content=ModelInput(name, asked), parent=parent, started_at=started_at),
+        NewTrace(content=answer, parent_item=1, ended_at=ended_at),
+    ]
 
 
 class Script:

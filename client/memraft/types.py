@@ -38,6 +38,20 @@ from .types_runs import Verdict as Verdict
 from .types_state import GateInfo as GateInfo
 from .types_state import LeaseHolder as LeaseHolder
 from .types_state import LeaseInfo as LeaseInfo
+from .types_traces import Assumption as Assumption
+from .types_traces import Citation as Citation
+from .types_traces import Confidence as Confidence
+from .types_traces import Decision as Decision
+from .types_traces import ImportedTraces as ImportedTraces
+from .types_traces import ModelInput as ModelInput
+from .types_traces import ModelOutput as ModelOutput
+from .types_traces import NewTrace as NewTrace
+from .types_traces import RecordedTraces as RecordedTraces
+from .types_traces import ToolCall as ToolCall
+from .types_traces import Trace as Trace
+from .types_traces import TraceContent as TraceContent
+from .types_traces import TraceKind as TraceKind
+from .types_traces import TraceTree as TraceTree
 
 At: TypeAlias = datetime | int | None
 """As of when to read: an aware datetime (commit time), a log index, or None for now."""

@@ -11,11 +11,12 @@ from memraft_proto.v1 import batch_pb2
 from .. import _coordination as coordination
 from .. import _graph as graph
 from .. import _operations as operations
+from .. import _traces as traces
 from .. import _wire
 from .._graph import EdgeFields, NodeFields, Properties
 from .._streams import MISSING, Scope
 from ..errors import BatchFailed, ClosedError, InvalidArgument, MemraftError
-from ..types import MemoryChanges, MergePolicy, Metric
+from ..types import MemoryChanges, MergePolicy, Metric, NewTrace, TraceContent
 from .base import METHOD
 
 _BATCH = METHOD["Batch"]
@@ -313,6 +314,39 @@ class AsyncWrites:
     def restore_node(self, id: str) -> int:
         """Shows a forgotten node again: see `Memory.restore_node`."""
         return self._add("forget_node", graph.forget_node(_NOWHERE, id, True), graph.forget_node_done)
+
+    def record_trace(
+        self,
+        content: TraceContent,
+        *,
+        run: str = "",
+        parent: str = "",
+        name: str = "",
+        attributes: Mapping[str, Any] | None = None,
+        stream: str = "",
+        sequence: int = 0,
+        started_at: datetime | None = None,
+        ended_at: datetime | None = None,
+        id: str = "",
+    ) -> int:
+        """Records one trace: see `Memory.record_trace`."""
+        new = NewTrace(
+            content=content,
+            run=run,
+            parent=parent,
+            name=name,
+            attributes=attributes or {},
+            stream=stream,
+            sequence=sequence,
+            started_at=started_at,
+            ended_at=ended_at,
+            id=id,
+        )
+        return self._add("record_traces", traces.record(_NOWHERE, [new]), traces.record_one_done)
+
+    def record_traces(self, new: Iterable[NewTrace]) -> int:
+        """Records many traces, all or none: see `Memory.record_traces`."""
+        return self._add("record_traces", traces.record(_NOWHERE, new), traces.record_done)
 
 
 class AsyncBatch(AsyncWrites):

@@ -28,6 +28,7 @@ from .remote import AsyncRemoteLink
 from .runs import AsyncRunCalls
 from .states import AsyncStateCalls
 from .streams import AsyncStreamCalls
+from .traces import AsyncTraceCalls
 from .txn import AsyncTxnCalls
 from .vectors import AsyncVectorCalls
 
@@ -48,6 +49,7 @@ class AsyncMemory(
     AsyncForkCalls,
     AsyncGraphCalls,
     AsyncIndexCalls,
+    AsyncTraceCalls,
 ):
     """A memory that agents share.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .. import _recording as recording
 from .._moments import datetime_of, time_us_of, utc_now
 from .io import call_agent
+from .traces import AsyncRunTraces
 
 if TYPE_CHECKING:
     from .memory import AsyncMemory
@@ -30,6 +31,8 @@ class AsyncAgentRun:
         """The memory, whose writes belong to the run."""
         self.outputs: Any = None
         """What the run gives; to be set before it ends."""
+        self.trace = AsyncRunTraces(memory)
+        """Records what the agent decides, cites and assumes; calls of tools and models are by themselves."""
         self._generator = recording.generator_of(run_id, began_at_us)
 
     def tool(self, name: str, function: Callable[..., Awaitable[R] | R]) -> Callable[..., Awaitable[R]]:
@@ -71,17 +74,27 @@ class AsyncAgentRun:
     async def _call(
         self, kind: str, asked: dict[str, Any], function: Callable[..., Any], args: Any, kwargs: Any
     ) -> Any:
+        started_at = utc_now()
         try:
             output = await call_agent(function, *args, **kwargs)
         except Exception as error:
-            await self._note(kind, {**asked, "error": recording.failure_of(error)})
+            await self._note(kind, {**asked, "error": recording.failure_of(error)}, started_at)
             raise
-        await self._note(kind, recording.answered(asked, output))
+        await self._note(kind, recording.answered(asked, output), started_at)
         return output
 
-    async def _note(self, kind: str, payload: dict[str, Any]) -> None:
-        """Records one call. (A trace of it would be written here, too.)"""
-        await self.memory.append(f"run/{self.id}", payload, type=recording.CALLS[kind])
+    async def _note(self, kind: str, payload: dict[str, Any], started_at: datetime) -> None:
+        """Records one call: its event and, in the same entry, its traces."""
+        traces = recording.traces_of(kind, payload, self.trace.parent, started_at, utc_now())
+        if not traces:
+            await self.memory.append(f"run/{self.id}", payload, type=recording.CALLS[kind])
+            return
+        async with self.memory.batch(errors="return") as b:
+            b.append(f"run/{self.id}", payload, type=recording.CALLS[kind])
+            b.record_traces(traces)
+        for result in b.results:
+            if isinstance(result, Exception):
+                raise result
 
 
 def _now_us() -> int:
@@ -109,7 +122,7 @@ class AsyncReplayedRun(AsyncAgentRun):
     ) -> Any:
         await self._check()
         recorded = self._script.take(kind, asked)
-        await self._note(kind, recorded)
+        await self._note(kind, recorded, utc_now())
         if "error" in recorded:
             recording.raise_recorded(recorded["error"])
         return recorded["output"]

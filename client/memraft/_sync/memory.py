@@ -30,6 +30,7 @@ from .remote import RemoteLink
 from .runs import RunCalls
 from .states import StateCalls
 from .streams import StreamCalls
+from .traces import TraceCalls
 from .txn import TxnCalls
 from .vectors import VectorCalls
 
@@ -50,6 +51,7 @@ class Memory(
     ForkCalls,
     GraphCalls,
     IndexCalls,
+    TraceCalls,
 ):
     """A memory that agents share.
 

@@ -23,6 +23,7 @@ import memraft_server.cli.run as run
 import memraft_server.cli.serve as serve
 import memraft_server.cli.status as status
 import memraft_server.cli.stream as stream
+import memraft_server.cli.trace as trace
 import memraft_server.cli.up as up
 from memraft_server.cli import EXIT_INTERRUPTED
 from memraft_server.cli.ending import Interrupted
@@ -44,6 +45,7 @@ GROUPS: tuple[ModuleType, ...] = (
     index,
     run,
     fork,
+    trace,
     bench,
 )
 

@@ -1,0 +1,151 @@
+"""`memraft trace`: what agents did and thought in their runs; to and from OpenTelemetry."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any, get_args
+
+from memraft_server.cli.connection import (
+    add_connection,
+    add_json,
+    add_read,
+    given,
+    open_memory,
+    parse_json_object,
+    read_options,
+)
+from memraft_server.cli.errors import CliError
+from memraft_server.cli.output import moment, print_json, table
+from memraft_server.cli.run import plain
+
+_SHOWN_CHARACTERS = 100
+
+
+def register(commands: Any) -> None:
+    """Adds `trace` and its subcommands."""
+    from memraft.types import TraceKind
+
+    group = commands.add_parser("trace", help="traces: list, tree, export, import", description=__doc__)
+    actions = group.add_subparsers(metavar="ACTION", required=True, dest="action")
+
+    listing = _action(actions, "list", _list, "list traces in the order in which they were written")
+    listing.add_argument("--run", default="", dest="run_id", help="only those of this run")
+    listing.add_argument(
+        "--kind", action="append", choices=get_args(TraceKind), help="only these; may repeat"
+    )
+    listing.add_argument("--by", metavar="AGENT", help="only those that this agent wrote")
+    listing.add_argument("--name", help="only those that are known as this")
+    listing.add_argument("--parent", metavar="ID", help="only the children of this one; '': only roots")
+    listing.add_argument("--filter", metavar="JSON", help="only those whose attributes pass this filter")
+    listing.add_argument("--newest-first", action="store_true", help="begin with the newest")
+    listing.add_argument("--limit", type=int, default=100, help="at most this many (100)")
+    listing.add_argument("--cursor", help="continue a listing")
+    add_read(listing)
+
+    tree = _action(actions, "tree", _tree, "print the traces of a run as trees")
+    tree.add_argument("run_id")
+    tree.add_argument("--limit", type=int, default=1_000, help="at most this many (1000)")
+    add_read(tree)
+
+    export = _action(actions, "export", _export, "write the traces of a run as OTLP/JSON")
+    export.add_argument("run_id")
+    export.add_argument("file", nargs="?", default="-", help="where to; - or nothing: standard output")
+    add_read(export)
+
+    importing = _action(actions, "import", _import, "store the spans of an OTLP/JSON file as traces")
+    importing.add_argument("file", help="which file; - reads standard input")
+    importing.add_argument("--into", default="", metavar="RUN", help="the run that all of them belong to")
+
+
+def _action(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
+    parser.set_defaults(run=run)
+    add_connection(parser)
+    add_json(parser)
+    return parser
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    passes = parse_json_object(arguments.filter, "--filter") if arguments.filter is not None else None
+    with open_memory(arguments) as memory:
+        found = memory.traces(
+            run=arguments.run_id,
+            newest_first=arguments.newest_first,
+            limit=arguments.limit,
+            **given(
+                kind=arguments.kind,
+                agent=arguments.by,
+                name=arguments.name,
+                parent=arguments.parent,
+                filter=passes,
+                cursor=arguments.cursor,
+            ),
+            **read_options(arguments),
+        )
+    if arguments.json:
+        print_json({"items": [plain(trace) for trace in found], "next_cursor": found.next_cursor})
+        return 0
+    rows = [
+        [trace.id, trace.run, trace.kind, trace.name, trace.agent, moment(trace.at), _what(trace)]
+        for trace in found
+    ]
+    print(table(["TRACE", "RUN", "KIND", "NAME", "AGENT", "AT", "WHAT"], rows))
+    if found.next_cursor:
+        print(f"more: --cursor {found.next_cursor}")
+    return 0
+
+
+def _what(trace: Any) -> str:
+    """What a trace tells in one line."""
+    fields = ("value", "statement", "because", "quote", "error_type")
+    found = [
+        str(getattr(trace.content, field)) for field in fields if getattr(trace.content, field, "") != ""
+    ]
+    text = " ".join("; ".join(found).split())
+    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
+
+
+def _tree(arguments: argparse.Namespace) -> int:
+    with open_memory(arguments) as memory:
+        found = memory.trace_tree(arguments.run_id, limit=arguments.limit, **read_options(arguments))
+    if arguments.json:
+        print_json([{"depth": depth, **plain(trace)} for depth, trace in found])
+        return 0
+    for depth, trace in found:
+        said = _what(trace)
+        print(f"{'  ' * depth}{trace.kind} {trace.name}{': ' if said else ''}{said}".rstrip())
+    if found.is_truncated:
+        print("there are more: --limit")
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    with open_memory(arguments) as memory:
+        data = memory.export_traces(arguments.run_id, **read_options(arguments))
+    if arguments.file == "-":
+        sys.stdout.write(data.decode() + "\n")
+        return 0
+    Path(arguments.file).write_bytes(data + b"\n")
+    if arguments.json:
+        print_json({"file": arguments.file, "bytes": len(data) + 1})
+    else:
+        print(f"wrote {arguments.file}, {len(data) + 1:,} bytes")
+    return 0
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    if arguments.file == "-":
+        data = sys.stdin.buffer.read()
+    else:
+        file = Path(arguments.file)
+        if not file.is_file():
+            raise CliError(f"there is no file {file}")
+        data = file.read_bytes()
+    with open_memory(arguments, makes=True) as memory:
+        done = memory.import_traces(data, run=arguments.into)
+    if arguments.json:
+        print_json(done)
+        return 0
+    left = f", {done.left_out} other spans left out" if done.left_out else ""
+    print(f"{done.count} traces into {', '.join(done.runs)}{left}")
+    return 0
