@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 
 from memraft import AsyncMemory, MemraftError
-from memraft_proto.sharding import slot_of
 from memraft_server.cli.clusterview import ClusterView, Observer
 from memraft_server.cli.demo.agents import Diary, Known, intake, knowledge, resolution, stream_of
 from memraft_server.cli.demo.audit import Audit, audit
 from memraft_server.cli.demo.desk import Desk
+from memraft_server.cli.demo.failover import POLL_INTERVAL_S, leader_after, rejoined, replicas_agree, shard_of
 from memraft_server.cli.demo.ledger import Ledger
 from memraft_server.cli.demo.tickets import CUSTOMERS, STORY_CUSTOMER, Ticket, tickets
 from memraft_server.cli.devcluster import DevCluster
@@ -29,8 +29,6 @@ LOAD_NAMESPACES = (NAMESPACE, NAMESPACE, "acme/web", "acme/shop")
 CLIENT_TIMEOUT_S = 30.0
 """What a call may take in all, retries included: longer than any election."""
 
-REJOIN_TIMEOUT_S = 30.0
-POLL_INTERVAL_S = 0.1
 QUESTION = "status of the refund"
 
 Say = Callable[[str], None]
@@ -214,7 +212,7 @@ class Story:
         self._say(
             f"  {killed_at:5.1f} s  SIGKILL for {node} (pid {pid}): it leads shard {shard}, the busiest"
         )
-        new_leader = await self._new_leader(observer, shard, node)
+        new_leader = await leader_after(observer, shard, node)
         leaderless_s = self._ledger.now_s() - killed_at
         self._say(
             f"  {self._ledger.now_s():5.1f} s  {new_leader} leads shard {shard} now; the agents work on"
@@ -223,10 +221,10 @@ class Story:
         restarted_at = self._ledger.now_s()
         self._cluster.start_node(node)
         self._say(f"  {restarted_at:5.1f} s  {node} is started again")
-        await self._rejoined(observer, node)
+        await rejoined(observer, node)
         rejoined_s = self._ledger.now_s() - restarted_at
         self._say(f"  {self._ledger.now_s():5.1f} s  {node} has caught up with everything it missed")
-        namespaces = {name for name in LOAD_NAMESPACES if _shard_of(view, name) == shard}
+        namespaces = {name for name in LOAD_NAMESPACES if shard_of(view, name) == shard}
         return Kill(
             node=node,
             shard=shard,
@@ -245,36 +243,9 @@ class Story:
         """The shard with the most acknowledged writes, and how many these are."""
         writes = dict.fromkeys((shard.shard for shard in view.shards), 0)
         for namespace, number in self._ledger.writes_by_namespace().items():
-            writes[_shard_of(view, namespace)] += number
+            writes[shard_of(view, namespace)] += number
         busiest = max(writes, key=lambda shard: writes[shard])
         return busiest, writes[busiest]
-
-    async def _new_leader(self, observer: Observer, shard: int, killed: str) -> str:
-        async def led() -> str:
-            view = await asyncio.to_thread(observer.look, 1.0)
-            leader = view.shards[shard].leader
-            return leader if leader != killed else ""
-
-        return await self._eventually(led, f"shard {shard} has no new leader")
-
-    async def _rejoined(self, observer: Observer, node: str) -> None:
-        async def caught_up() -> str:
-            view = await asyncio.to_thread(observer.look, 1.0)
-            lags = [r.lag for shard in view.shards for r in shard.replicas if r.node == node]
-            # Under load the replica is always a few entries behind; being with the others is what counts.
-            together = len(lags) == len(view.shards) and all(0 <= lag <= 5 for lag in lags)
-            return node if together else ""
-
-        await self._eventually(caught_up, f"{node} did not rejoin")
-
-    async def _eventually(self, ask: Callable[[], Any], failure: str) -> str:
-        deadline = time.monotonic() + REJOIN_TIMEOUT_S
-        while time.monotonic() < deadline:
-            answer: str = await ask()
-            if answer:
-                return answer
-            await asyncio.sleep(POLL_INTERVAL_S)
-        raise CliError(f"{failure} after {REJOIN_TIMEOUT_S:.0f} s")
 
     async def _sum_up(
         self, observer: Observer, desk: Desk, arriving: list[Ticket], kill: Kill, began: float
@@ -295,32 +266,11 @@ class Story:
             kill=kill,
             recall=await _recall_shown(desk, kill),
             chains=await _chains(desk, arriving),
-            replicas_agree=await self._replicas_agree(observer),
+            replicas_agree=await replicas_agree(observer),
             audit=found,
             failures=failures,
             latencies=self._ledger.latencies(),
         )
-
-    async def _replicas_agree(self, observer: Observer) -> bool:
-        """Whether all replicas of every shard come to the same hash of everything they applied."""
-
-        async def equal() -> str:
-            view = await asyncio.to_thread(observer.look)
-            for shard in view.shards:
-                seen = {(replica.applied_index, replica.applied_hash) for replica in shard.replicas}
-                if len(shard.replicas) < len(view.nodes) or len(seen) != 1:
-                    return ""
-            return "equal"
-
-        try:
-            return bool(await self._eventually(equal, "replicas differ"))
-        except CliError:
-            return False
-
-
-def _shard_of(view: ClusterView, namespace: str) -> int:
-    slot = slot_of(namespace)
-    return next(s.shard for s in view.shards if s.slot_first <= slot <= s.slot_last)
 
 
 async def _recall_shown(desk: Desk, kill: Kill) -> RecallShown:
