@@ -208,8 +208,12 @@ class Transport:
         server, self._server = self._server, None
         handshakes: asyncio.Task[None] | None = None
         if server is not None:
-            # It has to wait before the close: asked afterwards, Python 3.11 says that nothing is left.
-            handshakes = asyncio.get_running_loop().create_task(server.wait_closed())
+            loop = asyncio.get_running_loop()
+            for listening in server.sockets:
+                loop.remove_reader(listening.fileno())
+            # Python 3.11: to wait begins before the close, or there is nothing to wait for; and what was
+            # accepted becomes a connection before the close, or nobody closes it.
+            handshakes = loop.create_task(server.wait_closed())
             await asyncio.sleep(0)
             server.close()
         closing: list[Awaitable[None]] = [link.stop() for link in self._links.values()]
