@@ -15,7 +15,6 @@ import asyncio
 import datetime
 import json
 import multiprocessing
-import socket
 import tempfile
 import time
 from collections.abc import Sequence
@@ -33,6 +32,7 @@ from memraft_cluster.log import DurableLog
 from memraft_cluster.state_machine import Volatile
 from memraft_cluster.tls import TlsFiles
 from memraft_cluster.transport import Peer, Transport, TransportConfig
+from memraft_server.cli.ports import free_ports
 
 NODES = (1, 2, 3)
 DAY = datetime.timedelta(days=1)
@@ -157,14 +157,6 @@ def node_process(
     number: int, folder: Path, ports: Sequence[int], args: argparse.Namespace, control: Connection
 ) -> None:
     asyncio.run(run_node(number, folder, ports, args, control))
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def main() -> None:

@@ -14,8 +14,8 @@ from benchmarks.raft_comparison.replicas import (
     Gone,
     Replica,
     Replicas,
-    free_ports,
 )
+from memraft_server.cli.ports import free_ports
 
 KILL_INFLIGHT = 64
 KILL_BYTES = 200

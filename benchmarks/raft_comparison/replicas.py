@@ -20,7 +20,6 @@ Each process answers requests over a pipe, which both engines understand:
 from __future__ import annotations
 
 import multiprocessing
-import socket
 import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
@@ -35,15 +34,6 @@ HEADER_BYTES = 8
 
 Replica = Callable[[int, Sequence[int], str, int, bool, Connection], None]
 """(node, ports of all, folder, bytes of a command, whether to keep data on disk, pipe); never returns."""
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of this machine that nobody listens on."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def figures(latencies_s: list[float], took_s: float, failed: int) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -20,23 +19,12 @@ from google.protobuf.message import Message
 from memraft_proto.methods import METHODS
 from memraft_proto.v1 import error_pb2
 from memraft_server import certs
+from memraft_server.cli.ports import free_ports
 from memraft_server.config import Config, parse
 from memraft_server.node import Node
 
 HOST = "127.0.0.1"
 WAIT_S = 20.0
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, all different."""
-    held = [socket.socket() for _ in range(count)]
-    try:
-        for each in held:
-            each.bind((HOST, 0))
-        return [each.getsockname()[1] for each in held]
-    finally:
-        for each in held:
-            each.close()
 
 
 async def eventually(condition: Callable[[], bool], what: str) -> None:

@@ -15,12 +15,12 @@ import errno
 import json
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
 
 from memraft_server.cli.errors import CliError
+from memraft_server.cli.ports import free_ports
 
 HOST = "127.0.0.1"
 """A development cluster listens on this machine only."""
@@ -80,7 +80,7 @@ def new_plan(nodes: int, shards: int, port_base: int | None) -> Plan:
         raise CliError(f"a development cluster has 1 to {SHARDS_MAX} shards, not {shards}")
     wanted = nodes * PORTS_PER_NODE
     if port_base is None:
-        ports = _free_ports(wanted)
+        ports = free_ports(wanted)
     elif 1 <= port_base <= PORT_MAX + 1 - wanted:
         ports = list(range(port_base, port_base + wanted))
     else:
@@ -102,7 +102,7 @@ def with_new_node(plan: Plan) -> Plan:
     if len(plan.nodes) >= NODES_MAX:
         raise CliError(f"a development cluster has at most {NODES_MAX} nodes")
     number = max(plan.last, *(node.id for node in plan.nodes)) + 1
-    node = _planned(number, _free_ports(PORTS_PER_NODE), joins=True)
+    node = _planned(number, free_ports(PORTS_PER_NODE), joins=True)
     return msgspec.structs.replace(plan, nodes=(*plan.nodes, node))
 
 
@@ -127,15 +127,6 @@ def check_same(
                 f"{what} {asked}: the cluster in {directory} was made with {has}, which cannot be changed; "
                 f"leave {what} out, or take another directory"
             )
-
-
-def _free_ports(number: int) -> list[int]:
-    """Ports that are free now. All are held at once, so that none is given twice."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(number)]
-        for each in sockets:
-            each.bind((HOST, 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def check_ports(node: PlannedNode) -> None:

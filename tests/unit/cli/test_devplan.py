@@ -8,6 +8,7 @@ import pytest
 
 from memraft_server.cli import devplan
 from memraft_server.cli.errors import CliError
+from memraft_server.cli.ports import free_ports
 from memraft_server.config import load
 
 
@@ -49,7 +50,7 @@ def test_numbers_out_of_range_are_refused_with_the_limit(
 def test_a_port_in_use_is_named_with_its_node_and_its_purpose() -> None:
     with socket.create_server((devplan.HOST, 0)) as taken:
         port = taken.getsockname()[1]
-        node = devplan.PlannedNode(1, "n1", *[*devplan._free_ports(2), port])
+        node = devplan.PlannedNode(1, "n1", *[*free_ports(2), port])
         with pytest.raises(CliError, match=rf"port {port} \(n1, for metrics\) on 127.0.0.1 is in use"):
             devplan.check_ports(node)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-import random
-import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +22,7 @@ from memraft_cluster.raft import SnapshotMeta
 from memraft_cluster.state_machine import SnapshotSink
 from memraft_cluster.tls import TlsFiles
 from memraft_cluster.transport import Peer, Transport, TransportConfig
+from memraft_server.cli.ports import free_ports
 
 NODES = (1, 2, 3)
 DAY = datetime.timedelta(days=1)
@@ -227,20 +226,6 @@ class Lines:
 
     def build(self, commands: Sequence[bytes]) -> bytes:
         return b"\n".join(commands)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports below the ephemeral range, so that no client's connection takes one while a node is down."""
-    ports: list[int] = []
-    candidates = iter(random.sample(range(20_000, 32_000), 1_000))
-    while len(ports) < count:
-        port = next(candidates)
-        try:
-            socket.create_server(("127.0.0.1", port)).close()
-        except OSError:
-            continue
-        ports.append(port)
-    return ports
 
 
 async def until(condition: Callable[[], bool], what: str) -> None:
