@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING
 
 from memraft_cluster.raft import Membership, Message, MessageType
 from tests.simulation.plots import (
+    answered_without_entries,
     crash_while_installing,
     hurried_changes,
     late_answers,
     lost_disk_beside_deposed_leader,
     lost_disk_while_founding,
+    reads_beside_a_minority,
     rival_changes,
+    transfer_to_the_mute,
     two_heirs,
     votes_lost_unheard,
 )
@@ -144,21 +147,6 @@ def transfer(world: World, random: Random) -> None:
         node.transfer(random.choice([*world.nodes]))
 
 
-def transfer_to_the_mute(world: World, random: Random) -> None:
-    """Leadership moves to a node that nobody hears: it goes on to a term that the others do not know."""
-    leader = _any_leader(world, random)
-    if leader is None or world.network.cut:
-        return
-    heirs = [node for node in world.nodes if node != leader.id]
-    if heirs:
-        heir = random.choice(heirs)
-        leader.transfer(heir)
-        delay = random.choice((0.5, 1.0, 2.0))
-        links = {(heir, other) for other in world.nodes if other != heir}
-        world.agenda.schedule(delay, lambda: _cut(world, random, links) and None)
-        world.counts["transfers to the mute"] += 1
-
-
 def broken_connection(world: World, random: Random) -> None:
     """A transport reports a broken connection, rightly or not."""
     _any_node(world, random).lose_connection(random.choice([*world.nodes]))
@@ -240,11 +228,13 @@ FAULTS: dict[str, Callable[[World, Random], None]] = {
         garbage,
         change_members,
         damage,
+        answered_without_entries,
         crash_while_installing,
         hurried_changes,
         late_answers,
         lost_disk_beside_deposed_leader,
         lost_disk_while_founding,
+        reads_beside_a_minority,
         rival_changes,
         two_heirs,
         votes_lost_unheard,

@@ -36,6 +36,9 @@ class SimNetwork:
         """Directed pairs between which everything takes many ticks."""
         self.cut: set[tuple[int, int]] = set()
         """Directed pairs (from, to) between which nothing can be sent."""
+        self.withholds: Callable[[Message], bool] | None = None
+        """Says of each message that is sent whether it does not arrive, if ever, before `release`."""
+        self._withheld: list[tuple[tuple[int, int], bytes]] = []
         self.lost = 0
         self.duplicated = 0
 
@@ -43,6 +46,8 @@ class SimNetwork:
         """Nothing is lost, late or cut any more; what is under way still may be late."""
         self.cut = set()
         self.slow_links = set()
+        self.withholds = None
+        self._withheld.clear()
         self.loss = self.duplication = self.slow = 0.0
 
     def send(self, message: Message) -> None:
@@ -53,8 +58,18 @@ class SimNetwork:
             return
         # Encoded at once, as in life: nobody may change what is under way, and the wire form is exercised.
         frame = self._encode(message)
+        if self.withholds is not None and self.withholds(message):
+            self._withheld.append((link, frame))
+            return
         stream_of = link if message.type in _IN_ORDER else None
         self._carry(self._random(link), lambda: self.deliver(self._decode(frame)), link, stream_of)
+
+    def release(self, link: tuple[int, int]) -> None:
+        """What was withheld on this link was just late: it arrives soon, whatever was cut meanwhile."""
+        for each, frame in self._withheld:
+            if each == link:
+                self._carry(self._random(link), lambda frame=frame: self.deliver(self._decode(frame)), link)  # type: ignore[misc]
+        self._withheld = [(each, frame) for each, frame in self._withheld if each != link]
 
     def call(self, client: int, action: Callable[[], None]) -> None:
         """Carries a client's call, or the answer to it: `action` happens at the other end, maybe twice."""

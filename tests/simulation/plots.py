@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from random import Random
 from typing import TYPE_CHECKING
 
-from memraft_cluster.raft import Membership, Role
+from memraft_cluster.raft import Membership, MessageType, Role
 from memraft_proto.v1 import kv_pb2
 from memraft_proto.v1.common_pb2 import CONSISTENCY_LINEARIZABLE, ReadContext
 from tests.simulation.clients import KEYS, NAMESPACE
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from tests.simulation.node import SimNode
     from tests.simulation.world import World
 
+CONTENT = frozenset(
+    {MessageType.APPEND, MessageType.COMMIT, MessageType.SNAPSHOT, MessageType.SNAPSHOT_CHUNK}
+)
+"""What brings entries or states to a follower."""
 LOOK_TICKS = 0.5
 PATIENCE_TICKS = 60.0
 
@@ -62,8 +66,8 @@ def votes_under_way(world: World, nodes: Iterable[int], above_term: int) -> Iter
 
 
 def lost_disk_while_founding(world: World, random: Random) -> None:
-    """The first leader is heard by one of two others, which loses its disk as soon as something is
-    committed; then these two others, of which one was never told anything, hear each other alone."""
+    """The first leader brings its entries to one of two others, which loses its disk as soon as something is
+    committed; then these two others, of which one has voted and has nothing, hear each other alone."""
     if len(world.founders) != 3 or world.checker.commit_index():
         return
     leader: list[SimNode] = []
@@ -77,7 +81,9 @@ def lost_disk_while_founding(world: World, random: Random) -> None:
         return False
 
     def deafen() -> None:
-        world.cut({(leader[0].id, deaf[0])}, PATIENCE_TICKS)
+        link = (leader[0].id, deaf[0])
+        # Its heartbeats do arrive, as the other one may have to recover, which takes the answers of all.
+        world.withhold(lambda each: (each.sender, each.to) == link and each.type in CONTENT, PATIENCE_TICKS)
         when(world, lambda: world.checker.commit_index() > 3, lose)
 
     def lose() -> None:
@@ -108,14 +114,6 @@ def _cut_off_with_late_answers(world: World, random: Random, leader: SimNode) ->
     others = [node for node in world.nodes if node != leader.id]
     late = {(other, leader.id) for other in others}
     world.network.slow_links = late
-    context = ReadContext(consistency=CONSISTENCY_LINEARIZABLE)
-    request = kv_pb2.GetRequest(namespace=NAMESPACE, context=context, key=KEYS[0])
-    end = world.agenda.now + PATIENCE_TICKS
-
-    def ask() -> None:
-        if world.is_faulty and world.agenda.now < end:
-            leader.read("Get", request, lambda reply: None)
-            world.agenda.schedule(1.0, ask)
 
     def cut_off() -> None:
         if world.network.slow_links is late and world.is_faulty:
@@ -123,8 +121,68 @@ def _cut_off_with_late_answers(world: World, random: Random, leader: SimNode) ->
             leader.set_tick_length(20.0)
             world.cut(between([leader.id], others), random.choice((30.0, 50.0)))
 
-    ask()
+    keep_reading(world, leader)
     world.agenda.schedule(random.uniform(1, 4), cut_off)
+
+
+def keep_reading(world: World, node: SimNode) -> None:
+    """Someone reads at this node again and again, and wants to see what was written before."""
+    context = ReadContext(consistency=CONSISTENCY_LINEARIZABLE)
+    request = kv_pb2.GetRequest(namespace=NAMESPACE, context=context, key=KEYS[0])
+    end = world.agenda.now + PATIENCE_TICKS
+
+    def ask() -> None:
+        if world.is_faulty and world.agenda.now < end:
+            node.read("Get", request, lambda reply: None)
+            world.agenda.schedule(1.0, ask)
+
+    ask()
+
+
+def reads_beside_a_minority(world: World, random: Random) -> None:
+    """A leader with a slow clock is cut off together with one other, of four or five voters, and someone
+    reads there all along, while the rest elect another leader."""
+    leader = leader_of(world)
+    if leader is None or world.network.cut or len(leader.membership.voters) < 4:
+        return
+    side = [leader.id, random.choice([each for each in leader.membership.voters if each != leader.id])]
+    world.cut(between(side, [node for node in world.nodes if node not in side]), 40.0)
+    leader.set_tick_length(20.0)
+    keep_reading(world, leader)
+    world.counts["reads beside a minority"] += 1
+
+
+def answered_without_entries(world: World, random: Random) -> None:
+    """Of three voters one hears its leader, but gets no entries. The other one loses its log when entries are
+    committed that these two alone have, and is answered how far its log must reach. Before it has anything
+    the leader is cut off, and these two hear each other."""
+    leader = leader_of(world)
+    if leader is None or world.network.cut or len(leader.membership.voters) != 3:
+        return
+    behind, ally = random.sample([each for each in leader.membership.voters if each != leader.id], 2)
+    starved = {(leader.id, behind)}
+    world.withhold(lambda each: (each.sender, each.to) in starved and each.type in CONTENT, PATIENCE_TICKS)
+    start = world.checker.commit_index()
+    victim = world.nodes[ally]
+
+    def lose() -> None:
+        if not victim.is_up or not world.may_lose(ally):
+            return
+        victim.crash(is_power_lost=True)
+        victim.disk.is_damaged = True
+        starved.add((leader.id, ally))
+        world.restart(victim)
+        when(world, is_answered, cut_off, every=0.05)
+
+    def is_answered() -> bool:
+        core = victim.core
+        return core is not None and (core.is_whole or core._recovery_index > 0)
+
+    def cut_off() -> None:
+        world.cut(between([leader.id], [node for node in world.nodes if node != leader.id]), 40.0)
+        world.counts["answers without entries"] += 1
+
+    when(world, lambda: world.checker.commit_index() > start + 2, lose)
 
 
 def crash_while_installing(world: World, random: Random) -> None:
@@ -218,13 +276,21 @@ def votes_lost_unheard(world: World, random: Random) -> None:
 
 def lost_disk_beside_deposed_leader(world: World, random: Random) -> None:
     """A leader is cut off and deposed. One of those who voted for its successor loses its disk, votes and
-    all, and then hears the old leader alone."""
+    all, and then hears the old leader alone. Its question is there when what the successor said as a follower
+    arrives at last, as if it were an answer."""
     old = leader_of(world)
-    if old is None or world.network.cut or len(old.membership.voters) != 3:
+    if old is None or old.core is None or world.network.cut or len(old.membership.voters) != 3:
         return
     others = [voter for voter in old.membership.voters if voter != old.id]
-    old_term = old.core.term if old.core is not None else 0
-    _cut_off_with_late_answers(world, random, old)
+    old_term = old.core.term
+    world.withhold(lambda each: each.to == old.id and each.sender in others, PATIENCE_TICKS)
+    keep_reading(world, old)
+
+    def cut_off() -> None:
+        if world.is_faulty and not world.network.cut:
+            old.set_tick_length(20.0)
+            world.cut(between([old.id], [node for node in world.nodes if node != old.id]), PATIENCE_TICKS)
+            when(world, is_deposed, lambda: world.agenda.schedule(random.uniform(0, 5), lose))
 
     def is_deposed() -> bool:
         new = leader_of(world)
@@ -239,12 +305,19 @@ def lost_disk_beside_deposed_leader(world: World, random: Random) -> None:
             return
         victim.crash(is_power_lost=True)
         world.replace_disk(victim)
+        world.network.withholds = None
         apart = [node for node in world.nodes if node not in (old.id, victim.id)]
         world.cut(between([old.id, victim.id], apart), random.choice((10.0, 30.0)))
+        old.set_tick_length(2.0)
         world.restart(victim)
         world.counts["lost disks beside deposed leaders"] += 1
 
-    when(world, is_deposed, lambda: world.agenda.schedule(random.uniform(0, 5), lose))
+        def has_asked() -> bool:
+            return old.core is not None and victim.id in old.core._recoveries
+
+        when(world, has_asked, lambda: world.network.release((new.id, old.id)), every=0.05)
+
+    world.agenda.schedule(random.uniform(1, 4), cut_off)
 
 
 def rival_changes(world: World, random: Random) -> None:
@@ -328,3 +401,27 @@ def two_heirs(world: World, random: Random) -> None:
 
     world.agenda.schedule(5.0, no_longer_late)
     when(world, lambda: bool(voted()), strike, every=0.05)
+
+
+def transfer_to_the_mute(world: World, random: Random) -> None:
+    """Leadership moves to a node that nobody hears from the moment it stands for election: it goes on to a
+    term that the others do not know, and is heard again late, or not before good times."""
+    leader = leader_of(world)
+    if leader is None or leader.core is None or world.network.cut:
+        return
+    heirs = [each for each in leader.membership.voters if each != leader.id]
+    if not heirs:
+        return
+    term = leader.core.term
+    heir = world.nodes[random.choice(heirs)]
+    ticks = random.choice((20.0, PATIENCE_TICKS))
+
+    def stands() -> bool:
+        return heir.core is not None and heir.core.term == term + 1 and heir.core.role is Role.CANDIDATE
+
+    def mute() -> None:
+        world.cut({(heir.id, other) for other in world.nodes if other != heir.id}, ticks)
+        world.counts["transfers to the mute"] += 1
+
+    leader.transfer(heir.id)
+    when(world, stands, mute, every=0.02)

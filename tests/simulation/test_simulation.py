@@ -63,7 +63,7 @@ def test_the_world_is_bad_enough() -> None:
         "SNAPSHOT_CHUNK", "RECOVER", "RECOVER_REPLY", "changes of membership", "salvages", "damage to log",
         "hurried changes", "late answers", "lost disks beside deposed leaders", "crashes while installing",
         "lost disks while founding", "rival changes",
-        "votes before a restart", "votes lost unheard",
+        "votes before a restart", "votes lost unheard", "reads beside a minority", "answers without entries",
         "damage to state", "damage to both", "damage to disk", "refused as MembershipRefused",
     ):  # fmt: skip
         assert total[happening] > 0, f"no {happening} in {dict(total)}"

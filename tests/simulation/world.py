@@ -142,6 +142,16 @@ class World:
 
         self.agenda.schedule(ticks, heal)
 
+    def withhold(self, which: Callable[[Message], bool], ticks: float) -> None:
+        """These messages and no others do not arrive, for so long or until others do not."""
+        self.network.withholds = which
+
+        def heal() -> None:
+            if self.network.withholds is which:
+                self.network.withholds = None
+
+        self.agenda.schedule(ticks, heal)
+
     def restart(self, node: SimNode) -> None:
         """Starts a node that is down."""
         if not node.is_up:
