@@ -49,7 +49,7 @@ def test_runs_and_forks_are_compared_and_merged(shell: Shell) -> None:
     with Memory(path=shell.path, namespace="acme/a@f", agent="ann") as fork, fork.run("r2") as run:
         run.memory.put("answer", run.tool("double", lambda n: 3 * n)(1))
     compared = shell("run", "diff", "r1", "r2", "--other-namespace", "acme/a@f")
-    assert compared.startswith("0 steps in common, of 3 and 3\nfirst difference: step 1, Append\n  r1: ")
+    assert compared.startswith("0 steps in common, of 3 and 3\nfirst difference: step 1, Batch\n  r1: ")
     assert compared.splitlines()[-1].split() == ["document", "answer", "2", "3"]
     listed = shell("fork", "list").splitlines()
     assert listed[1].split()[0] == "f"
