@@ -275,47 +275,59 @@ def votes_lost_unheard(world: World, random: Random) -> None:
 
 
 def lost_disk_beside_deposed_leader(world: World, random: Random) -> None:
-    """A leader is cut off and deposed. One of those who voted for its successor loses its disk, votes and
-    all, and then hears the old leader alone. Its question is there when what the successor said as a follower
-    arrives at last, as if it were an answer."""
+    """A leader is cut off with just less than half of the voters, and deposed. One of those who voted for its
+    successor loses its disk, votes and all, and then hears that side alone. Its question is there when what
+    the others said as followers arrives at last, as if it were an answer."""
     old = leader_of(world)
-    if old is None or old.core is None or world.network.cut or len(old.membership.voters) != 3:
+    if old is None or old.core is None or world.network.cut:
         return
-    others = [voter for voter in old.membership.voters if voter != old.id]
-    old_term = old.core.term
-    world.withhold(lambda each: each.to == old.id and each.sender in others, PATIENCE_TICKS)
+    old_term, voters = old.core.term, old.membership.voters
+    others = [voter for voter in voters if voter != old.id]
+    if len(voters) < 3 or len(others) % 2:
+        return
+    random.shuffle(others)
+    others = others[: len(voters) // 2 + 1]
+    side = [voter for voter in voters if voter not in others]
+    late = {(other, old.id) for other in others}
+    world.withhold(lambda each: (each.sender, each.to) in late, PATIENCE_TICKS)
     keep_reading(world, old)
 
     def cut_off() -> None:
         if world.is_faulty and not world.network.cut:
             old.set_tick_length(20.0)
-            world.cut(between([old.id], [node for node in world.nodes if node != old.id]), PATIENCE_TICKS)
+            world.cut(between(side, [node for node in world.nodes if node not in side]), PATIENCE_TICKS)
             when(world, is_deposed, lambda: world.agenda.schedule(random.uniform(0, 5), lose))
 
     def is_deposed() -> bool:
         new = leader_of(world)
         return new is not None and new.core is not None and new.core.term > old_term and new.id in others
 
-    def lose() -> None:
+    def voted() -> list[int]:
         new = leader_of(world)
-        if new is None or new.id not in others:
-            return
-        victim = world.nodes[next(voter for voter in others if voter != new.id)]
-        if not victim.is_up or not world.may_lose(victim.id):
-            return
-        victim.crash(is_power_lost=True)
-        world.replace_disk(victim)
-        world.network.withholds = None
-        apart = [node for node in world.nodes if node not in (old.id, victim.id)]
-        world.cut(between([old.id, victim.id], apart), random.choice((10.0, 30.0)))
-        old.set_tick_length(2.0)
-        world.restart(victim)
-        world.counts["lost disks beside deposed leaders"] += 1
+        states = {other: world.disks[other].hard_state for other in others if new and other != new.id}
+        return [other for other, state in states.items() if state and new and state.vote == new.id]
 
-        def has_asked() -> bool:
-            return old.core is not None and victim.id in old.core._recoveries
+    def lose() -> None:
+        victims = [voter for voter in voted() if world.nodes[voter].is_up and world.may_lose(voter)]
+        if victims and old.leads:
+            victim = world.nodes[victims[0]]
+            victim.crash(is_power_lost=True)
+            world.replace_disk(victim)
+            joined = [*side, victim.id]
+            apart = [node for node in world.nodes if node not in joined]
+            world.cut(between(joined, apart), random.choice((10.0, 30.0)))
+            world.network.withholds = None
+            old.set_tick_length(2.0)
+            world.restart(victim)
+            world.counts["lost disks beside deposed leaders"] += 1
+            when(world, lambda: has_asked(victim.id), lambda: answer(victim.id), every=0.05)
 
-        when(world, has_asked, lambda: world.network.release((new.id, old.id)), every=0.05)
+    def has_asked(victim: int) -> bool:
+        return old.core is not None and victim in old.core._recoveries
+
+    def answer(victim: int) -> None:
+        for link in late - {(victim, old.id)}:
+            world.network.release(link)
 
     world.agenda.schedule(random.uniform(1, 4), cut_off)
 

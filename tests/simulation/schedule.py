@@ -19,6 +19,7 @@ COMMON = {
     "change_members": 4,
     "damage": 2,
     "late_answers": 2,
+    "lost_disk_beside_deposed_leader": 2,
 }
 """Faults that come more often than others."""
 
