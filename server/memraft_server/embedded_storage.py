@@ -31,7 +31,7 @@ from memraft_server.embedded_legacy import (
 from memraft_server.entries import EntryMalformed, decode_entry
 from memraft_server.machine import Limits, Machine
 from memraft_server.machine.journal import Journal
-from memraft_server.saver import Saver, StateReader, delete_beyond
+from memraft_server.saver import Saver, StateReader, delete_beyond, stored_journal
 from memraft_server.store import StateStore
 from memraft_server.store_group import GroupStore
 from memraft_server.store_repair import set_aside
@@ -190,13 +190,16 @@ class EmbeddedStorage:
             return store
         # The log holds every write there ever was, and so all that is needed.
         set_aside(path, reason)
-        self.machine.become(Machine(0, Limits(), Journal()))
-        return StateStore(path, cluster=CLUSTER, node=NODE)
+        store = StateStore(path, cluster=CLUSTER, node=NODE)
+        self.machine.become(Machine(0, Limits(), stored_journal(store.group(_GROUP))))
+        return store
 
     def _load(self, group: GroupStore) -> None:
+        journal = stored_journal(group)
         if group.saved is None:
+            self.machine.become(Machine(0, Limits(), journal))
             return
-        reader = StateReader(0, Limits(), group.saved.label, group.read(), group.path)
+        reader = StateReader(0, Limits(), group.saved.label, group.read(), group.path, journal)
         for _ in reader.portions():
             pass
         delete_beyond(group, reader.beyond)

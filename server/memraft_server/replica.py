@@ -16,7 +16,7 @@ from memraft_server.entries import EntryBuilder, decode_entry, decode_header, en
 from memraft_server.machine import Command, Machine, Refused
 from memraft_server.machine.journal import Journal
 from memraft_server.remains import free_slowly
-from memraft_server.saver import Saver, StateReader, delete_beyond
+from memraft_server.saver import Saver, StateReader, delete_beyond, stored_journal
 from memraft_server.snapshots import StagedSnapshot, StoredSnapshot
 from memraft_server.store_group import GroupStore
 
@@ -73,7 +73,8 @@ class StoredReplica(Replica):
         if store.saved is None:
             return
         label = store.saved.label
-        reader = StateReader(self.machine.shard, self.machine.limits, label, store.read(), store.path)
+        limits, journal = self.machine.limits, stored_journal(store)
+        reader = StateReader(self.machine.shard, limits, label, store.read(), store.path, journal)
         async for done in reader.slices():
             progress(done, label.rows)
         delete_beyond(store, reader.beyond)
@@ -120,7 +121,7 @@ class StoredReplica(Replica):
     def drop(self) -> None:
         """Deletes the state: the replica leaves this node. Harmless when called twice. Raises DiskError."""
         self._store.drop()
-        self._become(Machine(self.machine.shard, self.machine.limits, Journal()))
+        self._become(Machine(self.machine.shard, self.machine.limits, stored_journal(self._store)))
 
     def _become(self, machine: Machine) -> None:
         free_slowly(self.machine.become(machine))

@@ -16,9 +16,19 @@ import msgspec
 from memraft_cluster.errors import StateCorrupted
 from memraft_cluster.raft import SnapshotMeta
 from memraft_server.machine import Limits, Machine
-from memraft_server.machine.facts import Change, Encoder, StateLabel
+from memraft_server.machine.facts import (
+    NUMBER_BYTES,
+    Change,
+    Encoder,
+    StateLabel,
+    ceiling_of,
+    decode_author,
+    record_of,
+)
 from memraft_server.machine.journal import Journal, Sealed
 from memraft_server.machine.loader import DamagedRow, Loader
+from memraft_server.projections.past import PastRoom
+from memraft_server.projections.versions import Author, Record
 from memraft_server.store import ROWS_A_BATCH, SavedState
 from memraft_server.store_group import GroupStore, RowReader
 
@@ -26,6 +36,7 @@ BATCHES_A_SAVE = 1
 """Batches that one call writes: 1,000 rows take about 2 ms to encode and to write."""
 SLICE_S = 0.005
 """How long loading holds the event loop before it lets others run."""
+_AUTHORS_MAX = 4_096
 PORTION_BYTES = 128 << 10
 """What of rows is read at a time: below 2 ms of work at 150 bytes a row."""
 
@@ -75,8 +86,15 @@ class Saver:
             self._waiting.append(_Waiting(self.machine.seal(), meta))
         for _ in range(batches_max):
             if not self._waiting:
-                return
+                break
             self._write()
+        self._settle_past()
+
+    def _settle_past(self) -> None:
+        """Lets versions leave the memory that are on the disk."""
+        journal, saved = self.machine.journal, self.store.saved
+        if journal is not None and journal.past is not None and saved is not None:
+            journal.past.settle(int.from_bytes(ceiling_of(saved.label)))
 
     def finish(self) -> None:
         """Writes all that was sealed. Raises DiskError."""
@@ -118,6 +136,39 @@ class Saver:
         self.store.write(changes, saved)
 
 
+class StoredPast:
+    """Reads versions that left the memory of a machine; see `projections.past`.
+
+    Args:
+        store: of the machine's group.
+        generation: what the machine is loaded from, or saved to.
+    """
+
+    def __init__(self, store: GroupStore, generation: int) -> None:
+        self._store = store
+        self._generation = generation
+        self._authors: dict[bytes, Author] = {}
+
+    def record(self, key: bytes) -> Record:
+        """See `PastReader`: some ten microseconds where the disk's block is in memory. Raises StateCorrupted."""
+        value = self._store.get(self._generation, key)
+        return record_of(value, int.from_bytes(key[-NUMBER_BYTES:]), self._author)
+
+    def _author(self, encoded: bytes) -> Author:
+        found = self._authors.get(encoded)
+        if found is None:
+            if len(self._authors) >= _AUTHORS_MAX:
+                self._authors.clear()
+            found = self._authors[encoded] = decode_author(encoded)
+        return found
+
+
+def stored_journal(store: GroupStore, generation: int | None = None) -> Journal:
+    """A journal for a machine that is kept in a store, whose old versions are read from there."""
+    past = StoredPast(store, store.generation if generation is None else generation)
+    return Journal(PastRoom(past))
+
+
 class StateReader:
     """Loads a machine from rows of the store, in portions.
 
@@ -127,10 +178,19 @@ class StateReader:
         label: what the rows should be the state of.
         rows: all rows.
         path: of the store, for messages.
+        journal: of the machine; None: one that keeps all versions in memory.
     """
 
-    def __init__(self, shard: int, limits: Limits, label: StateLabel, rows: RowReader, path: str) -> None:
-        self.machine = Machine(shard, limits, Journal())
+    def __init__(
+        self,
+        shard: int,
+        limits: Limits,
+        label: StateLabel,
+        rows: RowReader,
+        path: str,
+        journal: Journal | None = None,
+    ) -> None:
+        self.machine = Machine(shard, limits, Journal() if journal is None else journal)
         self._shard = shard
         self._path = path
         self._label = label

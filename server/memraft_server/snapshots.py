@@ -9,7 +9,7 @@ from __future__ import annotations
 from memraft_cluster.errors import SnapshotRefused, StateCorrupted
 from memraft_cluster.raft import SnapshotMeta
 from memraft_server.machine import Limits, Machine
-from memraft_server.saver import StateReader
+from memraft_server.saver import StateReader, stored_journal
 from memraft_server.snapshot_format import ChunkDamaged, ChunkReader, write_chunks
 from memraft_server.store import ROWS_A_BATCH, SavedState
 from memraft_server.store_group import GroupStore
@@ -109,7 +109,8 @@ class StagedSnapshot:
         if not self._reader.is_whole:
             raise SnapshotRefused(f"its end is missing: {self._number} chunks came")
         number, label = self._store.number, self.saved.label
-        reader = StateReader(number, self._limits, label, self.staging.read(), self._store.path)
+        journal = stored_journal(self._store, self.staging.generation)
+        reader = StateReader(number, self._limits, label, self.staging.read(), self._store.path, journal)
         try:
             async for _ in reader.slices():
                 pass

@@ -142,6 +142,10 @@ class StateStore:
         self._readers.add(reader)
         return reader
 
+    def get(self, key: bytes) -> bytes | None:
+        """The value of one row as it stands now. Raises StateCorrupted."""
+        return self._get(key)
+
     def put_label(self, batch: Any, group: int, generation: int, saved: SavedState) -> None:
         """Label a generation and put it into force, as part of a batch."""
         batch.put(*row(_LABEL.pack(b"m", group, generation), encode_body(saved)))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rocksdict import ReadOptions, WriteBatch
 
 from memraft_cluster.errors import StateCorrupted
-from memraft_server.machine.facts import Change, Row
+from memraft_server.machine.facts import Change, Row, is_intact
 
 if TYPE_CHECKING:
     from memraft_server.store import SavedState, StateStore
@@ -147,6 +147,19 @@ class GroupStore:
         """A reader of the generation in force, or of another one."""
         prefix = _PREFIX.pack(b"r", self.number, self.generation if generation is None else generation)
         return self._store.read(self.number, prefix)
+
+    def get(self, generation: int, key: bytes) -> bytes:
+        """The value of one row, intact.
+
+        Raises:
+            StateCorrupted: it is damaged, or missing.
+        """
+        value = self._store.get(_PREFIX.pack(b"r", self.number, generation) + key)
+        if value is None:
+            raise StateCorrupted(self.path, f"row {key.hex()} is missing", self.number)
+        if not is_intact(key, value):
+            raise StateCorrupted(self.path, f"row {key.hex()}: its checksum does not fit", self.number)
+        return value
 
     def stage(self) -> Staging:
         """A new, empty generation beside the one in force."""

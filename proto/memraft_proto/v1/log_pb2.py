@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amemraft_proto/v1/log.proto\x12\nmemraft.v1\"B\n\rExpireCommand\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04keys\x18\x02 \x03(\t\x12\x10\n\x08versions\x18\x03 \x03(\x04\"A\n\x0c\x45victCommand\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04keys\x18\x02 \x03(\t\x12\x10\n\x08versions\x18\x03 \x03(\x04\"7\n\x13\x45xpireLeasesCommand\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\r\n\x05names\x18\x02 \x03(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amemraft_proto/v1/log.proto\x12\nmemraft.v1\"B\n\rExpireCommand\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04keys\x18\x02 \x03(\t\x12\x10\n\x08versions\x18\x03 \x03(\x04\"A\n\x0c\x45victCommand\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04keys\x18\x02 \x03(\t\x12\x10\n\x08versions\x18\x03 \x03(\x04\"O\n\x0bTrimCommand\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\r\n\x05kinds\x18\x02 \x01(\x0c\x12\r\n\x05names\x18\x03 \x03(\t\x12\x0f\n\x07through\x18\x04 \x03(\x04\"7\n\x13\x45xpireLeasesCommand\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\r\n\x05names\x18\x02 \x03(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,6 +35,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXPIRECOMMAND']._serialized_end=108
   _globals['_EVICTCOMMAND']._serialized_start=110
   _globals['_EVICTCOMMAND']._serialized_end=175
-  _globals['_EXPIRELEASESCOMMAND']._serialized_start=177
-  _globals['_EXPIRELEASESCOMMAND']._serialized_end=232
+  _globals['_TRIMCOMMAND']._serialized_start=177
+  _globals['_TRIMCOMMAND']._serialized_end=256
+  _globals['_EXPIRELEASESCOMMAND']._serialized_start=258
+  _globals['_EXPIRELEASESCOMMAND']._serialized_end=313
 # @@protoc_insertion_point(module_scope)

@@ -25,6 +25,18 @@ class EvictCommand(_message.Message):
     versions: _containers.RepeatedScalarFieldContainer[int]
     def __init__(self, namespace: _Optional[str] = ..., keys: _Optional[_Iterable[str]] = ..., versions: _Optional[_Iterable[int]] = ...) -> None: ...
 
+class TrimCommand(_message.Message):
+    __slots__ = ("namespace", "kinds", "names", "through")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    THROUGH_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    kinds: bytes
+    names: _containers.RepeatedScalarFieldContainer[str]
+    through: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, namespace: _Optional[str] = ..., kinds: _Optional[bytes] = ..., names: _Optional[_Iterable[str]] = ..., through: _Optional[_Iterable[int]] = ...) -> None: ...
+
 class ExpireLeasesCommand(_message.Message):
     __slots__ = ("namespace", "names")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]

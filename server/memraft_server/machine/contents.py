@@ -7,6 +7,7 @@ Records of any kind in `RECORD_TABLES` are among it; a primitive that keeps its 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from typing import Protocol
 
 import msgspec
@@ -36,6 +37,9 @@ _RECORD_NAMES: Mapping[bytes, str] = {
     notes.TRACE: TRACE,
 }
 _encode = msgspec.json.Encoder().encode
+
+_COMPARED_EVENTS_MAX = 1_000
+"""Streams are compared by how many events they have, and by what this many of the last ones say."""
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -131,9 +135,13 @@ class _Streams:
     def at(self, name: str, ceiling: int) -> Item | None:
         stream = self._streams.find(name)
         count = stream.count_at(ceiling) if stream is not None else 0
-        if stream is None or not count:
+        if stream is None or count <= stream.forgotten:
             return None
-        return Item(stream.events[count - 1].version, _encode({"last_sequence": count}))
+        last = stream.events[max(stream.forgotten, count - _COMPARED_EVENTS_MAX) : count]
+        text = _encode([(event.type, event.payload) for event in last])
+        return Item(
+            last[-1].version, _encode({"last_sequence": count, "last_events": sha256(text).hexdigest()})
+        )
 
 
 class _Runs:
@@ -166,7 +174,7 @@ def contents_of(space: Namespace) -> dict[str, Content]:
     found: dict[str, Content] = {
         kind_name(kind): _Records(table(space)[0])
         for kind, table in RECORD_TABLES.items()
-        if kind != notes.MERGE
+        if kind not in (notes.MERGE, notes.FLOOR)
     }
     found[TRACE] = _Traces(RECORD_TABLES[notes.TRACE](space)[0])
     found[MEMORY] = _Memories(space.projection(MemoryStore))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import zip_longest
 
+import msgspec
+
 from memraft_proto.v1 import fork_pb2, run_pb2
 from memraft_server.machine import cursors
 from memraft_server.machine.contents import (
@@ -28,6 +30,7 @@ from memraft_server.machine.replays import (
     ghost_of,
     recorded_steps,
 )
+from memraft_server.machine.retention import refuse_before
 from memraft_server.machine.steps import Likeness, difference, shown_value
 from memraft_server.machine.turn import View
 from memraft_server.projections.streams import StreamsProjection
@@ -43,6 +46,7 @@ def diff(view: View, space: Namespace, request: fork_pb2.DiffRequest) -> fork_pb
     """Lists what is not the same on two sides, as much as fits a page."""
     other = related(view, space, request.from_namespace)
     left = (other, _from_ceiling(view, request))
+    refuse_before(view.entries, *left)
     right = (space, view.ceiling)
     lefts, rights = contents_of(other), contents_of(space)
     kinds = [kind for kind in rights if not request.kinds or kind in request.kinds]
@@ -160,10 +164,14 @@ def _left_behind(left: Namespace, right: Namespace, own: set[str]) -> Iterator[r
         if kind in (RUN, TRACE):
             continue
         for name in sorted({*lefts[kind].changed(0, NOW), *rights[kind].changed(0, NOW)}):
-            if kind == STREAM and (name in own or _same_events(left, right, name)):
+            if kind == STREAM and name in own:
                 continue
-            was, now = _written(lefts[kind], name), _written(rights[kind], name)
-            if kind == STREAM or (was.value if was else None) != (now.value if now else None):
+            was, now = (
+                (_events(left, name), _events(right, name))
+                if kind == STREAM
+                else (_written(lefts[kind], name), _written(rights[kind], name))
+            )
+            if (was.value if was else None) != (now.value if now else None):
                 yield _shown(kind, name, was, now)
 
 
@@ -171,9 +179,11 @@ def _written(content: Content, name: str) -> Item | None:
     return content.at(name, NOW)
 
 
-def _same_events(left: Namespace, right: Namespace, name: str) -> bool:
-    def written(space: Namespace) -> list[tuple[str, bytes]]:
-        stream = space.projection(StreamsProjection).streams.get(name)
-        return [(event.type, event.payload) for event in stream.own_events()] if stream is not None else []
-
-    return written(left) == written(right)
+def _events(space: Namespace, name: str) -> Item | None:
+    """What a replay appended to a stream, as one item; None where it appended nothing."""
+    stream = space.projection(StreamsProjection).streams.get(name)
+    events = stream.own_events() if stream is not None else []
+    if not events:
+        return None
+    shown = [{"type": event.type, "payload": msgspec.Raw(event.payload or b"null")} for event in events]
+    return Item(events[-1].version, msgspec.json.encode(shown))

@@ -39,7 +39,7 @@ from memraft_server.machine.limits import POSITION_BITS
 from memraft_server.projections import notes
 from memraft_server.projections.notes import Fact, record_key
 from memraft_server.projections.streams import event_key
-from memraft_server.projections.versions import Author
+from memraft_server.projections.versions import Author, Record
 
 RESIDUE = 0x2144DF1C
 CRC_BYTES = 4
@@ -56,6 +56,7 @@ _AUTHORS_MAX = 4_096
 _two = Struct(">QQ").pack
 _number = Struct(">Q").pack
 _length = Struct(">I").pack
+_decode_author = msgspec.msgpack.Decoder(tuple[str, str, str]).decode
 encode_body = msgspec.msgpack.Encoder().encode
 
 
@@ -80,6 +81,27 @@ class StateLabel(msgspec.Struct, frozen=True, array_like=True):
 def row(key: bytes, body: bytes) -> Row:
     """Returns a row with its checksum."""
     return key, body + crc32(body, crc32(key)).to_bytes(CRC_BYTES, "little")
+
+
+def record_of(value: bytes, version: int, author: Callable[[bytes], Author]) -> Record:
+    """Returns the version of a record that its row tells of; see `HAS_VALUE`.
+
+    Args:
+        value: Of the row.
+        version: From its key.
+        author: Gives the author whose encoding this is.
+    """
+    flags, at, expires_at_us = value[0], 1, 0
+    if flags & HAS_EXPIRY:
+        expires_at_us, at = int.from_bytes(value[1:9]), 9
+    end = at + 4 + int.from_bytes(value[at : at + 4])
+    data = value[end:-CRC_BYTES] if flags & HAS_VALUE else None
+    return Record(data, version, author(value[at + 4 : end]), expires_at_us)
+
+
+def decode_author(encoded: bytes) -> Author:
+    """Returns the author of an encoding in a row."""
+    return Author(*_decode_author(encoded))
 
 
 def is_intact(key: bytes, value: bytes) -> bool:

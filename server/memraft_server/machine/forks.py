@@ -32,7 +32,7 @@ class Spaces:
         journal: Told of namespaces and forks that are made and dropped; None: nobody keeps the machine.
     """
 
-    __slots__ = ("_count", "_journal", "by_name", "made", "tenants")
+    __slots__ = ("_count", "_journal", "by_name", "made", "retained", "tenants")
 
     def __init__(self, journal: Journal | None) -> None:
         self._journal = journal
@@ -40,6 +40,8 @@ class Spaces:
         self.by_name: dict[str, Namespace] = {}
         self.made: Callable[[Namespace], object] | None = None
         """Called with every namespace that is made."""
+        self.retained: dict[str, None] = {}
+        """Names of the namespaces that do not keep all of the past, in no order that lasts."""
         self.tenants: dict[str, Tenant] = {}
 
     def tenant(self, name: str) -> Tenant:
@@ -48,6 +50,13 @@ class Spaces:
         if found is None:
             found = self.tenants[name] = Tenant(name, self._journal)
         return found
+
+    def note_retention(self, name: str, is_limited: bool) -> None:
+        """Notes whether a namespace keeps only a part of its past."""
+        if is_limited:
+            self.retained[name] = None
+        else:
+            self.retained.pop(name, None)
 
     def make(self, name: str, version: int) -> Namespace:
         """Makes a namespace that is no fork and does not exist.

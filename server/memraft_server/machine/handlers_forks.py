@@ -10,6 +10,7 @@ from memraft_server.machine.forks import fork_name, refuse_too_many_forks
 from memraft_server.machine.limits import POSITION_BITS, POSITIONS_MAX
 from memraft_server.machine.namespaces import Namespace, Origin
 from memraft_server.machine.refused import Refused, invalid
+from memraft_server.machine.retention import refuse_before
 from memraft_server.machine.turn import Handler, Query, Turn, View
 
 _PAGE_DEFAULT = 1_000
@@ -22,6 +23,7 @@ def fork(turn: Turn, space: Namespace, request: fork_pb2.ForkRequest) -> fork_pb
     found = space.forks.get(name)
     if found is None:
         refuse_too_many_forks(space)
+        refuse_before(turn.entries, space, base)
         found = turn.spaces.fork(request.fork, Origin(space, base, turn.version, turn.author))
         conflict = False
     else:

@@ -36,6 +36,7 @@ from memraft_server.machine.refused import BrokenInvariant
 from memraft_server.machine.sessions import Kept, Session
 from memraft_server.machine.tables import RECORD_TABLES, Extend
 from memraft_server.projections import notes
+from memraft_server.projections.floors import FloorsProjection
 from memraft_server.projections.memories import MemoryStore, Remembered
 from memraft_server.projections.runs import RunsProjection
 from memraft_server.projections.streams import HASH_BYTES, Stream, StreamsProjection
@@ -120,6 +121,8 @@ class Loader:
         self._spaces: list[Namespace | None] = []
         self._fork_keys: dict[bytes, list[notes.Fact | bytes]] = {}
         """Number of a fork -> the keys of what was written in it."""
+        self._floored: dict[str, Namespace] = {}
+        """Namespaces of which something was forgotten."""
         self._authors: dict[bytes, Author] = {}
         self._author_row = b"\xff"
         self._author = Author("", "", "")
@@ -160,6 +163,8 @@ class Loader:
             load = self._kinds.get(part[0][0][0])
             if load is None:
                 raise DamagedRow(part[0][0], "of an unknown kind")
+            if part[0][0][:1] not in RECORD_TABLES:
+                self._end_name()  # what follows may ask for the records before it
             if self._fork_keys and part[0][0][:1] not in _NOT_IN_NAMESPACES:
                 self._note_keys(part)
             try:
@@ -182,6 +187,8 @@ class Loader:
             raise DamagedRow(b"", f"there are {self.rows} rows of {label.rows}")
         for tenant, sessions in self._sessions.items():
             machine.spaces.tenant(tenant).sessions.restore(sessions)
+        for space in self._floored.values():
+            self._memories_of(space)  # there may be no row left of any memory
         for number, keys in self._fork_keys.items():
             fork_notes = self._space_at(number).notes
             if fork_notes is not None:
@@ -252,6 +259,9 @@ class Loader:
                 streams = self._streams = space.projection(StreamsProjection)
                 name = _unescaped(stream_key, _HEAD_BYTES).decode()
                 self._stream = streams.get_or_make(space.name, name)
+                forgotten = space.projection(FloorsProjection).stream(name)
+                if forgotten is not None:
+                    self._stream.begin_behind(*forgotten)
                 self._stream_key = stream_key
             stream = self._stream
             sequence = int.from_bytes(key[-2 * NUMBER_BYTES : -NUMBER_BYTES])
@@ -330,7 +340,7 @@ class Loader:
 
     def _load_memories(self, rows: Sequence[Row]) -> None:
         for key, value in rows:
-            store = self._space(key).projection(MemoryStore)
+            store = self._memories_of(self._space(key))
             version = int.from_bytes(key[_HEAD_BYTES : _HEAD_BYTES + NUMBER_BYTES])
             if len(key) > _HEAD_BYTES + NUMBER_BYTES:
                 store.restore_end(version, int.from_bytes(key[-NUMBER_BYTES:]))
@@ -350,6 +360,13 @@ class Loader:
             )
             embedding = np.frombuffer(body.embedding, "<f4") if body.embedding else None
             store.remember(item, embedding, body.fingerprint)
+
+    def _memories_of(self, space: Namespace) -> MemoryStore:
+        store = space.projection(MemoryStore)
+        model = space.projection(FloorsProjection).model
+        if model is not None and not store.model[0]:
+            store.restore_model(*model)
+        return store
 
     def _load_runs(self, rows: Sequence[Row]) -> None:
         for key, value in rows:
@@ -451,6 +468,8 @@ class Loader:
         if names is None or names.prefix != prefix:
             self._end_name()
             space = self._space(key)
+            if key[:1] == notes.FLOOR:
+                self._floored[space.name] = space
             names = self._records = _Names(prefix, space, *RECORD_TABLES[key[:1]](space))
         return names
 

@@ -29,6 +29,7 @@ STATUS_CODES: dict[str, int] = {
     "NOT_RECORDED": 9,
     "UNRELATED": 9,
     "AT_IN_FUTURE": 11,
+    "BEFORE_RETENTION": 11,
     "SESSION_EXPIRED": 9,
     "TOO_MANY_SESSIONS": 8,
     "LAGGING": 14,

@@ -18,6 +18,7 @@ from memraft_server.machine.limits import POSITION_BITS, REPLY_TEXTS_BYTES_MAX
 from memraft_server.machine.namespaces import Namespace, Origin, Tenant
 from memraft_server.machine.recording import Step, decode_step, find_recording
 from memraft_server.machine.refused import Refused
+from memraft_server.machine.retention import refuse_before
 from memraft_server.machine.sessions import keep_refusal, kept_refusal
 from memraft_server.machine.steps import difference, shown_value
 from memraft_server.machine.trial import TrialNotes
@@ -51,7 +52,7 @@ def existing_run(view: View, space: Namespace, run_id: str) -> tuple[RunRecord, 
     """Returns a run and the stream of its recorded commands.
 
     Raises:
-        Refused: `NO_SUCH_RUN`; `NOT_RECORDED`.
+        Refused: `NO_SUCH_RUN`; `NOT_RECORDED`; `BEFORE_RETENTION`.
     """
     run = space.projection(RunsProjection).at(run_id, view.ceiling)
     if run is None:
@@ -60,6 +61,7 @@ def existing_run(view: View, space: Namespace, run_id: str) -> tuple[RunRecord, 
         raise Refused(
             "NOT_RECORDED", f"run_id: run {run_id!r} was not recorded: it was begun without `record`"
         )
+    refuse_before(view.entries, space, run.began_version)
     return run, find_recording(space, run_id) or Stream(space.name, run_id, b"")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.projections import notes
 from memraft_server.projections.coordination import CountersProjection, GatesProjection
+from memraft_server.projections.floors import FloorsProjection
 from memraft_server.projections.graph import GraphProjection
 from memraft_server.projections.leases import LeasesProjection
 from memraft_server.projections.merges import MergesProjection
@@ -58,7 +59,12 @@ def _traces(space: Namespace) -> tuple[VersionedRecords, Extend | None]:
     return space.projection(TracesProjection).records, None
 
 
+def _floors(space: Namespace) -> tuple[VersionedRecords, Extend | None]:
+    return space.projection(FloorsProjection).records, None
+
+
 RECORD_TABLES: dict[bytes, Callable[[Namespace], tuple[VersionedRecords, Extend | None]]] = {
+    notes.FLOOR: _floors,
     notes.SETTING: _settings,
     notes.NODE: _nodes,
     notes.EDGE: _edges,

@@ -79,7 +79,8 @@ class KeyIndex:
         descending order the last. Without those of a base."""
         if self._fresh:
             self._settle()
-        blocks, found = self._blocks, []
+        blocks = self._blocks
+        found: list[str] = []
         step, edge = (-1, high) if descending else (1, low)
         number = min(bisect_left(self._lasts, edge), len(blocks) - 1)
         while 0 <= number < len(blocks) and len(found) < count_max:

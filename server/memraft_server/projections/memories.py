@@ -78,7 +78,8 @@ class MemoryStore:
     """
 
     __slots__ = (
-        "_add", "_base", "_bounds", "_by_row", "_delete", "_embedded_since", "_ended", "_given", "_heads", "_is_vectorial", "_items",
+        "_add", "_base", "_bounds", "_by_row", "_delete", "_embedded_since", "_ended", "_given", "_heads",
+        "_is_vectorial", "_items",
         "_metadatas", "_parent", "_past", "_positions_about", "_prefix", "_rows_about", "_rows_of_kind",
         "_usage", "_verdicts", "dimension", "fingerprint", "on_change", "rows",
     )  # fmt: skip

@@ -44,8 +44,8 @@ RECORD_KINDS = (FLOOR, SETTING, NODE, EDGE, DOCUMENT, LEASE, COUNTER, GATE, STAT
 """Kinds whose facts are versions of records under names; see `projections.versions`."""
 
 NOT_INHERITED = frozenset((LEASE, FLOOR))
-"""Kinds that a fork begins without: what is locked in its parent is not locked in it, and how far the parent's
-past reaches back is asked of the parent."""
+"""Kinds that a fork begins without: what is locked in its parent is not locked in it, and how far the past of
+its parent reaches back is asked of the parent."""
 
 _end_of_name = Struct(">xQ").pack
 

@@ -356,7 +356,9 @@ class StreamsProjection:
         self._usage.records -= len(dropped)
         if self._delete is not None:
             first = stream.forgotten - len(dropped) + 1
-            self._delete([event_key(stream.key, at, event.version) for at, event in enumerate(dropped, first)])
+            self._delete(
+                [event_key(stream.key, at, event.version) for at, event in enumerate(dropped, first)]
+            )
         return len(dropped), dropped[-1].version
 
     def names_from(self, start: str, prefix: str, ceiling: int) -> Iterator[tuple[str, int]]:

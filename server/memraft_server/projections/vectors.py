@@ -142,7 +142,8 @@ class Collection:
     """The vectors of one collection, past ones included."""
 
     __slots__ = (
-        "_add", "_base", "_delete", "_ended", "_given", "_ids", "_metadatas", "_parent", "_past_rows", "_prefix",
+        "_add", "_base", "_delete", "_ended", "_given", "_ids", "_metadatas", "_parent", "_past_rows",
+        "_prefix",
         "_row_by_id", "_usage", "_verdicts", "name", "rows", "settings", "time_us", "version",
     )  # fmt: skip
 

@@ -77,7 +77,8 @@ class VersionedRecords:
     """
 
     __slots__ = (
-        "_add", "_followers", "_leave", "_notes", "_prefix", "cold", "heads", "on_gone", "parent", "past", "usage",
+        "_add", "_followers", "_leave", "_notes", "_prefix", "cold", "heads", "on_gone", "parent", "past",
+        "usage",
     )  # fmt: skip
 
     def __init__(self, usage: Usage, notes: Notes | None = None, kind: bytes = b"") -> None:

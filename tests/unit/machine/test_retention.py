@@ -1,0 +1,325 @@
+"""Retention: what is forgotten for ever, what stays, and what reads from before that are told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from memraft_proto.v1 import (
+    fork_pb2,
+    graph_pb2,
+    kv_pb2,
+    memory_pb2,
+    retention_pb2,
+    run_pb2,
+    state_pb2,
+    stream_pb2,
+    vector_pb2,
+)
+from memraft_server.machine import Refused
+from memraft_server.machine.facts import Encoder
+from memraft_server.machine.journal import Journal
+from memraft_server.machine.loader import load
+from memraft_server.machine.machine import Machine
+from memraft_server.machine.retention import TRIMMED_MAX, Trimmer
+from tests.unit.machine.harness import NAMESPACE, SECOND_US, Shard
+
+
+class Kept(Shard):
+    """A machine that is kept, with a leader that lets go what it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.machine = Machine(0, journal=Journal())
+        self.trimmer = Trimmer(self.machine)
+
+    def trim(self) -> int:
+        """Applies what may go until nothing is left; returns how many versions went."""
+        count = idle = 0
+        while idle < 3:
+            command = self.trimmer.step(self.time_us)
+            idle = idle + 1 if command is None else 0
+            if command is not None:
+                self.time_us += 1
+                reply: Any = self.machine.apply(self.machine.applied_index + 1, self.time_us, 7, [command])[0]
+                assert reply.count <= 2 * TRIMMED_MAX
+                count += reply.count
+        return count
+
+    def retain(self, **limits: int) -> None:
+        self.write(retention_pb2.SetRetentionRequest(namespace=NAMESPACE, **limits))
+
+    def put(self, key: str, value: bytes = b"1") -> int:
+        version: int = self.write(kv_pb2.PutRequest(namespace=NAMESPACE, key=key, value=value)).version
+        return version
+
+    def delete(self, key: str) -> None:
+        self.write(kv_pb2.DeleteRequest(namespace=NAMESPACE, key=key))
+
+    def history(self, key: str) -> list[bytes]:
+        found = self.read(kv_pb2.HistoryRequest(namespace=NAMESPACE, key=key))
+        return [each.value for each in found.versions]
+
+    def append(self, stream: str) -> None:
+        self.write(stream_pb2.AppendRequest(namespace=NAMESPACE, stream=stream, payload=b"1"))
+
+    def rest(self, hours: float = 1) -> None:
+        self.time_us += int(3600 * hours * SECOND_US)
+
+    @property
+    def usage(self) -> tuple[int, int, int]:
+        usage = self.machine.usage("acme")
+        return usage.bytes, usage.records, usage.vectors
+
+    def reloaded(self) -> Machine:
+        """The machine that the rows make which this one tells of."""
+        sealed = self.machine.seal()
+        rows = {}
+        for key, value in sealed.all(Encoder()):
+            if value is None:
+                del rows[key]
+            else:
+                rows[key] = value
+        machine, beyond = load(sorted(rows.items()), sealed.label, journal=Journal())
+        assert not beyond
+        return machine
+
+
+@pytest.fixture
+def shard() -> Kept:
+    return Kept()
+
+
+def test_the_newest_versions_stay_and_reads_before_them_are_told_what_is_kept(shard: Kept) -> None:
+    shard.put("other")
+    for n in range(6):
+        shard.put("k", b"%d" % n)
+    before = shard.usage
+    shard.retain(versions=2)
+    assert shard.trim() == 4
+    assert shard.history("k") == [b"5", b"4"] and shard.history("other") == [b"1"]
+    assert shard.usage[0] < before[0]
+    floor = 6  # the entry of the older of the two that stayed
+    assert shard.read(kv_pb2.GetRequest(namespace=NAMESPACE, key="k"), at_index=floor).value == b"4"
+    with pytest.raises(Refused, match="reach back to index 6 .*: retention keeps 2 versions") as refused:
+        shard.read(kv_pb2.GetRequest(namespace=NAMESPACE, key="k"), at_index=floor - 1)
+    assert refused.value.reason == "BEFORE_RETENTION"
+    told = shard.read(retention_pb2.GetRetentionRequest(namespace=NAMESPACE))
+    assert (told.versions, told.floor_index) == (2, floor)
+    at_floor = shard.read(kv_pb2.GetRequest(namespace=NAMESPACE, key="k"), at_time_us=told.floor_time_us)
+    assert at_floor.value == b"4"
+
+
+def test_what_was_replaced_long_ago_goes_and_what_lives_stays(shard: Kept) -> None:
+    shard.put("old")
+    shard.put("changed")
+    shard.put("deleted")
+    shard.rest(2)
+    shard.put("changed", b"2")
+    shard.delete("deleted")
+    shard.retain(age_ms=3_600_000)
+    assert shard.trim() == 0
+    shard.rest(2)
+    assert shard.trim() == 3  # the first of `changed`, `deleted` and its deletion
+    assert shard.history("old") == [b"1"] and shard.history("changed") == [b"2"]
+    assert shard.history("deleted") == []
+    listed = shard.read(kv_pb2.ListRequest(namespace=NAMESPACE))
+    assert list(listed.keys) == ["changed", "old"]
+    shard.put("deleted", b"3")
+    assert list(shard.read(kv_pb2.ListRequest(namespace=NAMESPACE)).keys) == ["changed", "deleted", "old"]
+
+
+def test_a_lot_goes_in_portions(shard: Kept) -> None:
+    shard.write(
+        kv_pb2.MultiPutRequest(
+            namespace=NAMESPACE, keys=["a", "b"] * 1500, values=[b"%d" % n for n in range(3000)]
+        )
+    )
+    shard.retain(versions=1)
+    assert shard.trim() == 2998
+    assert shard.history("a") == [b"2998"] and shard.history("b") == [b"2999"]
+
+
+def test_events_go_by_age_and_number_and_the_chain_goes_on(shard: Kept) -> None:
+    for _ in range(4):
+        shard.append("s")
+    shard.rest(2)
+    for _ in range(3):
+        shard.append("s")
+    shard.retain(age_ms=3_600_000)
+    shard.trim()
+    page = shard.read(stream_pb2.ReadStreamRequest(namespace=NAMESPACE, stream="s"))
+    assert [each.sequence for each in page.events] == [5, 6, 7] and page.last_sequence == 7
+    verdict = shard.read(stream_pb2.VerifyStreamRequest(namespace=NAMESPACE, stream="s"))
+    assert verdict.intact and verdict.count == 3
+    for request in (stream_pb2.ReadStreamRequest, stream_pb2.TailStreamRequest):
+        with pytest.raises(Refused, match="3 was forgotten; the first event that is kept is 5"):
+            shard.read(request(namespace=NAMESPACE, stream="s", from_sequence=3))
+    shard.retain(events=1)
+    shard.trim()
+    shard.rest(5)
+    shard.append("s")
+    shard.machine = shard.reloaded()
+    shard.append("s")
+    page = shard.read(stream_pb2.ReadStreamRequest(namespace=NAMESPACE, stream="s"))
+    assert [each.sequence for each in page.events] == [7, 8, 9]
+    assert page.events[1].prev_hash == page.events[0].hash
+    assert shard.read(stream_pb2.VerifyStreamRequest(namespace=NAMESPACE, stream="s")).intact
+
+
+def test_the_last_event_always_stays(shard: Kept) -> None:
+    shard.append("s")
+    shard.append("s")
+    shard.retain(age_ms=1)
+    shard.rest()
+    assert shard.trim() == 1
+    page = shard.read(stream_pb2.ReadStreamRequest(namespace=NAMESPACE, stream="s"))
+    assert [each.sequence for each in page.events] == [2]
+
+
+def vector(*components: float) -> bytes:
+    return np.array(components, "<f4").tobytes()
+
+
+def fill_everything(shard: Kept) -> None:
+    """Three versions of something of each kind, the last of which stands; and something that was deleted."""
+    create = vector_pb2.CreateCollectionRequest(namespace=NAMESPACE, collection="c", dimension=2, metric=1)
+    shard.write(create)
+    stands = 0
+    for n in (1.0, 2.0, 3.0):
+        where: dict[str, Any] = {"namespace": NAMESPACE}
+        shard.put("k", b"%d" % n)
+        swap = state_pb2.CompareAndSwapRequest(**where, name="s", value=b"%d" % n, expected_version=stands)
+        stands = shard.write(swap).version
+        shard.append("stream")
+        shard.write(
+            memory_pb2.RememberRequest(**where, id="m", text=f"{n}", embedding=vector(1, n), fingerprint="f")
+        )
+        shard.write(
+            vector_pb2.UpsertVectorRequest(
+                **where, collection="c", id="v", vector=vector(1, n), metadata=b"{}"
+            )
+        )
+        shard.write(
+            graph_pb2.UpsertGraphRequest(
+                **where, ids=["a", "b"], sources=["a"], edge_types=["t"], targets=["b"], weights=[n]
+            )
+        )
+    shard.put("gone")
+    shard.delete("gone")
+    shard.write(
+        memory_pb2.RememberRequest(**where, id="gone", text="x", embedding=vector(0, 1), fingerprint="f")
+    )
+    shard.write(memory_pb2.ForgetRequest(**where, id="gone"))
+    shard.write(vector_pb2.UpsertVectorRequest(**where, collection="c", id="gone", vector=vector(1, 0)))
+    shard.write(vector_pb2.DeleteVectorRequest(**where, collection="c", id="gone"))
+
+
+def shown(machine: Machine) -> list[Any]:
+    shard = Shard()
+    shard.machine = machine
+    where: dict[str, Any] = {"namespace": NAMESPACE}
+    reads = [
+        kv_pb2.ListRequest(**where),
+        kv_pb2.HistoryRequest(**where, key="k"),
+        state_pb2.GetStateRequest(**where, name="s"),
+        stream_pb2.ReadStreamRequest(**where, stream="stream"),
+        memory_pb2.ListMemoriesRequest(**where),
+        memory_pb2.RecallRequest(**where, embedding=vector(1, 1), fingerprint="f", k=5),
+        vector_pb2.SearchVectorsRequest(**where, collection="c", vector=vector(1, 1), k=5),
+        graph_pb2.NeighboursRequest(**where, id="a"),
+        retention_pb2.GetRetentionRequest(**where),
+    ]
+    return [shard.read(each) for each in reads]
+
+
+def test_every_kind_forgets_and_what_is_left_is_what_the_disk_has(shard: Kept) -> None:
+    fill_everything(shard)
+    before, full = shown(shard.machine)[:-1], shard.usage
+    shard.retain(versions=1, events=1)
+    # Two versions each (the graph has two nodes and an edge), two events, and all of what was deleted.
+    assert shard.trim() == 2 * 7 + 2 + 4
+    after = shown(shard.machine)
+    assert [each.ByteSize() for each in (after[0], after[2], *after[4:8])] == [
+        each.ByteSize() for each in (before[0], before[2], *before[4:])
+    ]
+    assert len(after[1].versions) == 1 and len(after[3].events) == 1
+    assert shard.usage[0] < full[0] and shard.usage[2] == full[2]
+    loaded = shard.reloaded()
+    assert shown(loaded) == after
+    usage = loaded.usage("acme")
+    assert (usage.bytes, usage.records, usage.vectors) == shard.usage
+    assert loaded.applied_hash == shard.machine.applied_hash
+
+
+def test_a_loaded_replica_refuses_another_embedding_after_all_memories_were_forgotten(shard: Kept) -> None:
+    where: dict[str, Any] = {"namespace": NAMESPACE}
+    shard.write(
+        memory_pb2.RememberRequest(**where, id="m", text="x", embedding=vector(1, 2), fingerprint="f")
+    )
+    shard.write(memory_pb2.ForgetRequest(**where, id="m"))
+    shard.retain(versions=1)
+    assert shard.trim() == 1
+    other = memory_pb2.RememberRequest(**where, id="m", text="x", embedding=vector(1, 2, 3), fingerprint="f")
+    loaded = shard.reloaded()
+    with pytest.raises(Refused) as refused:
+        shard.write(other)
+    shard.machine = loaded
+    with pytest.raises(Refused) as again:
+        shard.write(other)
+    assert refused.value.reason == again.value.reason == "EMBEDDING_MISMATCH"
+
+
+def test_a_fork_keeps_what_it_shows_and_none_is_made_from_before(shard: Kept) -> None:
+    shard.put("k", b"1")
+    fork = fork_pb2.ForkRequest(namespace=NAMESPACE, fork="f")
+    shard.write(fork)
+    for n in (2, 3, 4):
+        shard.put("k", b"%d" % n)
+    shard.retain(versions=1)
+    assert shard.trim() == 0
+    name = f"{NAMESPACE}@f"
+    assert shard.read(kv_pb2.GetRequest(namespace=name, key="k")).value == b"1"
+    with pytest.raises(Refused, match="is a fork, of which everything is kept"):
+        shard.write(retention_pb2.SetRetentionRequest(namespace=name, versions=1))
+    shard.write(fork_pb2.DropForkRequest(namespace=NAMESPACE, fork="f"))
+    assert shard.trim() == 3
+    with pytest.raises(Refused, match="retention keeps 1 version") as refused:
+        shard.write(fork_pb2.ForkRequest(namespace=NAMESPACE, fork="g", at_index=2))
+    assert refused.value.reason == "BEFORE_RETENTION"
+    with pytest.raises(Refused, match="retention keeps 1 version"):
+        shard.read(fork_pb2.DiffRequest(namespace=NAMESPACE, from_index=2))
+
+
+def test_the_recording_of_a_run_goes_as_a_whole(shard: Kept) -> None:
+    shard.write(run_pb2.BeginRunRequest(namespace=NAMESPACE, run_id="r", record=True))
+    for n in range(3):
+        put = kv_pb2.PutRequest(namespace=NAMESPACE, key="k", value=b"%d" % n)
+        put.context.run = "r"
+        shard.write(put)
+    shard.write(run_pb2.EndRunRequest(namespace=NAMESPACE, run_id="r", status=2))
+    shard.retain(age_ms=3_600_000)
+    assert shard.trim() == 0
+    replay = run_pb2.ReplayRunRequest(namespace=NAMESPACE, run_id="r")
+    assert shard.read(replay).verdict == run_pb2.REPLAY_VERDICT_SAME
+    shard.rest(2)
+    shard.put("other")
+    assert shard.trim() > 2
+    with pytest.raises(Refused, match="retention keeps 1 hour") as refused:
+        shard.read(replay)
+    assert refused.value.reason == "BEFORE_RETENTION"
+
+
+def test_keeping_all_again_forgets_no_more(shard: Kept) -> None:
+    for n in range(4):
+        shard.put("k", b"%d" % n)
+    shard.retain(versions=3)
+    assert shard.trim() == 1
+    shard.retain()
+    for n in range(4, 8):
+        shard.put("k", b"%d" % n)
+    assert shard.trim() == 0 and len(shard.history("k")) == 7
+    with pytest.raises(Refused, match="retention keeps all"):
+        shard.read(kv_pb2.GetRequest(namespace=NAMESPACE, key="k"), at_index=1)
