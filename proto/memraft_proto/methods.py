@@ -22,8 +22,10 @@ from memraft_proto.v1 import (
     lease_pb2,
     log_pb2,
     memory_pb2,
-    projection_pb2,
     namespace_pb2,
+    projection_pb2,
+    query_pb2,
+    retention_pb2,
     run_pb2,
     state_pb2,
     stream_pb2,
@@ -35,6 +37,7 @@ from memraft_proto.v1 import (
 
 SERVICE_FILES = (
     kv_pb2,
+    query_pb2,
     namespace_pb2,
     stream_pb2,
     state_pb2,
@@ -51,6 +54,7 @@ SERVICE_FILES = (
     lease_pb2,
     coordination_pb2,
     txn_pb2,
+    retention_pb2,
     cluster_pb2,
 )
 
@@ -68,6 +72,9 @@ KIND_EXPIRE_LEASES = 103
 
 KIND_EVICT = 104
 """Kind of an EvictCommand in the log."""
+
+KIND_TRIM = 105
+"""Kind of a TrimCommand in the log."""
 
 
 class Access(Enum):
@@ -139,3 +146,4 @@ COMMANDS: dict[int, type[Message]] = {m.kind: m.request for m in METHODS.values(
 COMMANDS[KIND_EXPIRE] = log_pb2.ExpireCommand
 COMMANDS[KIND_EXPIRE_LEASES] = log_pb2.ExpireLeasesCommand
 COMMANDS[KIND_EVICT] = log_pb2.EvictCommand
+COMMANDS[KIND_TRIM] = log_pb2.TrimCommand

@@ -17,6 +17,8 @@ from memraft_server.shard import Shard
 logger = logging.getLogger("memraft.background")
 
 BALLAST_INTERVAL_S = 10.0
+PROJECT_INTERVAL_S = 0.02
+"""How long a registered projection may be behind where nobody asks for it."""
 
 
 class Leading(Protocol):
@@ -74,6 +76,7 @@ class Background:
         self._tasks = [
             loop.create_task(self._repeat(self._expiry_interval_s, self._sweep), name="memraft-expiry"),
             loop.create_task(self._repeat(self._index_interval_s, self._build_indexes), name="memraft-index"),
+            loop.create_task(self._repeat(PROJECT_INTERVAL_S, self._project), name="memraft-projections"),
             loop.create_task(self._repeat(BALLAST_INTERVAL_S, self._restore_ballast), name="memraft-ballast"),
         ]
 
@@ -96,6 +99,13 @@ class Background:
 
     async def _restore_ballast(self) -> None:
         self._ballast.restore()
+
+    async def _project(self) -> None:
+        """Has registered projections made and kept up, a few milliseconds at a time."""
+        behind = [shard.machine for shard in self._shards if shard.machine.hosted is not None]
+        while behind:
+            behind = [each for each in behind if each.hosted is not None and each.hosted.step()]
+            await asyncio.sleep(0)
 
     # -- expiries --------------------------------------------------------------------------------------
 
@@ -131,7 +141,13 @@ class Background:
             for job in shard.machine.index_jobs():
                 await self._build(shard.machine, job)
 
-    async def _build(self, machine: Machine, job: IndexJob) -> None:
+    async def _build(self, machine: Machine, first: IndexJob) -> None:
+        job: IndexJob | None = first
+        while job is not None:
+            job = await self._build_one(machine, job)
+
+    async def _build_one(self, machine: Machine, job: IndexJob) -> IndexJob | None:
+        """Does a job; returns what is to be done next, if anything."""
         try:
             await asyncio.get_running_loop().run_in_executor(self._worker, job.run)
         except asyncio.CancelledError:
@@ -140,5 +156,5 @@ class Background:
             # Searches stay right without the index, only slower.
             logger.exception("an index could not be built")
             job.abandon()
-        else:
-            machine.install(job)
+            return None
+        return machine.install(job)

@@ -12,9 +12,10 @@ is over then stay visible until the directory is opened again.
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
@@ -30,12 +31,23 @@ from memraft_server.clock import steady_time_us
 from memraft_server.embedded_directory import DirectoryUnusable
 from memraft_server.embedded_storage import EmbeddedStorage
 from memraft_server.entries import EntryBuilder, decode_header, encode_command
+from memraft_server.extensions import ProjectionUnusable, load_projections
 from memraft_server.following import FOLLOWERS_MAX
 from memraft_server.machine import Adjacent, Command, Contents, Limits, Machine, Nearest, Refused
 from memraft_server.machine.feeds import Feed
 from memraft_server.service import Service
 
-__all__ = ["Closed", "DirectoryUnusable", "DiskFailed", "EmbeddedEngine", "NotWritten", "Refused"]
+__all__ = [
+    "Closed",
+    "DirectoryUnusable",
+    "DiskFailed",
+    "EmbeddedEngine",
+    "NotWritten",
+    "ProjectionUnusable",
+    "Refused",
+]
+
+logger = logging.getLogger("memraft.embedded")
 
 AGENT = "local"
 """Who writes where the caller named no agent: there is no certificate to say."""
@@ -56,21 +68,30 @@ class NotWritten(Exception):
     """The write was not made, because the disk failed an earlier one. Reads go on."""
 
 
+def _log_fault(message: str) -> None:
+    logger.error(message)
+
+
 class EmbeddedEngine:
     """One shard without replicas. Any thread may call it: one lock serves all.
 
     Args:
         path: the directory of the log, made when missing; None: nothing outlives the process.
+        projections: classes, or `package.module:Class`, to derive views with; see `projections.protocol`.
 
     Raises:
         DirectoryUnusable: see there.
+        ProjectionUnusable: what was given is no projection.
     """
 
-    def __init__(self, path: str | Path | None = None) -> None:
+    def __init__(self, path: str | Path | None = None, projections: Sequence[str | type[Any]] = ()) -> None:
+        classes = load_projections(projections)
         self.is_durable = path is not None
         self._lock = threading.RLock()
         self._storage = EmbeddedStorage(path, self._lock) if path is not None else None
         self._machine = self._storage.machine if self._storage is not None else Machine(0)
+        if classes:
+            self._machine.host(classes, _log_fault)
         self._shard = LocalShard(self._machine, self._storage)
         service = Service({0: self._shard}, lambda _namespace: 0, _Directory(), limits=Limits())
         self._service = service
@@ -96,14 +117,35 @@ class EmbeddedEngine:
             Closed: the engine was closed, or an exception other than these, such as KeyboardInterrupt, has
                 broken off a write: what of it was done is unknown until it is opened again.
         """
-        with self._lock:
-            if self._shard.ended:
-                raise Closed(self._shard.ended)
-            self._shard.expire()
-            response = self._serve(_CALLER, method, request)
-            if method.kind:
-                self._indexer.note_write()
-        return cast(Message, response)
+        while True:
+            with self._lock:
+                if self._shard.ended:
+                    raise Closed(self._shard.ended)
+                self._shard.expire()
+                try:
+                    response = self._serve(_CALLER, method, request)
+                except Refused as refused:
+                    if refused.reason != "PROJECTION_BUILDING":
+                        raise
+                    continue  # each asking makes some more of it, and others have the lock in between
+                if method.kind:
+                    self._indexer.note_write()
+                    if self._machine.hosted is not None:
+                        self._machine.hosted.step()
+            return response if isinstance(response, Message) else self._finished(response)
+
+    def _finished(self, rest: Awaitable[Message]) -> Message:
+        """Does the rest of a long read, and lets others have the lock between its portions. All that it awaits
+        is its next turn."""
+        steps = rest.__await__()
+        while True:
+            with self._lock:
+                if self._shard.ended:
+                    raise Closed(self._shard.ended)
+                try:
+                    next(steps)
+                except StopIteration as done:
+                    return cast(Message, done.value)
 
     def head(self, namespace: str, key: str) -> bytes | None:
         """Returns the document that stands at a key now, None where there is none. Raises Closed."""
@@ -367,7 +409,9 @@ class _Indexer:
             # Where it failed, the thread ends with its traceback and is not started again: searches stay
             # right without the index, only slower.
             with self._lock:
-                self._machine.install(job) if is_built else job.abandon()
+                following = self._machine.install(job) if is_built else job.abandon()
+                if following is not None:
+                    self._jobs.append(following)
 
     def stop(self) -> None:
         """Waits until the index that is being built is done, and builds no more."""

@@ -11,13 +11,13 @@ that the change takes. A ``stale`` read promises nothing of the kind.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from google.protobuf.message import Message
 
 from memraft_proto.v1 import common_pb2
-from memraft_server.machine import Refused
+from memraft_server.machine import PORTIONED, Refused
 from memraft_server.shard import Outcome, Shard
 
 LINEARIZABLE = common_pb2.CONSISTENCY_LINEARIZABLE
@@ -54,9 +54,7 @@ class Reader:
         context = request.context
         level = context.consistency
         if level == STALE:
-            answer = self._query(shard, name, request)
-            answer.stamp.age_us = shard.age_us()  # type: ignore[attr-defined]
-            return answer
+            return _aged(self._query(shard, name, request), shard)
         if context.at_time_us > shard.machine.last_time_us:
             return self._at_new_time(shard, name, request)
         if level == LINEARIZABLE:
@@ -70,10 +68,13 @@ class Reader:
                 return self._caught_up(applied, awaited, shard, name, request)
         return self._query(shard, name, request)
 
-    def _query(self, shard: Shard, name: str, request: Any) -> Message:
+    def _query(self, shard: Shard, name: str, request: Any) -> Outcome:
         if request.context.at_time_us > shard.machine.last_time_us:
             self._check_not_future(shard, request)
-        return shard.machine.query(name, request)
+        if name not in PORTIONED:
+            return shard.machine.query(name, request)
+        portions = shard.machine.query_in_portions(name, request)
+        return next(portions, None) or _rest(portions)
 
     def _check_not_future(self, shard: Shard, request: Any) -> None:
         at_time_us, now_us = request.context.at_time_us, self._clock_us()
@@ -95,7 +96,7 @@ class Reader:
 
     async def _after(self, barrier: Awaitable[int], shard: Shard, name: str, request: Any) -> Message:
         await barrier
-        return self._query(shard, name, request)
+        return await _message(self._query(shard, name, request))
 
     async def _caught_up(
         self, applied: Awaitable[int], awaited: str, shard: Shard, name: str, request: Any
@@ -110,4 +111,29 @@ class Reader:
                 f"{awaited} did not come within lag_wait_ms = {self._lag_wait_ms}",
                 {"shard": str(shard.number), "limit": "lag_wait_ms"},
             ) from None
-        return self._query(shard, name, request)
+        return await _message(self._query(shard, name, request))
+
+
+async def _rest(portions: Iterator[Message | None]) -> Message:
+    """Does a long read portion by portion, each in a turn of its own of the event loop."""
+    for found in portions:
+        if found is not None:
+            return found
+        await asyncio.sleep(0)
+    raise RuntimeError("a read ended without an answer")
+
+
+async def _message(outcome: Outcome) -> Message:
+    return outcome if isinstance(outcome, Message) else await outcome
+
+
+def _aged(outcome: Outcome, shard: Shard) -> Outcome:
+    """Tells in an answer how old the state is that it comes from."""
+    if isinstance(outcome, Message):
+        outcome.stamp.age_us = shard.age_us()  # type: ignore[attr-defined]
+        return outcome
+    return _aged_later(outcome, shard)
+
+
+async def _aged_later(outcome: Awaitable[Message], shard: Shard) -> Message:
+    return await _message(_aged(await outcome, shard))

@@ -6,6 +6,8 @@ from memraft_proto.v1 import kv_pb2 as _kv_pb2
 from memraft_proto.v1 import lease_pb2 as _lease_pb2
 from memraft_proto.v1 import memory_pb2 as _memory_pb2
 from memraft_proto.v1 import namespace_pb2 as _namespace_pb2
+from memraft_proto.v1 import query_pb2 as _query_pb2
+from memraft_proto.v1 import retention_pb2 as _retention_pb2
 from memraft_proto.v1 import run_pb2 as _run_pb2
 from memraft_proto.v1 import state_pb2 as _state_pb2
 from memraft_proto.v1 import stream_pb2 as _stream_pb2
@@ -19,7 +21,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Operation(_message.Message):
-    __slots__ = ("put", "delete", "multi_put", "append", "append_many", "compare_and_swap", "create_collection", "upsert_vector", "upsert_many", "delete_vector", "remember", "forget", "begin_run", "end_run", "set_schema", "set_namespace_settings", "fork", "drop_fork", "merge_fork", "acquire_lease", "renew_lease", "release_lease", "add_counter", "set_gate", "arrive_at_gate", "upsert_node", "delete_node", "upsert_edge", "delete_edge", "upsert_graph", "merge_nodes", "forget_node", "record_traces", "update_memory")
+    __slots__ = ("put", "delete", "multi_put", "append", "append_many", "compare_and_swap", "create_collection", "upsert_vector", "upsert_many", "delete_vector", "remember", "forget", "begin_run", "end_run", "declare_index", "drop_index", "set_schema", "set_namespace_settings", "fork", "drop_fork", "merge_fork", "set_retention", "acquire_lease", "renew_lease", "release_lease", "add_counter", "set_gate", "arrive_at_gate", "upsert_node", "delete_node", "upsert_edge", "delete_edge", "upsert_graph", "merge_nodes", "forget_node", "record_traces", "update_memory")
     PUT_FIELD_NUMBER: _ClassVar[int]
     DELETE_FIELD_NUMBER: _ClassVar[int]
     MULTI_PUT_FIELD_NUMBER: _ClassVar[int]
@@ -34,11 +36,14 @@ class Operation(_message.Message):
     FORGET_FIELD_NUMBER: _ClassVar[int]
     BEGIN_RUN_FIELD_NUMBER: _ClassVar[int]
     END_RUN_FIELD_NUMBER: _ClassVar[int]
+    DECLARE_INDEX_FIELD_NUMBER: _ClassVar[int]
+    DROP_INDEX_FIELD_NUMBER: _ClassVar[int]
     SET_SCHEMA_FIELD_NUMBER: _ClassVar[int]
     SET_NAMESPACE_SETTINGS_FIELD_NUMBER: _ClassVar[int]
     FORK_FIELD_NUMBER: _ClassVar[int]
     DROP_FORK_FIELD_NUMBER: _ClassVar[int]
     MERGE_FORK_FIELD_NUMBER: _ClassVar[int]
+    SET_RETENTION_FIELD_NUMBER: _ClassVar[int]
     ACQUIRE_LEASE_FIELD_NUMBER: _ClassVar[int]
     RENEW_LEASE_FIELD_NUMBER: _ClassVar[int]
     RELEASE_LEASE_FIELD_NUMBER: _ClassVar[int]
@@ -68,11 +73,14 @@ class Operation(_message.Message):
     forget: _memory_pb2.ForgetRequest
     begin_run: _run_pb2.BeginRunRequest
     end_run: _run_pb2.EndRunRequest
+    declare_index: _query_pb2.DeclareIndexRequest
+    drop_index: _query_pb2.DropIndexRequest
     set_schema: _namespace_pb2.SetSchemaRequest
     set_namespace_settings: _namespace_pb2.SetNamespaceSettingsRequest
     fork: _fork_pb2.ForkRequest
     drop_fork: _fork_pb2.DropForkRequest
     merge_fork: _fork_pb2.MergeForkRequest
+    set_retention: _retention_pb2.SetRetentionRequest
     acquire_lease: _lease_pb2.AcquireLeaseRequest
     renew_lease: _lease_pb2.RenewLeaseRequest
     release_lease: _lease_pb2.ReleaseLeaseRequest
@@ -88,7 +96,7 @@ class Operation(_message.Message):
     forget_node: _graph_pb2.ForgetNodeRequest
     record_traces: _traces_pb2.RecordTracesRequest
     update_memory: _memory_pb2.UpdateMemoryRequest
-    def __init__(self, put: _Optional[_Union[_kv_pb2.PutRequest, _Mapping]] = ..., delete: _Optional[_Union[_kv_pb2.DeleteRequest, _Mapping]] = ..., multi_put: _Optional[_Union[_kv_pb2.MultiPutRequest, _Mapping]] = ..., append: _Optional[_Union[_stream_pb2.AppendRequest, _Mapping]] = ..., append_many: _Optional[_Union[_stream_pb2.AppendManyRequest, _Mapping]] = ..., compare_and_swap: _Optional[_Union[_state_pb2.CompareAndSwapRequest, _Mapping]] = ..., create_collection: _Optional[_Union[_vector_pb2.CreateCollectionRequest, _Mapping]] = ..., upsert_vector: _Optional[_Union[_vector_pb2.UpsertVectorRequest, _Mapping]] = ..., upsert_many: _Optional[_Union[_vector_pb2.UpsertManyRequest, _Mapping]] = ..., delete_vector: _Optional[_Union[_vector_pb2.DeleteVectorRequest, _Mapping]] = ..., remember: _Optional[_Union[_memory_pb2.RememberRequest, _Mapping]] = ..., forget: _Optional[_Union[_memory_pb2.ForgetRequest, _Mapping]] = ..., begin_run: _Optional[_Union[_run_pb2.BeginRunRequest, _Mapping]] = ..., end_run: _Optional[_Union[_run_pb2.EndRunRequest, _Mapping]] = ..., set_schema: _Optional[_Union[_namespace_pb2.SetSchemaRequest, _Mapping]] = ..., set_namespace_settings: _Optional[_Union[_namespace_pb2.SetNamespaceSettingsRequest, _Mapping]] = ..., fork: _Optional[_Union[_fork_pb2.ForkRequest, _Mapping]] = ..., drop_fork: _Optional[_Union[_fork_pb2.DropForkRequest, _Mapping]] = ..., merge_fork: _Optional[_Union[_fork_pb2.MergeForkRequest, _Mapping]] = ..., acquire_lease: _Optional[_Union[_lease_pb2.AcquireLeaseRequest, _Mapping]] = ..., renew_lease: _Optional[_Union[_lease_pb2.RenewLeaseRequest, _Mapping]] = ..., release_lease: _Optional[_Union[_lease_pb2.ReleaseLeaseRequest, _Mapping]] = ..., add_counter: _Optional[_Union[_coordination_pb2.AddCounterRequest, _Mapping]] = ..., set_gate: _Optional[_Union[_coordination_pb2.SetGateRequest, _Mapping]] = ..., arrive_at_gate: _Optional[_Union[_coordination_pb2.ArriveAtGateRequest, _Mapping]] = ..., upsert_node: _Optional[_Union[_graph_pb2.UpsertNodeRequest, _Mapping]] = ..., delete_node: _Optional[_Union[_graph_pb2.DeleteNodeRequest, _Mapping]] = ..., upsert_edge: _Optional[_Union[_graph_pb2.UpsertEdgeRequest, _Mapping]] = ..., delete_edge: _Optional[_Union[_graph_pb2.DeleteEdgeRequest, _Mapping]] = ..., upsert_graph: _Optional[_Union[_graph_pb2.UpsertGraphRequest, _Mapping]] = ..., merge_nodes: _Optional[_Union[_graph_pb2.MergeNodesRequest, _Mapping]] = ..., forget_node: _Optional[_Union[_graph_pb2.ForgetNodeRequest, _Mapping]] = ..., record_traces: _Optional[_Union[_traces_pb2.RecordTracesRequest, _Mapping]] = ..., update_memory: _Optional[_Union[_memory_pb2.UpdateMemoryRequest, _Mapping]] = ...) -> None: ...
+    def __init__(self, put: _Optional[_Union[_kv_pb2.PutRequest, _Mapping]] = ..., delete: _Optional[_Union[_kv_pb2.DeleteRequest, _Mapping]] = ..., multi_put: _Optional[_Union[_kv_pb2.MultiPutRequest, _Mapping]] = ..., append: _Optional[_Union[_stream_pb2.AppendRequest, _Mapping]] = ..., append_many: _Optional[_Union[_stream_pb2.AppendManyRequest, _Mapping]] = ..., compare_and_swap: _Optional[_Union[_state_pb2.CompareAndSwapRequest, _Mapping]] = ..., create_collection: _Optional[_Union[_vector_pb2.CreateCollectionRequest, _Mapping]] = ..., upsert_vector: _Optional[_Union[_vector_pb2.UpsertVectorRequest, _Mapping]] = ..., upsert_many: _Optional[_Union[_vector_pb2.UpsertManyRequest, _Mapping]] = ..., delete_vector: _Optional[_Union[_vector_pb2.DeleteVectorRequest, _Mapping]] = ..., remember: _Optional[_Union[_memory_pb2.RememberRequest, _Mapping]] = ..., forget: _Optional[_Union[_memory_pb2.ForgetRequest, _Mapping]] = ..., begin_run: _Optional[_Union[_run_pb2.BeginRunRequest, _Mapping]] = ..., end_run: _Optional[_Union[_run_pb2.EndRunRequest, _Mapping]] = ..., declare_index: _Optional[_Union[_query_pb2.DeclareIndexRequest, _Mapping]] = ..., drop_index: _Optional[_Union[_query_pb2.DropIndexRequest, _Mapping]] = ..., set_schema: _Optional[_Union[_namespace_pb2.SetSchemaRequest, _Mapping]] = ..., set_namespace_settings: _Optional[_Union[_namespace_pb2.SetNamespaceSettingsRequest, _Mapping]] = ..., fork: _Optional[_Union[_fork_pb2.ForkRequest, _Mapping]] = ..., drop_fork: _Optional[_Union[_fork_pb2.DropForkRequest, _Mapping]] = ..., merge_fork: _Optional[_Union[_fork_pb2.MergeForkRequest, _Mapping]] = ..., set_retention: _Optional[_Union[_retention_pb2.SetRetentionRequest, _Mapping]] = ..., acquire_lease: _Optional[_Union[_lease_pb2.AcquireLeaseRequest, _Mapping]] = ..., renew_lease: _Optional[_Union[_lease_pb2.RenewLeaseRequest, _Mapping]] = ..., release_lease: _Optional[_Union[_lease_pb2.ReleaseLeaseRequest, _Mapping]] = ..., add_counter: _Optional[_Union[_coordination_pb2.AddCounterRequest, _Mapping]] = ..., set_gate: _Optional[_Union[_coordination_pb2.SetGateRequest, _Mapping]] = ..., arrive_at_gate: _Optional[_Union[_coordination_pb2.ArriveAtGateRequest, _Mapping]] = ..., upsert_node: _Optional[_Union[_graph_pb2.UpsertNodeRequest, _Mapping]] = ..., delete_node: _Optional[_Union[_graph_pb2.DeleteNodeRequest, _Mapping]] = ..., upsert_edge: _Optional[_Union[_graph_pb2.UpsertEdgeRequest, _Mapping]] = ..., delete_edge: _Optional[_Union[_graph_pb2.DeleteEdgeRequest, _Mapping]] = ..., upsert_graph: _Optional[_Union[_graph_pb2.UpsertGraphRequest, _Mapping]] = ..., merge_nodes: _Optional[_Union[_graph_pb2.MergeNodesRequest, _Mapping]] = ..., forget_node: _Optional[_Union[_graph_pb2.ForgetNodeRequest, _Mapping]] = ..., record_traces: _Optional[_Union[_traces_pb2.RecordTracesRequest, _Mapping]] = ..., update_memory: _Optional[_Union[_memory_pb2.UpdateMemoryRequest, _Mapping]] = ...) -> None: ...
 
 class OperationError(_message.Message):
     __slots__ = ("code", "reason", "message")
@@ -101,7 +109,7 @@ class OperationError(_message.Message):
     def __init__(self, code: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class OperationResult(_message.Message):
-    __slots__ = ("put", "delete", "multi_put", "append", "append_many", "compare_and_swap", "create_collection", "upsert_vector", "upsert_many", "delete_vector", "remember", "forget", "begin_run", "end_run", "fork", "drop_fork", "merge_fork", "error", "set_schema", "set_namespace_settings", "acquire_lease", "renew_lease", "release_lease", "add_counter", "set_gate", "arrive_at_gate", "upsert_node", "delete_node", "upsert_edge", "delete_edge", "upsert_graph", "merge_nodes", "forget_node", "record_traces", "update_memory")
+    __slots__ = ("put", "delete", "multi_put", "append", "append_many", "compare_and_swap", "create_collection", "upsert_vector", "upsert_many", "delete_vector", "remember", "forget", "begin_run", "end_run", "declare_index", "drop_index", "fork", "drop_fork", "merge_fork", "set_retention", "error", "set_schema", "set_namespace_settings", "acquire_lease", "renew_lease", "release_lease", "add_counter", "set_gate", "arrive_at_gate", "upsert_node", "delete_node", "upsert_edge", "delete_edge", "upsert_graph", "merge_nodes", "forget_node", "record_traces", "update_memory")
     PUT_FIELD_NUMBER: _ClassVar[int]
     DELETE_FIELD_NUMBER: _ClassVar[int]
     MULTI_PUT_FIELD_NUMBER: _ClassVar[int]
@@ -116,9 +124,12 @@ class OperationResult(_message.Message):
     FORGET_FIELD_NUMBER: _ClassVar[int]
     BEGIN_RUN_FIELD_NUMBER: _ClassVar[int]
     END_RUN_FIELD_NUMBER: _ClassVar[int]
+    DECLARE_INDEX_FIELD_NUMBER: _ClassVar[int]
+    DROP_INDEX_FIELD_NUMBER: _ClassVar[int]
     FORK_FIELD_NUMBER: _ClassVar[int]
     DROP_FORK_FIELD_NUMBER: _ClassVar[int]
     MERGE_FORK_FIELD_NUMBER: _ClassVar[int]
+    SET_RETENTION_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     SET_SCHEMA_FIELD_NUMBER: _ClassVar[int]
     SET_NAMESPACE_SETTINGS_FIELD_NUMBER: _ClassVar[int]
@@ -151,9 +162,12 @@ class OperationResult(_message.Message):
     forget: _memory_pb2.ForgetResponse
     begin_run: _run_pb2.BeginRunResponse
     end_run: _run_pb2.EndRunResponse
+    declare_index: _query_pb2.DeclareIndexResponse
+    drop_index: _query_pb2.DropIndexResponse
     fork: _fork_pb2.ForkResponse
     drop_fork: _fork_pb2.DropForkResponse
     merge_fork: _fork_pb2.MergeForkResponse
+    set_retention: _retention_pb2.SetRetentionResponse
     error: OperationError
     set_schema: _namespace_pb2.SetSchemaResponse
     set_namespace_settings: _namespace_pb2.SetNamespaceSettingsResponse
@@ -172,7 +186,7 @@ class OperationResult(_message.Message):
     forget_node: _graph_pb2.ForgetNodeResponse
     record_traces: _traces_pb2.RecordTracesResponse
     update_memory: _memory_pb2.UpdateMemoryResponse
-    def __init__(self, put: _Optional[_Union[_kv_pb2.PutResponse, _Mapping]] = ..., delete: _Optional[_Union[_kv_pb2.DeleteResponse, _Mapping]] = ..., multi_put: _Optional[_Union[_kv_pb2.MultiPutResponse, _Mapping]] = ..., append: _Optional[_Union[_stream_pb2.AppendResponse, _Mapping]] = ..., append_many: _Optional[_Union[_stream_pb2.AppendManyResponse, _Mapping]] = ..., compare_and_swap: _Optional[_Union[_state_pb2.CompareAndSwapResponse, _Mapping]] = ..., create_collection: _Optional[_Union[_vector_pb2.CreateCollectionResponse, _Mapping]] = ..., upsert_vector: _Optional[_Union[_vector_pb2.UpsertVectorResponse, _Mapping]] = ..., upsert_many: _Optional[_Union[_vector_pb2.UpsertManyResponse, _Mapping]] = ..., delete_vector: _Optional[_Union[_vector_pb2.DeleteVectorResponse, _Mapping]] = ..., remember: _Optional[_Union[_memory_pb2.RememberResponse, _Mapping]] = ..., forget: _Optional[_Union[_memory_pb2.ForgetResponse, _Mapping]] = ..., begin_run: _Optional[_Union[_run_pb2.BeginRunResponse, _Mapping]] = ..., end_run: _Optional[_Union[_run_pb2.EndRunResponse, _Mapping]] = ..., fork: _Optional[_Union[_fork_pb2.ForkResponse, _Mapping]] = ..., drop_fork: _Optional[_Union[_fork_pb2.DropForkResponse, _Mapping]] = ..., merge_fork: _Optional[_Union[_fork_pb2.MergeForkResponse, _Mapping]] = ..., error: _Optional[_Union[OperationError, _Mapping]] = ..., set_schema: _Optional[_Union[_namespace_pb2.SetSchemaResponse, _Mapping]] = ..., set_namespace_settings: _Optional[_Union[_namespace_pb2.SetNamespaceSettingsResponse, _Mapping]] = ..., acquire_lease: _Optional[_Union[_lease_pb2.AcquireLeaseResponse, _Mapping]] = ..., renew_lease: _Optional[_Union[_lease_pb2.RenewLeaseResponse, _Mapping]] = ..., release_lease: _Optional[_Union[_lease_pb2.ReleaseLeaseResponse, _Mapping]] = ..., add_counter: _Optional[_Union[_coordination_pb2.AddCounterResponse, _Mapping]] = ..., set_gate: _Optional[_Union[_coordination_pb2.SetGateResponse, _Mapping]] = ..., arrive_at_gate: _Optional[_Union[_coordination_pb2.ArriveAtGateResponse, _Mapping]] = ..., upsert_node: _Optional[_Union[_graph_pb2.UpsertNodeResponse, _Mapping]] = ..., delete_node: _Optional[_Union[_graph_pb2.DeleteNodeResponse, _Mapping]] = ..., upsert_edge: _Optional[_Union[_graph_pb2.UpsertEdgeResponse, _Mapping]] = ..., delete_edge: _Optional[_Union[_graph_pb2.DeleteEdgeResponse, _Mapping]] = ..., upsert_graph: _Optional[_Union[_graph_pb2.UpsertGraphResponse, _Mapping]] = ..., merge_nodes: _Optional[_Union[_graph_pb2.MergeNodesResponse, _Mapping]] = ..., forget_node: _Optional[_Union[_graph_pb2.ForgetNodeResponse, _Mapping]] = ..., record_traces: _Optional[_Union[_traces_pb2.RecordTracesResponse, _Mapping]] = ..., update_memory: _Optional[_Union[_memory_pb2.UpdateMemoryResponse, _Mapping]] = ...) -> None: ...
+    def __init__(self, put: _Optional[_Union[_kv_pb2.PutResponse, _Mapping]] = ..., delete: _Optional[_Union[_kv_pb2.DeleteResponse, _Mapping]] = ..., multi_put: _Optional[_Union[_kv_pb2.MultiPutResponse, _Mapping]] = ..., append: _Optional[_Union[_stream_pb2.AppendResponse, _Mapping]] = ..., append_many: _Optional[_Union[_stream_pb2.AppendManyResponse, _Mapping]] = ..., compare_and_swap: _Optional[_Union[_state_pb2.CompareAndSwapResponse, _Mapping]] = ..., create_collection: _Optional[_Union[_vector_pb2.CreateCollectionResponse, _Mapping]] = ..., upsert_vector: _Optional[_Union[_vector_pb2.UpsertVectorResponse, _Mapping]] = ..., upsert_many: _Optional[_Union[_vector_pb2.UpsertManyResponse, _Mapping]] = ..., delete_vector: _Optional[_Union[_vector_pb2.DeleteVectorResponse, _Mapping]] = ..., remember: _Optional[_Union[_memory_pb2.RememberResponse, _Mapping]] = ..., forget: _Optional[_Union[_memory_pb2.ForgetResponse, _Mapping]] = ..., begin_run: _Optional[_Union[_run_pb2.BeginRunResponse, _Mapping]] = ..., end_run: _Optional[_Union[_run_pb2.EndRunResponse, _Mapping]] = ..., declare_index: _Optional[_Union[_query_pb2.DeclareIndexResponse, _Mapping]] = ..., drop_index: _Optional[_Union[_query_pb2.DropIndexResponse, _Mapping]] = ..., fork: _Optional[_Union[_fork_pb2.ForkResponse, _Mapping]] = ..., drop_fork: _Optional[_Union[_fork_pb2.DropForkResponse, _Mapping]] = ..., merge_fork: _Optional[_Union[_fork_pb2.MergeForkResponse, _Mapping]] = ..., set_retention: _Optional[_Union[_retention_pb2.SetRetentionResponse, _Mapping]] = ..., error: _Optional[_Union[OperationError, _Mapping]] = ..., set_schema: _Optional[_Union[_namespace_pb2.SetSchemaResponse, _Mapping]] = ..., set_namespace_settings: _Optional[_Union[_namespace_pb2.SetNamespaceSettingsResponse, _Mapping]] = ..., acquire_lease: _Optional[_Union[_lease_pb2.AcquireLeaseResponse, _Mapping]] = ..., renew_lease: _Optional[_Union[_lease_pb2.RenewLeaseResponse, _Mapping]] = ..., release_lease: _Optional[_Union[_lease_pb2.ReleaseLeaseResponse, _Mapping]] = ..., add_counter: _Optional[_Union[_coordination_pb2.AddCounterResponse, _Mapping]] = ..., set_gate: _Optional[_Union[_coordination_pb2.SetGateResponse, _Mapping]] = ..., arrive_at_gate: _Optional[_Union[_coordination_pb2.ArriveAtGateResponse, _Mapping]] = ..., upsert_node: _Optional[_Union[_graph_pb2.UpsertNodeResponse, _Mapping]] = ..., delete_node: _Optional[_Union[_graph_pb2.DeleteNodeResponse, _Mapping]] = ..., upsert_edge: _Optional[_Union[_graph_pb2.UpsertEdgeResponse, _Mapping]] = ..., delete_edge: _Optional[_Union[_graph_pb2.DeleteEdgeResponse, _Mapping]] = ..., upsert_graph: _Optional[_Union[_graph_pb2.UpsertGraphResponse, _Mapping]] = ..., merge_nodes: _Optional[_Union[_graph_pb2.MergeNodesResponse, _Mapping]] = ..., forget_node: _Optional[_Union[_graph_pb2.ForgetNodeResponse, _Mapping]] = ..., record_traces: _Optional[_Union[_traces_pb2.RecordTracesResponse, _Mapping]] = ..., update_memory: _Optional[_Union[_memory_pb2.UpdateMemoryResponse, _Mapping]] = ...) -> None: ...
 
 class BatchRequest(_message.Message):
     __slots__ = ("namespace", "context", "operations")

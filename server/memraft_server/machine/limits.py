@@ -20,6 +20,9 @@ PROPERTIES_BYTES_MAX = 1 << 20
 """Most bytes that the properties of a node or an edge may grow to by patches and merges. Part of the
 contract."""
 
+INDEXES_MAX = 16
+"""Most fields of a namespace that are indexed. Part of the contract."""
+
 POSITION_BITS = 20
 POSITIONS_MAX = 1 << POSITION_BITS
 """A version is `log_index << POSITION_BITS | position of the item in the entry`."""
@@ -56,6 +59,11 @@ class Limits:
     filter_bytes_max: int = 16 << 10
     filter_depth_max: int = 16
     filter_nodes_max: int = 256
+    field_bytes_max: int = 255
+    """Of the path of a field."""
+    sort_fields_max: int = 8
+    query_fields_max: int = 64
+    """Of the documents that a query finds."""
     page_items_max: int = 10_000
     page_bytes_max: int = 3 << 20
     """A page ends before it grows beyond this, so that it fits gRPC's default message of 4 MiB."""

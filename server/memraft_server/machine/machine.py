@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from struct import Struct
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from google.protobuf.message import Message
 
-from memraft_proto.methods import KIND_EVICT, KIND_EXPIRE, KIND_EXPIRE_LEASES, METHODS
+from memraft_proto.methods import KIND_EVICT, KIND_EXPIRE, KIND_EXPIRE_LEASES, KIND_TRIM, METHODS
 from memraft_proto.v1.common_pb2 import WriteContext
 from memraft_server.machine import expiry
 from memraft_server.machine.changes import Changes
@@ -18,8 +18,10 @@ from memraft_server.machine.commands import Command
 from memraft_server.machine.entries import EntryTable
 from memraft_server.machine.facts import StateLabel
 from memraft_server.machine.forks import Spaces, refuse_missing_fork
+from memraft_server.machine.handlers_indexes import begin_indexes
 from memraft_server.machine.handlers_leases import refuse_stale
 from memraft_server.machine.handlers_settings import refuse_unchecked
+from memraft_server.machine.hosted import HostedProjections, Make, OnFault
 from memraft_server.machine.journal import Journal, Sealed
 from memraft_server.machine.limits import (
     ITEMS_MAX,
@@ -32,7 +34,8 @@ from memraft_server.machine.namespaces import Namespace, Tenant
 from memraft_server.machine.queries_index import kept_index
 from memraft_server.machine.recording import in_run
 from memraft_server.machine.refused import BrokenInvariant, Refused, invalid
-from memraft_server.machine.registry import COMMAND_HANDLERS, QUERIES
+from memraft_server.machine.registry import COMMAND_HANDLERS, PORTIONED, QUERIES
+from memraft_server.machine.retention import KEEP_ALL, refuse_before, retention_of
 from memraft_server.machine.sessions import SESSION_STEP_US_MAX, Kept, keep_refusal, kept_refusal
 from memraft_server.machine.turn import Handler, IndexJob, Turn, View
 from memraft_server.projections.graph import Edge, GraphProjection
@@ -60,7 +63,7 @@ _HASH_BYTES = 16
 _HEADER = Struct("<QqQQ").pack
 _COMMAND = Struct("<IQQ").pack
 _NOBODY = Author("", "", "")
-_OWN_KINDS = frozenset((KIND_EXPIRE, KIND_EXPIRE_LEASES, KIND_EVICT))
+_OWN_KINDS = frozenset((KIND_EXPIRE, KIND_EXPIRE_LEASES, KIND_EVICT, KIND_TRIM))
 """Commands that leaders write themselves."""
 _RESPONSES = {method.kind: method.response for method in METHODS.values() if method.kind}
 # A command begins only where even a Batch whose last operation is the largest there is still fits the entry.
@@ -108,7 +111,9 @@ class Machine:
         self._unknown = Namespace("", Tenant())
         self.changes = Changes()
         """Who is told of changes: see `changes`."""
-        self._forest.made = self.changes.attach
+        self.hosted: HostedProjections | None = None
+        """The projections that were registered; see `host`."""
+        self._forest.made = self._space_made
 
     def apply(
         self,
@@ -191,15 +196,32 @@ class Machine:
             What this one held: freeing a million records at once would take long.
         """
         limits, shard, remains = self.limits, self.shard, self.__dict__.copy()
-        changes = remains.pop("changes")
+        changes, hosted = remains.pop("changes"), remains.pop("hosted")
         self.__dict__.update(other.__dict__)
-        self.changes = changes
+        self.changes, self.hosted = changes, hosted
         self.shard = shard
         self.limits = limits
-        self._view_now = View(NOW, self._entries, limits, self._forest)
-        self._forest.made = changes.attach
+        self._view_now = View(NOW, self._entries, limits, self._forest, hosted)
+        self._forest.made = self._space_made
         changes.moved(self._spaces.values(), self.ceiling)
+        if hosted is not None:
+            hosted.moved()
         return remains
+
+    def host(self, classes: Mapping[str, Make], on_fault: OnFault) -> None:
+        """Registers projections: one of each for every namespace, made whenever `hosted.step` is called.
+
+        Args:
+            classes: Name -> what makes one, without arguments.
+            on_fault: Called with a message when the code of one failed and it was taken out.
+        """
+        self.hosted = HostedProjections(self, classes, on_fault)
+        self._view_now = View(NOW, self._entries, self.limits, self._forest, self.hosted)
+
+    def _space_made(self, space: Namespace) -> None:
+        self.changes.attach(space)
+        if self.hosted is not None:
+            self.hosted.made(space)
 
     # For those who follow
 
@@ -258,7 +280,9 @@ class Machine:
                 space.notes.loaded()
             if space.settings is not None:
                 space.settings.loaded()
+                self._forest.note_retention(space.name, retention_of(space) != KEEP_ALL)
                 self._turn.note_crowded(space)
+                begin_indexes(space, due)
             for rows in space.vector_rows():
                 if rows.index_pending:
                     due[rows] = None
@@ -269,6 +293,28 @@ class Machine:
         Raises:
             Refused: `AT_IN_FUTURE` where `at_index` is above the applied index, or what the query refuses.
         """
+        if name in PORTIONED:
+            *_, found = self.query_in_portions(name, request)
+            return cast(Message, found)
+        return self._stamped(QUERIES[name](*self._where(request), request))
+
+    def query_in_portions(self, name: str, request: Any) -> Iterator[Message | None]:
+        """Answers a read that may take long (one of `PORTIONED`), as `query` does.
+
+        Yields:
+            None after each portion of the work: the machine may go on before the next; at last the answer.
+
+        Raises:
+            Refused: as `query` does; `LAGGING` where the machine has become another meanwhile.
+        """
+        view, space = self._where(request)
+        for response in PORTIONED[name](view, space, request):
+            yield None if response is None else self._stamped(response)
+            if space is not self._unknown and self._spaces.get(request.namespace) is not space:
+                raise Refused("LAGGING", f"shard {self.shard}: its state was replaced during the read")
+
+    def _where(self, request: Any) -> tuple[View, Namespace]:
+        """What a read sees: a moment of a namespace."""
         context = request.context
         at = context.WhichOneof("at")
         view = self._view_now if at is None else self._view_at(context, at)
@@ -276,7 +322,11 @@ class Machine:
         if space is None:
             refuse_missing_fork(request.namespace)
             space = self._unknown
-        response: Any = QUERIES[name](view, space, request)
+        elif at is not None and view.ceiling != NOW:
+            refuse_before(self._entries, space, view.ceiling)
+        return view, space
+
+    def _stamped(self, response: Any) -> Message:
         stamp = response.stamp
         stamp.applied_index = self.applied_index
         stamp.applied_time_us = self.last_time_us
@@ -349,6 +399,10 @@ class Machine:
         """Returns the commit time of an existing version in microseconds since the epoch."""
         return self._entries.time_us(version)
 
+    def index_at(self, time_us: int) -> int:
+        """Returns the last log index committed at or before a time; below the first if none was."""
+        return self._entries.index_at(time_us)
+
     def usage(self, tenant: str) -> Usage:
         """Returns what `tenant` takes on this shard: live totals, only to be read."""
         found = self._tenants.get(tenant)
@@ -398,9 +452,9 @@ class Machine:
         """Whether there is or will be an index to build: `index_jobs` is to be called until there is not."""
         return bool(self._turn.index_due)
 
-    def install(self, job: IndexJob) -> None:
-        """Puts the index that `job.run()` has built into service."""
-        job.install()
+    def install(self, job: IndexJob) -> IndexJob | None:
+        """Puts the index that `job.run()` has built into service; returns what is to be done next, if any."""
+        return job.install()
 
     def _apply_command(self, turn: Turn, command: Command, hashed: list[bytes]) -> Message:
         """Applies one command and adds its encoded reply to `hashed`."""
@@ -480,7 +534,7 @@ class Machine:
         return author
 
     def _view_at(self, context: Any, at: str) -> View:
-        return View(self._ceiling(context, at), self._entries, self.limits, self._forest)
+        return View(self._ceiling(context, at), self._entries, self.limits, self._forest, self.hosted)
 
     def _ceiling(self, context: Any, at: str) -> int:
         """Returns the highest version that a read of the past may see."""

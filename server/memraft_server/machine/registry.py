@@ -8,15 +8,19 @@ from memraft_server.machine import (
     handlers_coordination,
     handlers_forks,
     handlers_graph,
+    handlers_indexes,
     handlers_kv,
     handlers_leases,
     handlers_memories,
     handlers_merges,
+    handlers_retention,
     handlers_runs,
     handlers_settings,
     handlers_state,
     handlers_streams,
     handlers_vectors,
+    hosted,
+    queries_documents,
     queries_graph,
     queries_index,
     queries_kv,
@@ -27,17 +31,19 @@ from memraft_server.machine.diffs import diff, diff_runs
 from memraft_server.machine.handlers_batch import batch
 from memraft_server.machine.handlers_txn import commit
 from memraft_server.machine.replays import replay_run
-from memraft_server.machine.turn import Handler, Query
+from memraft_server.machine.turn import Handler, PortionedQuery, Query
 
 HANDLERS: dict[int, Handler] = {
     **handlers_kv.HANDLERS,
     **handlers_settings.HANDLERS,
+    **handlers_indexes.HANDLERS,
     **handlers_streams.HANDLERS,
     **handlers_state.HANDLERS,
     **handlers_leases.HANDLERS,
     **handlers_coordination.HANDLERS,
     **handlers_runs.HANDLERS,
     **handlers_forks.HANDLERS,
+    **handlers_retention.HANDLERS,
     **handlers_merges.HANDLERS,
     **handlers_vectors.HANDLERS,
     **handlers_memories.HANDLERS,
@@ -53,9 +59,13 @@ COMMAND_HANDLERS: dict[int, Handler] = {
 }
 """Kind of any command -> its handler."""
 
+PORTIONED: dict[str, PortionedQuery] = {**queries_documents.PORTIONED}
+"""Name of a read that may take long -> its query."""
+
 QUERIES: dict[str, Query] = {
     **queries_kv.QUERIES,
     **handlers_settings.QUERIES,
+    **handlers_indexes.QUERIES,
     **queries_streams.QUERIES,
     **feeds.QUERIES,
     **handlers_state.QUERIES,
@@ -63,13 +73,15 @@ QUERIES: dict[str, Query] = {
     **handlers_coordination.QUERIES,
     **handlers_runs.QUERIES,
     **handlers_forks.QUERIES,
+    **handlers_retention.QUERIES,
     **handlers_vectors.QUERIES,
     **handlers_memories.QUERIES,
     **queries_graph.QUERIES,
     **queries_index.QUERIES,
+    **hosted.QUERIES,
     **traces.QUERIES,
     "ReplayRun": lambda view, space, request: replay_run(view, space, request, COMMAND_HANDLERS),
     "DiffRuns": lambda view, space, request: diff_runs(view, space, request, COMMAND_HANDLERS),
     "Diff": diff,
 }
-"""Name of a read -> its query."""
+"""Name of any other read -> its query."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
 
 from google.protobuf.message import Message
 
@@ -14,6 +14,9 @@ from memraft_server.machine.ids import entry_parts, make_id
 from memraft_server.machine.limits import POSITION_BITS, POSITIONS_MAX, REPLY_TEXTS_BYTES_MAX, Limits
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.projections.versions import NOW, Author
+
+if TYPE_CHECKING:
+    from memraft_server.machine.hosted import HostedProjections
 
 _ITEM = POSITIONS_MAX - 1
 
@@ -27,14 +30,18 @@ Query = Callable[["View", Namespace, Any], Message]
 """Answers one read; the machine adds the stamp."""
 
 
+PortionedQuery = Callable[["View", Namespace, Any], Iterator[Message | None]]
+"""Answers a read that may take long: yields None after each portion of the work, and at last the response."""
+
+
 class IndexJob(Protocol):
     """The building of an index over data that no longer changes."""
 
     def run(self) -> None:
         """Builds it. May be called in a thread while the machine goes on."""
 
-    def install(self) -> None:
-        """Puts it into service; called where the machine is."""
+    def install(self) -> IndexJob | None:
+        """Puts it into service; called where the machine is. Returns what is to be done next, if anything."""
 
     def abandon(self) -> None:
         """Gives it up, after `run` raised or instead of it; called where the machine is."""
@@ -126,15 +133,24 @@ class Turn:
 class View:
     """The moment that a read sees."""
 
-    __slots__ = ("ceiling", "entries", "limits", "spaces")
+    __slots__ = ("ceiling", "entries", "hosted", "limits", "spaces")
 
-    def __init__(self, ceiling: int, entries: EntryTable, limits: Limits, spaces: Spaces) -> None:
+    def __init__(
+        self,
+        ceiling: int,
+        entries: EntryTable,
+        limits: Limits,
+        spaces: Spaces,
+        hosted: HostedProjections | None = None,
+    ) -> None:
         self.ceiling = ceiling
         """The highest version to see; `NOW` when the read is of now."""
         self.entries = entries
         self.limits = limits
         self.spaces = spaces
         """All namespaces: for reads that compare two."""
+        self.hosted = hosted
+        """The projections that were registered, if there are any."""
 
     @property
     def is_now(self) -> bool:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from memraft_proto.methods import KIND_BATCH, KIND_EVICT, KIND_EXPIRE, KIND_EXPIRE_LEASES, KIND_TXN
+from memraft_proto.methods import KIND_BATCH, KIND_EVICT, KIND_EXPIRE, KIND_EXPIRE_LEASES, KIND_TRIM, KIND_TXN
 from memraft_proto.v1 import batch_pb2
 from memraft_server.machine import (
     feeds,
+    handlers_indexes,
+    handlers_retention,
     handlers_settings,
+    hosted,
     queries_index,
     traces,
     validate_coordination,
@@ -17,6 +20,7 @@ from memraft_server.machine import (
     validate_graph,
     validate_kv,
     validate_log,
+    validate_query,
     validate_vectors,
 )
 from memraft_server.machine.handlers_batch import KIND_OF_FIELD
@@ -31,6 +35,8 @@ __all__ = ["check_namespace", "check_read", "check_write"]
 WRITE_CHECKS: dict[int, Check] = {
     **validate_kv.WRITE_CHECKS,
     **handlers_settings.WRITE_CHECKS,
+    **handlers_retention.WRITE_CHECKS,
+    **handlers_indexes.WRITE_CHECKS,
     **validate_log.WRITE_CHECKS,
     **validate_coordination.WRITE_CHECKS,
     **validate_forks.WRITE_CHECKS,
@@ -42,6 +48,9 @@ WRITE_CHECKS: dict[int, Check] = {
 READ_CHECKS: dict[str, Check] = {
     **validate_kv.READ_CHECKS,
     **handlers_settings.READ_CHECKS,
+    **handlers_retention.READ_CHECKS,
+    **handlers_indexes.READ_CHECKS,
+    **validate_query.READ_CHECKS,
     **validate_log.READ_CHECKS,
     **feeds.READ_CHECKS,
     **validate_coordination.READ_CHECKS,
@@ -49,6 +58,7 @@ READ_CHECKS: dict[str, Check] = {
     **validate_vectors.READ_CHECKS,
     **validate_graph.READ_CHECKS,
     **queries_index.READ_CHECKS,
+    **hosted.READ_CHECKS,
     **traces.READ_CHECKS,
 }
 
@@ -60,7 +70,7 @@ _ITEMS_COLUMNS = {
     "record_traces": ("traces",),
 }
 
-_ALONE = frozenset(("set_schema", "set_namespace_settings"))
+_ALONE = frozenset(("set_schema", "set_namespace_settings", "declare_index", "drop_index"))
 """Operations that are no part of a Batch or a transaction: what was checked before might not hold after."""
 
 
@@ -70,7 +80,7 @@ def check_write(kind: int, request: Any, limits: Limits) -> None:
     Raises:
         Refused: `INVALID_ARGUMENT`; the message names the thing and the limit.
     """
-    if kind in (KIND_EXPIRE, KIND_EXPIRE_LEASES, KIND_EVICT):
+    if kind in (KIND_EXPIRE, KIND_EXPIRE_LEASES, KIND_EVICT, KIND_TRIM):
         return  # Made by the leader itself.
     check_namespace(request.namespace, limits)
     check_write_context(request.context, limits)
@@ -100,7 +110,8 @@ def _check_operations(operations: Sequence[batch_pb2.Operation], limits: Limits)
             raise invalid(f"operations[{i}]: no operation in it", field=f"operations[{i}]")
         if field in _ALONE:
             raise invalid(
-                f"operations[{i}].{field}: settings are changed by calls of their own", field=f"operations[{i}]"
+                f"operations[{i}].{field}: settings are changed by calls of their own",
+                field=f"operations[{i}]",
             )
         inner = getattr(operation, field)
         if inner.namespace or inner.HasField("context"):
