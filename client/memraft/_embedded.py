@@ -1,6 +1,6 @@
 """The one seam to the server's code: the machine in this process, imported when such a memory is opened."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -135,14 +135,15 @@ class _Failures:
         return errors.ClosedError(str(failure))
 
 
-def open_engine(path: str | Path | None) -> Engine:
+def open_engine(path: str | Path | None, projections: Sequence[str | type[Any]] = ()) -> Engine:
     """Opens a machine in this process.
 
     Args:
         path: the directory of its log; None: in memory only.
+        projections: classes to derive views with, or where they are.
 
     Raises:
-        ConfigurationError: the server's needs are not installed.
+        ConfigurationError: the server's needs are not installed, or what was given is no projection.
         DataDirectoryError: the directory is locked, damaged or holds something else, or its disk is full.
     """
     try:
@@ -152,6 +153,7 @@ def open_engine(path: str | Path | None) -> Engine:
             DiskFailed,
             EmbeddedEngine,
             NotWritten,
+            ProjectionUnusable,
             Refused,
         )
     except ModuleNotFoundError as error:
@@ -159,7 +161,9 @@ def open_engine(path: str | Path | None) -> Engine:
             raise
         raise errors.ConfigurationError(f"the package {error.name!r} is missing; {_EXTRA}") from error
     try:
-        engine = EmbeddedEngine(path)
+        engine = EmbeddedEngine(path, projections)
     except DirectoryUnusable as error:
         raise errors.DataDirectoryError(str(error)) from error
+    except ProjectionUnusable as error:
+        raise errors.ConfigurationError(str(error)) from error
     return Engine(engine, Refused, _Failures(Closed, DiskFailed, NotWritten))

@@ -4,7 +4,8 @@
 
     MemraftError                      retryable = False
     ├── InvalidArgument               an argument is malformed or over its limit; also a ValueError
-    │   └── AtInFuture                `at=` lies in the future of the shard
+    │   ├── AtInFuture                `at=` lies in the future of the shard
+    │   └── SchemaViolation           a document is not what the schema of its prefix asks for; says where
     ├── Unauthenticated               no certificate, or one without a usable identity
     ├── PermissionDenied              another tenant's namespace, an agent that is not ours, another role
     ├── NotFound                      a collection, a run or a node of the graph that does not exist
@@ -28,6 +29,7 @@
     ├── TxnConflict                   retryable: what a transaction read was changed; nothing was written
     ├── TxnFailed                     an operation of a transaction could not be done; nothing was written
     ├── BatchFailed                   operations of a batch were refused; has every outcome
+    ├── ProjectionFailed              the code of a registered projection failed
     ├── ConfigurationError            how this client was set up: files, addresses, missing packages
     │   └── DataDirectoryError        directory of `Memory(path=...)` is locked, damaged, failed or another's
     ├── ClosedError                   used after close(), or a batch after its block
@@ -77,6 +79,30 @@ class AtInFuture(InvalidArgument):
     """`at=` lies in the future of the namespace's shard."""
 
 
+class SchemaViolation(InvalidArgument):
+    """A document is not what the schema of its prefix asks for; nothing of the call was written."""
+
+    @property
+    def key(self) -> str:
+        """Of the document."""
+        return self.metadata.get("key", "")
+
+    @property
+    def path(self) -> str:
+        """Where in the document, such as `$.a.b[2]`."""
+        return self.metadata.get("path", "")
+
+    @property
+    def asked(self) -> str:
+        """What was asked for there: the schema's keyword and its value, shortened."""
+        return self.metadata.get("asked", "")
+
+    @property
+    def prefix(self) -> str:
+        """Whose schema it is."""
+        return self.metadata.get("prefix", "")
+
+
 class Unauthenticated(MemraftError):
     """The client has no certificate, or one without a usable identity."""
 
@@ -86,7 +112,18 @@ class PermissionDenied(MemraftError):
 
 
 class NotFound(MemraftError):
-    """The named collection, run or node does not exist. (An absent document is `None`, not an error.)"""
+    """The named collection, run, node, fork, memory or projection does not exist.
+
+    An absent document is `None`, not an error.
+    """
+
+
+class ProjectionFailed(MemraftError):
+    """The code of a registered projection failed; the message says where.
+
+    At a change: then the projection was taken out until the node, or the memory in process, is started again.
+    Or at this query.
+    """
 
 
 class ConflictError(MemraftError):
@@ -349,6 +386,8 @@ _BY_REASON: dict[str, type[MemraftError]] = {
     "NOT_RECORDED": NotRecorded,
     "UNRELATED": Unrelated,
     "AT_IN_FUTURE": AtInFuture,
+    "SCHEMA_VIOLATION": SchemaViolation,
+    "SCHEMA_CHANGED": Unavailable,
     "SESSION_EXPIRED": OutcomeUnknown,
     "LAGGING": Unavailable,
     "SHUTTING_DOWN": Unavailable,
@@ -360,6 +399,9 @@ _BY_REASON: dict[str, type[MemraftError]] = {
     "NO_SUCH_TRACE": NotFound,
     "NO_SUCH_EVENT": NotFound,
     "NO_SUCH_MEMORY": NotFound,
+    "NO_SUCH_PROJECTION": NotFound,
+    "PROJECTION_BUILDING": Unavailable,
+    "PROJECTION_FAILED": ProjectionFailed,
     "NODE_HAS_EDGES": NodeHasEdges,
 }
 

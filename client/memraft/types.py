@@ -28,6 +28,8 @@ from .types_graph import Path as Path
 from .types_graph import Reached as Reached
 from .types_graph import Subgraph as Subgraph
 from .types_graph import Traversal as Traversal
+from .types_projections import ProjectionInfo as ProjectionInfo
+from .types_projections import ProjectionState as ProjectionState
 from .types_runs import MergeConflict as MergeConflict
 from .types_runs import Merged as Merged
 from .types_runs import RecordDifference as RecordDifference
@@ -35,6 +37,9 @@ from .types_runs import Replay as Replay
 from .types_runs import RunDiff as RunDiff
 from .types_runs import StepDifference as StepDifference
 from .types_runs import Verdict as Verdict
+from .types_settings import EndReason as EndReason
+from .types_settings import NamespaceSettings as NamespaceSettings
+from .types_settings import SchemaInfo as SchemaInfo
 from .types_state import GateInfo as GateInfo
 from .types_state import LeaseHolder as LeaseHolder
 from .types_state import LeaseInfo as LeaseInfo
@@ -174,9 +179,12 @@ class Record(_Stamped, frozen=True, kw_only=True):
 
 
 class KeyVersion(Record, frozen=True, kw_only=True):
-    """One version of a document; `value` is None where it was deleted."""
+    """One version of a document; `value` is None where that is an end."""
 
     deleted: bool = False
+    """Whether it was deleted, has expired or was evicted."""
+    reason: EndReason = ""
+    """Which of these; empty where there is a document."""
 
 
 class Event(_Stamped, frozen=True, kw_only=True):

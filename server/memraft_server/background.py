@@ -12,11 +12,15 @@ from typing import Protocol
 from memraft_cluster.errors import ClusterError
 from memraft_server.clock import ClockWatch, SteadyClock
 from memraft_server.machine import IndexJob, Machine, Refused
+from memraft_server.machine.retention import Trimmer
 from memraft_server.shard import Shard
 
 logger = logging.getLogger("memraft.background")
 
 BALLAST_INTERVAL_S = 10.0
+TRIM_INTERVAL_S = 0.1
+TRIMS_MAX = 20
+"""Commands, of some hundred versions each, by which one shard forgets at a time what its retention lets go."""
 PROJECT_INTERVAL_S = 0.02
 """How long a registered projection may be behind where nobody asks for it."""
 
@@ -65,6 +69,7 @@ class Background:
         self._index_interval_s = index_interval_ms / 1000
         self._ballast = ballast
         self._expiring: dict[int, asyncio.Task[None]] = {}
+        self._trimmers: dict[int, Trimmer] = {}
         self._tasks: list[asyncio.Task[None]] = []
         # One worker: building an index takes a core for as long as it runs, and calls need the others.
         self._worker = ThreadPoolExecutor(1, "memraft-index")
@@ -77,6 +82,7 @@ class Background:
             loop.create_task(self._repeat(self._expiry_interval_s, self._sweep), name="memraft-expiry"),
             loop.create_task(self._repeat(self._index_interval_s, self._build_indexes), name="memraft-index"),
             loop.create_task(self._repeat(PROJECT_INTERVAL_S, self._project), name="memraft-projections"),
+            loop.create_task(self._repeat(TRIM_INTERVAL_S, self._trim), name="memraft-retention"),
             loop.create_task(self._repeat(BALLAST_INTERVAL_S, self._restore_ballast), name="memraft-ballast"),
         ]
 
@@ -133,6 +139,29 @@ class Background:
             logger.info("expiry was not proposed", extra={"fields": fields})
         finally:
             del self._expiring[shard.number]
+
+    # -- retention -------------------------------------------------------------------------------------
+
+    async def _trim(self) -> None:
+        """Has what namespaces need not keep forgotten, in the log like everything else."""
+        for shard in tuple(self._shards):
+            if not shard.machine.spaces.retained or not self._driver.is_leader(shard.number):
+                continue
+            trimmer = self._trimmers.get(shard.number)
+            if trimmer is None or trimmer.machine is not shard.machine:
+                trimmer = self._trimmers[shard.number] = Trimmer(shard.machine)
+            try:
+                for _ in range(TRIMS_MAX):
+                    command = trimmer.step(self._clock.now_us())
+                    if command is None:
+                        break
+                    outcome = shard.propose(command, None)
+                    if isinstance(outcome, Awaitable):
+                        await outcome
+            except (ClusterError, Refused) as error:
+                # Whoever leads next finds the same.
+                fields = {"shard": shard.number, "error": str(error)}
+                logger.info("retention was not proposed", extra={"fields": fields})
 
     # -- indexes ---------------------------------------------------------------------------------------
 

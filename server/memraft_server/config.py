@@ -164,6 +164,12 @@ class LogSection(_Section, frozen=True):
     format: Literal["json", "text"] = "json"
 
 
+class ProjectionsSection(_Section, frozen=True):
+    """``[projections]``: views that the operator's own code derives."""
+
+    classes: tuple[str, ...] = ()
+
+
 class Config(_Section, frozen=True):
     """The whole file."""
 
@@ -180,6 +186,7 @@ class Config(_Section, frozen=True):
     disk: DiskSection = DiskSection()
     quotas: QuotasSection = QuotasSection()
     log: LogSection = LogSection()
+    projections: ProjectionsSection = ProjectionsSection()
 
     @property
     def own(self) -> Member:

@@ -7,6 +7,7 @@ import gc
 import logging
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from memraft_cluster.transport import Peer, Transport, TransportConfig
 from memraft_server import logs
 from memraft_server.admission.identity import Caller, parse_identity
 from memraft_server.admission.quotas import Quotas
+from memraft_server.admission.schemas import SchemaBarrier
 from memraft_server.background import Background
 from memraft_server.backup_source import BackupSource
 from memraft_server.certs import CertsError, check_files
@@ -31,11 +33,11 @@ from memraft_server.clock import steady
 from memraft_server.cluster_record import Known, RecordEntryBuilder, RecordMachine
 from memraft_server.config import MESSAGE_MARGIN_BYTES, RECEIVE_FACTOR, Config, split_address
 from memraft_server.directory import Directory
+from memraft_server.extensions import ProjectionUnusable, load_projections
 from memraft_server.following import Followers
 from memraft_server.health import HealthServer, MetricsListenFailed
 from memraft_server.hosting import Hosting
 from memraft_server.machine import Machine, Refused
-from memraft_server.machine.journal import Journal
 from memraft_server.metrics import (
     CallMetrics,
     driver_families,
@@ -48,6 +50,7 @@ from memraft_server.reconcile import Reconciler
 from memraft_server.replica import Replica, StoredReplica
 from memraft_server.rpc.others import OtherNodes
 from memraft_server.rpc.server import ListenFailed, RpcConfig, RpcServer, TlsBytes
+from memraft_server.saver import stored_journal
 from memraft_server.service import Service
 from memraft_server.storage import has_others, open_storage
 from memraft_server.store_repair import set_aside
@@ -58,7 +61,7 @@ DRAIN_GRACE_S = 1.0
 """How long calls may take to finish after the shards have been handed over: they only have to be answered."""
 EXIT_FAILED = 1
 
-START_ERRORS = (CertsError, ClusterError, ListenFailed, MetricsListenFailed)
+START_ERRORS = (CertsError, ClusterError, ListenFailed, MetricsListenFailed, ProjectionUnusable)
 """What can be wrong with where a node is started; the messages are for the person who started it."""
 
 PROGRESS_INTERVAL_S = 1.0
@@ -78,6 +81,10 @@ def tune_collector() -> None:
     gc.set_threshold(50_000, 50, 100)
 
 
+def _log_fault(message: str) -> None:
+    logger.error("a projection's code failed", extra={"fields": {"error": message}})
+
+
 class Node:
     """A node that serves. Made, started and stopped on one event loop.
 
@@ -87,6 +94,7 @@ class Node:
 
     Raises:
         CertsError, ClusterError: the certificates or the data directory cannot be used.
+        ProjectionUnusable: what is registered is no projection.
     """
 
     def __init__(self, config: Config, *, fatal: Fatal = end_process) -> None:
@@ -96,6 +104,7 @@ class Node:
         self._loading: dict[int, str] = {}
         self._told_s = self._began_s
         self._limits = config.machine_limits()
+        self._projections = load_projections(config.projections.classes)
         trust_domain = _trust_domain(config)
         rpc_config = _rpc_config(config, trust_domain)
         self._transport = transport = Transport(_transport_config(config, trust_domain))
@@ -136,6 +145,8 @@ class Node:
         machines = self.hosting.machines.values()
         self.quotas = Quotas(config.quotas.default, config.quotas.tenant, machines, time.monotonic)
         self.calls = CallMetrics()
+        # One worker: checking large documents takes a core for as long as it runs, and calls need the others.
+        self._schema_worker = ThreadPoolExecutor(1, "memraft-schema")
         self.backups = BackupSource(self.driver, config.cluster.shards)
         self.service = Service(
             self.hosting.shards,
@@ -147,6 +158,7 @@ class Node:
             request_bytes_max=config.limits.request_bytes_max,
             backups=self.backups,
             followers=Followers(config.client.followers_max, config.client.heartbeat_ms),
+            schemas=SchemaBarrier(self._schema_worker),
         )
         self.rpc = RpcServer(rpc_config, self.service, self.directory.client_address, self.calls)
         host, port = split_address(config.metrics.listen)
@@ -167,8 +179,11 @@ class Node:
         return GroupSpec(self._record, RecordEntryBuilder(), voters=voters)
 
     def _make_replica(self, shard: int) -> Replica:
-        machine = Machine(shard, self._limits, Journal())
-        return StoredReplica(machine, self._storage.store.group(shard))
+        store = self._storage.store.group(shard)
+        machine = Machine(shard, self._limits, stored_journal(store))
+        if self._projections:
+            machine.host(self._projections, _log_fault)
+        return StoredReplica(machine, store)
 
     def _hosting_changed(self) -> None:
         self.service.forget_routes()
@@ -241,6 +256,7 @@ class Node:
         await self.driver.stop()
         self._storage.store.close()
         await self.rpc.stop(DRAIN_GRACE_S)
+        self._schema_worker.shutdown(wait=False, cancel_futures=True)
         await self._others.close()
         await self.health.stop()
 

@@ -24,8 +24,10 @@ from .kv import AsyncKvCalls
 from .leases import AsyncLeaseCalls
 from .local import AsyncLocalLink
 from .memories import AsyncMemoryCalls
+from .projections import AsyncProjectionCalls
 from .remote import AsyncRemoteLink
 from .runs import AsyncRunCalls
+from .settings import AsyncSettingsCalls
 from .states import AsyncStateCalls
 from .streams import AsyncStreamCalls
 from .traces import AsyncTraceCalls
@@ -37,6 +39,7 @@ LOCAL_NAMESPACE = "default"
 
 class AsyncMemory(
     AsyncKvCalls,
+    AsyncSettingsCalls,
     AsyncStreamCalls,
     AsyncFollowCalls,
     AsyncStateCalls,
@@ -49,6 +52,7 @@ class AsyncMemory(
     AsyncForkCalls,
     AsyncGraphCalls,
     AsyncIndexCalls,
+    AsyncProjectionCalls,
     AsyncTraceCalls,
 ):
     """A memory that agents share.
@@ -78,6 +82,8 @@ class AsyncMemory(
             meaning.
         timeout_s: seconds that a call may take altogether, retries included; at most a week.
         consistency: of reads that say nothing else: `session`, `linearizable` or `stale`.
+        projections: in process: classes that derive views from what is written, or `package.module:Class`;
+            see docs/projections.md. On a cluster its nodes' configurations name them.
         insecure: talk to a cluster without TLS and without an identity; only for nodes that were started so.
 
     Raises:
@@ -98,6 +104,7 @@ class AsyncMemory(
         timeout_s: float = 10.0,
         consistency: Consistency = "session",
         insecure: bool = False,
+        projections: Sequence[str | type[Any]] = (),
     ) -> None:
         if embedder is not None and not callable(embedder):
             raise ConfigurationError(f"embedder must be a callable, str -> numbers, not {embedder!r}")
@@ -106,7 +113,11 @@ class AsyncMemory(
         writer = _wire.build(common_pb2.WriteContext, agent="" if agent is None else agent)
         _wire.read_context(consistency, None)
         cluster = read_target(target, path, certs, insecure, timeout_s)
-        link = _open_link(cluster, path)
+        if cluster is not None and projections:
+            raise ConfigurationError(
+                "projections= is for a memory in process; on a cluster its nodes have them"
+            )
+        link = _open_link(cluster, path, projections)
         place = namespace if namespace is not None else "" if cluster is not None else LOCAL_NAMESPACE
         super().__init__(link, place, writer, consistency, embedder)
 
@@ -188,7 +199,7 @@ class AsyncMemory(
         return f"{type(self).__name__}(namespace={self._namespace!r}, agent={self.agent!r})"
 
 
-def _open_link(cluster: ClusterTarget | None, path: Any) -> AsyncLink:
+def _open_link(cluster: ClusterTarget | None, path: Any, projections: Sequence[str | type[Any]]) -> AsyncLink:
     if cluster is None:
-        return AsyncLocalLink(open_engine(path))
+        return AsyncLocalLink(open_engine(path, projections))
     return AsyncRemoteLink(cluster)

@@ -26,8 +26,10 @@ from .kv import KvCalls
 from .leases import LeaseCalls
 from .local import LocalLink
 from .memories import MemoryCalls
+from .projections import ProjectionCalls
 from .remote import RemoteLink
 from .runs import RunCalls
+from .settings import SettingsCalls
 from .states import StateCalls
 from .streams import StreamCalls
 from .traces import TraceCalls
@@ -39,6 +41,7 @@ LOCAL_NAMESPACE = "default"
 
 class Memory(
     KvCalls,
+    SettingsCalls,
     StreamCalls,
     FollowCalls,
     StateCalls,
@@ -51,6 +54,7 @@ class Memory(
     ForkCalls,
     GraphCalls,
     IndexCalls,
+    ProjectionCalls,
     TraceCalls,
 ):
     """A memory that agents share.
@@ -80,6 +84,8 @@ class Memory(
             meaning.
         timeout_s: seconds that a call may take altogether, retries included; at most a week.
         consistency: of reads that say nothing else: `session`, `linearizable` or `stale`.
+        projections: in process: classes that derive views from what is written, or `package.module:Class`;
+            see docs/projections.md. On a cluster its nodes' configurations name them.
         insecure: talk to a cluster without TLS and without an identity; only for nodes that were started so.
 
     Raises:
@@ -100,6 +106,7 @@ class Memory(
         timeout_s: float = 10.0,
         consistency: Consistency = "session",
         insecure: bool = False,
+        projections: Sequence[str | type[Any]] = (),
     ) -> None:
         if embedder is not None and not callable(embedder):
             raise ConfigurationError(f"embedder must be a callable, str -> numbers, not {embedder!r}")
@@ -108,7 +115,11 @@ class Memory(
         writer = _wire.build(common_pb2.WriteContext, agent="" if agent is None else agent)
         _wire.read_context(consistency, None)
         cluster = read_target(target, path, certs, insecure, timeout_s)
-        link = _open_link(cluster, path)
+        if cluster is not None and projections:
+            raise ConfigurationError(
+                "projections= is for a memory in process; on a cluster its nodes have them"
+            )
+        link = _open_link(cluster, path, projections)
         place = namespace if namespace is not None else "" if cluster is not None else LOCAL_NAMESPACE
         super().__init__(link, place, writer, consistency, embedder)
 
@@ -190,7 +201,7 @@ class Memory(
         return f"{type(self).__name__}(namespace={self._namespace!r}, agent={self.agent!r})"
 
 
-def _open_link(cluster: ClusterTarget | None, path: Any) -> Link:
+def _open_link(cluster: ClusterTarget | None, path: Any, projections: Sequence[str | type[Any]]) -> Link:
     if cluster is None:
-        return LocalLink(open_engine(path))
+        return LocalLink(open_engine(path, projections))
     return RemoteLink(cluster)

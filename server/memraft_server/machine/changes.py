@@ -8,13 +8,13 @@ woken. Who leaves may do so at any moment, even in the middle of being woken.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.tables import RECORD_TABLES
 from memraft_server.projections.memories import MemoryStore
-from memraft_server.projections.notes import MEMORY
+from memraft_server.projections.notes import EVENT, MEMORY
 from memraft_server.projections.streams import StreamsProjection
 
 Wake = Callable[[], object]
@@ -24,6 +24,8 @@ CHANGES_MAX = 16_384
 """Changes of one kind that a namespace remembers for those who watch it; who is further behind has to look
 through all records for them."""
 _TRIM_MIN = 1_024
+_HIDDEN = "\1"
+"""How the names of streams begin that no caller sees."""
 
 
 class Change(NamedTuple):
@@ -61,6 +63,16 @@ def changes_after(changes: list[Change], version: int, count_max: int) -> list[C
     return changes[start:end]
 
 
+def events_after(space: Namespace, name: str, above: int) -> Iterator[Change]:
+    """Yields the events of a stream above a version, which in a fork is not below that of its parent."""
+    stream = space.projection(StreamsProjection).streams.get(name)
+    if stream is None or name.startswith(_HIDDEN):
+        return
+    events = stream.events
+    for place in range(max(stream.count_at(above), stream.forgotten), len(events)):
+        yield Change(events[place].version, name, None, events[place])
+
+
 class ChangeLog:
     """The latest changes of one kind in one namespace, as long as somebody watches them.
 
@@ -92,6 +104,11 @@ class ChangeLog:
         for watcher in tuple(self.watchers):
             watcher.wake()
 
+    def note_events(self, space: Namespace, name: str) -> None:
+        """Takes the latest events of a stream."""
+        for change in events_after(space, name, self._changes[-1].version if self._changes else self.since):
+            self.note(change)
+
     def after(self, version: int, count_max: int) -> list[Change] | None:
         """Returns what `changes_after` does, or None where not all of that is here."""
         return changes_after(self._changes, version, count_max) if version >= self.since else None
@@ -118,12 +135,16 @@ class ChangeLog:
 class _Streams:
     """Who is woken when which stream of a namespace grows."""
 
-    __slots__ = ("wakes",)
+    __slots__ = ("log", "wakes")
 
     def __init__(self) -> None:
         self.wakes: dict[str, dict[Wake, None]] = {}
+        self.log: Callable[[str], object] | None = None
+        """Called with the name of a stream that has grown, where all events are watched."""
 
     def appended(self, name: str) -> None:
+        if self.log is not None:
+            self.log(name)
         for wake in tuple(self.wakes.get(name, ())):
             wake()
 
@@ -144,11 +165,7 @@ class Changes:
             stream: Which one; it need not exist.
             wake: Different for everyone who follows.
         """
-        found = self._streams.get(namespace)
-        if found is None:
-            found = self._streams[namespace] = _Streams()
-            if space is not None:
-                space.projection(StreamsProjection).appended = found.appended
+        found = self._streams_of(space, namespace)
         found.wakes.setdefault(stream, {})[wake] = None
 
     def leave_stream(self, space: Namespace | None, namespace: str, stream: str, wake: Wake) -> None:
@@ -157,10 +174,24 @@ class Changes:
         del found.wakes[stream][wake]
         if not found.wakes[stream]:
             del found.wakes[stream]
-        if not found.wakes:
-            del self._streams[namespace]
-            if space is not None:
-                space.projection(StreamsProjection).appended = None
+        self._leave_streams(space, namespace)
+
+    def _streams_of(self, space: Namespace | None, namespace: str) -> _Streams:
+        found = self._streams.get(namespace)
+        if found is None:
+            found = self._streams[namespace] = _Streams()
+        if space is not None:
+            space.projection(StreamsProjection).appended = found.appended
+        return found
+
+    def _leave_streams(self, space: Namespace | None, namespace: str) -> None:
+        """Where nobody follows a stream of a namespace any more, it is not told of them."""
+        found = self._streams[namespace]
+        if found.wakes or found.log is not None:
+            return
+        del self._streams[namespace]
+        if space is not None:
+            space.projection(StreamsProjection).appended = None
 
     def watch(
         self, space: Namespace | None, namespace: str, kind: bytes, watcher: Watcher, since: int
@@ -170,7 +201,7 @@ class Changes:
         Args:
             space: The namespace, if it exists.
             namespace: Its name.
-            kind: `notes.MEMORY` or a kind of records.
+            kind: `notes.EVENT`, `notes.MEMORY` or a kind of records.
             watcher: Who reads it.
             since: The highest version that was applied.
         """
@@ -179,7 +210,7 @@ class Changes:
         if log is None:
             log = logs[kind] = ChangeLog(since)
             if space is not None:
-                _attach(space, kind, log)
+                self._attach(space, kind, log)
         log.watchers[watcher] = None
         return log
 
@@ -194,15 +225,14 @@ class Changes:
         if not logs:
             del self._logs[namespace]
         if space is not None:
-            _detach(space, kind, log)
+            self._detach(space, kind, log)
 
     def attach(self, space: Namespace) -> None:
         """A namespace was made: those who waited for it are told of what happens in it."""
         for kind, log in self._logs.get(space.name, {}).items():
-            _attach(space, kind, log)
-        streams = self._streams.get(space.name)
-        if streams is not None:
-            space.projection(StreamsProjection).appended = streams.appended
+            self._attach(space, kind, log)
+        if space.name in self._streams:
+            self._streams_of(space, space.name)
 
     def moved(self, spaces: Iterable[Namespace], since: int) -> None:
         """The machine has become another, which has applied all up to version `since`."""
@@ -221,16 +251,19 @@ class Changes:
         for wake in found:
             wake()
 
+    def _attach(self, space: Namespace, kind: bytes, log: ChangeLog) -> None:
+        if kind == EVENT:
+            self._streams_of(space, space.name).log = lambda name: log.note_events(space, name)
+        elif kind == MEMORY:
+            space.projection(MemoryStore).on_change = lambda *change: log.note(Change(*change))
+        else:
+            RECORD_TABLES[kind](space)[0].notify(log)
 
-def _attach(space: Namespace, kind: bytes, log: ChangeLog) -> None:
-    if kind == MEMORY:
-        space.projection(MemoryStore).on_change = lambda *change: log.note(Change(*change))
-    else:
-        RECORD_TABLES[kind](space)[0].notify(log)
-
-
-def _detach(space: Namespace, kind: bytes, log: ChangeLog) -> None:
-    if kind == MEMORY:
-        space.projection(MemoryStore).on_change = None
-    else:
-        RECORD_TABLES[kind](space)[0].unfollow(log)
+    def _detach(self, space: Namespace, kind: bytes, log: ChangeLog) -> None:
+        if kind == EVENT:
+            self._streams[space.name].log = None
+            self._leave_streams(space, space.name)
+        elif kind == MEMORY:
+            space.projection(MemoryStore).on_change = None
+        else:
+            RECORD_TABLES[kind](space)[0].unfollow(log)

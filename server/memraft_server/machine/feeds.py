@@ -7,33 +7,28 @@ slow nobody has to buffer: `following` does so on a node, `embedded` in process.
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from google.protobuf.message import Message
 
 from memraft_proto.v1 import stream_pb2, watch_pb2
-from memraft_server.machine.changes import Change, Wake, changes_after, version_of
+from memraft_server.machine.changes import Change, Wake, changes_after
 from memraft_server.machine.handlers_memories import memory_record, memory_wire_bytes
 from memraft_server.machine.limits import POSITION_BITS, Limits
 from memraft_server.machine.namespaces import Namespace
+from memraft_server.machine.queries_kv import end_reason
 from memraft_server.machine.refused import invalid
-from memraft_server.machine.tables import RECORD_TABLES
+from memraft_server.machine.scans import Scan
 from memraft_server.machine.turn import Check, Query, View
 from memraft_server.machine.validate_common import check_now, check_text
 from memraft_server.projections import notes
-from memraft_server.projections.memories import MemoryStore, Remembered
-from memraft_server.projections.versions import NOBODY, Record, VersionedRecords
+from memraft_server.projections.memories import Remembered
+from memraft_server.projections.versions import NOBODY, Record
 
 if TYPE_CHECKING:
     from memraft_server.machine.machine import Machine
 
 PAGE_CHANGES_MAX = 1_000
-SCAN_STEP = 2_000
-"""Names that one step looks at: a millisecond or two."""
-FOUND_MAX = 100_000
-"""Changes that a scan holds, the oldest; later ones are found by another scan after them."""
 
 KINDS = {
     watch_pb2.WATCH_TARGET_KV: notes.DOCUMENT,
@@ -118,7 +113,7 @@ class WatchFeed:
         self._request = request
         self._kind = KINDS[request.target]
         self._matches = _matches_memory if self._kind == notes.MEMORY else _matches_record
-        self._scan: _Scan | None = None
+        self._scan: Scan | None = None
         space = machine.space(request.namespace)
         self._log = machine.changes.watch(space, request.namespace, self._kind, self, machine.ceiling)
 
@@ -158,7 +153,7 @@ class WatchFeed:
                 self._scan = None
                 return known
             space = self._machine.space(self._request.namespace)
-            self._scan = _Scan(space, self._kind, self.version, self._machine.ceiling, self._log.moves)
+            self._scan = Scan(space, self._kind, self.version, self._machine.ceiling, self._log.moves)
 
     def _response(self, changes: list[Change]) -> Message | None:
         """Returns those that match and fit a page, and goes on to the last of them; None where none match."""
@@ -183,6 +178,8 @@ class WatchFeed:
         author = new.author if new is not None else NOBODY
         view.fill_provenance(added.provenance, change.version, author)
         if not is_there:
+            if self._kind == notes.DOCUMENT:
+                added.reason = end_reason(new)
             return len(change.name)
         if isinstance(new, Record):
             added.value, added.expires_at_us = new.value or b"", new.expires_at_us
@@ -216,65 +213,6 @@ def _matches_memory(request: watch_pb2.WatchRequest, change: Change) -> bool | N
     if is_asked(change.new):
         return True
     return False if is_asked(change.old) else None
-
-
-class _Scan:
-    """Looks through all records of a kind for changes that a log does not have any more, step by step.
-
-    Args:
-        space: Of the records, if it exists.
-        kind: As in `KINDS`.
-        above: Only changes above this version.
-        ceiling: Only changes up to this one.
-        moves: Of the log, when the scan began.
-    """
-
-    def __init__(self, space: Namespace | None, kind: bytes, above: int, ceiling: int, moves: int) -> None:
-        self.moves = moves
-        self.ceiling = ceiling
-        self.found: list[Change] = []
-        """In order of version, once all steps are done."""
-        self._above = above
-        self._steps = iter(()) if space is None else self._looking(space, kind)
-
-    def step(self) -> bool:
-        """Looks at some more names; returns whether all are done."""
-        return next(self._steps, True)
-
-    def _looking(self, space: Namespace, kind: bytes) -> Iterator[bool]:
-        names, changes_of = _sources(space, kind)
-        found = self.found
-        for count, name in enumerate(names, 1):
-            for change in changes_of(name, self._above):
-                if self._above < change.version <= self.ceiling:
-                    found.append(change)
-            if len(found) > 2 * FOUND_MAX:
-                self._forget_later_ones()
-            if count % SCAN_STEP == 0:
-                yield False
-        found.sort(key=version_of)
-
-    def _forget_later_ones(self) -> None:
-        self.found.sort(key=version_of)
-        self.ceiling = self.found[FOUND_MAX].version - 1
-        del self.found[bisect_right(self.found, self.ceiling, key=version_of) :]
-
-
-def _sources(space: Namespace, kind: bytes) -> tuple[list[str], Callable[[str, int], Iterable[Change]]]:
-    """Returns the names of a kind, and what gives the changes of one of them above a version."""
-    if kind == notes.MEMORY:
-        store = space.projection(MemoryStore)
-        return store.ids(), lambda id, above: (Change(*each) for each in store.changes_of(id, above))
-    records = RECORD_TABLES[kind](space)[0]
-    return list(records.heads), lambda name, above: _record_changes(records, name, above)
-
-
-def _record_changes(records: VersionedRecords, name: str, above: int) -> Iterator[Change]:
-    old = None
-    for record in records.since(name, above):
-        if record.version > above:
-            yield Change(record.version, name, old, record)
-        old = record
 
 
 def _check_watch(request: watch_pb2.WatchRequest, limits: Limits) -> None:

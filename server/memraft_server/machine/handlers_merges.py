@@ -204,6 +204,8 @@ class _Merge:
         for event in self._events(name):
             id, version = turn.new_id(self._taken), self._next()
             streams.append(stream, version, turn.time_us, id, event.author, event.type, event.payload)
+        if streams.appended is not None:
+            streams.appended(name)
 
     def _memory(self, id: str) -> None:
         mine, theirs = self._parent.projection(MemoryStore), self._fork.projection(MemoryStore)

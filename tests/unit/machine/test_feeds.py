@@ -184,8 +184,8 @@ def test_nothing_is_lost_or_doubled_however_far_a_watcher_is_behind(
     """Few changes are kept, a scan takes few names a step and holds few changes, and pages are short."""
     monkeypatch.setattr(changes, "CHANGES_MAX", 12)
     monkeypatch.setattr(changes, "_TRIM_MIN", 4)
-    monkeypatch.setattr(feeds, "SCAN_STEP", 3)
-    monkeypatch.setattr(feeds, "FOUND_MAX", 10)
+    monkeypatch.setattr(scans, "SCAN_STEP", 3)
+    monkeypatch.setattr(scans, "FOUND_MAX", 10)
     monkeypatch.setattr(feeds, "PAGE_CHANGES_MAX", 5)
     rng = random.Random(seed)
     shard = Shard(Limits(page_bytes_max=600))
@@ -246,7 +246,7 @@ def test_a_machine_that_becomes_another_wakes_its_followers_and_they_miss_nothin
 def test_a_scan_begins_anew_where_the_machine_becomes_another_meanwhile(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(feeds, "SCAN_STEP", 2)
+    monkeypatch.setattr(scans, "SCAN_STEP", 2)
     behind, ahead = Shard(), Shard()
     for shard in (behind, ahead):
         shard.entry(*(put(f"k{n}") for n in range(9)))

@@ -1,0 +1,86 @@
+"""Finds changes of the past in what is kept, step by step, where a change log does not reach back so far."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
+
+from memraft_server.machine.changes import Change, events_after, version_of
+from memraft_server.machine.namespaces import Namespace
+from memraft_server.machine.tables import RECORD_TABLES
+from memraft_server.projections import notes
+from memraft_server.projections.memories import MemoryStore
+from memraft_server.projections.streams import StreamsProjection
+from memraft_server.projections.versions import VersionedRecords
+
+SCAN_STEP = 2_000
+"""Names that one step looks at: a millisecond or two."""
+FOUND_MAX = 100_000
+"""Changes that a scan holds, the oldest; later ones are found by another scan after them."""
+
+
+class Scan:
+    """Looks through all records of a kind for changes that a log does not have any more, step by step.
+
+    Args:
+        space: Of the records, if it exists.
+        kind: `notes.EVENT`, `notes.MEMORY` or a kind of records.
+        above: Only changes above this version.
+        ceiling: Only changes up to this one.
+        moves: Of the log, when the scan began.
+    """
+
+    def __init__(self, space: Namespace | None, kind: bytes, above: int, ceiling: int, moves: int) -> None:
+        self.moves = moves
+        self.ceiling = ceiling
+        self.found: list[Change] = []
+        """In order of version, once all steps are done."""
+        self.is_cut = False
+        """Whether it found too many: then it has those up to its ceiling, which is lower than it was."""
+        self._above = above
+        self._steps = iter(()) if space is None else self._looking(space, kind)
+
+    def step(self) -> bool:
+        """Looks at some more names; returns whether all are done."""
+        return next(self._steps, True)
+
+    def _looking(self, space: Namespace, kind: bytes) -> Iterator[bool]:
+        names, changes_of = _sources(space, kind)
+        found = self.found
+        for count, name in enumerate(names, 1):
+            for change in changes_of(name, self._above):
+                if self._above < change.version <= self.ceiling:
+                    found.append(change)
+            if len(found) > 2 * FOUND_MAX:
+                self._forget_later_ones()
+            if count % SCAN_STEP == 0:
+                yield False
+        found.sort(key=version_of)
+
+    def _forget_later_ones(self) -> None:
+        self.is_cut = True
+        self.found.sort(key=version_of)
+        self.ceiling = self.found[FOUND_MAX].version - 1
+        del self.found[bisect_right(self.found, self.ceiling, key=version_of) :]
+
+
+def _sources(space: Namespace, kind: bytes) -> tuple[list[str], Callable[[str, int], Iterable[Change]]]:
+    """Returns the names of a kind, and what gives the changes of one of them above a version."""
+    if kind == notes.EVENT:
+        streams = space.projection(StreamsProjection).streams
+        return list(streams), lambda name, above: events_after(space, name, above)
+    if kind == notes.MEMORY:
+        store = space.projection(MemoryStore)
+        return store.ids(), lambda id, above: (Change(*each) for each in store.changes_of(id, above))
+    records = RECORD_TABLES[kind](space)[0]
+    return list(records.heads), lambda name, above: _record_changes(records, name, above)
+
+
+def _record_changes(records: VersionedRecords, name: str, above: int) -> Iterator[Change]:
+    kept = records.since(name, above)
+    # What a fork changed first, it changed of its parent.
+    old = records.at(name, kept[0].version - 1) if records.parent is not None and kept else None
+    for record in kept:
+        if record.version > above:
+            yield Change(record.version, name, old, record)
+        old = record
