@@ -8,6 +8,7 @@ times are strictly monotonic within a shard, so its ids sort as its log does; th
 from __future__ import annotations
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+ID_CHARACTERS = 26
 
 _PAIRS = [a + b for a in ALPHABET for b in ALPHABET]
 

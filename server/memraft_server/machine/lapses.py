@@ -1,4 +1,5 @@
-"""What the machine did by itself while a run went on: it ended documents and leases whose time was over.
+"""What the machine did by itself while a run went on: it ended documents and leases whose time was over, and
+evicted documents where there was no room for more.
 
 Such commands belong to no run, but to what runs have written: a replay has to do them again, where they
 were done. They are found in the past of each record that the replay writes: where its next version is the
@@ -13,10 +14,13 @@ from heapq import heappop, heappush
 from memraft_server.machine.entries import EntryTable
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.projections.leases import LeasesProjection, Writing, lease_of
-from memraft_server.projections.versions import NOBODY, Record, VersionedRecords
+from memraft_server.projections.versions import EVICTED, EXPIRED, NOBODY, Record, VersionedRecords
 
-End = Callable[[str, int], None]
-"""Ends what stands under a name, at a version."""
+_MACHINE = (NOBODY, EXPIRED, EVICTED)
+"""Authors of what the machine does by itself."""
+
+End = Callable[[str, Record], None]
+"""Ends what stands under a name, as the version that ended it."""
 
 
 class _Ends:
@@ -32,7 +36,7 @@ class _Ends:
     def changed(self, name: str, old: Record | None, new: Record) -> None:
         """Follows the records."""
         after = self._recorded.after(name, new.version) if new.value is not None else None
-        if after is not None and after.author == NOBODY:
+        if after is not None and after.author in _MACHINE:
             heappush(self._waiting, (after.version, name))
 
     def repeat(self, version: int) -> None:
@@ -42,7 +46,7 @@ class _Ends:
             head = self._replayed.heads[name]
             after = self._recorded.after(name, head.version)
             if head.value is not None and after is not None and after.version == ended_version:
-                self._end(name, ended_version)
+                self._end(name, after)
 
 
 class Lapses:
@@ -70,10 +74,10 @@ class Lapses:
         for each in self._ends:
             each.repeat(version)
 
-    def _end_document(self, key: str, version: int) -> None:
-        self._documents.remove(key, version, NOBODY)
+    def _end_document(self, key: str, ended: Record) -> None:
+        self._documents.remove(key, ended.version, ended.author)
 
-    def _end_lease(self, name: str, version: int) -> None:
+    def _end_lease(self, name: str, ended: Record) -> None:
         """Ends it as the machine did: whoever waited has it then, and places that were given up are free."""
-        time_us = self._entries.time_us(version)
-        self._leases.settle(Writing(version, time_us, NOBODY, lambda *_: None), lease_of(name))
+        time_us = self._entries.time_us(ended.version)
+        self._leases.settle(Writing(ended.version, time_us, ended.author, lambda *_: None), lease_of(name))

@@ -6,6 +6,7 @@ replies agree in all else, what one was told stands for what the other was told 
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from google.protobuf.message import Message
 
 from memraft_proto.methods import COMMANDS, METHODS
 from memraft_proto.v1 import run_pb2
+from memraft_server.machine.ids import ALPHABET, ID_CHARACTERS
 from memraft_server.machine.recording import Step
 from memraft_server.machine.sessions import kept_refusal
 
@@ -24,6 +26,12 @@ _CALLS = {method.kind: method for method in METHODS.values() if method.kind}
 _HASHES = frozenset(("hash", "last_hash", "prev_hash"))
 _TIMES = frozenset(("started_at_us", "ended_at_us"))
 """What traces say by the clock of who wrote them: no two runs agree in it."""
+_TOLD = frozenset((
+    "event_id", "first_sequence", "id", "ids", "log_index", "message", "namespace", "run_id", "sequence",
+    "token",
+))  # fmt: skip
+"""Beside versions and times: what a reply says of where and as what something was written."""
+_ID = re.compile(f"[{ALPHABET}]{{{ID_CHARACTERS}}}")
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -37,11 +45,12 @@ class Likeness:
 
     def __init__(self) -> None:
         self._known: dict[Any, Any] = {}
+        self._names: dict[str, str] = {}
 
-    def equate(self, left: Any, right: Any) -> None:
-        """From now on `left` in the first run is what `right` is in the other."""
-        if left != right:
-            self._known[left] = right
+    def equate(self, left: str, right: str) -> None:
+        """From now on `left` in the first run is what `right` is in the other, also within texts."""
+        if left and left != right:
+            self._known[left] = self._names[left] = right
 
     def is_like(self, left: Step, right: Step) -> bool:
         """Whether the other run's step asked for the same and was told the same."""
@@ -71,11 +80,14 @@ class Likeness:
 
     def _same_text(self, left: Any, right: Any) -> bool:
         """Whether texts differ only in ids and names that stand for each other."""
-        if not isinstance(left, bytes | str):
+        if isinstance(left, bytes) and isinstance(right, bytes):
+            left, right = left.decode(errors="surrogateescape"), right.decode(errors="surrogateescape")
+        if not isinstance(left, str) or not isinstance(right, str):
             return False
-        for a, b in self._known.items():
-            if isinstance(a, str) and isinstance(b, str) and len(a) > 1:
-                left = left.replace(a, b) if isinstance(left, str) else left.replace(a.encode(), b.encode())
+        known = self._known
+        left = _ID.sub(lambda found: known.get(found[0], found[0]), left)
+        for name, other in self._names.items():
+            left = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", other.replace("\\", "\\\\"), left)
         return bool(left == right)
 
     def _learn(self, left: Message, right: Message) -> bool:
@@ -89,10 +101,15 @@ class Likeness:
                     if not self._learn(a, b):
                         return False
                 elif a != b and field.name not in _HASHES:
-                    if isinstance(a, bool | bytes) or field.enum_type is not None or not (a and b):
+                    if not _is_of_the_place(field.name) or not (a and b):
                         return False
                     self._known[a] = b
         return True
+
+
+def _is_of_the_place(field: str) -> bool:
+    """Whether a field of a reply says where in the log, when, or as what something was written."""
+    return field.endswith(("version", "_us")) or field in _TOLD
 
 
 def _fields(left: Message, right: Message) -> list[FieldDescriptor]:

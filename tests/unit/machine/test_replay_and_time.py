@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from memraft_proto.v1 import batch_pb2, fork_pb2, kv_pb2, lease_pb2, run_pb2
+from memraft_proto.v1 import batch_pb2, fork_pb2, kv_pb2, lease_pb2, namespace_pb2, run_pb2
 from memraft_proto.v1.common_pb2 import WriteContext
 from tests.unit.machine.harness import NAMESPACE, SECOND_US, Shard
 
@@ -109,3 +109,30 @@ def test_a_document_of_before_the_run_that_expired_in_it_is_told_from_a_step_tha
     assert lapse(shard) == 1
     assert not write(shard, kv_pb2.DeleteRequest(key="k")).found
     assert replay(shard).verdict == run_pb2.REPLAY_VERDICT_OUTSIDE
+
+
+def test_a_document_that_was_evicted_between_two_steps_is_evicted_there_again() -> None:
+    shard = Shard()
+    shard.write(namespace_pb2.SetNamespaceSettingsRequest(namespace=NAMESPACE, entries_max=2))
+    begin(shard)
+    for key in ("a", "b", "c"):
+        write(shard, put(key))
+    assert lapse(shard) == 1
+    assert not write(shard, kv_pb2.DeleteRequest(key="a")).found
+    assert not write(shard, put("a", if_version=0)).conflict
+    found = replay(shard)
+    assert found.verdict == run_pb2.REPLAY_VERDICT_SAME, found
+
+
+def test_a_replay_goes_by_the_settings_of_its_run_not_by_those_of_now() -> None:
+    shard = Shard()
+    settings = namespace_pb2.SetNamespaceSettingsRequest(namespace=NAMESPACE, default_ttl_ms=1_000)
+    shard.write(settings)
+    begin(shard)
+    write(shard, put("k"))
+    assert lapse(shard) == 1
+    assert not write(shard, put("k", if_version=0)).conflict
+    settings.default_ttl_ms = 0
+    shard.write(settings)
+    found = replay(shard)
+    assert found.verdict == run_pb2.REPLAY_VERDICT_SAME, found

@@ -1,0 +1,77 @@
+"""What makes two steps of recorded runs the same: places in the log and ids may differ, answers may not."""
+
+from typing import Any
+
+import pytest
+
+from memraft_proto.v1 import coordination_pb2, fork_pb2, kv_pb2, memory_pb2, run_pb2, stream_pb2
+from memraft_proto.v1.common_pb2 import WriteContext
+from tests.unit.machine.harness import NAMESPACE, Shard
+
+FORK = f"{NAMESPACE}@f"
+
+
+def write(shard: Shard, space: str, run: str, request: Any) -> Any:
+    request.namespace = space
+    request.context.CopyFrom(WriteContext(run=run))
+    return shard.write(request)
+
+
+@pytest.fixture
+def shard() -> Shard:
+    """With a run in a namespace, and another in a fork of it."""
+    shard = Shard()
+    shard.write(fork_pb2.ForkRequest(namespace=NAMESPACE, fork="f"))
+    for space, run in ((NAMESPACE, "first"), (FORK, "other")):
+        write(shard, space, "", run_pb2.BeginRunRequest(run_id=run, record=True))
+    return shard
+
+
+def diff(shard: Shard) -> Any:
+    return shard.read(
+        run_pb2.DiffRunsRequest(
+            namespace=NAMESPACE, run_id="first", other_run_id="other", other_namespace=FORK
+        )
+    )
+
+
+def test_ids_and_versions_that_a_run_was_told_stand_for_those_of_the_other(shard: Shard) -> None:
+    write(shard, FORK, "", stream_pb2.AppendRequest(stream="log", type="t", payload=b"1"))
+    for space, run in ((NAMESPACE, "first"), (FORK, "other")):
+        made = write(shard, space, run, memory_pb2.RememberRequest(text="t"))
+        write(shard, space, run, kv_pb2.PutRequest(key=f"about {made.id} in {run}", value=b'"%a"' % made.id))
+        event = write(shard, space, run, stream_pb2.AppendRequest(stream="log", type="t", payload=b"1"))
+        text = f'["{made.id}", "{event.event_id}", "run/{run}"]'.encode()
+        put = write(shard, space, run, kv_pb2.PutRequest(key="k", value=text))
+        write(shard, space, run, kv_pb2.DeleteRequest(key="k", if_version=put.version))
+    found = diff(shard)
+    assert (found.common_steps, found.HasField("first_difference")) == (5, False), found
+
+
+def test_a_run_that_was_told_another_number_did_not_do_the_same(shard: Shard) -> None:
+    write(shard, FORK, "", coordination_pb2.AddCounterRequest(name="n", delta=2))
+    for space, run in ((NAMESPACE, "first"), (FORK, "other")):
+        write(shard, space, run, coordination_pb2.AddCounterRequest(name="n", delta=1))
+    found = diff(shard)
+    assert (found.common_steps, found.first_difference.call) == (0, "AddCounter")
+    assert '"value":1' in found.first_difference.left and '"value":3' in found.first_difference.right
+
+
+def test_another_id_than_the_one_it_was_told_is_a_difference(shard: Shard) -> None:
+    for space, run in ((NAMESPACE, "first"), (FORK, "other")):
+        made = [write(shard, space, run, memory_pb2.RememberRequest(text="t")) for _ in range(2)]
+        told = made[run == "other"].id
+        write(shard, space, run, kv_pb2.PutRequest(key="k", value=f'"{told}"'.encode()))
+    found = diff(shard)
+    assert (found.common_steps, found.first_difference.step) == (2, 3)
+
+
+def test_events_that_were_added_on_both_sides_are_a_difference(shard: Shard) -> None:
+    for space, run, payload in ((NAMESPACE, "first", b'"a"'), (FORK, "other", b'"b"')):
+        write(shard, space, run, stream_pb2.AppendRequest(stream="log", type="t", payload=payload))
+    found = diff(shard)
+    assert [(each.kind, each.name) for each in found.records] == [("stream", "log")]
+    assert '"a"' in found.records[0].left and '"b"' in found.records[0].right
+    found = shard.read(fork_pb2.DiffRequest(namespace=FORK, from_namespace=NAMESPACE, kinds=["stream"]))
+    assert [(each.kind, each.name) for each in found.records] == [("stream", "log")]
+    assert '"last_sequence":1' in found.records[0].left and found.records[0].left != found.records[0].right
