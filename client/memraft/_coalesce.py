@@ -49,7 +49,11 @@ GRACE_S = 1.0
 """How long after its time a caller waits for whoever carries its write."""
 
 _COLUMNAR = frozenset({"multi_put", "append_many", "upsert_many"})
-FIELDS: dict[int, str] = {kind: name for kind, name in OPERATION_FIELD.items() if name not in _COLUMNAR}
+_SETTINGS = frozenset({"set_schema", "set_namespace_settings"})
+"""Not in a Batch: they change what its other operations are checked by."""
+FIELDS: dict[int, str] = {
+    kind: name for kind, name in OPERATION_FIELD.items() if name not in _COLUMNAR | _SETTINGS
+}
 """Kind -> the field of `Operation`, for the writes that travel together."""
 
 ALONE = object()

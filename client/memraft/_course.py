@@ -8,6 +8,7 @@
     DISK_FULL        the same: another node will lead
     LAGGING          ask the next replica
     connection lost  suspect the node; a read asks the next replica, a write needs the new leader
+    SCHEMA_CHANGED   ask it again: it checks the documents anew
     OVERLOADED       wait as long as the shard says, then ask it again
     quota, refusal   tell the caller
 
@@ -151,6 +152,8 @@ class Course:
         elif reason == "LAGGING":
             self._tried.add(address)
             wait_s = 0.0
+        elif reason == "SCHEMA_CHANGED":
+            wait_s = self.pause_s()
         elif reason == "OVERLOADED" or (self._may_be_applied and isinstance(error, errors.QuotaExceeded)):
             # A quota is the caller's business, but not once an earlier try may have been applied: only the
             # shard's own answer tells.

@@ -66,6 +66,7 @@ def key_changes(response: watch_pb2.WatchResponse) -> Iterator[tuple[int, KeyVer
                 key=each.key,
                 value=None if each.deleted else _json.decode(each.value),
                 deleted=each.deleted,
+                reason=_wire.end_reason(each.reason),
                 version=written.version,
                 time_us=written.time_us,
                 agent=written.agent,

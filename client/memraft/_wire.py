@@ -25,6 +25,7 @@ from .types import (
     Collection,
     Consistency,
     Documents,
+    EndReason,
     Event,
     Hit,
     KeyVersion,
@@ -358,6 +359,18 @@ def listing(response: Any, keys_only: bool) -> Results[Record]:
     return results(response, items)
 
 
+_END_REASONS: dict[int, EndReason] = {
+    common_pb2.END_REASON_DELETED: "deleted",
+    common_pb2.END_REASON_EXPIRED: "expired",
+    common_pb2.END_REASON_EVICTED: "evicted",
+}
+
+
+def end_reason(number: int) -> EndReason:
+    """Returns why a document ended, of the contract's number."""
+    return _END_REASONS.get(number, "")
+
+
 def history(key: str, response: Any) -> Results[KeyVersion]:
     """Returns the versions of a `HistoryResponse`."""
     items = tuple(
@@ -365,6 +378,7 @@ def history(key: str, response: Any) -> Results[KeyVersion]:
             key=key,
             value=None if each.deleted else _json.decode(each.value),
             deleted=each.deleted,
+            reason=end_reason(each.reason),
             version=each.provenance.version,
             time_us=each.provenance.time_us,
             agent=each.provenance.agent,

@@ -15,6 +15,7 @@ from memraft_cluster.errors import NotLeader
 from memraft_proto.methods import Access, Method
 from memraft_server.admission.identity import Caller, Role, check_namespace
 from memraft_server.admission.quotas import Cost, Quotas, TenantQuota
+from memraft_server.admission.schemas import CHECKED, SchemaBarrier, is_checked
 from memraft_server.clock import steady_time_us
 from memraft_server.following import Followers
 from memraft_server.machine import Limits, Refused
@@ -74,6 +75,7 @@ class Service:
         request_bytes_max: largest encoded request.
         backups: None: there are none, as in an embedded memory.
         followers: serves the calls that follow a shard; None: with default limits.
+        schemas: checks documents; None: where calls arrive.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Service:
         request_bytes_max: int = 8 << 20,
         backups: Backups | None = None,
         followers: Followers | None = None,
+        schemas: SchemaBarrier | None = None,
     ) -> None:
         self.limits = limits
         self._shards = shards
@@ -99,6 +102,7 @@ class Service:
         self._reader = Reader(clock_us, lag_wait_ms)
         self._request_bytes_max = request_bytes_max
         self._routes: dict[str, Shard] = {}
+        self._schemas = schemas if schemas is not None else SchemaBarrier()
         self.followers = followers if followers is not None else Followers()
 
     def call_bytes(self, caller: Caller, method: Method, raw: bytes) -> Outcome:
@@ -188,7 +192,12 @@ class Service:
         quota = self._admit(caller, request.namespace)
         if access is Access.WRITE:
             check_write(method.kind, request, self.limits)
-            return write(self.shard(request.namespace), quota, caller, method.kind, request, raw)
+            shard, kind = self.shard(request.namespace), method.kind
+            if kind in CHECKED and is_checked(shard.machine, kind, request.namespace):
+                return self._schemas.pass_through(
+                    shard, kind, request, raw, lambda data: write(shard, quota, caller, kind, request, data)
+                )
+            return write(shard, quota, caller, kind, request, raw)
         check_read(method.name, request, self.limits)
         if quota is not None and method.name == "MultiGet":
             quota.take(Cost(len(request.keys)))

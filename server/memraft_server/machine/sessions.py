@@ -180,6 +180,11 @@ class Sessions:
             )
         return session
 
+    def has_reply(self, client_id: bytes, number: int) -> bool:
+        """Whether the reply to a request is kept: it was applied, or refused, before."""
+        session = self._sessions.get(client_id)
+        return session is not None and number in session.replies
+
     def end(self, session: Session, number: int, kept: Kept) -> None:
         """Keeps the reply to request `number`."""
         session.replies[number] = kept
