@@ -30,6 +30,8 @@ from .types_graph import Subgraph as Subgraph
 from .types_graph import Traversal as Traversal
 from .types_projections import ProjectionInfo as ProjectionInfo
 from .types_projections import ProjectionState as ProjectionState
+from .types_query import DocumentIndex as DocumentIndex
+from .types_query import IndexState as IndexState
 from .types_runs import MergeConflict as MergeConflict
 from .types_runs import Merged as Merged
 from .types_runs import RecordDifference as RecordDifference
@@ -383,6 +385,17 @@ class Results(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     def __getitem__(self, index: slice) -> tuple[T, ...]: ...
     def __getitem__(self, index: int | slice) -> T | tuple[T, ...]:
         return self.items[index]
+
+
+class QueryResults(Results[Record], frozen=True, kw_only=True):
+    """A page of a query of documents."""
+
+    at_index: int
+    """The log index that this page and all after it are read at."""
+    scanned: int
+    """How many documents were looked at for this page."""
+    index_used: str
+    """The field whose index was used; empty: none was."""
 
 
 class Documents(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,9 @@ from .feeds import AsyncSource
 from .following import Advance
 from .io import MAY_BLOCK, Bell, in_thread, monotonic
 
+LONG_READS = frozenset({"Query"})
+"""Reads that may take longer than an event loop should wait."""
+
 
 class AsyncLocalLink:
     """Calls the engine directly; one that syncs a disk is called where waiting does no harm.
@@ -37,7 +40,7 @@ class AsyncLocalLink:
 
     async def read(self, method: Method, request: Any) -> Any:
         """Answers a read. Raises MemraftError."""
-        if self._engine.is_durable:
+        if self._engine.is_durable or method.name in LONG_READS:
             return await in_thread(self._engine.call, method, request)
         return self._engine.call(method, request)
 

@@ -25,6 +25,7 @@ from .leases import AsyncLeaseCalls
 from .local import AsyncLocalLink
 from .memories import AsyncMemoryCalls
 from .projections import AsyncProjectionCalls
+from .query import AsyncQueryCalls
 from .remote import AsyncRemoteLink
 from .runs import AsyncRunCalls
 from .settings import AsyncSettingsCalls
@@ -39,6 +40,7 @@ LOCAL_NAMESPACE = "default"
 
 class AsyncMemory(
     AsyncKvCalls,
+    AsyncQueryCalls,
     AsyncSettingsCalls,
     AsyncStreamCalls,
     AsyncFollowCalls,

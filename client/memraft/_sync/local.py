@@ -14,6 +14,9 @@ from .feeds import Source
 from .following import Advance
 from .io import MAY_BLOCK, Bell, in_thread, monotonic
 
+LONG_READS = frozenset({"Query"})
+"""Reads that may take longer than an event loop should wait."""
+
 
 class LocalLink:
     """Calls the engine directly; one that syncs a disk is called where waiting does no harm.
@@ -39,7 +42,7 @@ class LocalLink:
 
     def read(self, method: Method, request: Any) -> Any:
         """Answers a read. Raises MemraftError."""
-        if self._engine.is_durable:
+        if self._engine.is_durable or method.name in LONG_READS:
             return in_thread(self._engine.call, method, request)
         return self._engine.call(method, request)
 

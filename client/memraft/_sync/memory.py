@@ -27,6 +27,7 @@ from .leases import LeaseCalls
 from .local import LocalLink
 from .memories import MemoryCalls
 from .projections import ProjectionCalls
+from .query import QueryCalls
 from .remote import RemoteLink
 from .runs import RunCalls
 from .settings import SettingsCalls
@@ -41,6 +42,7 @@ LOCAL_NAMESPACE = "default"
 
 class Memory(
     KvCalls,
+    QueryCalls,
     SettingsCalls,
     StreamCalls,
     FollowCalls,
