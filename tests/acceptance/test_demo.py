@@ -40,6 +40,38 @@ def test_three_agents_share_one_memory_that_survives_its_leader() -> None:
     assert outcome["kill"]["new_leader"] != outcome["kill"]["node"]
 
 
+def test_a_run_with_a_wrong_answer_is_explained_corrected_and_replayed() -> None:
+    done = run("demo", "time-machine", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    outcome = result["outcome"]
+    assert result["good"] is True and outcome["replicas_agree"] is True
+    assert outcome["kill"]["new_leader"] != outcome["kill"]["node"]
+
+    seen, before = outcome["seen"], outcome["before"]
+    assert (
+        "14 days" in seen["text"]
+        and "30 days" in before["text"]
+        and outcome["recalled_as_of"] == seen["text"]
+    )
+    assert (seen["agent"], before["agent"]) == ("web-import", "knowledge")
+    assert before["log_index"] < seen["log_index"]
+    assert outcome["first_difference"]["step"] == 1
+    assert "14 days" in outcome["first_difference"]["left"]
+    assert "30 days" in outcome["first_difference"]["right"]
+    left_behind = {(each["kind"], each["name"]) for each in outcome["left_behind"]}
+    assert left_behind == {("document", "order:1458"), ("stream", "decisions")}
+    changed = {(each["kind"], each["name"]) for each in outcome["changed"]}
+    assert changed == {("document", "order:1458"), ("memory", outcome["memory"])}
+    for replayed, answer in ((outcome["wrong"], "refused"), (outcome["right"], "refunded")):
+        assert replayed["answer"] == answer
+        for replay in (replayed["commands"], replayed["agent"]):
+            assert (replay["verdict"], replay["steps"]) == ("same", replay["recorded_steps"])
+        assert replayed["commands"]["recorded_hash"] == replayed["commands"]["replayed_hash"]
+    assert sorted(outcome["conflicts"]) == ["document order:1458", f"memory {outcome['memory']}"]
+    assert outcome["answer_now"] == "refunded"
+
+
 TALK = {
     "sample_id": "harbour talk",
     "conversation": {

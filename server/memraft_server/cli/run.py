@@ -8,6 +8,7 @@ import msgspec
 from memraft_server.cli.connection import add_connection, add_json, add_read, given, open_memory, read_options
 from memraft_server.cli.errors import CliError
 from memraft_server.cli.output import moment, print_json, table
+from memraft_server.cli.sides import record_table, step_table
 
 
 def register(commands: Any) -> None:
@@ -113,8 +114,7 @@ def print_difference(difference: Any, left: str, right: str) -> None:
     if difference is None:
         return
     print(f"first difference: step {difference.step}, {difference.call}")
-    print(f"  {left}: {difference.left or '(nothing)'}")
-    print(f"  {right}: {difference.right or '(nothing)'}")
+    print(step_table(difference, left.upper(), right.upper()))
 
 
 def _diff(arguments: argparse.Namespace) -> int:
@@ -135,6 +135,5 @@ def _diff(arguments: argparse.Namespace) -> int:
 
 def print_records(records: Any) -> None:
     """Prints what is not the same on two sides."""
-    rows = [[each.kind, each.name, each.left or "-", each.right or "-"] for each in records]
-    if rows:
-        print(table(["KIND", "NAME", "LEFT", "RIGHT"], rows))
+    if records:
+        print(record_table(list(records), "LEFT", "RIGHT"))

@@ -49,12 +49,15 @@ def test_runs_and_forks_are_compared_and_merged(shell: Shell) -> None:
     with Memory(path=shell.path, namespace="acme/a@f", agent="ann") as fork, fork.run("r2") as run:
         run.memory.put("answer", run.tool("double", lambda n: 3 * n)(1))
     compared = shell("run", "diff", "r1", "r2", "--other-namespace", "acme/a@f")
-    assert compared.startswith("0 steps in common, of 3 and 3\nfirst difference: step 1, Batch\n  r1: ")
-    assert compared.splitlines()[-1].split() == ["document", "answer", "2", "3"]
+    assert compared.startswith("0 steps in common, of 3 and 3\nfirst difference: step 1, Batch\n")
+    lines = [line.split() for line in compared.splitlines()]
+    assert lines[2] == ["FIELD", "R1", "R2"]
+    assert ["operations[0].append.payload.output", "2", "3"] in lines and "_at_us" not in compared
+    assert lines[-2:] == [["KIND", "NAME", "FIELD", "LEFT", "RIGHT"], ["document", "answer", "-", "2", "3"]]
     listed = shell("fork", "list").splitlines()
     assert listed[1].split()[0] == "f"
     differs = shell("fork", "diff", "--from-namespace", "acme/a", "--kind", "document", namespace="acme/a@f")
-    assert differs.splitlines()[1].split() == ["document", "answer", "2", "3"]
+    assert differs.splitlines()[1].split() == ["document", "answer", "-", "2", "3"]
     assert "both changed 1: document 'answer'" in shell("fork", "merge", "f", status=1)
     assert "1 conflicts: theirs" in shell("fork", "merge", "f", "--on-conflict", "theirs")
     assert shell("kv", "get", "answer") == "3\n"

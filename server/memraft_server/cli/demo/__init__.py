@@ -1,6 +1,8 @@
 """`memraft demo`: three nodes, three agents, one memory, and a leader that is killed under load.
 
-With --input it replays real conversations in the LoCoMo form instead and measures what recall finds.
+With time-machine it is another one: a recorded run with a wrong answer is explained, forked, corrected,
+compared and replayed. With --input it replays real conversations in the LoCoMo form and measures what recall
+finds.
 """
 
 import argparse
@@ -15,6 +17,9 @@ def register(commands: Any) -> None:
         "demo", help="three nodes, three agents, one memory that survives its leader", description=__doc__
     )
     parser.set_defaults(run=run)
+    parser.add_argument(
+        "what", nargs="?", choices=("time-machine",), help="a run with a wrong answer, and what mends it"
+    )
     parser.add_argument("--input", metavar="FILE", help="replay the conversations of a LoCoMo JSON file")
     parser.add_argument("--nodes", type=int, default=3, metavar="N", help="how many nodes (3)")
     parser.add_argument("--dir", metavar="DIR", help="keep the cluster here (else a temporary directory)")

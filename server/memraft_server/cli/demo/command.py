@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from memraft_server.cli.demo import locomo, replay, report
-from memraft_server.cli.demo.story import FULL, QUICK, Story
+from memraft_server.cli.demo import locomo, replay, report, timemachine_report
+from memraft_server.cli.demo.story import FULL, QUICK, Say, Story
+from memraft_server.cli.demo.timemachine import TimeMachine
 from memraft_server.cli.devcluster import DevCluster
 from memraft_server.cli.ending import Ending
 from memraft_server.cli.errors import CliError, UsageError
@@ -22,6 +23,8 @@ MAJORITY_NEEDS = 3
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the demo that the arguments ask for and returns the exit status."""
+    if arguments.what and arguments.input:
+        raise UsageError("--input is for the demo without time-machine")
     if not arguments.input and arguments.nodes < MAJORITY_NEEDS:
         raise UsageError(f"the demo kills a node: it needs --nodes {MAJORITY_NEEDS} or more")
     with Ending() as ending:
@@ -40,14 +43,24 @@ def _story(arguments: argparse.Namespace, ending: Ending) -> int:
             nodes = cluster.plan.nodes
             pids = ", ".join(f"{node.name} (pid {cluster.pid(node.name)})" for node in nodes)
             say(f"{len(nodes)} nodes, {cluster.plan.shards} shards, mutual TLS: {pids}")
-            pace = QUICK if arguments.quick else FULL
-            outcome = _run(ending, Story(cluster, pace, say, shown.update).run())
+            outcome, text = _play(arguments, cluster, ending, say, shown)
             shown.step("stopping the nodes …")
     if arguments.json:
         print_json({**_kept(arguments), "good": outcome.good, "outcome": outcome})
     else:
-        print(f"\n{report.render(outcome)}")
+        print(f"\n{text}")
     return 0 if outcome.good else 1
+
+
+def _play(
+    arguments: argparse.Namespace, cluster: DevCluster, ending: Ending, say: Say, shown: Progress
+) -> tuple[Any, str]:
+    """What came of the demo, and how a person reads it."""
+    if arguments.what:
+        found = _run(ending, TimeMachine(cluster, say, shown.update).run())
+        return found, timemachine_report.render(found)
+    outcome = _run(ending, Story(cluster, QUICK if arguments.quick else FULL, say, shown.update).run())
+    return outcome, report.render(outcome)
 
 
 def _replay(arguments: argparse.Namespace, ending: Ending) -> int:
