@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import inspect
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
@@ -93,6 +94,14 @@ class SimLoop(asyncio.AbstractEventLoop):
         finally:
             asyncio._set_running_loop(None)
         self._observe()
+
+    def die(self) -> None:
+        """Nothing happens here any more, not even what a task does at its end."""
+        self.is_dead = True
+        for task in asyncio.all_tasks(self):
+            main = task.get_coro()
+            if inspect.iscoroutine(main) and inspect.getcoroutinestate(main) == inspect.CORO_CREATED:
+                main.close()  # Python warns of one that nobody ever ran.
 
     def later(self, delay: float, action: Action) -> None:
         """Enters with `action` after `delay` ticks of the world."""

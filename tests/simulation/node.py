@@ -174,14 +174,14 @@ class SimNode:
         """Loses everything that was not synced; a batch under way is torn, or just got through."""
         self.add_counts()
         self.is_up = False
-        self.loop.is_dead = True
+        self.loop.die()
         self.disk.crash(self._random.random() < 0.5, is_power_lost)
         self.store.crash(self._random)
 
     def end(self) -> None:
         """Nothing happens here any more."""
         if self.is_up:
-            self.loop.is_dead = True
+            self.loop.die()
 
     def add_counts(self) -> None:
         """What the driver counted in this life."""

@@ -7,13 +7,16 @@ make simulate SECONDS=600 SEED=1                             # a longer hunt
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
+import warnings
 from collections import Counter
 from functools import cache
 
 import pytest
 
-from tests.simulation.agenda import stream
+from tests.simulation.agenda import Agenda, SimLoop, stream
 from tests.simulation.campaign import Failure, Outcome, run, run_seed, run_seeds, shrink
 from tests.simulation.schedule import Fault, Schedule
 from tests.simulation.world import World
@@ -48,6 +51,32 @@ def test_a_seed_repeats_a_run_exactly() -> None:
     assert first.checker.committed == second.checker.committed
     assert first.agenda.now == second.agenda.now
     assert [client.history for client in first.clients] == [client.history for client in second.clients]
+
+
+def test_a_process_may_die_before_a_task_of_it_has_begun() -> None:
+    steps: list[str] = []
+
+    async def task() -> None:
+        try:
+            steps.append("begun")
+            await asyncio.get_running_loop().create_future()
+        finally:
+            steps.append("ended")
+
+    def live_and_die() -> None:
+        agenda = Agenda()
+        loop = SimLoop(agenda, lambda: None, lambda function: (0.0, function))
+        loop.enter(lambda: loop.create_task(task()))
+        agenda.run(1.0, lambda: False, 10)
+        loop.enter(lambda: loop.create_task(task()))
+        loop.die()
+
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        live_and_die()
+        assert steps == ["begun"], "who dies ends nothing in good order"
+        gc.collect()
+    assert not [str(each.message) for each in warned]
 
 
 def test_the_world_is_bad_enough() -> None:
