@@ -73,6 +73,7 @@ bench: $(STAMP)  ## Speed and memory, as JSON
 	@$(BIN)/memraft bench kv --json
 	@$(BIN)/memraft bench vector --json
 	@$(BIN)/memraft bench graph --json
+	@$(BIN)/memraft bench fork --json
 
 bench-raft: $(STAMP)  ## This consensus and PySyncObj: the same loads, the same kills (some 10 min)
 	@$(BIN)/python -m benchmarks.raft_comparison --seconds $(or $(SECONDS),5) --kills $(or $(KILLS),10)

@@ -14,6 +14,7 @@ def register(commands: Any) -> None:
         ("kv", _kv, "documents: embedded, over gRPC on one and on three nodes, memory per record"),
         ("vector", _vector, "nearest vectors: latency, and recall against the exact answer"),
         ("graph", _graph, "neighbours in a graph and its index, in process"),
+        ("fork", _fork, "forks of namespaces small and large, and replays, in process"),
     ):
         parser = actions.add_parser(name, help=text, description=text)
         parser.set_defaults(run=run)
@@ -29,6 +30,12 @@ def _kv(arguments: argparse.Namespace) -> int:
 
 def _graph(arguments: argparse.Namespace) -> int:
     from memraft_server.cli.bench.graph import run
+
+    return run(arguments)
+
+
+def _fork(arguments: argparse.Namespace) -> int:
+    from memraft_server.cli.bench.fork import run
 
     return run(arguments)
 
