@@ -1,6 +1,6 @@
 """Between Python values and JSON text."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from reprlib import repr as shown
 from typing import Any
@@ -31,6 +31,17 @@ def encode(value: Any, name: str = "value") -> bytes:
         if not _is_finite(plain):
             _refuse_non_finite(plain, name)
     return data
+
+
+def encode_each(values: Sequence[Any], name: str) -> list[bytes]:
+    """Returns the JSON text of each value; see `encode`."""
+    try:
+        texts = [_encode(value) for value in values]
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        texts = []
+    if len(texts) < len(values) or b"null" in b"".join(texts):
+        return [encode(value, name) for value in values]
+    return texts
 
 
 def _is_finite(value: Any) -> bool:

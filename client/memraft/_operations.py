@@ -129,7 +129,7 @@ def append_many(
         **where,
         stream=stream_name(stream, scope),
         types=[type] if isinstance(type, str) else _wire.listed(type, "type", "types"),
-        payloads=[_json.encode(each, "payloads") for each in _wire.listed(payloads, "payloads", "events")],
+        payloads=_json.encode_each(_wire.listed(payloads, "payloads", "events"), "payloads"),
     )
 
 

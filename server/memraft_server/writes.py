@@ -23,7 +23,9 @@ UPSERT_MANY = _FIELDS["upsert_many"].number
 UPSERT_GRAPH = _FIELDS["upsert_graph"].number
 REMEMBER = _FIELDS["remember"].number
 RECORD_TRACES = _FIELDS["record_traces"].number
-WEIGHED = frozenset((MULTI_PUT, APPEND_MANY, UPSERT_VECTOR, UPSERT_MANY, UPSERT_GRAPH, REMEMBER, RECORD_TRACES))
+WEIGHED = frozenset(
+    (MULTI_PUT, APPEND_MANY, UPSERT_VECTOR, UPSERT_MANY, UPSERT_GRAPH, REMEMBER, RECORD_TRACES)
+)
 """Kinds that may count as more than one operation, or as vectors."""
 FREEING = frozenset(
     _FIELDS[name].number

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from memraft_proto.v1 import batch_pb2, kv_pb2, log_pb2, run_pb2, state_pb2, stream_pb2
 from memraft_server.machine import Command, Machine
+from memraft_server.projections.events import BLOCK_EVENTS_MIN
 from tests.unit.machine.harness import KINDS, READS, session
 
 NAMESPACES = ("acme/a", "acme/b")
@@ -141,6 +142,7 @@ def operations(draw: st.DrawFn) -> tuple[Any, int | None]:
             ), age or 0
         case "append":
             payloads = draw(st.lists(values, min_size=1, max_size=4))
+            payloads *= draw(st.sampled_from([1, 1, BLOCK_EVENTS_MIN]))  # many are kept otherwise
             return stream_pb2.AppendManyRequest(
                 stream=draw(st.sampled_from(STREAMS)), types=[draw(keys)], payloads=payloads
             ), None

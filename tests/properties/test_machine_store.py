@@ -231,7 +231,7 @@ def held(machine: Machine) -> str:
             records_of(space.kv.records),
             list(space.kv.keys.from_name("")),
             records_of(space.projection(StateProjection).records),
-            [(key, each.events, bytes(each.hashes)) for key, each in sorted(streams.streams.items())],
+            [(key, list(each.events), bytes(each.hashes)) for key, each in sorted(streams.streams.items())],
             list(streams.names.from_name("")),
             (sorted(runs.by_id), runs.in_order),
             [

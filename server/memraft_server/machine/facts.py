@@ -8,6 +8,8 @@
     collection   c  namespace:4  number:4  version            -> name, dimension, metric, fingerprint
     floor        d  namespace:4  name\\0  version             -> how far the past reaches back
     event        e  namespace:4  stream\\0  sequence  version  -> hash, author, type, payload
+    events       e  namespace:4  stream\\0  sequence  their number:4  version
+                                                              -> hashes, author, types, ends, payloads
     document     k  namespace:4  key\\0  version               -> one version of it
     setting      f, node g, edge h, lease l, counter n, gate o, trace t: likewise
     memory       m  namespace:4  version [version of death]   -> all of it
@@ -37,8 +39,8 @@ import numpy as np
 
 from memraft_server.machine.limits import POSITION_BITS
 from memraft_server.projections import notes
+from memraft_server.projections.events import EventBlock, event_key
 from memraft_server.projections.notes import Fact, record_key
-from memraft_server.projections.streams import event_key
 from memraft_server.projections.versions import Author, Record
 
 RESIDUE = 0x2144DF1C
@@ -165,10 +167,18 @@ class Encoder:
 
     def _event(self, fact: Any) -> Row:
         prefix, sequence, event, digest = fact
+        if isinstance(event, EventBlock):
+            return self._event_block(prefix, sequence, event, digest)
         type_ = event.type.encode()
         author = self._author(event.author)
         body = b"".join((digest, author, _length(len(type_)), type_, event.payload))
-        return row(event_key(prefix, sequence, event.version), body)
+        return row(event_key(prefix, sequence, event), body)
+
+    def _event_block(self, prefix: bytes, sequence: int, block: EventBlock, hashes: bytes) -> Row:
+        types = encode_body(block.types)
+        ends = np.asarray(block.ends, "<u4").tobytes()
+        body = (hashes, self._author(block.author), _length(len(types)), types, ends, block.data)
+        return row(event_key(prefix, sequence, block), b"".join(body))
 
 
 def _entries(fact: Any) -> Row:

@@ -32,11 +32,12 @@ from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.refused import Refused, invalid
 from memraft_server.machine.tables import RECORD_TABLES
 from memraft_server.machine.turn import Handler, Turn
+from memraft_server.projections.events import EventRecord
 from memraft_server.projections.memories import NO_ROW, MemoryStore
 from memraft_server.projections.merges import MergesProjection
 from memraft_server.projections.rows import ALIVE
 from memraft_server.projections.runs import RunsProjection
-from memraft_server.projections.streams import EventRecord, StreamsProjection
+from memraft_server.projections.streams import StreamsProjection
 from memraft_server.projections.vectors import VectorStore
 from memraft_server.projections.versions import NOW, VersionedRecords
 

@@ -7,6 +7,7 @@ from memraft_server.machine.limits import ITEMS_MAX
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.refused import invalid
 from memraft_server.machine.turn import Handler, Turn
+from memraft_server.projections.events import BLOCK_EVENTS_MIN
 from memraft_server.projections.streams import StreamsProjection
 
 
@@ -33,19 +34,23 @@ def append_many(
     turn: Turn, space: Namespace, request: stream_pb2.AppendManyRequest
 ) -> stream_pb2.AppendManyResponse:
     """Appends many events to one stream."""
-    types, payloads = list(request.types), request.payloads
+    types, payloads = list(request.types), list(request.payloads)
     count = len(payloads)
     if not 0 < count <= ITEMS_MAX or len(types) not in (1, count):
         raise invalid(f"types: {len(types)}, but there are {count} payloads")
-    if len(types) != count:
-        types *= count
     streams = space.projection(StreamsProjection)
     stream = streams.get_or_make(space.name, request.stream)
     first_sequence = len(stream.events) + 1
     version, time_us, author, digest = turn.version, turn.time_us, turn.author, b""
     turn.items = count
-    for item, (type_, payload) in enumerate(zip(types, payloads, strict=True)):
-        digest = streams.append(stream, version + item, time_us, turn.new_id(item), author, type_, payload)
+    if count >= BLOCK_EVENTS_MIN:
+        digest = streams.append_block(stream, version, time_us, turn.new_ids(count), author, types, payloads)
+    else:
+        every = types if len(types) == count else types * count
+        for item, (type_, payload) in enumerate(zip(every, payloads, strict=True)):
+            digest = streams.append(
+                stream, version + item, time_us, turn.new_id(item), author, type_, payload
+            )
     if streams.appended is not None:
         streams.appended(request.stream)
     return stream_pb2.AppendManyResponse(

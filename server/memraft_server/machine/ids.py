@@ -7,9 +7,13 @@ times are strictly monotonic within a shard, so its ids sort as its log does; th
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 ID_CHARACTERS = 26
 
+_CHARACTERS = np.frombuffer(ALPHABET.encode(), np.uint8)
 _PAIRS = [a + b for a in ALPHABET for b in ALPHABET]
 
 
@@ -27,3 +31,13 @@ def entry_parts(time_us: int, seed: int) -> tuple[str, str]:
 def make_id(parts: tuple[str, str], position: int) -> str:
     """Returns the id of the item at `position` (below 2**20) of the entry with these `parts`."""
     return f"{parts[0]}{_PAIRS[position >> 10]}{_PAIRS[position & 1023]}{parts[1]}"
+
+
+def make_ids(parts: tuple[str, str], position: int, count: int) -> NDArray[np.uint8]:
+    """Returns the ids of `count` items from `position` on in ASCII, as of `make_id`: shape (count, 26)."""
+    ids = np.empty((count, 26), np.uint8)
+    ids[:] = np.frombuffer(make_id(parts, position).encode(), np.uint8)
+    positions = np.arange(position, position + count)
+    for place, shift in enumerate((15, 10, 5, 0), len(parts[0])):
+        ids[:, place] = _CHARACTERS[positions >> shift & 31]
+    return ids

@@ -8,6 +8,7 @@ reported: they must be deleted before anything else is saved.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import heappush
 from struct import unpack
@@ -36,10 +37,11 @@ from memraft_server.machine.refused import BrokenInvariant
 from memraft_server.machine.sessions import Kept, Session
 from memraft_server.machine.tables import RECORD_TABLES, Extend
 from memraft_server.projections import notes
+from memraft_server.projections.events import HASH_BYTES, EventBlock, EventRecord
 from memraft_server.projections.floors import FloorsProjection
 from memraft_server.projections.memories import MemoryStore, Remembered
 from memraft_server.projections.runs import RunsProjection
-from memraft_server.projections.streams import HASH_BYTES, Stream, StreamsProjection
+from memraft_server.projections.streams import Stream, StreamsProjection
 from memraft_server.projections.vectors import Collection, Settings, VectorStore
 from memraft_server.projections.versions import Author, Record, VersionedRecords
 
@@ -81,6 +83,7 @@ _session_body = msgspec.msgpack.Decoder(tuple[int, int, int]).decode
 _kept_body = msgspec.msgpack.Decoder(tuple[int, str, str, bytes]).decode
 _memory_body = msgspec.msgpack.Decoder(_MemoryBody).decode
 _fork_body = msgspec.msgpack.Decoder(tuple[str, _AuthorBody]).decode
+_types_body = msgspec.msgpack.Decoder(tuple[str, ...]).decode
 _author_body = msgspec.msgpack.Decoder(_AuthorBody).decode
 
 
@@ -253,30 +256,34 @@ class Loader:
 
     def _load_events(self, rows: Sequence[Row]) -> None:
         for key, value in rows:
-            stream_key = key[: -2 * NUMBER_BYTES]
-            if self._stream is None or self._streams is None or stream_key != self._stream_key:
-                space = self._space(key)
+            stream, streams, start = self._stream, self._streams, len(self._stream_key)
+            if stream is None or streams is None or key[:start] != self._stream_key:
+                start = _end_of_name(key, _HEAD_BYTES)
+                space, stream_key = self._space(key), key[:start]
                 streams = self._streams = space.projection(StreamsProjection)
                 name = _unescaped(stream_key, _HEAD_BYTES).decode()
-                self._stream = streams.get_or_make(space.name, name)
+                stream = self._stream = streams.get_or_make(space.name, name)
                 forgotten = space.projection(FloorsProjection).stream(name)
                 if forgotten is not None:
-                    self._stream.begin_behind(*forgotten)
+                    stream.begin_behind(*forgotten)
                 self._stream_key = stream_key
-            stream = self._stream
-            sequence = int.from_bytes(key[-2 * NUMBER_BYTES : -NUMBER_BYTES])
+            sequence = int.from_bytes(key[start : start + NUMBER_BYTES])
             if sequence != len(stream.events) + 1:
                 raise DamagedRow(key, f"event {len(stream.events) + 1} of its stream is missing before it")
-            author, at = self._author_at(value, HASH_BYTES)
-            start = at + 4 + int.from_bytes(value[at : at + 4])
-            self._streams.restore(
-                stream,
-                int.from_bytes(key[-NUMBER_BYTES:]),
-                author,
-                value[at + 4 : start].decode(),
-                value[start:-CRC_BYTES],
-                value[:HASH_BYTES],
-            )
+            version, count = int.from_bytes(key[-NUMBER_BYTES:]), 1
+            if len(key) > start + 2 * NUMBER_BYTES:
+                count = int.from_bytes(key[start + NUMBER_BYTES : -NUMBER_BYTES])
+            author, at = self._author_at(value, HASH_BYTES * count)
+            end = at + 4 + int.from_bytes(value[at : at + 4])
+            types = value[at + 4 : end]
+            part: EventRecord | EventBlock
+            if len(key) > start + 2 * NUMBER_BYTES:
+                names = tuple(map(streams.intern, _types_body(types)))
+                ends = array("I", np.frombuffer(value, "<u4", count, end).astype("I").tobytes())
+                part = EventBlock(version, author, names, ends, value[end + 4 * count : -CRC_BYTES])
+            else:
+                part = EventRecord(version, author, streams.intern(types.decode()), value[end:-CRC_BYTES])
+            streams.restore(stream, part, value[: HASH_BYTES * count])
 
     def _load_records(self, rows: Sequence[Row]) -> None:
         """Of documents and named records: the most frequent rows."""

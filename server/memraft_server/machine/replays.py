@@ -23,13 +23,9 @@ from memraft_server.machine.sessions import keep_refusal, kept_refusal
 from memraft_server.machine.steps import difference, shown_value
 from memraft_server.machine.trial import TrialNotes
 from memraft_server.machine.turn import Handler, Turn, View
+from memraft_server.projections.events import FIRST_PREV_HASH, EventRecord, event_hash
 from memraft_server.projections.runs import RunRecord, RunsProjection
-from memraft_server.projections.streams import (
-    FIRST_PREV_HASH,
-    EventRecord,
-    Stream,
-    event_hash,
-)
+from memraft_server.projections.streams import Stream
 from memraft_server.projections.versions import NOW, Author
 
 REPLAYED_STEPS_MAX = 10_000

@@ -242,8 +242,8 @@ class Trimmer:
                     end = last - 1 if last and stream.events[-1].version <= cutoff else gone
                 else:
                     end = max(stream.count_at(cutoff), last - rule.events if rule.events else 0)
-                end = min(end, last - 1, stream.count_at(pin))
-                part = min(end - gone, TRIMMED_MAX)
+                end = stream.whole_until(min(end, stream.count_at(pin)))
+                part = stream.whole_until(min(end, gone + TRIMMED_MAX)) - gone
                 yield _Over(notes.EVENT, name, part, gone + part) if part > 0 else None
                 if gone + part >= end or streams.streams[name].forgotten == gone:
                     break

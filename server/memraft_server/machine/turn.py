@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 from google.protobuf.message import Message
+from numpy.typing import NDArray
 
 from memraft_proto.v1.common_pb2 import Provenance
 from memraft_server.machine.entries import EntryTable
 from memraft_server.machine.forks import Spaces
-from memraft_server.machine.ids import entry_parts, make_id
+from memraft_server.machine.ids import entry_parts, make_id, make_ids
 from memraft_server.machine.limits import POSITION_BITS, POSITIONS_MAX, REPLY_TEXTS_BYTES_MAX, Limits
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.projections.versions import NOW, Author
@@ -128,6 +130,10 @@ class Turn:
         if parts is None:
             parts = self._id_parts = entry_parts(self.time_us, self.seed)
         return make_id(parts, (self.version + item) & _ITEM)
+
+    def new_ids(self, count: int) -> NDArray[np.uint8]:
+        """Returns what `new_id` does for the command's first `count` items, in ASCII: shape (count, 26)."""
+        return make_ids(entry_parts(self.time_us, self.seed), self.version & _ITEM, count)
 
 
 class View:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 
 import msgspec
@@ -83,6 +84,20 @@ def check_json(field: str, value: bytes, bytes_max: int, *, empty: bool = False)
         raise invalid(f"{field}: not JSON in UTF-8: {error}", field=field) from None
     except RecursionError:
         raise invalid(f"{field}: JSON nested too deeply", field=field) from None
+
+
+def check_json_each(field: str, values: Iterable[bytes], bytes_max: int) -> None:
+    """Refuses values of which one is too long or is not one JSON text in UTF-8; names the first."""
+    values = list(values)
+    try:
+        for value in values:
+            _parse(value)
+        is_sound = max(map(len, values), default=0) <= bytes_max and all(map(bytes.isascii, values))
+    except (msgspec.DecodeError, RecursionError):
+        is_sound = False
+    if not is_sound:
+        for i, value in enumerate(values):
+            check_json(f"{field}[{i}]", value, bytes_max)
 
 
 def check_json_object(field: str, value: bytes, bytes_max: int) -> None:

@@ -9,6 +9,7 @@ from memraft_server.machine.turn import Check
 from memraft_server.machine.validate_common import (
     check_count,
     check_json,
+    check_json_each,
     check_now,
     check_text,
 )
@@ -30,8 +31,7 @@ def _append_many(request: stream_pb2.AppendManyRequest, limits: Limits) -> None:
         )
     for i, type_ in enumerate(types):
         check_text(f"types[{i}]", type_, limits.name_bytes_max, empty=True)
-    for i, payload in enumerate(payloads):
-        check_json(f"payloads[{i}]", payload, limits.value_bytes_max)
+    check_json_each("payloads", payloads, limits.value_bytes_max)
 
 
 def _stream_page(

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from hashlib import sha256
-from struct import Struct
-from typing import overload
 
-import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-from memraft_proto.names import unforked
+from memraft_server.projections.events import (
+    FIRST_PREV_HASH,
+    HASH_BYTES,
+    EventBlock,
+    EventRecord,
+    Events,
+    block_hashes,
+    blocks_of,
+    chain_prefix,
+    event_hash,
+    event_key,
+)
 from memraft_server.projections.keys import KeyIndex
 from memraft_server.projections.notes import EVENT, Notes, escaped
 from memraft_server.projections.usage import Usage
@@ -18,148 +26,10 @@ from memraft_server.projections.versions import Author
 
 HIDDEN = "\1"
 """How the names of streams begin that the machine keeps for itself: callers' have no control characters."""
-HASH_BYTES = 32
-FIRST_PREV_HASH = bytes(HASH_BYTES)
 EVENT_BYTES = 180
 """What an event takes beside its payload, its hash included."""
 STREAM_BYTES = 800
 """What a stream takes beside its events and the characters of its name."""
-
-_FORMAT = b"memraft.event.v1"
-_two = Struct(">QQ").pack
-
-
-class EventRecord(msgspec.Struct, gc=False):
-    """One event. Its sequence is its place, its id and commit time follow from its version."""
-
-    version: int
-    author: Author
-    type: str
-    payload: bytes
-
-
-def _version_of(event: EventRecord) -> int:
-    return event.version
-
-
-def _field(data: bytes) -> bytes:
-    return len(data).to_bytes(4, "big") + data
-
-
-def chain_prefix(namespace: str, stream: str) -> bytes:
-    """Returns the part that all events of a stream hash after `prev_hash`.
-
-    A fork's events hash the name of what it was forked from: the chain goes on in it, and one rule verifies
-    all of it.
-    """
-    return _field(_FORMAT) + _field(unforked(namespace).encode()) + _field(stream.encode())
-
-
-def event_key(stream_key: bytes, sequence: int, version: int) -> bytes:
-    """Returns the key of an event's row; `stream_key` is the stream's."""
-    return stream_key + _two(sequence, version)
-
-
-def event_hash(
-    prev_hash: bytes, prefix: bytes, sequence: int, event_id: str, time_us: int, event: EventRecord
-) -> bytes:
-    """Returns SHA-256 of an event and the hash before it, as `Event` in `stream.proto` lays down.
-
-    Args:
-        prev_hash: 32 bytes.
-        prefix: What `chain_prefix` gave for the stream.
-        sequence: The event's place, from 1.
-        event_id: Its id.
-        time_us: Its commit time in microseconds since the epoch.
-        event: The event.
-    """
-    id_bytes = event_id.encode()
-    run = event.author.run.encode()
-    agent = event.author.agent.encode()
-    type_ = event.type.encode()
-    payload = event.payload
-    # One join of fixed parts: three quarters of the time of a helper call a field.
-    return sha256(
-        b"".join(
-            (
-                prev_hash,
-                prefix,
-                b"\x00\x00\x00\x08",
-                sequence.to_bytes(8, "big"),
-                len(id_bytes).to_bytes(4, "big"),
-                id_bytes,
-                len(run).to_bytes(4, "big"),
-                run,
-                len(agent).to_bytes(4, "big"),
-                agent,
-                b"\x00\x00\x00\x08",
-                time_us.to_bytes(8, "big"),
-                len(type_).to_bytes(4, "big"),
-                type_,
-                len(payload).to_bytes(4, "big"),
-                payload,
-            )
-        )
-    ).digest()
-
-
-class SharedEvents(Sequence[EventRecord]):
-    """The first `count` events of another stream, which may grow, and after them events of its own."""
-
-    __slots__ = ("_count", "_first", "_own")
-
-    def __init__(self, first: Sequence[EventRecord], count: int) -> None:
-        self._first = first
-        self._count = count
-        self._own: list[EventRecord] = []
-
-    def append(self, event: EventRecord) -> None:
-        """Adds an event at the end."""
-        self._own.append(event)
-
-    def __len__(self) -> int:
-        return self._count + len(self._own)
-
-    @overload
-    def __getitem__(self, place: int) -> EventRecord: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[EventRecord]: ...
-    def __getitem__(self, place: int | slice) -> EventRecord | list[EventRecord]:
-        if isinstance(place, slice):
-            return [self[i] for i in range(*place.indices(len(self)))]
-        if place < 0:
-            place += len(self)
-        return self._first[place] if place < self._count else self._own[place - self._count]
-
-
-class KeptEvents(Sequence[EventRecord]):
-    """Events of which the first were forgotten; asking for those is an IndexError."""
-
-    __slots__ = ("_gone", "_own")
-
-    def __init__(self, gone: int, own: list[EventRecord]) -> None:
-        self._gone = gone
-        self._own = own
-
-    def append(self, event: EventRecord) -> None:
-        """Adds an event at the end."""
-        self._own.append(event)
-
-    def __len__(self) -> int:
-        return self._gone + len(self._own)
-
-    @overload
-    def __getitem__(self, place: int) -> EventRecord: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[EventRecord]: ...
-    def __getitem__(self, place: int | slice) -> EventRecord | list[EventRecord]:
-        if isinstance(place, slice):
-            return [self[i] for i in range(*place.indices(len(self)))]
-        if place < 0:
-            place += len(self)
-        if place < self._gone:
-            raise IndexError(f"event {place + 1} was forgotten: the first that is kept is {self._gone + 1}")
-        return self._own[place - self._gone]
 
 
 class Stream:
@@ -182,10 +52,9 @@ class Stream:
         self._shared = 0
         self._gone = 0
         self._before = FIRST_PREV_HASH
-        self.events: list[EventRecord] | SharedEvents | KeptEvents = []
         if parent is not None:
             self._parent, self._shared = parent
-            self.events = SharedEvents(self._parent.events, self._shared)
+        self.events: Events = Events() if parent is None else Events(parent[1], parent[0].events)
         self.hashes = bytearray()
         """Of its own events."""
         self.prefix: bytes = chain_prefix(namespace, name) if parent is None else parent[0].prefix
@@ -205,22 +74,29 @@ class Stream:
 
     def begin_behind(self, count: int, digest: bytes) -> None:
         """Makes a stream without events begin behind `count` that were forgotten, the last with this hash."""
-        self._gone, self._before, self.events = count, digest, KeptEvents(count, [])
+        self._gone, self._before, self.events = count, digest, Events(count)
 
-    def forget(self, through: int, pin: int) -> list[EventRecord]:
-        """Forgets the events up to sequence `through`, as far as they are not above version `pin`; never the
-        last one, and none of a fork's. Returns them."""
-        gone, last = self._gone, len(self.events)
-        end = gone
-        while end < min(through, last - 1) and self.events[end].version <= pin:
-            end += 1
-        if end == gone or self._parent is not None:
+    def whole_until(self, through: int) -> int:
+        """Returns up to which sequence events may go where those up to `through` should: a block goes as a
+        whole, the last event and none of a fork's ever."""
+        if self._parent is not None:
+            return self._gone
+        return self.events.whole_until(min(through, len(self.events) - 1))
+
+    def forget(self, through: int, pin: int) -> list[tuple[int, EventRecord | EventBlock]]:
+        """Forgets the events up to sequence `through`, as far as `whole_until` lets them go and as they are
+        not above version `pin`.
+
+        Returns:
+            What went: the sequence of its first event, and that event or a block.
+        """
+        end = self.whole_until(min(through, self.events.count_at(pin)))
+        if end <= self._gone:
             return []
-        dropped, kept = self.events[gone:end], self.events[end:]
         self._before = self.hash_of(end)
-        del self.hashes[: (end - gone) * HASH_BYTES]
-        self._gone, self.events = end, KeptEvents(end, kept)
-        return dropped
+        del self.hashes[: (end - self._gone) * HASH_BYTES]
+        self._gone = end
+        return self.events.forget(end)
 
     def own_events(self) -> list[EventRecord]:
         """Returns its events, of a fork's stream those that were appended in the fork."""
@@ -228,10 +104,7 @@ class Stream:
 
     def count_at(self, ceiling: int) -> int:
         """Returns how many events there were as of version `ceiling`, included."""
-        events = self.events
-        if not events or events[-1].version <= ceiling:
-            return len(events)
-        return bisect_right(events, ceiling, self.forgotten, key=_version_of)
+        return self.events.count_at(ceiling)
 
     def first_broken(self, ids_and_times: Iterable[tuple[str, int]], first: int) -> int:
         """Recomputes the chain from an event on, after the hash that is stored before it.
@@ -317,25 +190,56 @@ class StreamsProjection:
         payload: bytes,
     ) -> bytes:
         """Appends one event to `stream` and returns its hash."""
-        event = EventRecord(version, author, self._intern(type_), payload)
+        event = EventRecord(version, author, self.intern(type_), payload)
         sequence = len(stream.events)
         digest = event_hash(stream.hash_of(sequence), stream.prefix, sequence + 1, event_id, time_us, event)
         if self._add is not None:
             self._add((stream.key, sequence + 1, event, digest))
-        self._place(stream, event, digest)
+        self.restore(stream, event, digest)
         return digest
 
-    def restore(
-        self, stream: Stream, version: int, author: Author, type_: str, payload: bytes, digest: bytes
-    ) -> None:
-        """Appends an event with the hash that it once got."""
-        self._place(stream, EventRecord(version, author, self._intern(type_), payload), digest)
+    def append_block(
+        self,
+        stream: Stream,
+        version: int,
+        time_us: int,
+        ids: NDArray[np.uint8],
+        author: Author,
+        types: Sequence[str],
+        payloads: Sequence[bytes],
+    ) -> bytes:
+        """Appends the events of one command and returns the hash of the last.
 
-    def _place(self, stream: Stream, event: EventRecord, digest: bytes) -> None:
-        stream.events.append(event)
-        stream.hashes += digest
-        self._usage.bytes += EVENT_BYTES + len(event.payload)
-        self._usage.records += 1
+        Args:
+            stream: To which.
+            version: Of the first event.
+            time_us: Their commit time in microseconds since the epoch.
+            ids: Theirs in ASCII, shape (events, characters).
+            author: Of all.
+            types: One for all, or one for each.
+            payloads: Theirs.
+        """
+        sequence = len(stream.events)
+        digests = block_hashes(
+            stream.hash_of(sequence), stream.prefix, sequence + 1, ids, time_us, author, types, payloads
+        )
+        hashes = b"".join(digests)
+        start = 0
+        for block in blocks_of(version, author, tuple(map(self.intern, types)), payloads):
+            end = start + HASH_BYTES * len(block.ends)
+            if self._add is not None:
+                self._add((stream.key, len(stream.events) + 1, block, hashes[start:end]))
+            self.restore(stream, block, hashes[start:end])
+            start = end
+        return digests[-1]
+
+    def restore(self, stream: Stream, part: EventRecord | EventBlock, hashes: bytes) -> None:
+        """Appends an event or a block of them with the hashes that they once got."""
+        stream.events.append(part)
+        stream.hashes += hashes
+        count, size = _weight(part)
+        self._usage.bytes += EVENT_BYTES * count + size
+        self._usage.records += count
 
     def trim(self, name: str, through: int, pin: int) -> tuple[int, int]:
         """Forgets events of a stream for ever: up to sequence `through`, but not the last one.
@@ -352,14 +256,15 @@ class StreamsProjection:
         dropped = stream.forget(through, pin) if stream is not None else []
         if stream is None or not dropped:
             return 0, 0
-        self._usage.bytes -= sum(EVENT_BYTES + len(event.payload) for event in dropped)
-        self._usage.records -= len(dropped)
+        count = version = 0
+        for _, part in dropped:
+            events, size = _weight(part)
+            self._usage.bytes -= EVENT_BYTES * events + size
+            count, version = count + events, part.version + events - 1
+        self._usage.records -= count
         if self._delete is not None:
-            first = stream.forgotten - len(dropped) + 1
-            self._delete(
-                [event_key(stream.key, at, event.version) for at, event in enumerate(dropped, first)]
-            )
-        return len(dropped), dropped[-1].version
+            self._delete([event_key(stream.key, first, part) for first, part in dropped])
+        return count, version
 
     def names_from(self, start: str, prefix: str, ceiling: int) -> Iterator[tuple[str, int]]:
         """Yields (name, last sequence as of `ceiling`) of the streams at or after `start`, by name."""
@@ -369,9 +274,14 @@ class StreamsProjection:
             stream = self.find(name)
             yield name, stream.count_at(ceiling) if stream is not None else 0
 
-    def _intern(self, type_: str) -> str:
+    def intern(self, type_: str) -> str:
         """Returns one string for equal types: there are few, on many events."""
         types = self._types
         if len(types) >= 4096:
             types.clear()
         return types.setdefault(type_, type_)
+
+
+def _weight(part: EventRecord | EventBlock) -> tuple[int, int]:
+    """Returns how many events there are, and the bytes of their payloads."""
+    return (len(part.ends), len(part.data)) if isinstance(part, EventBlock) else (1, len(part.payload))

@@ -131,7 +131,8 @@ def test_a_tampered_event_is_found(damage: str) -> None:
     elif damage == "hash":
         stream.hashes[2 * 32] ^= 1
     else:
-        stream.events[2], stream.events[3] = stream.events[3], stream.events[2]
+        third, fourth = stream.events[2:4]
+        third.payload, fourth.payload = fourth.payload, third.payload
     verdict = shard.read(verify())
     assert (verdict.intact, verdict.first_broken_sequence) == (False, 3)
     assert shard.read(verify(), at_index=0).intact
