@@ -135,12 +135,15 @@ class _Failures:
         return errors.ClosedError(str(failure))
 
 
-def open_engine(path: str | Path | None, projections: Sequence[str | type[Any]] = ()) -> Engine:
+def open_engine(
+    path: str | Path | None, projections: Sequence[str | type[Any]] = (), is_relaxed: bool = False
+) -> Engine:
     """Opens a machine in this process.
 
     Args:
         path: the directory of its log; None: in memory only.
         projections: classes to derive views with, or where they are.
+        is_relaxed: whether it may acknowledge writes before they are on the disk.
 
     Raises:
         ConfigurationError: the server's needs are not installed, or what was given is no projection.
@@ -161,7 +164,7 @@ def open_engine(path: str | Path | None, projections: Sequence[str | type[Any]] 
             raise
         raise errors.ConfigurationError(f"the package {error.name!r} is missing; {_EXTRA}") from error
     try:
-        engine = EmbeddedEngine(path, projections)
+        engine = EmbeddedEngine(path, projections, is_relaxed)
     except DirectoryUnusable as error:
         raise errors.DataDirectoryError(str(error)) from error
     except ProjectionUnusable as error:

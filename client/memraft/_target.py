@@ -3,12 +3,15 @@
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import grpc
 import msgspec
 
 from .errors import ConfigurationError
+
+Durability = Literal["commit", "relaxed"]
+"""Whether a write is on the disk of a memory in a directory before it is acknowledged, or soon after."""
 
 ADDRESSES_MAX = 1_024
 TIMEOUT_S_MAX = 7 * 24 * 3600.0
@@ -35,6 +38,22 @@ class ClusterTarget(msgspec.Struct, frozen=True, kw_only=True):
     certificates: Certificates | None
     """None: plain text."""
     timeout_s: float
+
+
+def read_durability(durability: str, path: str | Path | None) -> bool:
+    """Returns whether a memory in a directory may acknowledge writes before they are on its disk.
+
+    Raises:
+        ConfigurationError: it is neither `commit` nor `relaxed`, or `relaxed` without a directory.
+    """
+    if durability not in ("commit", "relaxed"):
+        raise ConfigurationError(f"durability must be 'commit' or 'relaxed', not {durability!r}")
+    if durability == "relaxed" and path is None:
+        raise ConfigurationError(
+            "durability='relaxed' is for a memory in a directory: give path=; "
+            "a cluster has it in its configuration, and a memory without a directory has no disk to wait for"
+        )
+    return durability == "relaxed"
 
 
 def read_target(

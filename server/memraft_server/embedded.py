@@ -81,17 +81,23 @@ class EmbeddedEngine:
     Args:
         path: the directory of the log, made when missing; None: nothing outlives the process.
         projections: classes, or `package.module:Class`, to derive views with; see `projections.protocol`.
+        is_relaxed: whether writes are acknowledged up to 100 ms before they are synced.
 
     Raises:
         DirectoryUnusable: see there.
         ProjectionUnusable: what was given is no projection.
     """
 
-    def __init__(self, path: str | Path | None = None, projections: Sequence[str | type[Any]] = ()) -> None:
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        projections: Sequence[str | type[Any]] = (),
+        is_relaxed: bool = False,
+    ) -> None:
         classes = load_projections(projections)
         self.is_durable = path is not None
         self._lock = threading.RLock()
-        self._storage = EmbeddedStorage(path, self._lock) if path is not None else None
+        self._storage = EmbeddedStorage(path, self._lock, is_relaxed) if path is not None else None
         self._machine = self._storage.machine if self._storage is not None else Machine(0)
         if classes:
             self._machine.host(classes, _log_fault)

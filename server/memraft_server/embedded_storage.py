@@ -18,7 +18,7 @@ import threading
 from pathlib import Path
 
 from memraft_cluster.errors import DataDirectoryError, DiskError, LogCorrupted, StateCorrupted
-from memraft_cluster.log import DurableLog
+from memraft_cluster.log import Durability, DurableLog
 from memraft_cluster.raft import Entry, Membership, SnapshotMeta
 from memraft_server.embedded_directory import DirectoryUnusable, claim
 from memraft_server.embedded_legacy import (
@@ -42,6 +42,8 @@ NODE = "local"
 STATE = "state"
 SAVE_FACTS = 1_000
 """As many facts are taken to the state at a time: some 2 ms, once every thousand writes."""
+SAVE_BYTES = 4 << 20
+"""And what so much of the log has brought: facts may be of many events."""
 LOG_KEEP_BYTES = 16 << 20
 """A log that holds more is cut: what of it has to be replayed when a process ends without closing."""
 _GROUP = 0
@@ -55,12 +57,14 @@ class EmbeddedStorage:
     Args:
         path: the directory; made when missing.
         lock: the engine's.
+        is_relaxed: whether the log is synced every 100 ms instead of before a write is acknowledged.
 
     Raises:
         DirectoryUnusable: it is locked, damaged, or holds something else.
     """
 
-    def __init__(self, path: str | Path, lock: threading.RLock) -> None:
+    def __init__(self, path: str | Path, lock: threading.RLock, is_relaxed: bool = False) -> None:
+        self._durability = Durability.RELAXED if is_relaxed else Durability.COMMIT
         self.machine = Machine(0, Limits(), Journal())
         self._path = Path(path)
         self._lock = lock
@@ -76,14 +80,18 @@ class EmbeddedStorage:
             raise DirectoryUnusable(f"the memory in {path} cannot be opened: {error}") from error
         self._saver = Saver(self.machine, self._store.group(_GROUP))
         self._state_failure = ""
+        self._unsaved_bytes = 0
 
     def append(self, index: int, data: bytes) -> None:
-        """Makes an entry durable. Raises DiskError."""
+        """Makes an entry durable, now or soon. Raises DiskError."""
         self.log.append(_GROUP, (Entry(_TERM, index, data),))
+        self._unsaved_bytes += len(data)
 
     def note_applied(self) -> None:
         """Takes what was applied to the state, where enough has gathered."""
-        if self._saver.unsaved >= SAVE_FACTS and not self._state_failure:
+        is_due = self._saver.unsaved >= SAVE_FACTS or self._unsaved_bytes >= SAVE_BYTES
+        if is_due and not self._state_failure:
+            self._unsaved_bytes = 0
             try:
                 self._saver.save(_meta(self.machine))
             except DiskError as error:
@@ -149,7 +157,7 @@ class EmbeddedStorage:
     def _open_log(self) -> DurableLog:
         """Opens the log; of a damaged one what it has behind the state is enough. Raises as DurableLog."""
         try:
-            return DurableLog(self._path, cluster=CLUSTER, node=NODE)
+            return DurableLog(self._path, cluster=CLUSTER, node=NODE, durability=self._durability)
         except LogCorrupted as damage:
             try:
                 store = StateStore(self._path / STATE, cluster=CLUSTER, node=NODE)
@@ -157,7 +165,9 @@ class EmbeddedStorage:
                 raise damage from None
             bases = store.bases()
             store.close()
-            return DurableLog(self._path, cluster=CLUSTER, node=NODE, state_bases=bases)
+            return DurableLog(
+                self._path, cluster=CLUSTER, node=NODE, durability=self._durability, state_bases=bases
+            )
 
     def _open_state(self, log: DurableLog) -> StateStore:
         """Opens the store and loads the machine from it. Raises DataDirectoryError, DiskError."""
@@ -182,10 +192,15 @@ class EmbeddedStorage:
                 raise StateCorrupted(
                     str(path), f"it ends at write {reached}, and the log begins behind {base.index}"
                 )
-            if reached > log.group(_GROUP).last_index():
+            if saved is not None and reached > log.group(_GROUP).last_index():
+                if self._durability is Durability.RELAXED:  # the power failed between the state and its sync
+                    log.reset(_GROUP, saved.meta)
+                    return store
                 store.close()
                 raise StateCorrupted(
-                    str(path), f"it ends at write {reached}, the log at {log.group(_GROUP).last_index()}"
+                    str(path),
+                    f"it ends at write {reached}, the log at {log.group(_GROUP).last_index()}; where power "
+                    "failed on a memory with durability='relaxed', open it so",
                 )
             return store
         # The log holds every write there ever was, and so all that is needed.

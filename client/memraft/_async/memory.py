@@ -10,7 +10,7 @@ from memraft_proto.v1 import common_pb2
 from .. import _wire
 from .._embedded import open_engine
 from .._embedder import DEFAULT, Embedder
-from .._target import ClusterTarget, read_target
+from .._target import Durability, read_durability, read_target
 from ..errors import ConfigurationError
 from ..types import Consistency
 from .base import AsyncLink
@@ -72,6 +72,9 @@ class AsyncMemory(
         target: addresses of nodes of a cluster, `host:port`, separated by commas or in a sequence; one that
             answers is enough, it knows the others. None: in process.
         path: directory of the log of a durable memory in process, made when missing; one process at a time.
+        durability: of a memory in a directory: `commit` has every write on the disk before it is
+            acknowledged; `relaxed` acknowledges it up to 100 ms before, so a power cut may lose what was
+            written last. That the process ends loses nothing either way.
         agent: who writes. On a cluster: the certificate's agent or one below it (`support/worker-3`);
             None: the certificate's. In process: any name; None: `local`.
         namespace: where calls read and write, such as `acme/support`; on a cluster its first segment is the
@@ -99,6 +102,7 @@ class AsyncMemory(
         target: str | Sequence[str] | None = None,
         *,
         path: str | Path | None = None,
+        durability: Durability = "commit",
         agent: str | None = None,
         namespace: str | None = None,
         certs: str | Path | None = None,
@@ -119,7 +123,11 @@ class AsyncMemory(
             raise ConfigurationError(
                 "projections= is for a memory in process; on a cluster its nodes have them"
             )
-        link = _open_link(cluster, path, projections)
+        is_relaxed = read_durability(durability, path)
+        if cluster is None:
+            link: AsyncLink = AsyncLocalLink(open_engine(path, projections, is_relaxed))
+        else:
+            link = AsyncRemoteLink(cluster)
         place = namespace if namespace is not None else "" if cluster is not None else LOCAL_NAMESPACE
         super().__init__(link, place, writer, consistency, embedder)
 
@@ -199,9 +207,3 @@ class AsyncMemory(
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(namespace={self._namespace!r}, agent={self.agent!r})"
-
-
-def _open_link(cluster: ClusterTarget | None, path: Any, projections: Sequence[str | type[Any]]) -> AsyncLink:
-    if cluster is None:
-        return AsyncLocalLink(open_engine(path, projections))
-    return AsyncRemoteLink(cluster)

@@ -223,6 +223,8 @@ def test_a_malformed_argument_is_named(m: Memory, says: str, call: Callable[[Mem
 @pytest.mark.parametrize(
     ("error", "says", "arguments"),
     [
+        (ConfigurationError, "'commit' or 'relaxed', not 'none'", {"durability": "none"}),
+        (ConfigurationError, "for a memory in a directory: give path=", {"durability": "relaxed"}),
         (ConfigurationError, "address", {"target": 5, "insecure": True}),
         (ConfigurationError, "address", {"target": [None], "insecure": True}),
         (ConfigurationError, "path", {"path": 5}),

@@ -142,6 +142,27 @@ def test_a_state_ahead_of_the_log_is_refused(tmp_path: Path) -> None:
         Memory(path=other)
 
 
+def test_what_is_relaxed_is_kept_by_a_kill_and_a_power_cut_loses_but_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    memory = Memory(path=path, durability="relaxed")
+    events = [{"n": n} for n in range(1_000)]
+    memory.append_many("s", events)
+    copy = killed(memory, path)
+    for _ in range(2):
+        with Memory(path=copy, durability="relaxed") as memory:
+            assert [each.payload for each in memory.events("s")] == events and memory.verify("s").intact
+    # The state was on the disk before the log of the same writes.
+    log = DurableLog(copy, cluster=CLUSTER, node="local")
+    log.reset(0, None)
+    log.close()
+    with pytest.raises(DataDirectoryError, match=r"where power failed .* durability='relaxed', open it so"):
+        Memory(path=copy)
+    for number in range(2):
+        with Memory(path=copy, durability="relaxed") as memory:
+            assert len(memory.events("s")) == 1_000
+            assert memory.append("s", 1).sequence == 1_001 + number
+
+
 def test_a_look_over_a_store_changes_nothing_and_names_damage(tmp_path: Path) -> None:
     path = tmp_path / "m"
     with Memory(path=path) as memory:
