@@ -12,18 +12,23 @@ import memraft_server.cli.backup as backup
 import memraft_server.cli.bench as bench
 import memraft_server.cli.certs as certs
 import memraft_server.cli.cluster as cluster
+import memraft_server.cli.counter as counter
 import memraft_server.cli.demo as demo
 import memraft_server.cli.doctor as doctor
 import memraft_server.cli.fork as fork
+import memraft_server.cli.gate as gate
 import memraft_server.cli.graph as graph
 import memraft_server.cli.index as index
 import memraft_server.cli.kv as kv
+import memraft_server.cli.lock as lock
 import memraft_server.cli.memory as memory
+import memraft_server.cli.projection as projection
 import memraft_server.cli.run as run
 import memraft_server.cli.serve as serve
 import memraft_server.cli.status as status
 import memraft_server.cli.stream as stream
 import memraft_server.cli.trace as trace
+import memraft_server.cli.txn as txn
 import memraft_server.cli.up as up
 from memraft_server.cli import EXIT_INTERRUPTED
 from memraft_server.cli.ending import Interrupted
@@ -45,6 +50,11 @@ GROUPS: tuple[ModuleType, ...] = (
     index,
     run,
     fork,
+    lock,
+    counter,
+    gate,
+    txn,
+    projection,
     trace,
     bench,
 )
