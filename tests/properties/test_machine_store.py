@@ -20,6 +20,7 @@ from memraft_proto.v1 import (
     run_pb2,
     state_pb2,
     stream_pb2,
+    traces_pb2,
     txn_pb2,
     vector_pb2,
 )
@@ -34,6 +35,7 @@ from memraft_server.projections.memories import MemoryStore
 from memraft_server.projections.runs import RunsProjection
 from memraft_server.projections.state import StateProjection
 from memraft_server.projections.streams import StreamsProjection
+from memraft_server.projections.traces import TracesProjection
 from memraft_server.projections.vectors import VectorStore
 from tests.properties.test_machine import FIELD_OF, read_everything
 from tests.unit.machine.harness import KINDS
@@ -105,6 +107,21 @@ others: st.SearchStrategy[Any] = st.one_of(
         fingerprint=st.sampled_from(("", "", "f")),
     ),
     st.builds(memory_pb2.ForgetRequest, id=names),
+    st.builds(
+        traces_pb2.RecordTracesRequest,
+        traces=st.lists(
+            st.builds(
+                traces_pb2.NewTrace,
+                id=names,
+                run=st.sampled_from(("run", "", "k")),
+                parent=names,
+                attributes=metadatas,
+                decision=st.builds(traces_pb2.Decision, choice=names),
+            ),
+            min_size=1,
+            max_size=3,
+        ),
+    ),
     st.builds(
         memory_pb2.UpdateMemoryRequest,
         id=names,
@@ -213,6 +230,13 @@ def leases_of(leases: LeasesProjection) -> Any:
     return records_of(leases.records), sorted(leases.current.items()), queues
 
 
+def traces_of(traces: TracesProjection) -> Any:
+    places = [list(traces.places("", "", 0, 1 << 62))]
+    places += [list(traces.places(run, "", 0, 1 << 62)) for run in ("run", "k", "")]
+    places += [list(traces.places("", parent, 0, 1 << 62)) for parent in sorted(traces.records.heads)]
+    return records_of(traces.records), places
+
+
 def rows_of(rows: Any) -> Any:
     if rows is None:
         return None
@@ -247,6 +271,7 @@ def held(machine: Machine) -> str:
             (memories._by_row, rows_of(memories.rows)),
             graph_of(space.projection(GraphProjection)),
             leases_of(space.projection(LeasesProjection)),
+            traces_of(space.projection(TracesProjection)),
             records_of(space.projection(CountersProjection).records),
             records_of(space.projection(GatesProjection).records),
             (memories.dimension, memories.fingerprint, sorted(memories._positions_about.items())),

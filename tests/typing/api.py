@@ -23,13 +23,16 @@ from memraft.types import (
     AppendedMany,
     ChainVerdict,
     Collection,
+    Confidence,
     CrossDomainEdge,
+    Decision,
     Deleted,
     Documents,
     Edge,
     Event,
     ForkInfo,
     Hit,
+    ImportedTraces,
     Index,
     KeyVersion,
     Match,
@@ -38,10 +41,12 @@ from memraft.types import (
     Merged,
     MergedInto,
     Neighbour,
+    NewTrace,
     Node,
     Path,
     Record,
     RecordDifference,
+    RecordedTraces,
     Replay,
     Results,
     Run,
@@ -50,6 +55,7 @@ from memraft.types import (
     StreamInfo,
     Subgraph,
     Swap,
+    Trace,
     Traversal,
     Upserted,
     Written,
@@ -93,6 +99,24 @@ def the_three_lines() -> None:
     assert_type(hits[0].score, float)
     assert_type(hits[0].id, str)
     assert_type(hits[0].at, datetime)
+
+
+class Count:
+    name: ClassVar[str] = "count"
+    kinds: ClassVar[tuple[str, ...]] = ("document",)
+
+    def apply(self, change: Change) -> None:
+        assert_type(change.version, int)
+
+    def query(self, argument: Any) -> Any:
+        return argument
+
+
+def projections() -> None:
+    _: Projection = Count()
+    with Memory(projections=[Count, "package.module:Words"]) as m:
+        assert_type(m.project("count", {"a": 1}, at=5), Any)
+        assert_type(m.projections()[0].state, ProjectionState)
 
 
 def documents(m: Memory) -> None:
@@ -205,6 +229,16 @@ def recorded_runs(m: Memory) -> None:
         assert_type(run.new_id(), str)
         assert_type(run.random(), float)
         run.outputs = 1
+        chosen = run.trace.decision("refund", because="late", confidence=0.8)
+        assert_type(chosen, Written)
+        with run.trace.under(chosen):
+            assert_type(run.trace.citation("m1", kind="memory"), Written)
+    assert_type(m.record_trace(Confidence(0.5), run="r1", parent=chosen.id), Written)
+    assert_type(m.record_traces([NewTrace(content=Decision("keep"), run="r1")]), RecordedTraces)
+    assert_type(m.trace("t"), Trace | None)
+    assert_type(m.traces(run="r1", kind="decision", filter={"order": 7}, at=3), Results[Trace])
+    assert_type(m.trace_tree("r1").roots, tuple[Trace, ...])
+    assert_type(m.import_traces(m.export_traces("r1")), ImportedTraces)
     assert_type(m.replay("r1"), Replay)
     assert_type(m.replay("r1", agent=lambda run: run.inputs), Replay)
     assert_type(m.diff_runs("r1", "r2"), RunDiff)

@@ -113,7 +113,8 @@ def _tree(arguments: argparse.Namespace) -> int:
         return 0
     for depth, trace in found:
         said = _what(trace)
-        print(f"{'  ' * depth}{trace.kind} {trace.name}{': ' if said else ''}{said}".rstrip())
+        label = f"{trace.kind} {trace.name}".rstrip()
+        print(f"{'  ' * depth}{label}{': ' if said else ''}{said}")
     if found.is_truncated:
         print("there are more: --limit")
     return 0
