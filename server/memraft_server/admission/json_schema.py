@@ -265,7 +265,7 @@ class Schema:
         return Fault(
             error.json_path,
             _cut(error.message),
-            _cut(f"{error.validator}: {_text(error.validator_value)}"),
+            _cut(f"{error.validator}: {_text(error.validator_value)}") if error.validator else "false",
             "/".join(["#", *map(str, error.absolute_schema_path)]),
         )
 

@@ -79,7 +79,7 @@ def is_crowded(crowded: dict[str, Namespace], spaces: Spaces) -> bool:
 
 def evictions_due(crowded: dict[str, Namespace], spaces: Spaces) -> Iterator[Command]:
     """Yields commands that delete what namespaces have no room for, each up to `ITEMS_MAX` documents."""
-    for name, space in crowded.items():
+    for name, space in sorted(crowded.items()):
         command = eviction(space) if spaces.get(name) is space else None
         if command is not None:
             yield command
