@@ -20,6 +20,7 @@ from ._sync.txn import Txn
 from .errors import (
     AtInFuture,
     BatchFailed,
+    BeforeRetention,
     ChangeRefused,
     ClosedError,
     CollectionMismatch,
@@ -57,6 +58,7 @@ __all__ = [
     "AsyncMemory",
     "AsyncTxn",
     "AtInFuture",
+    "BeforeRetention",
     "Batch",
     "BatchFailed",
     "ClosedError",

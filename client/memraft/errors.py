@@ -5,6 +5,7 @@
     MemraftError                      retryable = False
     ├── InvalidArgument               an argument is malformed or over its limit; also a ValueError
     │   ├── AtInFuture                `at=` lies in the future of the shard
+    │   ├── BeforeRetention           from before what the namespace's retention keeps; says what that is
     │   └── SchemaViolation           a document is not what the schema of its prefix asks for; says where
     ├── Unauthenticated               no certificate, or one without a usable identity
     ├── PermissionDenied              another tenant's namespace, an agent that is not ours, another role
@@ -77,6 +78,20 @@ class InvalidArgument(MemraftError, ValueError):
 
 class AtInFuture(InvalidArgument):
     """`at=` lies in the future of the namespace's shard."""
+
+
+class BeforeRetention(InvalidArgument):
+    """What was asked for is from before what retention keeps; the message says what is kept."""
+
+    @property
+    def floor_index(self) -> int:
+        """The first log index as of which reads are answered; 0 where events of a stream are meant."""
+        return int(self.metadata.get("floor_index", 0))
+
+    @property
+    def first_sequence(self) -> int:
+        """The first event of the stream that is kept; 0 where no stream is meant."""
+        return int(self.metadata.get("first_sequence", 0))
 
 
 class SchemaViolation(InvalidArgument):
@@ -386,6 +401,7 @@ _BY_REASON: dict[str, type[MemraftError]] = {
     "NOT_RECORDED": NotRecorded,
     "UNRELATED": Unrelated,
     "AT_IN_FUTURE": AtInFuture,
+    "BEFORE_RETENTION": BeforeRetention,
     "SCHEMA_VIOLATION": SchemaViolation,
     "SCHEMA_CHANGED": Unavailable,
     "SESSION_EXPIRED": OutcomeUnknown,

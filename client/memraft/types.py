@@ -28,6 +28,8 @@ from .types_graph import Path as Path
 from .types_graph import Reached as Reached
 from .types_graph import Subgraph as Subgraph
 from .types_graph import Traversal as Traversal
+from .types_history import Happening as Happening
+from .types_history import Retention as Retention
 from .types_projections import ProjectionInfo as ProjectionInfo
 from .types_projections import ProjectionState as ProjectionState
 from .types_query import DocumentIndex as DocumentIndex

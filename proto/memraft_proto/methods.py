@@ -17,6 +17,7 @@ from memraft_proto.v1 import (
     coordination_pb2,
     fork_pb2,
     graph_pb2,
+    history_pb2,
     index_pb2,
     kv_pb2,
     lease_pb2,
@@ -55,6 +56,7 @@ SERVICE_FILES = (
     coordination_pb2,
     txn_pb2,
     retention_pb2,
+    history_pb2,
     cluster_pb2,
 )
 

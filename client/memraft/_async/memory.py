@@ -19,6 +19,7 @@ from .coordination import AsyncCoordinationCalls
 from .follow import AsyncFollowCalls
 from .forks import AsyncForkCalls
 from .graph import AsyncGraphCalls
+from .history import AsyncHistoryCalls
 from .index import AsyncIndexCalls
 from .kv import AsyncKvCalls
 from .leases import AsyncLeaseCalls
@@ -54,6 +55,7 @@ class AsyncMemory(
     AsyncForkCalls,
     AsyncGraphCalls,
     AsyncIndexCalls,
+    AsyncHistoryCalls,
     AsyncProjectionCalls,
     AsyncTraceCalls,
 ):

@@ -170,7 +170,7 @@ class AsyncStreamCalls(AsyncCalls):
             page = await self._link.read(_READ, _streams.read(fields, name, from_sequence=sequence))
             for event in page.events:
                 yield chain.event_line(event)
-            sequence += len(page.events)
+            sequence = page.events[-1].sequence + 1
 
     async def streams(
         self,

@@ -21,6 +21,7 @@ from .coordination import CoordinationCalls
 from .follow import FollowCalls
 from .forks import ForkCalls
 from .graph import GraphCalls
+from .history import HistoryCalls
 from .index import IndexCalls
 from .kv import KvCalls
 from .leases import LeaseCalls
@@ -56,6 +57,7 @@ class Memory(
     ForkCalls,
     GraphCalls,
     IndexCalls,
+    HistoryCalls,
     ProjectionCalls,
     TraceCalls,
 ):

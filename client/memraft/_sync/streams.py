@@ -172,7 +172,7 @@ class StreamCalls(Calls):
             page = self._link.read(_READ, _streams.read(fields, name, from_sequence=sequence))
             for event in page.events:
                 yield chain.event_line(event)
-            sequence += len(page.events)
+            sequence = page.events[-1].sequence + 1
 
     def streams(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -16,7 +16,7 @@ from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.tables import RECORD_TABLES
 from memraft_server.machine.traces import shown_trace
 from memraft_server.projections import notes
-from memraft_server.projections.memories import MemoryStore
+from memraft_server.projections.memories import MemoryStore, Remembered
 from memraft_server.projections.runs import RunsProjection
 from memraft_server.projections.streams import StreamsProjection
 from memraft_server.projections.vectors import Collection, VectorStore
@@ -76,6 +76,16 @@ class _Traces(_Records):
         return Item(item.version, _encode(shown_trace(item.value))) if item is not None else None
 
 
+def memory_fields(item: Remembered) -> dict[str, Any]:
+    """Returns what a memory holds, its embedding aside: what JSON is made of."""
+    fields = {"text": item.text, "about": item.about, "kind": item.kind, "salience": item.salience}
+    fields["metadata"] = msgspec.Raw(item.metadata or b"{}")
+    for name, time_us in (("valid_from_us", item.valid_from_us), ("valid_until_us", item.valid_until_us)):
+        if time_us:
+            fields[name] = time_us
+    return fields
+
+
 class _Memories:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
@@ -85,12 +95,7 @@ class _Memories:
         item = self._store.get(name, ceiling)
         if item is None:
             return None
-        fields = {"text": item.text, "about": item.about, "kind": item.kind, "salience": item.salience}
-        fields["metadata"] = msgspec.Raw(item.metadata or b"{}")
-        for name, time_us in (("valid_from_us", item.valid_from_us), ("valid_until_us", item.valid_until_us)):
-            if time_us:
-                fields[name] = time_us
-        return Item(item.version, _encode(fields))
+        return Item(item.version, _encode(memory_fields(item)))
 
 
 class _Vectors:

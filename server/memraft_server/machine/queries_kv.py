@@ -13,6 +13,18 @@ _RECORD_WIRE_BYTES = 24
 
 _END_REASONS = {EXPIRED: common_pb2.END_REASON_EXPIRED, EVICTED: common_pb2.END_REASON_EVICTED}
 
+_WORDS = {
+    common_pb2.END_REASON_UNSPECIFIED: "written",
+    common_pb2.END_REASON_DELETED: "deleted",
+    common_pb2.END_REASON_EXPIRED: "expired",
+    common_pb2.END_REASON_EVICTED: "evicted",
+}
+
+
+def end_word(record: Record) -> str:
+    """Returns what happened with a version, in a word: `written`, `deleted`, `expired` or `evicted`."""
+    return _WORDS[end_reason(record)]
+
 
 def end_reason(record: Record) -> common_pb2.EndReason:
     """Returns why a version of a document is an end, if it is one."""

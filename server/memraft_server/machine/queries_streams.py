@@ -56,7 +56,7 @@ def _range(view: View, stream: Stream, request: stream_pb2.ReadStreamRequest, la
 
 
 def _refuse_forgotten(stream: Stream, sequence: int) -> None:
-    """Refuses to go on at an event that was forgotten. To begin at the first event means the first there is."""
+    """Refuses to go on at an event that was forgotten. To begin at the first means the first there is."""
     if 1 < sequence <= stream.forgotten:
         first = stream.forgotten + 1
         raise Refused(

@@ -25,6 +25,7 @@ from memraft_server.machine import (
     queries_index,
     queries_kv,
     queries_streams,
+    timeline,
     traces,
 )
 from memraft_server.machine.diffs import diff, diff_runs
@@ -74,6 +75,7 @@ QUERIES: dict[str, Query] = {
     **handlers_runs.QUERIES,
     **handlers_forks.QUERIES,
     **handlers_retention.QUERIES,
+    **timeline.QUERIES,
     **handlers_vectors.QUERIES,
     **handlers_memories.QUERIES,
     **queries_graph.QUERIES,

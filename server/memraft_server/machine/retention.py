@@ -179,12 +179,12 @@ class Trimmer:
     """
 
     def __init__(self, machine: Machine) -> None:
-        self._machine = machine
+        self.machine = machine
         self._steps: Iterator[Command | None] = iter(())
 
     def step(self, now_us: int) -> Command | None:
         """Looks at some more names; returns a command that forgets what was found, or None."""
-        if not self._machine.spaces.retained:
+        if not self.machine.spaces.retained:
             return None
         found = next(self._steps, self)
         if found is self:  # all was looked at: begin again
@@ -194,8 +194,8 @@ class Trimmer:
 
     def _looking(self, now_us: int) -> Iterator[Command | None]:
         looked = 0
-        for namespace in tuple(self._machine.spaces.retained):
-            space = self._machine.space(namespace)
+        for namespace in tuple(self.machine.spaces.retained):
+            space = self.machine.space(namespace)
             rule = retention_of(space) if space is not None else KEEP_ALL
             if space is None or space.origin is not None or rule == KEEP_ALL:
                 continue
@@ -252,7 +252,7 @@ class Trimmer:
         """Returns the highest version that is older than what is kept; 0 where age is no matter."""
         if not age_ms:
             return 0
-        index = max(0, self._machine.index_at(now_us - 1000 * age_ms))
+        index = max(0, self.machine.index_at(now_us - 1000 * age_ms))
         return index << POSITION_BITS | (POSITIONS_MAX - 1)
 
 

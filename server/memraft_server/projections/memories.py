@@ -204,6 +204,27 @@ class MemoryStore:
         found = [item.died for item in self._past.get(id, ())]
         return [*found, head.died] if head is not None and head.died != ALIVE else found
 
+    def items_of(self, id: str, ceiling: int) -> list[Remembered]:
+        """Returns all that ever stood under an id and is kept, oldest first, none above `ceiling`."""
+        found = self._parent.items_of(id, min(ceiling, self._base)) if self._parent is not None else []
+        own = [*self._past.get(id, ()), *([self._heads[id]] if id in self._heads else ())]
+        return found + [item for item in own if item.version <= ceiling]
+
+    def items_about(self, about: str, ceiling: int) -> list[Remembered]:
+        """Returns all that was ever remembered about an entity and is kept, oldest first, none above
+        `ceiling`."""
+        found = self._parent.items_about(about, min(ceiling, self._base)) if self._parent is not None else []
+        own = [self._items[position] for position in self._positions_about.get(about, ())]
+        return found + [item for item in own if item.version <= ceiling and item.about]
+
+    def ended(self, item: Remembered) -> int:
+        """Returns the version at which an item ended, in a fork perhaps only there; while it lives, one that is
+        above every ceiling."""
+        if self._parent is not None and item.version <= self._base:
+            died = self._parent.ended(item)
+            return died if died <= self._base else self._ended.get(item.id, (ALIVE, False))[0]
+        return item.died
+
     def trim(self, id: str, through: int, pin: int) -> tuple[int, int]:
         """Forgets for ever what stood under an id and ended up to version `through`; see `versions`.
 

@@ -87,7 +87,7 @@ class VersionedRecords:
         self.past: dict[str, list[Record]] = {}
         """Older versions, oldest first, of names that have any."""
         self.cold: dict[str, array[int]] = {}
-        """Versions that are older still and only on the disk: pairs of version and size, -1 for a deletion."""
+        """Versions that are older still, only on the disk: pairs of version and size, -1 for a deletion."""
         self.on_gone: Callable[[str], object] | None = None
         """Called with a name of which nothing is left."""
         self.usage = usage
@@ -186,6 +186,12 @@ class VersionedRecords:
         found = [*self.cold.get(name, ())[::2], *map(version_of, self.past.get(name, ()))]
         head = self.heads.get(name)
         return [*found, head.version] if head is not None else found
+
+    def numbers(self, name: str, ceiling: int) -> list[int]:
+        """Returns the numbers of all versions of a name that are kept, oldest first, none above `ceiling`; of
+        a fork those of its parent, too."""
+        found = self.parent.numbers(name, min(ceiling, self.base)) if self.parent is not None else []
+        return found + [version for version in self.versions_of(name) if version <= ceiling]
 
     def _inherited(self, name: str, ceiling: int = NOW) -> Record | None:
         """What a fork has of its parent under `name`, as of `ceiling`."""
