@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, assert_type
+from typing import Any, ClassVar, assert_type
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,7 @@ from memraft.types import (
     NewTrace,
     Node,
     Path,
+    ProjectionState,
     Record,
     RecordDifference,
     RecordedTraces,
@@ -61,6 +62,7 @@ from memraft.types import (
     Written,
     WrittenMany,
 )
+from memraft_server.projections.protocol import Change, Projection
 
 
 def my_embedder(text: str) -> list[float]:

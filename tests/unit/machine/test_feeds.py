@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from memraft_proto.v1 import kv_pb2, memory_pb2, state_pb2, stream_pb2, watch_pb2
-from memraft_server.machine import Limits, Refused, changes, feeds
+from memraft_server.machine import Limits, Refused, changes, feeds, scans
 from memraft_server.machine.feeds import Feed, WatchFeed, open_feed
 from tests.unit.machine.harness import NAMESPACE, START_US, Shard
 
