@@ -1,6 +1,7 @@
 """Between Python values and the messages of queries. Pure; shared by both facades."""
 
 from collections.abc import Iterable, Mapping
+from reprlib import repr as shown
 from typing import Any
 
 from memraft_proto.v1 import query_pb2
@@ -38,7 +39,7 @@ def query(
 
 def _sort_field(text: Any) -> query_pb2.SortField:
     if not isinstance(text, str):
-        raise InvalidArgument(f"sort must be fields such as 'name' or '-created', not {_wire.shown(text)}")
+        raise InvalidArgument(f"sort must be fields such as 'name' or '-created', not {shown(text)}")
     field = text[1:] if text[:1] in ("+", "-") else text
     return _wire.build(query_pb2.SortField, field=field, descending=text.startswith("-"))
 
