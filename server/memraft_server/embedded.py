@@ -22,7 +22,7 @@ from typing import Any, cast
 
 from google.protobuf.message import Message
 
-from memraft_cluster.errors import DiskError
+from memraft_cluster.errors import DiskError, StateCorrupted
 from memraft_proto.methods import Method
 from memraft_proto.sharding import SLOT_COUNT
 from memraft_proto.v1 import cluster_pb2
@@ -137,6 +137,8 @@ class EmbeddedEngine:
                     if refused.reason != "PROJECTION_BUILDING":
                         raise
                     continue  # each asking makes some more of it, and others have the lock in between
+                except StateCorrupted as damage:  # of the past, which was to be read from the disk
+                    raise Refused("INTERNAL", str(damage)) from damage
                 if method.kind:
                     self._indexer.note_write()
                     if self._machine.spaces.retained:

@@ -27,7 +27,7 @@ from memraft_server.machine.facts import (
 )
 from memraft_server.machine.journal import Journal, Sealed
 from memraft_server.machine.loader import DamagedRow, Loader
-from memraft_server.projections.past import PastRoom
+from memraft_server.projections.past import PAST_BYTES, PastRoom
 from memraft_server.projections.versions import Author, Record
 from memraft_server.store import ROWS_A_BATCH, SavedState
 from memraft_server.store_group import GroupStore, RowReader
@@ -166,7 +166,7 @@ class StoredPast:
 def stored_journal(store: GroupStore, generation: int | None = None) -> Journal:
     """A journal for a machine that is kept in a store, whose old versions are read from there."""
     past = StoredPast(store, store.generation if generation is None else generation)
-    return Journal(PastRoom(past))
+    return Journal(PastRoom(past, PAST_BYTES))
 
 
 class StateReader:

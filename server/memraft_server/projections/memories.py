@@ -218,8 +218,8 @@ class MemoryStore:
         return found + [item for item in own if item.version <= ceiling and item.about]
 
     def ended(self, item: Remembered) -> int:
-        """Returns the version at which an item ended, in a fork perhaps only there; while it lives, one that is
-        above every ceiling."""
+        """Returns the version at which an item ended, in a fork perhaps only there; above every ceiling while
+        it lives."""
         if self._parent is not None and item.version <= self._base:
             died = self._parent.ended(item)
             return died if died <= self._base else self._ended.get(item.id, (ALIVE, False))[0]
