@@ -10,7 +10,14 @@ from google.protobuf.message import Message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memraft_proto.methods import COMMANDS, KIND_EXPIRE, KIND_EXPIRE_LEASES, METHODS
+from memraft_proto.methods import (
+    COMMANDS,
+    KIND_EVICT,
+    KIND_EXPIRE,
+    KIND_EXPIRE_LEASES,
+    KIND_TRIM,
+    METHODS,
+)
 from memraft_proto.v1.common_pb2 import WriteContext
 from memraft_server.machine import Command, Limits, Machine, Refused, check_read, check_write
 
@@ -83,7 +90,7 @@ def messages(draw: st.DrawFn, kind: type[Message]) -> Any:
     return message
 
 
-OWN_KINDS = {KIND_EXPIRE, KIND_EXPIRE_LEASES}
+OWN_KINDS = {KIND_EXPIRE, KIND_EXPIRE_LEASES, KIND_EVICT, KIND_TRIM}
 """Commands that leaders write themselves: they have no context."""
 _TOP = {*COMMANDS.values(), *(method.request for method in METHODS.values())}
 _READS = sorted(method.name for method in METHODS.values() if method.access.value == "read")
