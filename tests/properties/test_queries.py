@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memraft_proto.v1 import fork_pb2, kv_pb2, query_pb2
@@ -352,6 +352,7 @@ def small_portions() -> Iterator[None]:
         yield
 
 
+@settings(max_examples=settings().max_examples // 2)
 @given(beginnings, events, st.lists(queries, min_size=3, max_size=4), st.data())
 def test_queries_find_what_plain_dictionaries_hold(
     beginning: tuple[list[Any], set[str], bool],

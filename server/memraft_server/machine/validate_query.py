@@ -30,7 +30,7 @@ def check_field(name: str, field: str, limits: Limits) -> None:
 
 
 def _check_fields(name: str, fields: Sequence[str], count_max: int, limits: Limits) -> None:
-    check_count(f"{name}: fields", len(fields), count_max)
+    check_count(name, len(fields), count_max)
     for i, field in enumerate(fields):
         check_field(f"{name}[{i}]", field, limits)
         if field in fields[:i]:
