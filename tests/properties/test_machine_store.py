@@ -17,6 +17,7 @@ from memraft_proto.v1 import (
     kv_pb2,
     lease_pb2,
     memory_pb2,
+    namespace_pb2,
     run_pb2,
     state_pb2,
     stream_pb2,
@@ -33,6 +34,7 @@ from memraft_server.projections.graph import GraphProjection
 from memraft_server.projections.leases import LeasesProjection
 from memraft_server.projections.memories import MemoryStore
 from memraft_server.projections.runs import RunsProjection
+from memraft_server.projections.settings import SettingsProjection
 from memraft_server.projections.state import StateProjection
 from memraft_server.projections.streams import StreamsProjection
 from memraft_server.projections.traces import TracesProjection
@@ -81,6 +83,13 @@ singles: st.SearchStrategy[Any] = st.one_of(
     st.builds(run_pb2.EndRunRequest, run_id=names, status=st.integers(2, 3), outputs=values),
 )
 others: st.SearchStrategy[Any] = st.one_of(
+    st.builds(
+        namespace_pb2.SetNamespaceSettingsRequest,
+        default_ttl_ms=st.sampled_from((None, 0, 60_000)),
+        entries_max=st.sampled_from((None, 0, 2)),
+        bytes_max=st.sampled_from((None, None, 5)),
+    ),
+    st.builds(namespace_pb2.SetSchemaRequest, prefix=names, schema=st.sampled_from((b"", b"{}"))),
     st.builds(stream_pb2.AppendRequest, stream=names, type=names, payload=values),
     st.builds(
         vector_pb2.CreateCollectionRequest,
@@ -237,6 +246,17 @@ def traces_of(traces: TracesProjection) -> Any:
     return records_of(traces.records), places
 
 
+def settings_of(settings: SettingsProjection | None) -> Any:
+    if settings is None or not settings.records.heads:
+        return None
+    recency = settings.recency
+    return (
+        (records_of(settings.records), settings.ttl_ms, settings.bounds),
+        (settings.schemas_version, sorted(settings.schemas.items())),
+        (list(recency._sizes.items()), recency.bytes) if recency is not None else None,
+    )
+
+
 def rows_of(rows: Any) -> Any:
     if rows is None:
         return None
@@ -253,6 +273,7 @@ def held(machine: Machine) -> str:
         memories, collections = space.projection(MemoryStore), space.projection(VectorStore)
         spaces[name] = (
             records_of(space.kv.records),
+            settings_of(space.settings),
             list(space.kv.keys.from_name("")),
             records_of(space.projection(StateProjection).records),
             [(key, list(each.events), bytes(each.hashes)) for key, each in sorted(streams.streams.items())],
