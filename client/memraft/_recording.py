@@ -102,8 +102,9 @@ class Script:
         self._is_over = is_over
         self._next = 0
 
-    def take(self, kind: str, call: dict[str, Any]) -> dict[str, Any]:
-        """Returns the recorded payload of the call that is made now.
+    def take(self, kind: str, call: dict[str, Any]) -> tuple[dict[str, Any], StepDifference | None]:
+        """Returns the recorded payload of the call that is made now, and how its input differs, if it does:
+        it may name ids and versions of the replay, which stand for the recorded ones.
 
         Args:
             kind: `tool`, `model` or `clock`.
@@ -126,16 +127,17 @@ class Script:
             raise Diverged(self._difference(number, kind, None, call))
         event = self._events[place]
         recorded: dict[str, Any] = event.payload
-        same = all(recorded.get(field) == value for field, value in call.items())
-        if event.type != CALLS[kind] or not same:
-            raise Diverged(self._difference(number, kind, event, call))
+        difference = self._difference(number, kind, event, call)
+        if event.type != CALLS[kind] or recorded.get("name") != call.get("name"):
+            raise Diverged(difference)
         if "missing" in recorded:
             raise NotRecorded(
                 f"run {self._run_id!r} has no recorded output for {said}: {recorded['missing']}",
                 reason="NOT_RECORDED",
             )
         self._next = number
-        return recorded
+        same = all(recorded.get(field) == value for field, value in call.items())
+        return recorded, None if same else difference
 
     def _difference(
         self, number: int, kind: str, event: Event | None, call: dict[str, Any]

@@ -248,3 +248,23 @@ def test_coroutines_are_recorded_and_replayed_too() -> None:
             assert len(await memory.list_forks()) == 1
 
     asyncio.run(go())
+
+
+def test_ids_and_versions_of_the_replay_stand_for_the_recorded_ones_and_locks_do_not_count(
+    memory: Memory,
+) -> None:
+    def agent(run: Any, other: bool = False) -> Any:
+        with run.memory.lock("orders", ttl=60):
+            first = run.memory.remember("first")
+            second = run.memory.remember("second")
+        told = second if other else first
+        return run.tool("notify", lambda id, version: "told")(told.id, told.version)
+
+    with memory.run("r1") as run:
+        run.outputs = agent(run)
+    assert memory.replay("r1").verdict == "same"
+    verdict = memory.replay("r1", agent=agent)
+    assert (verdict.verdict, verdict.steps, verdict.recorded_steps) == ("same", 4, 4), verdict
+    verdict = memory.replay("r1", agent=lambda run: agent(run, other=True))
+    assert not verdict and verdict.first_difference.call == "tool_call" and verdict.steps == 2
+    assert any(each.id in verdict.first_difference.left for each in memory.memories())

@@ -271,3 +271,18 @@ def test_any_run_is_replayed_as_it_was_and_any_fork_merged_as_it_is(
     assert not merged.conflicts, merged
     found: Any = machine.query("Diff", fork_pb2.DiffRequest(namespace=f"{ROOT}@f", from_namespace=ROOT))
     assert [each for each in found.records if each.kind not in ("stream", "lease")] == []
+
+
+@given(st.lists(st.tuples(singles | others, st.booleans()), max_size=16))
+def test_what_others_write_is_never_taken_for_a_run_that_differs(during: list[Any]) -> None:
+    machine, index = Machine(0), 0
+    begin = run_pb2.BeginRunRequest(run_id="recorded", record=True)
+    for request, is_recorded in [(begin, False), *during]:
+        index += 1
+        command = to(ROOT, request)
+        command.request.context.run = "recorded" if is_recorded else ""  # type: ignore[attr-defined]
+        apply(machine, index, [command, *machine.due(1_000 * index, 100)])
+    replayed: Any = machine.query("ReplayRun", run_pb2.ReplayRunRequest(namespace=ROOT, run_id="recorded"))
+    assert replayed.verdict != run_pb2.REPLAY_VERDICT_DIFFERS, replayed
+    if all(is_recorded for _, is_recorded in during):
+        assert replayed.verdict == run_pb2.REPLAY_VERDICT_SAME, replayed

@@ -145,7 +145,7 @@ class AsyncRunCalls(AsyncCalls):
         """Compares what two recorded runs did, step by step, and what each left behind.
 
         Versions, times and ids that the machine made are not compared; what one run was told stands for what
-        the other was.
+        the other was. Neither are commands on locks, which do not count as steps here.
 
         Args:
             run_id: the first run.
@@ -185,7 +185,15 @@ class AsyncRunCalls(AsyncCalls):
         view = (await memory.fork(name, at=beginning)).scoped(run=run_id)
 
         async def compared() -> RunDiff:
-            return await self.diff_runs(run_id, run_id, other_namespace=view.namespace)
+            request = _wire.build(
+                run_pb2.DiffRunsRequest,
+                **self._from(None, None),
+                run_id=run_id,
+                other_run_id=run_id,
+                other_namespace=view.namespace,
+                steps_only=True,
+            )
+            return compare.run_diff(await self._link.read(_DIFF, request))
 
         async def check() -> None:
             found = await compared()
@@ -236,6 +244,6 @@ def _agent_replay(run: Run, found: RunDiff, difference: StepDifference | None) -
         run_id=run.id,
         verdict="same" if difference is None else "differs",
         steps=found.common_steps,
-        recorded_steps=run.steps,
+        recorded_steps=found.steps,
         first_difference=difference,
     )

@@ -121,8 +121,14 @@ class ReplayedRun(AgentRun):
         self, kind: str, asked: dict[str, Any], function: Callable[..., Any], args: Any, kwargs: Any
     ) -> Any:
         self._check()
-        recorded = self._script.take(kind, asked)
+        recorded, difference = self._script.take(kind, asked)
+        recorded = {**recorded, **asked}
         self._note(kind, recorded, utc_now())
+        if difference is not None:
+            try:
+                self._check()
+            except recording.Diverged:
+                raise recording.Diverged(difference) from None
         if "error" in recorded:
             recording.raise_recorded(recorded["error"])
         return recorded["output"]

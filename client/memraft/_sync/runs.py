@@ -143,7 +143,7 @@ class RunCalls(Calls):
         """Compares what two recorded runs did, step by step, and what each left behind.
 
         Versions, times and ids that the machine made are not compared; what one run was told stands for what
-        the other was.
+        the other was. Neither are commands on locks, which do not count as steps here.
 
         Args:
             run_id: the first run.
@@ -181,7 +181,15 @@ class RunCalls(Calls):
         view = (memory.fork(name, at=beginning)).scoped(run=run_id)
 
         def compared() -> RunDiff:
-            return self.diff_runs(run_id, run_id, other_namespace=view.namespace)
+            request = _wire.build(
+                run_pb2.DiffRunsRequest,
+                **self._from(None, None),
+                run_id=run_id,
+                other_run_id=run_id,
+                other_namespace=view.namespace,
+                steps_only=True,
+            )
+            return compare.run_diff(self._link.read(_DIFF, request))
 
         def check() -> None:
             found = compared()
@@ -230,6 +238,6 @@ def _agent_replay(run: Run, found: RunDiff, difference: StepDifference | None) -
         run_id=run.id,
         verdict="same" if difference is None else "differs",
         steps=found.common_steps,
-        recorded_steps=run.steps,
+        recorded_steps=found.steps,
         first_difference=difference,
     )

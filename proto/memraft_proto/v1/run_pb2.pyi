@@ -192,20 +192,22 @@ class ReplayRunResponse(_message.Message):
     def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., verdict: _Optional[_Union[ReplayVerdict, str]] = ..., steps: _Optional[int] = ..., recorded_steps: _Optional[int] = ..., outside_steps: _Optional[int] = ..., first_difference: _Optional[_Union[StepDifference, _Mapping]] = ..., recorded_hash: _Optional[bytes] = ..., replayed_hash: _Optional[bytes] = ...) -> None: ...
 
 class DiffRunsRequest(_message.Message):
-    __slots__ = ("namespace", "context", "run_id", "other_namespace", "other_run_id", "limit")
+    __slots__ = ("namespace", "context", "run_id", "other_namespace", "other_run_id", "limit", "steps_only")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     OTHER_NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     OTHER_RUN_ID_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
+    STEPS_ONLY_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     context: _common_pb2.ReadContext
     run_id: str
     other_namespace: str
     other_run_id: str
     limit: int
-    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.ReadContext, _Mapping]] = ..., run_id: _Optional[str] = ..., other_namespace: _Optional[str] = ..., other_run_id: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
+    steps_only: bool
+    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.ReadContext, _Mapping]] = ..., run_id: _Optional[str] = ..., other_namespace: _Optional[str] = ..., other_run_id: _Optional[str] = ..., limit: _Optional[int] = ..., steps_only: bool = ...) -> None: ...
 
 class DiffRunsResponse(_message.Message):
     __slots__ = ("stamp", "common_steps", "steps", "other_steps", "first_difference", "records", "truncated")

@@ -7,9 +7,11 @@ from itertools import zip_longest
 
 import msgspec
 
+from memraft_proto.methods import METHODS
 from memraft_proto.v1 import fork_pb2, run_pb2
 from memraft_server.machine import cursors
 from memraft_server.machine.contents import (
+    LEASE,
     RUN,
     STREAM,
     TRACE,
@@ -40,6 +42,8 @@ PAGE_DEFAULT = 1_000
 _WIRE_BYTES = 64
 _CURSOR = "diff"
 _END_OF_KIND = "\0"
+_OF_LEASES = frozenset(METHODS[name].kind for name in ("AcquireLease", "RenewLease", "ReleaseLease"))
+"""Not compared: when a lock is had and how often it is renewed is a matter of time, and of others."""
 
 
 def diff(view: View, space: Namespace, request: fork_pb2.DiffRequest) -> fork_pb2.DiffResponse:
@@ -136,9 +140,11 @@ def diff_runs(
         run, recording = existing_run(view, each, run_id)
         steps = recorded_steps(recording, view.ceiling, REPLAYED_STEPS_MAX)
         replay = Replay(view.entries, ghost_of(each, run.began_version), handlers)
-        for event, step in steps:
-            replay.apply(event, step)
-        sides.append(([step for _, step in steps], replay.space, run_id))
+        if not request.steps_only:
+            for event, step in steps:
+                replay.apply(event, step)
+        compared = [step for _, step in steps if step.kind not in _OF_LEASES]
+        sides.append((compared, replay.space, run_id))
     (mine, left, _), (theirs, right, _) = sides
     response = run_pb2.DiffRunsResponse(steps=len(mine), other_steps=len(theirs))
     for number, (a, b) in enumerate(zip_longest(mine, theirs), 1):
@@ -161,7 +167,7 @@ def _left_behind(left: Namespace, right: Namespace, own: set[str]) -> Iterator[r
     traces aside: those are of a run, too, and were compared with its steps."""
     lefts, rights = contents_of(left), contents_of(right)
     for kind in lefts:
-        if kind in (RUN, TRACE):
+        if kind in (LEASE, RUN, TRACE):
             continue
         for name in sorted({*lefts[kind].changed(0, NOW), *rights[kind].changed(0, NOW)}):
             if kind == STREAM and name in own:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from msgspec.structs import replace
 
-from memraft_proto.methods import COMMANDS
+from memraft_proto.methods import COMMANDS, METHODS
 from memraft_proto.v1 import run_pb2
 from memraft_server.machine.contents import contents_of
 from memraft_server.machine.entries import EntryTable
@@ -30,6 +31,9 @@ from memraft_server.projections.versions import NOW, Author
 
 REPLAYED_STEPS_MAX = 10_000
 """Most commands that one call applies again: some tens of microseconds each, without other calls."""
+
+_OF_FORKS = frozenset(METHODS[name].kind for name in ("Fork", "DropFork", "MergeFork"))
+"""What these do depends on namespaces that a replay leaves out."""
 
 _NOBODY = Author("", "", "")
 
@@ -120,23 +124,29 @@ def replay_run(
         recorded_steps=recording.count_at(view.ceiling),
         recorded_hash=recording.hash_of(len(steps)),
     )
+
+    def alone(event: EventRecord, step: Step) -> tuple[bytes, Namespace]:
+        """Applies a step to what really was there before it, of others, too; returns reply and namespace."""
+        ghost = ghost_of(space, event.version - 1)
+        return Replay(view.entries, ghost, handlers).apply(event, step), ghost
+
     digest = FIRST_PREV_HASH
     for number, (event, step) in enumerate(steps, 1):
         reply = replay.apply(event, step)
         if _is_same(step.reply, reply):
             reply = step.reply
         else:
-            alone = Replay(view.entries, ghost_of(space, event.version - 1), handlers).apply(event, step)
-            _note(response, number, step, replace(step, reply=reply), _is_same(step.reply, alone))
+            is_outside = step.kind in _OF_FORKS or _is_same(step.reply, alone(event, step)[0])
+            _note(response, difference(number, step, replace(step, reply=reply)), is_outside)
         payload = encode_body(replace(step, reply=reply))
         digest = _chained(view, recording, digest, number, replace(event, payload=payload))
         if _chained(view, recording, recording.hash_of(number - 1), number, event) != recording.hash_of(
             number
         ):
-            _note(response, number, step, None, False)
+            _note(response, difference(number, step, None), False)
     response.replayed_hash = digest
-    if response.verdict == run_pb2.REPLAY_VERDICT_SAME:
-        _compare_contents(response, space, replay.space)
+    if response.verdict != run_pb2.REPLAY_VERDICT_DIFFERS:
+        _compare_contents(response, space, replay.space, steps, alone)
     return response
 
 
@@ -154,9 +164,7 @@ def _chained(view: View, recording: Stream, digest: bytes, number: int, event: E
     return event_hash(digest, recording.prefix, number, id, time_us, event)
 
 
-def _note(
-    response: run_pb2.ReplayRunResponse, number: int, recorded: Step, replayed: Step | None, is_outside: bool
-) -> None:
+def _note(response: run_pb2.ReplayRunResponse, found: run_pb2.StepDifference, is_outside: bool) -> None:
     """Notes a step that did something else; what nothing explains counts more than what others explain."""
     response.outside_steps += is_outside
     if is_outside and response.verdict == run_pb2.REPLAY_VERDICT_SAME:
@@ -165,12 +173,18 @@ def _note(
         response.verdict = run_pb2.REPLAY_VERDICT_DIFFERS
     else:
         return
-    response.first_difference.CopyFrom(difference(number, recorded, replayed))
-    response.first_difference.is_outside = is_outside
+    found.is_outside = is_outside
+    response.first_difference.CopyFrom(found)
 
 
-def _compare_contents(response: run_pb2.ReplayRunResponse, space: Namespace, replayed: Namespace) -> None:
-    """Compares what the replay wrote with what stands in the namespace at the same versions."""
+def _compare_contents(
+    response: run_pb2.ReplayRunResponse,
+    space: Namespace,
+    replayed: Namespace,
+    steps: list[tuple[EventRecord, Step]],
+    alone: Callable[[EventRecord, Step], tuple[bytes, Namespace]],
+) -> None:
+    """Compares what the replay wrote last of each with what stands in the namespace at the same version."""
     theirs = contents_of(space)
     for kind, content in contents_of(replayed).items():
         for name in sorted(set(content.changed(0, NOW))):
@@ -178,10 +192,16 @@ def _compare_contents(response: run_pb2.ReplayRunResponse, space: Namespace, rep
             if item is None:
                 continue
             stored = theirs[kind].at(name, item.version)
-            if stored is None or stored != item:
-                response.verdict = run_pb2.REPLAY_VERDICT_DIFFERS
-                response.first_difference.step = response.steps
-                response.first_difference.call = f"{kind} {name!r}"
-                response.first_difference.left = shown_value(stored.value if stored is not None else None)
-                response.first_difference.right = shown_value(item.value)
+            if stored == item:
+                continue
+            number = bisect_right(steps, item.version, key=lambda step: step[0].version)
+            written = contents_of(alone(*steps[number - 1])[1])[kind].at(name, item.version)
+            found = run_pb2.StepDifference(
+                step=number,
+                call=f"{kind} {name!r}",
+                left=shown_value(stored.value if stored is not None else None),
+                right=shown_value(item.value),
+            )
+            _note(response, found, is_outside=written == stored)
+            if response.verdict == run_pb2.REPLAY_VERDICT_DIFFERS:
                 return

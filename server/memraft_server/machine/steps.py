@@ -31,7 +31,7 @@ _TOLD = frozenset((
     "token",
 ))  # fmt: skip
 """Beside versions and times: what a reply says of where and as what something was written."""
-_ID = re.compile(f"[{ALPHABET}]{{{ID_CHARACTERS}}}")
+_ID_OR_VERSION = re.compile(rf"[{ALPHABET}]{{{ID_CHARACTERS}}}|(?<!\w)\d{{7,}}(?!\w)")
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -79,16 +79,20 @@ class Likeness:
         return True
 
     def _same_text(self, left: Any, right: Any) -> bool:
-        """Whether texts differ only in ids and names that stand for each other."""
+        """Whether texts differ only in ids, versions and names that stand for each other."""
         if isinstance(left, bytes) and isinstance(right, bytes):
             left, right = left.decode(errors="surrogateescape"), right.decode(errors="surrogateescape")
         if not isinstance(left, str) or not isinstance(right, str):
             return False
-        known = self._known
-        left = _ID.sub(lambda found: known.get(found[0], found[0]), left)
+        left = _ID_OR_VERSION.sub(self._other, left)
         for name, other in self._names.items():
             left = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", other.replace("\\", "\\\\"), left)
         return bool(left == right)
+
+    def _other(self, found: re.Match[str]) -> str:
+        """What stands in the other run for an id or a version in a text."""
+        text = found[0]
+        return str(self._known.get(int(text) if text.isdigit() else text, text))
 
     def _learn(self, left: Message, right: Message) -> bool:
         """Whether two replies agree but for versions, times, ids and hashes, which are equated."""

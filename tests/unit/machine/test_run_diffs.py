@@ -75,3 +75,17 @@ def test_events_that_were_added_on_both_sides_are_a_difference(shard: Shard) -> 
     found = shard.read(fork_pb2.DiffRequest(namespace=FORK, from_namespace=NAMESPACE, kinds=["stream"]))
     assert [(each.kind, each.name) for each in found.records] == [("stream", "log")]
     assert '"last_sequence":1' in found.records[0].left and found.records[0].left != found.records[0].right
+
+
+def test_a_fork_that_a_run_makes_and_merges_is_left_out_of_its_replay() -> None:
+    shard = Shard()
+    write(shard, NAMESPACE, "", run_pb2.BeginRunRequest(run_id="r1", record=True))
+    write(shard, NAMESPACE, "r1", fork_pb2.ForkRequest(fork="f"))
+    write(shard, FORK, "r1", kv_pb2.PutRequest(key="k", value=b"1"))
+    write(shard, NAMESPACE, "r1", fork_pb2.MergeForkRequest(fork="f"))
+    version = shard.read(kv_pb2.GetRequest(namespace=NAMESPACE, key="k")).provenance.version
+    assert write(shard, NAMESPACE, "r1", kv_pb2.DeleteRequest(key="k", if_version=version)).found
+    assert write(shard, NAMESPACE, "r1", fork_pb2.DropForkRequest(fork="f")).found
+    found = shard.read(run_pb2.ReplayRunRequest(namespace=NAMESPACE, run_id="r1"))
+    assert (found.verdict, found.outside_steps) == (run_pb2.REPLAY_VERDICT_OUTSIDE, 2)
+    assert (found.first_difference.step, found.first_difference.call) == (2, "MergeFork")
