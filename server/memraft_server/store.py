@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from rocksdict import DBCompressionType, Options, Rdict, WriteBatch, WriteOptions
+from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch, WriteOptions
 
 from memraft_cluster.errors import (
     DirectoryLocked,
@@ -53,6 +53,7 @@ from memraft_server.machine.facts import CRC_BYTES, StateLabel, encode_body, is_
 from memraft_server.store_group import GroupStore, RowReader
 
 FORMAT = 1
+BLOCK_CACHE_BYTES = 16 << 20
 ROWS_A_BATCH = 1_000
 """Rows written at a time: the binding holds the interpreter's lock meanwhile, under a microsecond each."""
 
@@ -344,6 +345,11 @@ def _options() -> Options:
     options.set_min_blob_size(16 << 10)
     options.set_blob_compression_type(DBCompressionType.lz4())
     options.set_enable_blob_gc(True)
+    # Single rows are read by their whole key: versions of the past.
+    table = BlockBasedOptions()
+    table.set_bloom_filter(10, False)
+    table.set_block_cache(Cache(BLOCK_CACHE_BYTES))
+    options.set_block_based_table_factory(table)
     options.set_bytes_per_sync(1 << 20)
     options.set_keep_log_file_num(4)
     options.set_max_log_file_size(4 << 20)

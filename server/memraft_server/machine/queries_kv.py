@@ -7,6 +7,7 @@ from memraft_server.machine import cursors
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.refused import invalid
 from memraft_server.machine.turn import Query, View
+from memraft_server.projections.past import PAGE_READS_MAX
 from memraft_server.projections.versions import EVICTED, EXPIRED, Record
 
 _RECORD_WIRE_BYTES = 24
@@ -60,8 +61,10 @@ def list_(view: View, space: Namespace, request: kv_pb2.ListRequest) -> kv_pb2.L
     keys, values, versions = response.keys, response.values, response.versions
     keys_only = request.keys_only
     size = 0
+    records = space.kv.records
+    reads_end = records.reads + PAGE_READS_MAX
     for looked, (key, record) in enumerate(space.kv.scan(start, request.end, request.prefix, view.ceiling)):
-        if looked >= limits.scan_keys_max:
+        if looked >= limits.scan_keys_max or records.reads > reads_end:
             response.next_cursor = cursors.encode("kv", key)
             break
         if record is None or record.value is None:

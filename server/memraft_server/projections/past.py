@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 PAST_BYTES = 64 << 20
 """How much of the past stays in memory. A matter of each machine: no answer depends on it."""
+PAGE_READS_MAX = 1_000
+"""After so many reads a page of the past is long enough: some 20 ms without other calls."""
 _RECORD_BYTES = 160
 
 
@@ -34,16 +36,23 @@ class PastRoom:
         bytes_max: About how much stays.
     """
 
-    __slots__ = ("_bytes", "_bytes_max", "_fresh", "_kept", "add", "reader")
+    __slots__ = ("_bytes", "_bytes_max", "_fresh", "_kept", "_reader", "add", "reads")
 
     def __init__(self, reader: PastReader, bytes_max: int = PAST_BYTES) -> None:
-        self.reader = reader
+        self._reader = reader
+        self.reads = 0
+        """How many versions were read from the disk: some tens of microseconds each, without other calls."""
         self._bytes_max = bytes_max
         self._bytes = 0
         self._fresh: list[tuple[VersionedRecords, str, Record]] = []
         self.add = self._fresh.append
         """Takes (records, name, version) of a version that was replaced."""
         self._kept: deque[tuple[VersionedRecords, str, Record]] = deque()
+
+    def record(self, key: bytes) -> Record:
+        """Reads the version under the key of its row. Raises what the disk raises."""
+        self.reads += 1
+        return self._reader.record(key)
 
     def settle(self, saved: int) -> None:
         """Lets go of the oldest where there are too many; only versions up to `saved` are on the disk."""

@@ -101,6 +101,12 @@ class VersionedRecords:
         """Of a fork: the records that it goes back to."""
 
     @property
+    def reads(self) -> int:
+        """How many versions were read from the disk so far, by all records of the machine."""
+        past = self._notes.past if self._notes is not None else None
+        return past.reads if past is not None else 0
+
+    @property
     def base(self) -> int:
         """Of a fork: the highest version of its parent that it has."""
         return self._notes.base if self._notes is not None else 0
@@ -163,7 +169,7 @@ class VersionedRecords:
         past = self._notes.past if self._notes is not None else None
         if past is None:
             raise LookupError(f"version {version} of {name!r} is nowhere")
-        return past.reader.record(record_key(self._prefix, name, version))
+        return past.record(record_key(self._prefix, name, version))
 
     def _replaced(self, name: str) -> list[Record]:
         """Returns all versions of a name but the latest, oldest first."""
