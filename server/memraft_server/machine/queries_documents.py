@@ -28,6 +28,7 @@ from memraft_server.machine.lookups import (
 )
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.refused import Refused, invalid
+from memraft_server.machine.retention import refuse_before
 from memraft_server.machine.turn import PortionedQuery, View
 from memraft_server.machine.validate_vectors import parse_filter
 from memraft_server.projections.collation import field_of, sort_text
@@ -62,6 +63,7 @@ def query(
         try:
             for _ in steps:
                 yield None
+                refuse_before(view.entries, space, asked.ceiling)  # it may have been forgotten meanwhile
             break
         except Lost:
             plan = SCAN  # it has to be done without the index, from the beginning
@@ -236,6 +238,7 @@ def _asked(view: View, space: Namespace, request: query_pb2.QueryRequest) -> tup
     if request.cursor:
         pinned, after = _place(kind, request.cursor)
         _check_pinned(view, pinned, ceiling)
+        refuse_before(view.entries, space, pinned)
         ceiling = pinned
     asked = Asked(
         space,

@@ -22,7 +22,7 @@ from memraft_server.projections.confines import Interval
 from memraft_server.projections.filters import MISSING
 from memraft_server.projections.keys import KeyIndex
 from memraft_server.projections.kv import KvProjection
-from memraft_server.projections.versions import Record
+from memraft_server.projections.versions import Record, VersionedRecords
 
 CHANGES_MAX = 4_096
 """Latest changes that an index remembers; with them it answers for the moment before them."""
@@ -48,6 +48,13 @@ def entry_of(value: Any, key: str) -> str:
 def key_of(entry: str) -> str:
     """Returns the document's key."""
     return entry[entry.rindex("\0") + 1 :]
+
+
+def _had_others(records: VersionedRecords, name: str) -> bool:
+    """Whether a document may once have been another than it is."""
+    if name in records.past or name in records.cold:
+        return True
+    return records.parent is not None and name in records.heads
 
 
 class FieldIndex:
@@ -145,7 +152,7 @@ class FieldIndex:
             entry = self._entry(name, records.head(name))
             if entry is not None:
                 self.entries.add(entry)
-            if name in records.past or (records.parent is not None and name in records.heads):
+            if _had_others(records, name):
                 self._remember(records.heads[name].version, name)
         if names:
             self._at = names[-1]

@@ -10,6 +10,7 @@ import pytest
 from memraft_proto.v1 import batch_pb2, fork_pb2, kv_pb2, query_pb2
 from memraft_server.machine import Limits, Machine, Refused
 from tests.unit.machine.harness import NAMESPACE, Shard, command
+from tests.unit.machine.test_retention import Kept
 
 DOCUMENTS = 3_000
 
@@ -344,6 +345,23 @@ def test_a_cursor_is_good_for_its_own_query_and_no_earlier_moment() -> None:
         Refused, match="LAGGING: cursor: the first page was read at log index 1; this replica"
     ):
         behind.read(ask({"n": {"$gte": 1}}, ("n",), cursor=cursor))
+
+
+def test_a_cursor_from_before_the_retention_is_refused() -> None:
+    shard = Kept()
+    filled(shard, 10)
+    first = shard.read(ask(limit=2))
+    shard.retain(versions=1)
+    shard.put("k00001", b"2")
+    shard.trim()
+    with pytest.raises(Refused, match="BEFORE_RETENTION: reads of acme/support reach back to index"):
+        shard.read(ask(cursor=first.next_cursor, limit=2))
+    steps = shard.machine.query_in_portions("Query", ask({"n": -1}))
+    assert next(steps) is None
+    shard.put("k00001", b"3")
+    shard.trim()
+    with pytest.raises(Refused, match="BEFORE_RETENTION"):
+        next(steps)
 
 
 def test_there_is_an_end_to_how_many_indexes_there_may_be() -> None:
