@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from memraft_server.cli import query
 from memraft_server.cli.connection import (
     add_connection,
     add_json,
@@ -46,6 +47,8 @@ def register(commands: Any) -> None:
     listing.add_argument("--cursor", help="continue a listing")
     listing.add_argument("--keys-only", action="store_true", help="leave the values out")
     add_read(listing)
+
+    query.register(actions)
 
     history = _action(actions, "history", _history, "list the versions of a document, newest first")
     history.add_argument("key")
