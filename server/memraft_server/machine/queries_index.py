@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from heapq import nsmallest
+from heapq import nlargest, nsmallest
 from itertools import islice
+from math import inf
 
 from memraft_proto.v1 import index_pb2
 from memraft_server.machine.limits import Limits
@@ -22,7 +23,7 @@ from memraft_server.projections.contents import (
     render,
     tokens_of,
 )
-from memraft_server.projections.graph import Edge, GraphProjection, decode_node
+from memraft_server.projections.graph import Edge, GraphProjection, Outline, decode_node
 from memraft_server.projections.memories import MemoryStore
 from memraft_server.projections.notes import Notes
 from memraft_server.projections.streams import StreamsProjection
@@ -34,6 +35,7 @@ TOKENS_MAX = 2_000
 TOKENS_DEFAULT = 1_500
 GROUPS_MAX = 20
 CROSSINGS_MAX = 50
+_NO_BAR = (-inf, 0)
 _KEPT_MAX = 8
 """Texts of different budgets that are kept of a namespace."""
 
@@ -111,11 +113,11 @@ def _now(graph: GraphProjection, names_max: int, ceiling: int) -> _Graph:
     places = adjacency.places
     domains = []
     for name in adjacency.by_domain:
-        domain = adjacency.outlines.get(name)
-        if domain is None:
-            domain = adjacency.outlines[name] = _domain(graph, name)
-        if domain.count:
-            domains.append(domain)
+        outline = adjacency.outlines.get(name)
+        if outline is None:
+            outline = adjacency.outlines[name] = _outline(graph, name)
+        if outline.made.count:
+            domains.append(outline.made)
     hidden = {
         (edge.source, edge.type, edge.target): (places[edge.source].domain, places[edge.target].domain)
         for place in adjacency.hidden.values()
@@ -126,18 +128,23 @@ def _now(graph: GraphProjection, names_max: int, ceiling: int) -> _Graph:
     crossings = []
     for ends in nsmallest(CROSSINGS_MAX, filter(counts.get, counts), key=lambda ends: (-counts[ends], ends)):
         found = adjacency.cross[ends]
-        types, example = found.types, min(triple for triple in found.triples if triple not in hidden)
+        types, example = found.types, found.first
         if hidden_in[ends]:
             types = +(Counter(types) - Counter(triple[1] for triple in hidden if hidden[triple] == ends))
+            if example in hidden:
+                example = min(triple for triple in found.triples if triple not in hidden)
         crossings.append(Crossing(*ends, types, example))
     return sum(each.count for each in domains), adjacency.edge_count, domains, crossings
 
 
-def _domain(graph: GraphProjection, name: str) -> Domain:
+def _outline(graph: GraphProjection, name: str) -> Outline:
     shown = [place for place in graph.adjacency.by_domain[name].values() if not place.is_hidden]
+    # Salience and edges leave few to be compared in every respect, but for graphs where all nodes are alike.
+    ranks = [(place.salience, len(place.out) + len(place.into)) for place in shown]
+    bar = nlargest(TOP_NODES, ranks)[-1] if len(ranks) >= TOP_NODES else _NO_BAR
     top = nsmallest(
         TOP_NODES,
-        shown,
+        [place for place, rank in zip(shown, ranks, strict=True) if rank >= bar],
         key=lambda each: (-each.salience, -len(each.out) - len(each.into), -each.version, each.id),
     )
     lines = []
@@ -145,7 +152,8 @@ def _domain(graph: GraphProjection, name: str) -> Domain:
         properties = decode_node(graph.nodes.heads[each.id].value or b"").properties
         degree = len(each.out) + len(each.into)
         lines.append(NodeLine(each.id, each.type, each.salience, degree, each.version, properties))
-    return Domain(name, len(shown), Counter(each.type for each in shown), lines)
+    domain = Domain(name, len(shown), Counter([each.type for each in shown]), lines)
+    return Outline(domain, frozenset([each.id for each in top]), bar)
 
 
 def _then(graph: GraphProjection, names_max: int, ceiling: int) -> _Graph:

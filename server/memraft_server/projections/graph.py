@@ -159,17 +159,60 @@ class Place:
         """Names of edges that once left here."""
         self.gone_into: dict[str, None] | None = None
 
+    @property
+    def rank(self) -> tuple[float, int]:
+        """How much it matters: its salience, then its edges."""
+        return self.salience, len(self.out) + len(self.into)
+
+
+class Outline(msgspec.Struct, frozen=True):
+    """What was made of the nodes of a domain, of which it shows some.
+
+    Attributes:
+        made: By whoever asked for it.
+        top: The ids of the nodes that it shows.
+        bar: The lowest `Place.rank` among these; below it no node of another rank would be shown.
+    """
+
+    made: Any
+    top: frozenset[str]
+    bar: tuple[float, int]
+
 
 class Crossings:
     """The edges from one domain to another, in no order that lasts."""
 
-    __slots__ = ("triples", "types")
+    __slots__ = ("_first", "triples", "types")
 
     def __init__(self) -> None:
         self.triples: dict[tuple[str, str, str], None] = {}
         """Of (source, type, target)."""
         self.types: dict[str, int] = {}
         """Type -> how many of them."""
+        self._first: tuple[str, str, str] | None = None
+
+    @property
+    def first(self) -> tuple[str, str, str]:
+        """The first of the triples, found anew where it left."""
+        if self._first is None:
+            self._first = min(self.triples)
+        return self._first
+
+    def join(self, triple: tuple[str, str, str]) -> None:
+        """Takes an edge."""
+        self.triples[triple] = None
+        self.types[triple[1]] = self.types.get(triple[1], 0) + 1
+        if self._first is not None and triple < self._first:
+            self._first = triple
+
+    def leave(self, triple: tuple[str, str, str]) -> None:
+        """Lets an edge go."""
+        del self.triples[triple]
+        self.types[triple[1]] -= 1
+        if not self.types[triple[1]]:
+            del self.types[triple[1]]
+        if triple == self._first:
+            self._first = None
 
 
 class Adjacency:
@@ -184,8 +227,8 @@ class Adjacency:
         """Domain -> its nodes, in no order that lasts."""
         self.cross: dict[tuple[str, str], Crossings] = {}
         """(domain, domain) -> the edges from one to the other."""
-        self.outlines: dict[str, Any] = {}
-        """Domain -> what was made of its nodes and their edges; dropped when one of them changes."""
+        self.outlines: dict[str, Outline] = {}
+        """Domain -> what was made of its nodes; dropped when a change may show in it."""
         self.edge_count = 0
         self.hidden: dict[str, Place] = {}
         """Forgotten nodes, in no order that lasts."""
@@ -236,12 +279,10 @@ class Adjacency:
         source, type, target = name.split(SEPARATOR)
         tail, head = self.place(source), self.place(target)
         ends = tail.domain, head.domain
-        if self.outlines:
-            self.outlines.pop(ends[0], None)
-            self.outlines.pop(ends[1], None)
         if old is None:
             self._usage.bytes += ADJACENCY_BYTES
         if new.value is None:
+            self._note_degrees(tail, head)
             gone = _take_out(tail.out, (type, target), _out_key)
             if gone is not None:
                 _take_out(head.into, (type, source), _into_key)
@@ -259,10 +300,18 @@ class Adjacency:
             self.edge_count += 1
             self._join_cross(ends, edge)
         _put_in(head.into, edge, _into_key)
+        self._note_degrees(tail, head)
         if tail.gone_out:
             tail.gone_out.pop(name, None)
         if head.gone_into:
             head.gone_into.pop(name, None)
+
+    def _note_degrees(self, *places: Place) -> None:
+        """Drops the outlines in which edges that these places get or lose may show."""
+        for place in places if self.outlines else ():
+            outline = self.outlines.get(place.domain)
+            if outline is not None and (place.rank >= outline.bar or place.id in outline.top):
+                del self.outlines[place.domain]
 
     def _leave(self, place: Place) -> None:
         members = self.by_domain[place.domain]
@@ -277,17 +326,13 @@ class Adjacency:
             found = self.cross.get(ends)
             if found is None:
                 found = self.cross[ends] = Crossings()
-            found.triples[edge.source, edge.type, edge.target] = None
-            found.types[edge.type] = found.types.get(edge.type, 0) + 1
+            found.join((edge.source, edge.type, edge.target))
 
     def _leave_cross(self, ends: tuple[str, str], edge: Edge) -> None:
         one, other = ends
         if one and other and one != other:
             found = self.cross[ends]
-            del found.triples[edge.source, edge.type, edge.target]
-            found.types[edge.type] -= 1
-            if not found.types[edge.type]:
-                del found.types[edge.type]
+            found.leave((edge.source, edge.type, edge.target))
             if not found.triples:
                 del self.cross[ends]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memraft_proto.v1 import graph_pb2, index_pb2, kv_pb2, memory_pb2, stream_pb2
-from memraft_server.machine import Limits, Machine, Refused
+from memraft_server.machine import Limits, Machine, Refused, queries_index
 from memraft_server.machine.journal import Journal
 from memraft_server.projections.contents import Contents, Crossing, Domain, Group, NodeLine, render, tokens_of
 from tests.properties.test_machine_store import Disk
@@ -173,3 +174,39 @@ def test_a_budget_is_never_exceeded_and_every_line_is_one(contents: Contents, to
         for line in text.splitlines()
         if line
     )
+
+
+_IDS = st.sampled_from("abcdefgh")
+_STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("edge"), _IDS, st.sampled_from("tu"), _IDS),
+        st.tuples(st.just("cut"), _IDS, st.sampled_from("tu"), _IDS),
+        st.tuples(st.just("node"), _IDS, st.sampled_from(["x", "y"]), st.sampled_from(["", "0.5"])),
+        st.tuples(st.just("forget"), _IDS, st.booleans(), st.just("")),
+        st.tuples(st.just("delete"), _IDS, st.just(""), st.just("")),
+    ),
+    max_size=25,
+)
+
+
+@given(_STEPS)
+def test_what_is_kept_of_it_is_what_would_be_made_anew(steps: list[Any]) -> None:
+    shard = Shard()
+    for id in "abcdefgh":
+        shard.write(node(id, domain="x" if id < "f" else "y"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(queries_index, "TOP_NODES", 2)
+        for kind, id, one, other in steps:
+            if kind == "edge":
+                request: Any = edge(id, one, other)
+            elif kind == "cut":
+                request = graph_pb2.DeleteEdgeRequest(namespace=NAMESPACE, source=id, type=one, target=other)
+            elif kind == "node":
+                request = node(id, domain=one, properties=b'{"salience": %s}' % (other.encode() or b"0"))
+            elif kind == "forget":
+                request = graph_pb2.ForgetNodeRequest(namespace=NAMESPACE, id=id, restore=one)
+            else:
+                request = graph_pb2.DeleteNodeRequest(namespace=NAMESPACE, id=id, detach=True)
+            with suppress(Refused):
+                shard.write(request)
+            assert index(shard) == index(shard, at_index=shard.machine.applied_index)
