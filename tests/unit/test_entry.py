@@ -1,5 +1,6 @@
 """`memraft` on a machine that has only the client's needs says what to install."""
 
+import os
 import subprocess
 import sys
 
@@ -39,3 +40,34 @@ def test_a_broken_install_is_not_explained_away() -> None:
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert "memraft[server]" not in done.stderr
+
+
+ENDLESS = """
+import sys, threading
+from memraft_server.cli import program
+
+class Call:  # as one of gRPC's whose lock a thread has when the interpreter ends and stops that thread
+    lock = threading.Lock()
+
+    def __del__(self):
+        self.lock.acquire()
+
+Call.lock.acquire()
+call = Call()
+sys.argv = ["memraft", "status"]
+sys.exit(program())
+"""
+
+
+def test_a_command_ends_whatever_the_interpreter_would_wait_for() -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MEMRAFT_")}
+    done = subprocess.run(
+        [sys.executable, "-c", ENDLESS],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "say where the cluster is" in done.stderr

@@ -13,7 +13,9 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from types import FrameType
+from typing import NoReturn
 
 EXIT_INTERRUPTED = 130
 """As shells report a process that ended by SIGINT."""
@@ -31,9 +33,6 @@ _SERVER_PACKAGES = frozenset(
 )
 """One wheel carries client and server, but `pip install memraft` alone brings only what the client needs."""
 
-_interrupts: list[int] = []
-"""The signals that a command was interrupted by."""
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit status.
@@ -45,18 +44,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(argv)
 
 
-def program() -> int:
-    """The console script `memraft`: the command line as a process of its own. Returns its exit status.
+def program() -> NoReturn:
+    """The console script `memraft`: the command line as a process of its own. Ends it with the exit status.
 
     Where a package of the extra `server` is missing, it says what to install instead of showing a traceback.
     """
     status = _run_program()
-    if _interrupts:
-        # What it broke off may leave gRPC waiting for ever for a call of its own when the interpreter ends.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
-    return status
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # nobody reads it any more
+            stream.flush()
+    # The interpreter's own end is left out. Threads of gRPC's stop wherever they are when it begins, maybe
+    # with the lock of a call that was broken off, and then it waits for that lock for ever.
+    os._exit(status)
 
 
 def _run_program() -> int:
@@ -67,7 +66,7 @@ def _run_program() -> int:
     try:
         from memraft_server.cli.app import main as run
 
-        signal.signal(signal.SIGINT, _interrupted)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         return run()
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -82,13 +81,8 @@ def _run_program() -> int:
         )
         return 1
     finally:
-        # All is done but the interpreter's own end, which a late Ctrl-C would fill with tracebacks.
+        # All is done but the end, which a late Ctrl-C would fill with tracebacks.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _interrupted(number: int, frame: FrameType | None) -> None:
-    _interrupts.append(number)
-    signal.default_int_handler(number, frame)
 
 
 def _interrupted_while_loading(number: int, frame: FrameType | None) -> None:

@@ -129,10 +129,11 @@ class Observer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None:
+        if kind is not None and not issubclass(kind, Exception):
             # An interrupt may have broken off in the middle of a call, and closing its channel would then
             # wait for ever. What is not closed ends with the process, or when nobody holds it.
             return
+        # After an error, too: a call that is under way when the interpreter ends may keep it from ending.
         for channel in self._channels.values():
             channel.close()
 

@@ -1,7 +1,13 @@
 """The cluster's state, put together from what each node says."""
 
+import socket
+
+import grpc
+import pytest
+
 from memraft_proto.v1 import cluster_pb2
-from memraft_server.cli.clusterview import ClusterView, assemble, settled
+from memraft_server.cli.clusterview import ClusterView, Observer, assemble, settled
+from memraft_server.cli.errors import CliError
 from memraft_server.cli.status import render
 
 LEADER, FOLLOWER = cluster_pb2.REPLICA_ROLE_LEADER, cluster_pb2.REPLICA_ROLE_FOLLOWER
@@ -118,3 +124,13 @@ def test_a_shard_between_two_leaders_is_looked_at_again_for_a_moment() -> None:
     assert settled(lambda: next(looks)) is good
     assert next(looks) is between, "no more often than needed"
     assert settled(lambda: between, settle_s=0.05) is between, "and not for ever"
+
+
+def test_an_error_ends_the_calls_that_are_under_way() -> None:
+    """One that is left may keep the interpreter from ending."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:  # takes connections, and never says a word
+        address = f"127.0.0.1:{mute.getsockname()[1]}"
+        with pytest.raises(CliError, match="refused"), Observer([address], None) as ask:
+            call = ask.ask(address, "GetNodeStatus", cluster_pb2.GetNodeStatusRequest(), 60.0)
+            raise CliError("refused")
+        assert call.exception().code() is grpc.StatusCode.CANCELLED
