@@ -22,11 +22,14 @@ import memraft_server.cli.index as index
 import memraft_server.cli.kv as kv
 import memraft_server.cli.lock as lock
 import memraft_server.cli.memory as memory
+import memraft_server.cli.namespace as namespace
 import memraft_server.cli.projection as projection
+import memraft_server.cli.retention as retention
 import memraft_server.cli.run as run
 import memraft_server.cli.serve as serve
 import memraft_server.cli.status as status
 import memraft_server.cli.stream as stream
+import memraft_server.cli.timeline as timeline
 import memraft_server.cli.trace as trace
 import memraft_server.cli.txn as txn
 import memraft_server.cli.up as up
@@ -44,12 +47,15 @@ GROUPS: tuple[ModuleType, ...] = (
     backup,
     doctor,
     kv,
+    namespace,
     stream,
     memory,
     graph,
     index,
     run,
     fork,
+    retention,
+    timeline,
     lock,
     counter,
     gate,

@@ -105,6 +105,14 @@ def parse_at(text: str) -> int | datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def parse_age(text: str) -> timedelta:
+    """Reads an age: how long something is kept."""
+    age = _AGO.fullmatch(text)
+    if age is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an age (90s, 5m, 2h, 1d)")
+    return timedelta(seconds=float(age[1]) * _SECONDS[age[2]])
+
+
 def parse_when(text: str) -> datetime:
     """WHEN of the world: a time or an age, no log index."""
     found = parse_at(text)
