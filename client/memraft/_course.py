@@ -152,7 +152,7 @@ class Course:
         elif reason == "LAGGING":
             self._tried.add(address)
             wait_s = 0.0
-        elif reason == "SCHEMA_CHANGED":
+        elif reason in ("SCHEMA_CHANGED", "PROJECTION_BUILDING"):
             wait_s = self.pause_s()
         elif reason == "OVERLOADED" or (self._may_be_applied and isinstance(error, errors.QuotaExceeded)):
             # A quota is the caller's business, but not once an earlier try may have been applied: only the

@@ -19,7 +19,9 @@ two that read the same and write different things can both commit (write skew), 
 what must still be so.
 """
 
-Readable: TypeAlias = Literal["document", "state", "counter", "gate", "lease", "stream", "memory", "run"]
+Readable: TypeAlias = Literal[
+    "document", "state", "counter", "gate", "lease", "stream", "memory", "run", "node", "edge"
+]
 """What a version can be expected of."""
 
 KINDS: Mapping[str, int] = {

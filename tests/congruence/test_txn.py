@@ -214,6 +214,36 @@ def test_concurrent_transactions_have_an_order(open_memory: Open) -> None:
     assert verdict, verdict
 
 
+def test_nodes_and_edges_that_were_read_are_compared(memory: Memory) -> None:
+    memory.put_graph(["ann", "bob"], [("ann", "knows", "bob")])
+    memory.put_node("gone")
+    memory.forget_node("gone")
+    with memory.txn() as t:  # nothing has changed
+        assert t.node("ann") is not None and t.node("eve") is None and t.node("gone") is None
+        assert t.edge("ann", "knows", "bob") is not None and t.edge("bob", "knows", "ann") is None
+        t.put("a", 1)
+    with pytest.raises(TxnConflict) as conflict, memory.txn() as t:
+        assert t.edge("ann", "knows", "bob") is not None
+        memory.delete_edge("ann", "knows", "bob")
+        t.put("a", 2)
+    assert "edge" in str(conflict.value)
+    with pytest.raises(TxnConflict), memory.txn() as t:
+        assert t.node("eve") is None
+        memory.put_node("eve")
+        t.put("a", 2)
+    with pytest.raises(TxnConflict), memory.txn() as t:
+        assert t.node("bob") is not None
+        memory.merge_nodes("ann", "bob")
+        t.put("a", 2)
+    with memory.txn() as t:
+        merged = t.node("bob")
+        assert merged is not None and merged.id == "ann"
+        t.put("a", 3)
+    assert memory.get("a") == 3
+    with pytest.raises(AttributeError, match="a transaction has no recall: what it finds cannot be compared"):
+        memory.txn().recall("anything")  # type: ignore[attr-defined]
+
+
 def test_a_transaction_carries_the_token_of_its_lease(open_memory: Open) -> None:
     memory = open_memory()
     with memory.lock("x") as lease:

@@ -7,14 +7,35 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from memraft_proto.methods import Method
-from memraft_proto.v1 import coordination_pb2, kv_pb2, lease_pb2, memory_pb2, run_pb2, state_pb2, stream_pb2
+from memraft_proto.v1 import (
+    coordination_pb2,
+    graph_pb2,
+    kv_pb2,
+    lease_pb2,
+    memory_pb2,
+    run_pb2,
+    state_pb2,
+    stream_pb2,
+)
 
 from .. import _coordination as coordination
-from .. import _json, _txn, _wire
+from .. import _graph, _json, _txn, _wire
 from .. import _operations as operations
 from .._txn import KINDS, Isolation, Readable
 from ..errors import InvalidArgument, TxnConflict
-from ..types import Consistency, Documents, Event, GateInfo, LeaseInfo, MemoryItem, Record, Results, Run
+from ..types import (
+    Consistency,
+    Documents,
+    Edge,
+    Event,
+    GateInfo,
+    LeaseInfo,
+    MemoryItem,
+    Node,
+    Record,
+    Results,
+    Run,
+)
 from .base import METHOD, Calls
 from .batch import Writes
 from .io import sleep
@@ -41,6 +62,10 @@ class Txn(Writes):
     read again: where the reads give just what the block was given, the block would have done just the same,
     and the commit is tried again, after a pause with jitter. Where they differ, TxnConflict is raised and
     nothing was written; `transact` runs a function again until it succeeds.
+
+    What searches and walks find (`recall`, `search`, `neighbours` and the like) cannot be compared at commit,
+    so a transaction does not have them: read with the memory itself, and then what matters of it with
+    `t.memory`, `t.node`, `t.edge` and the like.
 
     An operation that cannot be done, as one whose `if_version` does not hold, raises TxnFailed, and nothing
     was written either. The block does not see its own writes: reads are as of before it.
@@ -159,12 +184,43 @@ class Txn(Writes):
         )
         return _wire.run(found.run) if found.HasField("run") else None
 
+    def node(self, id: str) -> Node | None:
+        """Reads a node: see `Memory.node`."""
+
+        def note(found: graph_pb2.GetNodeResponse) -> None:
+            self._note("node", id, found.node.provenance.version if found.node.id == id else 0)
+            if found.node.id not in ("", id):  # the one that it was merged into
+                self._note("node", found.node.id, found.node.provenance.version)
+
+        found: graph_pb2.GetNodeResponse = self._see("GetNode", {"id": id}, note)
+        return _graph.node(found.node) if found.HasField("node") else None
+
+    def edge(self, source: str, type: str, target: str) -> Edge | None:
+        """Reads an edge: see `Memory.edge`. Its ends are ids of nodes that were not merged into others."""
+        name = "\1".join((source, type, target))
+        arguments = {"source": source, "type": type, "target": target}
+        found: graph_pb2.GetEdgeResponse = self._see(
+            "GetEdge", arguments, lambda found: self._note("edge", name, found.provenance.version)
+        )
+        return _graph.edge(found.edge) if found.HasField("edge") else None
+
+    if not TYPE_CHECKING:  # a type checker says it by itself
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_") or not hasattr(type(self._memory), name):
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            raise AttributeError(
+                f"a transaction has no {name}: what it finds cannot be compared at commit. Read with the "
+                "memory itself, then what matters with the transaction: documents, memories, nodes, edges"
+            )
+
     def expect(self, kind: Readable, name: str, version: int) -> None:
         """Says what must be so at commit, whatever the isolation; else there is a conflict.
 
         Args:
-            kind: of what: `document`, `state`, `counter`, `gate`, `memory` or `run`: its version; `lease`:
-                the token of its holder; `stream`: its last sequence.
+            kind: of what: `document`, `state`, `counter`, `gate`, `memory`, `run` or `node`: its version;
+                `lease`: the token of its holder; `stream`: its last sequence; `edge`: its version, where the
+                name is source, type and target with U+0001 between them.
             name: its key, name or id.
             version: what it must have; 0: there must be none.
         """

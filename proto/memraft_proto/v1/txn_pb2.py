@@ -26,7 +26,7 @@ from memraft_proto.v1 import batch_pb2 as memraft__proto_dot_v1_dot_batch__pb2
 from memraft_proto.v1 import common_pb2 as memraft__proto_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amemraft_proto/v1/txn.proto\x12\nmemraft.v1\x1a\x1cmemraft_proto/v1/batch.proto\x1a\x1dmemraft_proto/v1/common.proto\"L\n\x07TxnRead\x12\"\n\x04kind\x18\x01 \x01(\x0e\x32\x14.memraft.v1.ReadKind\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x04\"J\n\x08TxnRange\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\r\n\x05start\x18\x02 \x01(\t\x12\x0b\n\x03\x65nd\x18\x03 \x01(\t\x12\x12\n\nread_index\x18\x04 \x01(\x04\"\xf5\x01\n\x10\x43ommitTxnRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\"\n\x05reads\x18\x03 \x03(\x0b\x32\x13.memraft.v1.TxnRead\x12$\n\x06ranges\x18\x04 \x03(\x0b\x32\x14.memraft.v1.TxnRange\x12\x1b\n\x0esnapshot_index\x18\x05 \x01(\x04H\x00\x88\x01\x01\x12)\n\noperations\x18\x06 \x03(\x0b\x32\x15.memraft.v1.OperationB\x11\n\x0f_snapshot_index\"f\n\x0bTxnConflict\x12\"\n\x04kind\x18\x01 \x01(\x0e\x32\x14.memraft.v1.ReadKind\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x17\n\x0f\x63urrent_version\x18\x03 \x01(\x04\x12\x0c\n\x04read\x18\x04 \x01(\x08\"\xbe\x01\n\x11\x43ommitTxnResponse\x12\x11\n\tcommitted\x18\x01 \x01(\x08\x12*\n\tconflicts\x18\x02 \x03(\x0b\x32\x17.memraft.v1.TxnConflict\x12,\n\x07results\x18\x03 \x03(\x0b\x32\x1b.memraft.v1.OperationResult\x12\x18\n\x10\x66\x61iled_operation\x18\x04 \x01(\r\x12\x11\n\tlog_index\x18\x05 \x01(\x04\x12\x0f\n\x07time_us\x18\x06 \x01(\x03*\xd1\x01\n\x08ReadKind\x12\x19\n\x15READ_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12READ_KIND_DOCUMENT\x10\x01\x12\x13\n\x0fREAD_KIND_STATE\x10\x02\x12\x15\n\x11READ_KIND_COUNTER\x10\x03\x12\x12\n\x0eREAD_KIND_GATE\x10\x04\x12\x13\n\x0fREAD_KIND_LEASE\x10\x05\x12\x14\n\x10READ_KIND_STREAM\x10\x06\x12\x14\n\x10READ_KIND_MEMORY\x10\x07\x12\x11\n\rREAD_KIND_RUN\x10\x08\x32V\n\nTxnService\x12H\n\tCommitTxn\x12\x1c.memraft.v1.CommitTxnRequest\x1a\x1d.memraft.v1.CommitTxnResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amemraft_proto/v1/txn.proto\x12\nmemraft.v1\x1a\x1cmemraft_proto/v1/batch.proto\x1a\x1dmemraft_proto/v1/common.proto\"L\n\x07TxnRead\x12\"\n\x04kind\x18\x01 \x01(\x0e\x32\x14.memraft.v1.ReadKind\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x04\"J\n\x08TxnRange\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\r\n\x05start\x18\x02 \x01(\t\x12\x0b\n\x03\x65nd\x18\x03 \x01(\t\x12\x12\n\nread_index\x18\x04 \x01(\x04\"\xf5\x01\n\x10\x43ommitTxnRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\"\n\x05reads\x18\x03 \x03(\x0b\x32\x13.memraft.v1.TxnRead\x12$\n\x06ranges\x18\x04 \x03(\x0b\x32\x14.memraft.v1.TxnRange\x12\x1b\n\x0esnapshot_index\x18\x05 \x01(\x04H\x00\x88\x01\x01\x12)\n\noperations\x18\x06 \x03(\x0b\x32\x15.memraft.v1.OperationB\x11\n\x0f_snapshot_index\"f\n\x0bTxnConflict\x12\"\n\x04kind\x18\x01 \x01(\x0e\x32\x14.memraft.v1.ReadKind\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x17\n\x0f\x63urrent_version\x18\x03 \x01(\x04\x12\x0c\n\x04read\x18\x04 \x01(\x08\"\xbe\x01\n\x11\x43ommitTxnResponse\x12\x11\n\tcommitted\x18\x01 \x01(\x08\x12*\n\tconflicts\x18\x02 \x03(\x0b\x32\x17.memraft.v1.TxnConflict\x12,\n\x07results\x18\x03 \x03(\x0b\x32\x1b.memraft.v1.OperationResult\x12\x18\n\x10\x66\x61iled_operation\x18\x04 \x01(\r\x12\x11\n\tlog_index\x18\x05 \x01(\x04\x12\x0f\n\x07time_us\x18\x06 \x01(\x03*\xf9\x01\n\x08ReadKind\x12\x19\n\x15READ_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12READ_KIND_DOCUMENT\x10\x01\x12\x13\n\x0fREAD_KIND_STATE\x10\x02\x12\x15\n\x11READ_KIND_COUNTER\x10\x03\x12\x12\n\x0eREAD_KIND_GATE\x10\x04\x12\x13\n\x0fREAD_KIND_LEASE\x10\x05\x12\x14\n\x10READ_KIND_STREAM\x10\x06\x12\x14\n\x10READ_KIND_MEMORY\x10\x07\x12\x11\n\rREAD_KIND_RUN\x10\x08\x12\x12\n\x0eREAD_KIND_NODE\x10\t\x12\x12\n\x0eREAD_KIND_EDGE\x10\n2V\n\nTxnService\x12H\n\tCommitTxn\x12\x1c.memraft.v1.CommitTxnRequest\x1a\x1d.memraft.v1.CommitTxnResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,7 +34,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'memraft_proto.v1.txn_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_READKIND']._serialized_start=803
-  _globals['_READKIND']._serialized_end=1012
+  _globals['_READKIND']._serialized_end=1052
   _globals['_TXNREAD']._serialized_start=103
   _globals['_TXNREAD']._serialized_end=179
   _globals['_TXNRANGE']._serialized_start=181
@@ -45,6 +45,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TXNCONFLICT']._serialized_end=607
   _globals['_COMMITTXNRESPONSE']._serialized_start=610
   _globals['_COMMITTXNRESPONSE']._serialized_end=800
-  _globals['_TXNSERVICE']._serialized_start=1014
-  _globals['_TXNSERVICE']._serialized_end=1100
+  _globals['_TXNSERVICE']._serialized_start=1054
+  _globals['_TXNSERVICE']._serialized_end=1140
 # @@protoc_insertion_point(module_scope)

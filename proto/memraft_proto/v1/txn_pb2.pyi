@@ -19,6 +19,8 @@ class ReadKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     READ_KIND_STREAM: _ClassVar[ReadKind]
     READ_KIND_MEMORY: _ClassVar[ReadKind]
     READ_KIND_RUN: _ClassVar[ReadKind]
+    READ_KIND_NODE: _ClassVar[ReadKind]
+    READ_KIND_EDGE: _ClassVar[ReadKind]
 READ_KIND_UNSPECIFIED: ReadKind
 READ_KIND_DOCUMENT: ReadKind
 READ_KIND_STATE: ReadKind
@@ -28,6 +30,8 @@ READ_KIND_LEASE: ReadKind
 READ_KIND_STREAM: ReadKind
 READ_KIND_MEMORY: ReadKind
 READ_KIND_RUN: ReadKind
+READ_KIND_NODE: ReadKind
+READ_KIND_EDGE: ReadKind
 
 class TxnRead(_message.Message):
     __slots__ = ("kind", "name", "version")

@@ -22,6 +22,7 @@ from memraft_server.machine.refused import STATUS_CODES, BrokenInvariant, Refuse
 from memraft_server.machine.trial import trial_of
 from memraft_server.machine.turn import Handler, Turn
 from memraft_server.projections.coordination import CountersProjection, GatesProjection
+from memraft_server.projections.graph import GraphProjection
 from memraft_server.projections.leases import LeasesProjection
 from memraft_server.projections.memories import MemoryStore
 from memraft_server.projections.runs import RunsProjection
@@ -165,6 +166,7 @@ _RECORDS: dict[int, Callable[[Namespace], VersionedRecords]] = {
     txn_pb2.READ_KIND_STATE: lambda space: space.projection(StateProjection).records,
     txn_pb2.READ_KIND_COUNTER: lambda space: space.projection(CountersProjection).records,
     txn_pb2.READ_KIND_GATE: lambda space: space.projection(GatesProjection).records,
+    txn_pb2.READ_KIND_EDGE: lambda space: space.projection(GraphProjection).edges,
 }
 
 
@@ -183,6 +185,10 @@ def _version(turn: Turn, space: Namespace, kind: int, name: str, ceiling: int) -
     if kind == txn_pb2.READ_KIND_MEMORY:
         memory = space.projection(MemoryStore).get(name, ceiling)
         return memory.version if memory is not None else 0
+    if kind == txn_pb2.READ_KIND_NODE:
+        found, body, record = space.projection(GraphProjection).resolve(name, ceiling)
+        is_there = record is not None and body is not None and found == name and not body.is_forgotten
+        return record.version if record is not None and is_there else 0
     if kind == txn_pb2.READ_KIND_RUN:
         run = space.projection(RunsProjection).at(name, ceiling)
         return max(run.began_version, run.ended_version) if run is not None else 0

@@ -9,6 +9,7 @@ from memraft_server.machine.limits import Limits
 from memraft_server.machine.refused import invalid
 from memraft_server.machine.turn import Check
 from memraft_server.machine.validate_common import check_count, check_text
+from memraft_server.projections.graph import SEPARATOR
 
 PARTIES_MAX = 1_000
 """Most that a gate waits for: their names are in its record, which each arrival writes anew."""
@@ -64,7 +65,9 @@ def check_txn(request: txn_pb2.CommitTxnRequest, limits: Limits) -> None:
     for i, read in enumerate(request.reads):
         if read.kind not in _READ_KINDS:
             raise invalid(f"reads[{i}].kind: {read.kind}, 1 to {max(_READ_KINDS)}", field="reads")
-        check_text(f"reads[{i}].name", read.name, limits.key_bytes_max)
+        parts = read.name.split(SEPARATOR) if read.kind == txn_pb2.READ_KIND_EDGE else [read.name]
+        for part in parts:
+            check_text(f"reads[{i}].name", part, limits.key_bytes_max)
     for i, each in enumerate(request.ranges):
         for field in ("prefix", "start", "end"):
             check_text(f"ranges[{i}].{field}", getattr(each, field), limits.key_bytes_max, empty=True)

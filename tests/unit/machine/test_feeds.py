@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from memraft_proto.v1 import kv_pb2, memory_pb2, state_pb2, stream_pb2, watch_pb2
+from memraft_proto.v1 import fork_pb2, kv_pb2, memory_pb2, state_pb2, stream_pb2, watch_pb2
 from memraft_server.machine import Limits, Refused, changes, feeds, scans
 from memraft_server.machine.feeds import Feed, WatchFeed, open_feed
 from tests.unit.machine.harness import NAMESPACE, START_US, Shard
@@ -158,6 +158,42 @@ def test_memories_are_watched_by_whom_they_are_about_and_by_kind() -> None:
             assert [f"-{each.key}" if each.deleted else each.memory.text for each in found] == keys
             versions = [each.provenance.version for each in found]
             assert versions == sorted(versions)
+
+
+def test_in_a_fork_what_is_written_in_it_is_watched() -> None:
+    def in_fork(request: Any) -> Any:
+        request.namespace = f"{NAMESPACE}@what-if"
+        return request
+
+    def drama(shard: Shard) -> None:
+        shard.write(in_fork(put("a", b"2")))
+        shard.write(in_fork(delete("b")))
+        shard.write(put("c", b'"of the parent"'))
+        shard.write(in_fork(append(b"1")))
+        shard.write(in_fork(forget("m")))
+        shard.write(in_fork(remember("n", about="ann")))
+
+    shard = Shard()
+    shard.write(put("a"))
+    shard.write(put("b"))
+    shard.write(append(b"0"))
+    shard.write(remember("m", about="ann"))
+    shard.write(fork_pb2.ForkRequest(namespace=NAMESPACE, fork="what-if"))
+    live = [Follower(shard, in_fork(watch(KV))), Follower(shard, in_fork(watch(MEMORIES, about="ann")))]
+    events = Follower(shard, in_fork(tail(1)))
+    parent = Follower(shard, watch(KV))
+    drama(shard)
+    later = [
+        Follower(shard, in_fork(watch(KV, 0))),
+        Follower(shard, in_fork(watch(MEMORIES, 0, about="ann"))),
+    ]
+    for documents, memories in (live, later):
+        assert told(documents.take()) == [("a", b"2"), ("b", None)]
+        assert [(each.key, each.deleted) for each in memories.take()] == [("m", True), ("n", False)]
+    assert [each.payload for each in [*events.first.events, *events.take()]] == [b"0", b"1"]
+    assert told(parent.take()) == [("c", b'"of the parent"')]
+    shard.write(fork_pb2.MergeForkRequest(namespace=NAMESPACE, fork="what-if"))
+    assert told(parent.take()) == [("a", b"2"), ("b", None)]
 
 
 def test_a_watch_goes_on_where_another_ended() -> None:
