@@ -5,6 +5,7 @@ prints an EmbeddedResult. A fresh process, so that resident memory is that of th
 """
 
 import gc
+import random
 import subprocess
 import sys
 import tempfile
@@ -20,15 +21,20 @@ from memraft_server.cli.figures import latencies, resident_bytes
 
 RECORDS_A_CALL = 1_000
 TIMEOUT_S = 900.0
+POLL_S = 0.001
+SEED = 20_261_121
 
 
 class EmbeddedSpec(msgspec.Struct, frozen=True):
-    """How much to do: `calls` a round are timed one by one, `records` are stored to weigh them."""
+    """How much to do: `calls` a round are timed one by one, `records` are stored to weigh them, `documents`
+    to query them, `scans` times a round without an index."""
 
     calls: int
     durable_calls: int
     rounds: int
     records: int
+    documents: int
+    scans: int
 
 
 class EmbeddedResult(msgspec.Struct, frozen=True):
@@ -39,6 +45,12 @@ class EmbeddedResult(msgspec.Struct, frozen=True):
     durable_put_us: list[float]
     bytes_per_record: float
     records: int
+    query_us: list[float]
+    scan_us: list[float]
+    index_s: float
+    """Seconds that the index took that the queries use and the scans do not."""
+    bytes_per_entry: float
+    """Of that index."""
 
 
 def measure_apart(spec: EmbeddedSpec) -> EmbeddedResult:
@@ -77,6 +89,7 @@ def _rounds(call: Callable[[str], object], calls: int, rounds: int) -> list[floa
 def measure(spec: EmbeddedSpec) -> EmbeddedResult:
     """Weighs records first, while the process is fresh, and then takes the times."""
     bytes_per_record = _weigh(spec.records)
+    query_us, scan_us, index_s, bytes_per_entry = _query(spec)
     with Memory(agent="bench", namespace="acme/bench") as memory:
         put_us = _rounds(lambda key: memory.put(key, VALUE), spec.calls, spec.rounds)
         get_us = _rounds(memory.get, spec.calls, spec.rounds)
@@ -89,7 +102,43 @@ def measure(spec: EmbeddedSpec) -> EmbeddedResult:
         durable_put_us=durable_us,
         bytes_per_record=bytes_per_record,
         records=spec.records,
+        query_us=query_us,
+        scan_us=scan_us,
+        index_s=index_s,
+        bytes_per_entry=bytes_per_entry,
     )
+
+
+def _query(spec: EmbeddedSpec) -> tuple[list[float], list[float], float, float]:
+    """Asks for the one document that has a number: without an index, and with one."""
+    documents, numbers = spec.documents, random.Random(SEED)
+    with Memory(agent="bench", namespace="acme/query") as memory:
+        for start in range(0, documents, RECORDS_A_CALL):
+            memory.put_many(
+                {
+                    f"key:{n:012d}": {"number": n, "text": VALUE}
+                    for n in range(start, min(start + RECORDS_A_CALL, documents))
+                }
+            )
+
+        def rounds(calls: int) -> list[float]:
+            wanted = [
+                [str(numbers.randrange(documents)) for _ in range(calls)] for _ in range(spec.rounds + 1)
+            ]
+            return [_p50_us(lambda number: memory.query({"number": int(number)}), each) for each in wanted][
+                1:
+            ]
+
+        scan_us = rounds(spec.scans)
+        gc.collect()
+        before, began = resident_bytes(), time.perf_counter()
+        memory.declare_index("number")
+        while memory.indexes()[0].state != "ready":
+            time.sleep(POLL_S)
+        index_s = time.perf_counter() - began
+        gc.collect()
+        bytes_per_entry = (resident_bytes() - before) / documents
+        return rounds(spec.calls // 10), scan_us, index_s, bytes_per_entry
 
 
 def _weigh(records: int) -> float:

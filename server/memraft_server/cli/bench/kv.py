@@ -57,7 +57,9 @@ FULL = Scale(
     warm_up_s=1.5,
     round_s=2.5,
     rounds=3,
-    embedded=EmbeddedSpec(calls=20_000, durable_calls=1_000, rounds=5, records=1_000_000),
+    embedded=EmbeddedSpec(
+        calls=20_000, durable_calls=1_000, rounds=5, records=1_000_000, documents=100_000, scans=5
+    ),
 )
 QUICK = Scale(
     callers=(1, 8),
@@ -65,7 +67,7 @@ QUICK = Scale(
     warm_up_s=0.1,
     round_s=0.3,
     rounds=1,
-    embedded=EmbeddedSpec(calls=500, durable_calls=50, rounds=1, records=5_000),
+    embedded=EmbeddedSpec(calls=500, durable_calls=50, rounds=1, records=5_000, documents=2_000, scans=2),
 )
 
 TARGETS: dict[tuple[int, Operation, int], Target] = {
@@ -101,6 +103,11 @@ def _embedded(scale: Scale, shown: Progress) -> Iterator[Figure]:
     yield figure("embedded put, not durable, p50", "us", found.put_us, at_most(15))
     yield figure("embedded put, durable, p50", "us", found.durable_put_us)
     yield figure(f"RAM a record of 100 bytes, at {found.records:,}", "bytes", records, at_most(700))
+    title = f"query for a field's value, {scale.embedded.documents:,} documents"
+    detail = {"index built in": found.index_s * 1e6}
+    yield figure(f"{title}, indexed, p50", "us", found.query_us, None, detail)
+    yield figure(f"{title}, no index, p50", "us", found.scan_us)
+    yield figure("RAM an entry of that index", "bytes", [found.bytes_per_entry])
 
 
 def _cluster(nodes: int, scale: Scale, shown: Progress) -> Iterator[Figure]:
