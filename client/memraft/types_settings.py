@@ -25,6 +25,11 @@ class SchemaInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Who set it."""
 
     @property
+    def log_index(self) -> int:
+        """The log index of that change, as every read takes it for `at=`."""
+        return self.version >> 20
+
+    @property
     def at(self) -> datetime:
         """`time_us`, aware, in UTC."""
         return datetime_of(self.time_us)

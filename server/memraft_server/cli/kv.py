@@ -3,9 +3,7 @@
 import argparse
 from typing import Any
 
-import msgspec
-
-from memraft_server.cli import query
+from memraft_server.cli import query, schema
 from memraft_server.cli.connection import (
     add_connection,
     add_json,
@@ -17,7 +15,7 @@ from memraft_server.cli.connection import (
     value_of,
 )
 from memraft_server.cli.errors import CliError
-from memraft_server.cli.output import moment, print_json, table
+from memraft_server.cli.output import json_text, moment, print_json, print_written, record_fields, table
 
 
 def register(commands: Any) -> None:
@@ -49,6 +47,7 @@ def register(commands: Any) -> None:
     add_read(listing)
 
     query.register(actions)
+    schema.register(actions)
 
     history = _action(actions, "history", _history, "list the versions of a document, newest first")
     history.add_argument("key")
@@ -64,10 +63,6 @@ def _action(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentPa
     return parser
 
 
-def _text(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
-
-
 def _get(arguments: argparse.Namespace) -> int:
     with open_memory(arguments) as memory:
         record = memory.record(arguments.key, **read_options(arguments))
@@ -76,14 +71,8 @@ def _get(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(record_fields(record))
     else:
-        print(_text(record.value))
+        print(json_text(record.value))
     return 0
-
-
-def record_fields(record: Any) -> dict[str, Any]:
-    """A record as JSON shows it: with the log index that `--at` takes, and its time readable."""
-    fields: dict[str, Any] = msgspec.to_builtins(record)
-    return {**fields, "log_index": record.log_index, "at": moment(record.at)}
 
 
 def _put(arguments: argparse.Namespace) -> int:
@@ -91,7 +80,7 @@ def _put(arguments: argparse.Namespace) -> int:
     options = given(ttl_ms=arguments.ttl_ms, if_version=arguments.if_version)
     with open_memory(arguments, makes=True) as memory:
         written = memory.put(arguments.key, value, **options)
-    _print_written(arguments, written, f"stored {arguments.key}")
+    print_written(arguments, written, f"stored {arguments.key}")
     return 0
 
 
@@ -100,15 +89,8 @@ def _delete(arguments: argparse.Namespace) -> int:
         deleted = memory.delete(arguments.key, **given(if_version=arguments.if_version))
     if not deleted.found:
         raise CliError(f"no document under key {arguments.key!r} in {arguments.namespace}")
-    _print_written(arguments, deleted, f"deleted {arguments.key}")
+    print_written(arguments, deleted, f"deleted {arguments.key}")
     return 0
-
-
-def _print_written(arguments: argparse.Namespace, written: Any, text: str) -> None:
-    if arguments.json:
-        print_json(record_fields(written))
-    else:
-        print(f"{text}: version {written.version}, log index {written.log_index}, {moment(written.at)}")
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -121,7 +103,7 @@ def _list(arguments: argparse.Namespace) -> int:
         return 0
     headers = ["KEY", "LOG INDEX", "AT"] if arguments.keys_only else ["KEY", "LOG INDEX", "AT", "VALUE"]
     rows = [
-        [item.key, item.log_index, moment(item.at), *([] if arguments.keys_only else [_text(item.value)])]
+        [item.key, item.log_index, moment(item.at), *([] if arguments.keys_only else [json_text(item.value)])]
         for item in found
     ]
     print(table(headers, rows, right="lr"))
@@ -137,7 +119,12 @@ def _history(arguments: argparse.Namespace) -> int:
         print_json({"items": [record_fields(item) for item in versions]})
         return 0
     rows = [
-        [item.log_index, moment(item.at), item.agent, "(deleted)" if item.deleted else _text(item.value)]
+        [
+            item.log_index,
+            moment(item.at),
+            item.agent,
+            f"({item.reason or 'deleted'})" if item.deleted else json_text(item.value),
+        ]
         for item in versions
     ]
     print(table(["LOG INDEX", "AT", "AGENT", "VALUE"], rows, right="r"))

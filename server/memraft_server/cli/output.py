@@ -1,5 +1,6 @@
 """How results look: tables and durations for a person, JSON for a program, progress while one waits."""
 
+import argparse
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,25 @@ _CLEAR_LINE = "\r\x1b[2K"
 def print_json(value: Any) -> None:
     """Prints `value` (anything msgspec can encode) as indented JSON on standard output."""
     print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def json_text(value: Any) -> str:
+    """`value` as JSON in one line."""
+    return msgspec.json.encode(value).decode()
+
+
+def record_fields(record: Any) -> dict[str, Any]:
+    """A record as JSON shows it: with the log index that `--at` takes, and its time readable."""
+    fields: dict[str, Any] = msgspec.to_builtins(record)
+    return {**fields, "log_index": record.log_index, "at": moment(record.at)}
+
+
+def print_written(arguments: argparse.Namespace, written: Any, text: str) -> None:
+    """Prints what was done (`text`), and when; with --json the result."""
+    if arguments.json:
+        print_json(record_fields(written))
+    else:
+        print(f"{text}: version {written.version}, log index {written.log_index}, {moment(written.at)}")
 
 
 def duration(seconds: float) -> str:

@@ -1,0 +1,83 @@
+"""`memraft namespace`: how long a namespace keeps documents, and how many."""
+
+import argparse
+from typing import Any
+
+from memraft_server.cli.connection import (
+    add_connection,
+    add_json,
+    add_read,
+    given,
+    open_memory,
+    read_options,
+)
+from memraft_server.cli.errors import UsageError
+from memraft_server.cli.output import print_json, print_written, table
+
+
+def register(commands: Any) -> None:
+    """Adds `namespace` and its subcommands."""
+    about = "how long a namespace keeps documents, and how many"
+    group = commands.add_parser("namespace", help=about, description=about)
+    actions = group.add_subparsers(metavar="ACTION", required=True, dest="action")
+    add_read(_action(actions, "show", _show, "print the settings of a namespace"))
+    change = _action(actions, "set", _set, "change settings; what is not given stays as it is")
+    change.add_argument(
+        "--default-ttl-ms",
+        type=int,
+        metavar="MS",
+        help="milliseconds until a document expires that is written without a time to live; 0: never",
+    )
+    change.add_argument(
+        "--entries-max",
+        type=int,
+        metavar="N",
+        help="most documents, those used last; 0: any number",
+    )
+    change.add_argument(
+        "--bytes-max", type=int, metavar="N", help="most bytes of keys and documents, likewise; 0: any number"
+    )
+
+
+def _action(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
+    parser.set_defaults(run=run)
+    add_connection(parser)
+    add_json(parser)
+    return parser
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    with open_memory(arguments) as memory:
+        found = memory.settings(**read_options(arguments))
+    if arguments.json:
+        fields = ("default_ttl_ms", "entries_max", "bytes_max", "schemas", "entries", "bytes", "version")
+        print_json({name: getattr(found, name) for name in fields})
+        return 0
+    ttl = f"{found.default_ttl_ms:,} ms" if found.default_ttl_ms else "never"
+    rows = [
+        ["documents expire after", ttl],
+        ["documents", _of_most(found.entries, found.entries_max)],
+        ["bytes", _of_most(found.bytes, found.bytes_max)],
+        ["schemas", str(found.schemas)],
+    ]
+    print(table(["SETTING", "VALUE"], rows))
+    return 0
+
+
+def _of_most(count: int, count_max: int) -> str:
+    return f"{count:,} of at most {count_max:,}" if count_max else "any number"
+
+
+def _set(arguments: argparse.Namespace) -> int:
+    settings = given(
+        default_ttl_ms=arguments.default_ttl_ms,
+        entries_max=arguments.entries_max,
+        bytes_max=arguments.bytes_max,
+    )
+    if not settings:
+        raise UsageError("nothing to change: give --default-ttl-ms, --entries-max or --bytes-max")
+    with open_memory(arguments, makes=True) as memory:
+        written = memory.set_settings(**settings)
+    print_written(arguments, written, f"changed {arguments.namespace}")
+    return 0
