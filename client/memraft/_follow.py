@@ -5,13 +5,14 @@ from typing import Any
 
 from memraft_proto.v1 import stream_pb2, watch_pb2
 
-from . import _json, _wire
-from .types import Event, KeyVersion, MemoryChange, MemoryItem
+from . import _json, _traces, _wire
+from .types import Event, KeyVersion, MemoryChange, MemoryItem, Trace
 
 TARGETS = {
     "kv": watch_pb2.WATCH_TARGET_KV,
     "state": watch_pb2.WATCH_TARGET_STATE,
     "memories": watch_pb2.WATCH_TARGET_MEMORIES,
+    "traces": watch_pb2.WATCH_TARGET_TRACES,
 }
 
 
@@ -86,6 +87,12 @@ def memory_changes(response: watch_pb2.WatchResponse) -> Iterator[tuple[int, Mem
             after,
             MemoryChange(id=each.key, memory=memory, version=written.version, time_us=written.time_us),
         )
+
+
+def traces(response: watch_pb2.WatchResponse) -> Iterator[tuple[int, Trace]]:
+    """As `key_changes`, of traces, which never end."""
+    for after, each in _placed(response):
+        yield after, _traces.trace(each.trace)
 
 
 def _placed(response: watch_pb2.WatchResponse) -> Iterator[tuple[int, watch_pb2.Change]]:

@@ -14,7 +14,9 @@ def test_a_run_leaves_traces_that_tell_what_was_done_and_why(memory: Memory) -> 
             with run.trace.under(chosen):
                 run.model("gpt", lambda prompt: prompt)(found[0])
 
-    run_with(memory)
+    with memory.watch_traces(kind="decision", idle_s=30) as decided:
+        run_with(memory)
+        assert next(decided).name == "refund"
     before = memory.traces(run="r1")
     tree = memory.trace_tree("r1")
     told = [(depth, each.kind, each.name, each.sequence) for depth, each in tree]
@@ -40,6 +42,10 @@ def test_a_run_leaves_traces_that_tell_what_was_done_and_why(memory: Memory) -> 
     assert [*page, *memory.traces(run="r1", limit=3, cursor=page.next_cursor)] == list(before)
     assert len(memory.trace_tree("r1", limit=2)) == 2 and memory.trace_tree("r1", limit=2).is_truncated
     assert [each.id for each in memory.traces(at=call.log_index)] == [call.id]
+    with memory.watch_traces(run="r1", after_version=0, idle_s=30) as watched:
+        assert [next(watched) for _ in before] == list(before)
+    with pytest.raises(InvalidArgument, match="none of tool_call"):
+        next(memory.watch_traces(kind="thought"))  # type: ignore[arg-type]
     # A replay has traces of its own, in a fork that goes with it.
     assert memory.replay("r1").verdict == "same"
     assert list(memory.traces()) == list(before)

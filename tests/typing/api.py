@@ -24,9 +24,11 @@ from memraft.types import (
     ChainVerdict,
     Collection,
     Confidence,
+    Created,
     CrossDomainEdge,
     Decision,
     Deleted,
+    DocumentIndex,
     Documents,
     Edge,
     Event,
@@ -34,6 +36,7 @@ from memraft.types import (
     Hit,
     ImportedTraces,
     Index,
+    IndexState,
     KeyVersion,
     Match,
     MemoryChange,
@@ -45,6 +48,7 @@ from memraft.types import (
     Node,
     Path,
     ProjectionState,
+    QueryResults,
     Record,
     RecordDifference,
     RecordedTraces,
@@ -131,6 +135,14 @@ def documents(m: Memory) -> None:
     assert_type(m.delete("k"), Deleted)
     assert_type(m.list("prefix/"), Results[Record])
     assert_type(m.history("k"), Results[KeyVersion])
+    found = m.query({"a.b": {"$gte": 1}}, sort=["-a.b", "c"], fields="a", limit=10, at=5)
+    assert_type(found, QueryResults)
+    assert_type(found[0], Record)
+    assert_type(found.index_used, str)
+    assert_type(m.declare_index("a.b"), Created)
+    assert_type(m.indexes(), Results[DocumentIndex])
+    assert_type(m.indexes()[0].state, IndexState)
+    assert_type(m.drop_index("a.b"), Deleted)
     assert_type(m.get_many(["a", "b"]), Documents)
     assert_type(m.put_many({"a": 1}, delete=["b"]), WrittenMany)
     for record in m.list():
@@ -238,6 +250,7 @@ def recorded_runs(m: Memory) -> None:
     assert_type(m.record_trace(Confidence(0.5), run="r1", parent=chosen.id), Written)
     assert_type(m.record_traces([NewTrace(content=Decision("keep"), run="r1")]), RecordedTraces)
     assert_type(m.trace("t"), Trace | None)
+    assert_type(next(m.watch_traces(run="r1", kind="decision")), Trace)
     assert_type(m.traces(run="r1", kind="decision", filter={"order": 7}, at=3), Results[Trace])
     assert_type(m.trace_tree("r1").roots, tuple[Trace, ...])
     assert_type(m.import_traces(m.export_traces("r1")), ImportedTraces)

@@ -4,7 +4,7 @@ from typing import Any, Unpack
 
 from .. import _follow, _streams
 from .._streams import Scope
-from ..types import Consistency, Event, KeyVersion, MemoryChange
+from ..types import Consistency, Event, KeyVersion, MemoryChange, Trace, TraceKind
 from .base import METHOD, AsyncCalls
 from .feeds import AsyncFeed
 
@@ -101,6 +101,29 @@ class AsyncFollowCalls(AsyncCalls):
         request = _follow.watch(fields, "memories", after_version, about=about, kind=kind)
         source = self._link.follow(_WATCH, request, _follow.advance_watch)
         return AsyncFeed(source, _follow.memory_changes, _follow.reached, idle_s)
+
+    def watch_traces(
+        self,
+        *,
+        run: str = "",
+        kind: TraceKind | None = None,
+        after_version: int | None = None,
+        idle_s: float | None = None,
+        consistency: Consistency | None = None,
+    ) -> AsyncFeed[Trace]:
+        """Follows traces as they are written; arguments as of `watch`.
+
+        Args:
+            run: only those of this run; empty: all.
+            kind: only those of this kind; None: all.
+            after_version: only those above this version; None: only those from now on.
+            idle_s: end where there was none for so many seconds; None: wait for ever.
+            consistency: how fresh the replica has to be to begin.
+        """
+        fields = self._from(None, consistency)
+        request = _follow.watch(fields, "traces", after_version, run=run, kind=kind or "")
+        source = self._link.follow(_WATCH, request, _follow.advance_watch)
+        return AsyncFeed(source, _follow.traces, _follow.reached, idle_s)
 
     def _watched(
         self,

@@ -24,23 +24,24 @@ _sym_db = _symbol_database.Default()
 
 from memraft_proto.v1 import common_pb2 as memraft__proto_dot_v1_dot_common__pb2
 from memraft_proto.v1 import memory_pb2 as memraft__proto_dot_v1_dot_memory__pb2
+from memraft_proto.v1 import traces_pb2 as memraft__proto_dot_v1_dot_traces__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmemraft_proto/v1/watch.proto\x12\nmemraft.v1\x1a\x1dmemraft_proto/v1/common.proto\x1a\x1dmemraft_proto/v1/memory.proto\"\xcf\x01\n\x0cWatchRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\'\n\x06target\x18\x03 \x01(\x0e\x32\x17.memraft.v1.WatchTarget\x12\x0e\n\x06prefix\x18\x04 \x01(\t\x12\r\n\x05\x61\x62out\x18\x05 \x01(\t\x12\x0c\n\x04kind\x18\x06 \x01(\t\x12\x1a\n\rafter_version\x18\x07 \x01(\x04H\x00\x88\x01\x01\x42\x10\n\x0e_after_version\"\xc9\x01\n\x06\x43hange\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0f\n\x07\x64\x65leted\x18\x02 \x01(\x08\x12*\n\nprovenance\x18\x03 \x01(\x0b\x32\x16.memraft.v1.Provenance\x12\r\n\x05value\x18\x04 \x01(\x0c\x12\x15\n\rexpires_at_us\x18\x05 \x01(\x03\x12(\n\x06memory\x18\x06 \x01(\x0b\x32\x18.memraft.v1.MemoryRecord\x12%\n\x06reason\x18\x07 \x01(\x0e\x32\x15.memraft.v1.EndReason\"q\n\rWatchResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12#\n\x07\x63hanges\x18\x02 \x03(\x0b\x32\x12.memraft.v1.Change\x12\x15\n\rafter_version\x18\x03 \x01(\x04*s\n\x0bWatchTarget\x12\x1c\n\x18WATCH_TARGET_UNSPECIFIED\x10\x00\x12\x13\n\x0fWATCH_TARGET_KV\x10\x01\x12\x16\n\x12WATCH_TARGET_STATE\x10\x02\x12\x19\n\x15WATCH_TARGET_MEMORIES\x10\x03\x32N\n\x0cWatchService\x12>\n\x05Watch\x12\x18.memraft.v1.WatchRequest\x1a\x19.memraft.v1.WatchResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmemraft_proto/v1/watch.proto\x12\nmemraft.v1\x1a\x1dmemraft_proto/v1/common.proto\x1a\x1dmemraft_proto/v1/memory.proto\x1a\x1dmemraft_proto/v1/traces.proto\"\xdc\x01\n\x0cWatchRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\'\n\x06target\x18\x03 \x01(\x0e\x32\x17.memraft.v1.WatchTarget\x12\x0e\n\x06prefix\x18\x04 \x01(\t\x12\r\n\x05\x61\x62out\x18\x05 \x01(\t\x12\x0c\n\x04kind\x18\x06 \x01(\t\x12\x1a\n\rafter_version\x18\x07 \x01(\x04H\x00\x88\x01\x01\x12\x0b\n\x03run\x18\x08 \x01(\tB\x10\n\x0e_after_version\"\xeb\x01\n\x06\x43hange\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0f\n\x07\x64\x65leted\x18\x02 \x01(\x08\x12*\n\nprovenance\x18\x03 \x01(\x0b\x32\x16.memraft.v1.Provenance\x12\r\n\x05value\x18\x04 \x01(\x0c\x12\x15\n\rexpires_at_us\x18\x05 \x01(\x03\x12(\n\x06memory\x18\x06 \x01(\x0b\x32\x18.memraft.v1.MemoryRecord\x12 \n\x05trace\x18\x08 \x01(\x0b\x32\x11.memraft.v1.Trace\x12%\n\x06reason\x18\x07 \x01(\x0e\x32\x15.memraft.v1.EndReason\"q\n\rWatchResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12#\n\x07\x63hanges\x18\x02 \x03(\x0b\x32\x12.memraft.v1.Change\x12\x15\n\rafter_version\x18\x03 \x01(\x04*\x8c\x01\n\x0bWatchTarget\x12\x1c\n\x18WATCH_TARGET_UNSPECIFIED\x10\x00\x12\x13\n\x0fWATCH_TARGET_KV\x10\x01\x12\x16\n\x12WATCH_TARGET_STATE\x10\x02\x12\x19\n\x15WATCH_TARGET_MEMORIES\x10\x03\x12\x17\n\x13WATCH_TARGET_TRACES\x10\x04\x32N\n\x0cWatchService\x12>\n\x05Watch\x12\x18.memraft.v1.WatchRequest\x1a\x19.memraft.v1.WatchResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'memraft_proto.v1.watch_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WATCHTARGET']._serialized_start=635
-  _globals['_WATCHTARGET']._serialized_end=750
-  _globals['_WATCHREQUEST']._serialized_start=107
-  _globals['_WATCHREQUEST']._serialized_end=314
-  _globals['_CHANGE']._serialized_start=317
-  _globals['_CHANGE']._serialized_end=518
-  _globals['_WATCHRESPONSE']._serialized_start=520
-  _globals['_WATCHRESPONSE']._serialized_end=633
-  _globals['_WATCHSERVICE']._serialized_start=752
-  _globals['_WATCHSERVICE']._serialized_end=830
+  _globals['_WATCHTARGET']._serialized_start=714
+  _globals['_WATCHTARGET']._serialized_end=854
+  _globals['_WATCHREQUEST']._serialized_start=138
+  _globals['_WATCHREQUEST']._serialized_end=358
+  _globals['_CHANGE']._serialized_start=361
+  _globals['_CHANGE']._serialized_end=596
+  _globals['_WATCHRESPONSE']._serialized_start=598
+  _globals['_WATCHRESPONSE']._serialized_end=711
+  _globals['_WATCHSERVICE']._serialized_start=856
+  _globals['_WATCHSERVICE']._serialized_end=934
 # @@protoc_insertion_point(module_scope)

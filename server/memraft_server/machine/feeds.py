@@ -19,10 +19,12 @@ from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.queries_kv import end_reason
 from memraft_server.machine.refused import invalid
 from memraft_server.machine.scans import Scan
+from memraft_server.machine.traces import CONTENTS, fill_trace, trace_wire_bytes
 from memraft_server.machine.turn import Check, Query, View
-from memraft_server.machine.validate_common import check_now, check_text
+from memraft_server.machine.validate_common import check_now, check_text, shown
 from memraft_server.projections import notes
 from memraft_server.projections.memories import Remembered
+from memraft_server.projections.traces import decode_trace
 from memraft_server.projections.versions import NOBODY, Record
 
 if TYPE_CHECKING:
@@ -34,7 +36,11 @@ KINDS = {
     watch_pb2.WATCH_TARGET_KV: notes.DOCUMENT,
     watch_pb2.WATCH_TARGET_STATE: notes.STATE,
     watch_pb2.WATCH_TARGET_MEMORIES: notes.MEMORY,
+    watch_pb2.WATCH_TARGET_TRACES: notes.TRACE,
 }
+_FILTERS = {notes.DOCUMENT: ("prefix",), notes.STATE: ("prefix",), notes.MEMORY: ("about", "kind")}
+_FILTERS[notes.TRACE] = ("run", "kind")
+"""Kind -> the fields of a request that say which of it."""
 _CHANGE_WIRE_BYTES = 120
 
 
@@ -112,7 +118,7 @@ class WatchFeed:
         self._machine = machine
         self._request = request
         self._kind = KINDS[request.target]
-        self._matches = _matches_memory if self._kind == notes.MEMORY else _matches_record
+        self._matches = _MATCHES[self._kind]
         self._scan: Scan | None = None
         space = machine.space(request.namespace)
         self._log = machine.changes.watch(space, request.namespace, self._kind, self, machine.ceiling)
@@ -181,6 +187,9 @@ class WatchFeed:
             if self._kind == notes.DOCUMENT:
                 added.reason = end_reason(new)
             return len(change.name)
+        if self._kind == notes.TRACE:
+            fill_trace(view, added.trace, change.name, new)
+            return trace_wire_bytes(new)
         if isinstance(new, Record):
             added.value, added.expires_at_us = new.value or b"", new.expires_at_us
             return len(change.name) + len(added.value)
@@ -215,17 +224,41 @@ def _matches_memory(request: watch_pb2.WatchRequest, change: Change) -> bool | N
     return False if is_asked(change.old) else None
 
 
+def _matches_trace(request: watch_pb2.WatchRequest, change: Change) -> bool | None:
+    """As `_matches_record`."""
+    value = change.new.value
+    body = decode_trace(value) if value is not None else None
+    is_asked = (
+        body is not None
+        and (not request.run or body.run == request.run)
+        and (not request.kind or body.kind == CONTENTS[request.kind])
+    )
+    return True if is_asked else None
+
+
+_MATCHES = {
+    notes.DOCUMENT: _matches_record,
+    notes.STATE: _matches_record,
+    notes.MEMORY: _matches_memory,
+    notes.TRACE: _matches_trace,
+}
+
+
 def _check_watch(request: watch_pb2.WatchRequest, limits: Limits) -> None:
     check_now(request.context)
     if request.target not in KINDS:
-        raise invalid(f"target: {request.target}, one of WATCH_TARGET_KV, _STATE, _MEMORIES", field="target")
+        raise invalid(
+            f"target: {request.target}, one of WATCH_TARGET_KV, _STATE, _MEMORIES, _TRACES", field="target"
+        )
     check_text("prefix", request.prefix, limits.key_bytes_max, empty=True)
     check_text("about", request.about, limits.key_bytes_max, empty=True)
     check_text("kind", request.kind, limits.name_bytes_max, empty=True)
-    is_memories = request.target == watch_pb2.WATCH_TARGET_MEMORIES
-    for field in ("about", "kind") if not is_memories else ("prefix",):
-        if getattr(request, field):
+    check_text("run", request.run, limits.label_bytes_max, empty=True)
+    for field in ("prefix", "about", "kind", "run"):
+        if getattr(request, field) and field not in _FILTERS[KINDS[request.target]]:
             raise invalid(f"{field}: not of what is watched: leave it out", field=field)
+    if request.target == watch_pb2.WATCH_TARGET_TRACES and request.kind and request.kind not in CONTENTS:
+        raise invalid(f"kind: {shown(request.kind)}, none of {', '.join(CONTENTS)}", field="kind")
 
 
 def _watch(view: View, _space: Namespace, request: watch_pb2.WatchRequest) -> watch_pb2.WatchResponse:

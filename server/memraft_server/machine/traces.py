@@ -328,7 +328,7 @@ def get_trace(
     record = space.projection(TracesProjection).records.at(request.id, view.ceiling)
     response = traces_pb2.GetTraceResponse()
     if record is not None and record.value is not None:
-        _fill(view, response.trace, request.id, decode_trace(record.value), record)
+        fill_trace(view, response.trace, request.id, record)
     return response
 
 
@@ -358,12 +358,12 @@ def list_traces(
         found = traces.at(place, view.ceiling)
         if found is None or not matches(*found):
             continue
-        body, record = found
-        size += len(body.content) + len(body.attributes) + _WIRE_BYTES
+        record = found[1]
+        size += trace_wire_bytes(record)
         if size > limits.page_bytes_max and response.traces:
             response.next_cursor = cursors.encode(kind, str(place[0]))
             break
-        _fill(view, response.traces.add(), place[1], body, record)
+        fill_trace(view, response.traces.add(), place[1], record)
     return response
 
 
@@ -434,7 +434,14 @@ def _json(value: bytes) -> Any:
         return None
 
 
-def _fill(view: View, into: traces_pb2.Trace, id: str, body: TraceBody, record: Record) -> None:
+def trace_wire_bytes(record: Record) -> int:
+    """Returns about how many bytes a trace takes in a response."""
+    return len(record.value or b"") + _WIRE_BYTES
+
+
+def fill_trace(view: View, into: traces_pb2.Trace, id: str, record: Record) -> None:
+    """Writes the trace `id` into a response; `record` has its value."""
+    body = decode_trace(record.value or b"")
     into.id = id
     for field in (
         "run",
