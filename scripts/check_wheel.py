@@ -19,7 +19,7 @@ CLIENT_SCRIPT = """
 import importlib.util
 import sys
 from memraft import AsyncMemory, Memory
-for name in ("rocksdict", "hnswlib", "cryptography", "prometheus_client"):
+for name in ("rocksdict", "hnswlib", "cryptography", "prometheus_client", "opentelemetry"):
     assert importlib.util.find_spec(name) is None, f"{name} is not a need of the client"
 servers = ("memraft_server", "memraft_cluster")
 loaded = sorted(name for name in sys.modules if name.partition(".")[0] in servers)

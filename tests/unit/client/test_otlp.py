@@ -1,6 +1,8 @@
 """Traces as OTLP/JSON: what is written, what is read of files from elsewhere, and what is refused."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -246,3 +248,23 @@ def test_contents_that_are_none_are_refused(memory: Memory) -> None:
     }.values():
         with pytest.raises(InvalidArgument, match=said):
             memory.record_trace(content, run="r1")
+
+
+WITHOUT_THE_PACKAGE = """
+import sys
+sys.modules["opentelemetry"] = None
+from memraft import ConfigurationError, Memory
+memory = Memory()
+memory.begin_run("r1")
+try:
+    memory.export_traces("r1")
+except ConfigurationError as error:
+    print(error)
+"""
+
+
+def test_where_the_package_is_missing_it_says_what_to_install() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_THE_PACKAGE], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "OpenTelemetry's messages are not installed: pip install 'memraft[otel]'\n"
