@@ -27,13 +27,12 @@ from jsonschema_specifications import REGISTRY
 from referencing import Registry
 from referencing.jsonschema import DRAFT7, DRAFT202012
 
+from memraft_server.admission.schemas import TooManySteps
 from memraft_server.machine import Refused
 from memraft_server.machine.refused import invalid
 
 SCHEMA_STEPS_MAX = 100_000
 """Steps that it may take to find out whether a schema is one."""
-STEPS_MAX = 100_000
-"""Steps that checking the documents of one call may take."""
 SCHEMA_DEPTH_MAX = 32
 _SHOWN_CHARACTERS = 200
 _COMPILED_MAX = 2_048
@@ -48,10 +47,6 @@ _REFERENCES = ("$dynamicRef", "$recursiveRef", "$ref")
 """Keywords with a schema in them, with a list of schemas, with schemas by name; those that refer to one."""
 
 Keyword = Callable[[Any, Any, Any, Any], Any]
-
-
-class TooManySteps(Exception):
-    """There were more steps to take than the caller allows."""
 
 
 class Fault(NamedTuple):

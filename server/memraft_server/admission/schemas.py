@@ -7,6 +7,9 @@ committed: a replica that is behind would refuse what is allowed by now.
 
 A check of a few steps is made where the call arrives, a longer one in a thread, for which a call on a node
 can wait. In an embedded memory the caller's own thread does it all.
+
+What does the checking is imported with the first schema: that takes a fifth as long as importing all the rest
+of a server, and most memories have no schema.
 """
 
 from __future__ import annotations
@@ -20,13 +23,13 @@ from google.protobuf.message import Message
 
 from memraft_proto.methods import KIND_BATCH, KIND_TXN
 from memraft_proto.v1 import common_pb2
-from memraft_server.admission import json_schema
-from memraft_server.admission.json_schema import STEPS_MAX, TooManySteps
 from memraft_server.machine import Machine, Refused
 from memraft_server.machine.handlers_settings import HAS_DOCUMENTS, SET_SCHEMA
 from memraft_server.machine.refused import invalid
 from memraft_server.shard import Outcome, Shard
 
+STEPS_MAX = 100_000
+"""Steps that checking the documents of one call may take."""
 INLINE_STEPS_MAX = 500
 """Steps that a check may take where others wait for it: about 5 ms."""
 INLINE_SCHEMA_BYTES_MAX = 512
@@ -36,6 +39,10 @@ CHECKED = HAS_DOCUMENTS | {SET_SCHEMA}
 
 Propose = Callable[[bytes | None], Outcome]
 """Proposes the command with these encoded bytes, None where there are none."""
+
+
+class TooManySteps(Exception):
+    """There were more steps to take than the caller allows."""
 
 
 class SchemaBarrier:
@@ -67,10 +74,9 @@ class SchemaBarrier:
         if kind == SET_SCHEMA:
             schema = request.schema
             if self._threads is None or len(schema) <= INLINE_SCHEMA_BYTES_MAX:
-                if schema:
-                    json_schema.check_schema(schema)
+                _check_schema(schema)
                 return propose(raw)
-            return self._after(self._threads, lambda: json_schema.check_schema(schema), lambda: propose(raw))
+            return self._after(self._threads, lambda: _check_schema(schema), lambda: propose(raw))
         version = _version(shard.machine, request.namespace)
         if self._threads is None:
             fault = _fault(shard.machine, kind, request, STEPS_MAX)
@@ -182,6 +188,13 @@ def _fault(machine: Machine, kind: int, request: Any, steps_max: int) -> Refused
         return _too_long()
 
 
+def _check_schema(schema: bytes) -> None:
+    from memraft_server.admission import json_schema
+
+    if schema:
+        json_schema.check_schema(schema)
+
+
 def _too_long() -> Refused:
     return invalid(
         f"value: checking it against its schema takes more than {STEPS_MAX} steps: write less at once",
@@ -192,6 +205,8 @@ def _too_long() -> Refused:
 
 def _fault_by(schemas: dict[str, bytes], kind: int, request: Any, steps_max: int) -> Refused | None:
     """Returns why a command breaks a schema, None where it does not. Raises TooManySteps."""
+    from memraft_server.admission import json_schema
+
     if not schemas:
         return None
     lengths = sorted({len(prefix) for prefix in schemas}, reverse=True)
