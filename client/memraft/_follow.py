@@ -85,7 +85,15 @@ def memory_changes(response: watch_pb2.WatchResponse) -> Iterator[tuple[int, Mem
         written = each.provenance
         yield (
             after,
-            MemoryChange(id=each.key, memory=memory, version=written.version, time_us=written.time_us),
+            MemoryChange(
+                id=each.key,
+                memory=memory,
+                version=written.version,
+                time_us=written.time_us,
+                agent=written.agent,
+                run=written.run,
+                tool=written.tool,
+            ),
         )
 
 

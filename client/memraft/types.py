@@ -321,6 +321,10 @@ class MemoryChange(_Stamped, frozen=True, kw_only=True):
     id: str
     memory: MemoryItem | None
     """What it is now; None where it was forgotten, or is no longer one of those that are watched."""
+    agent: str = ""
+    """Who remembered, changed or forgot it."""
+    run: str = ""
+    tool: str = ""
 
 
 class Run(_Stamped, frozen=True, kw_only=True):

@@ -149,7 +149,7 @@ def test_records_and_memories_are_watched(memory: Memory) -> None:
         first, second = islice(memories, 2)
     assert first.memory is not None
     assert (first.id, first.memory.text, first.memory.metadata) == (kept.id, "likes tea", {"n": 1})
-    assert (second.id, second.memory) == (kept.id, None)
+    assert (second.id, second.memory, second.agent) == (kept.id, None, "support")
     assert second.version > first.version == kept.version
 
 

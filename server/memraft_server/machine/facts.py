@@ -208,8 +208,9 @@ def _collection(fact: Any) -> Row:
 
 def _memory(fact: Any) -> Row:
     if len(fact) == 3:
-        prefix, item, died = fact
-        return row(prefix + _two(item.version, died), b"")
+        prefix, item, (died, ender) = fact
+        body = b"" if ender is None else encode_body((ender.agent, ender.run, ender.tool))
+        return row(prefix + _two(item.version, died), body)
     prefix, item, embedding, fingerprint = fact
     author = item.author
     fields: tuple[Any, ...] = (

@@ -23,9 +23,9 @@ from memraft_server.machine.traces import CONTENTS, fill_trace, trace_wire_bytes
 from memraft_server.machine.turn import Check, Query, View
 from memraft_server.machine.validate_common import check_now, check_text, shown
 from memraft_server.projections import notes
-from memraft_server.projections.memories import Remembered
+from memraft_server.projections.memories import MemoryStore, Remembered
 from memraft_server.projections.traces import decode_trace
-from memraft_server.projections.versions import NOBODY, Record
+from memraft_server.projections.versions import NOBODY, Author, Record
 
 if TYPE_CHECKING:
     from memraft_server.machine.machine import Machine
@@ -181,7 +181,7 @@ class WatchFeed:
         """Adds a change; returns about how many bytes it takes."""
         view, new = self._machine.view, change.new
         added = response.changes.add(key=change.name, deleted=not is_there)
-        author = new.author if new is not None else NOBODY
+        author = new.author if new is not None else self._ender(change.version)
         view.fill_provenance(added.provenance, change.version, author)
         if not is_there:
             if self._kind == notes.DOCUMENT:
@@ -195,6 +195,11 @@ class WatchFeed:
             return len(change.name) + len(added.value)
         added.memory.CopyFrom(memory_record(view, new))
         return memory_wire_bytes(new)
+
+    def _ender(self, version: int) -> Author:
+        """Who forgot a memory."""
+        space = self._machine.space(self._request.namespace)
+        return space.projection(MemoryStore).ender(version) if space is not None else NOBODY
 
     def _stamped(self, response: watch_pb2.WatchResponse) -> Message:
         response.stamp.applied_index = self._machine.applied_index

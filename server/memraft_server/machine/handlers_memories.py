@@ -69,7 +69,7 @@ def update_memory(
 def forget(turn: Turn, space: Namespace, request: memory_pb2.ForgetRequest) -> memory_pb2.ForgetResponse:
     """Forgets a memory; reads of the past still see it."""
     store = space.projection(MemoryStore)
-    found = store.forget(request.id, turn.version)
+    found = store.forget(request.id, turn.version, turn.author)
     if store.rows is not None:
         want_index(turn, store.rows)
     return memory_pb2.ForgetResponse(version=turn.version, time_us=turn.time_us, found=found)

@@ -18,6 +18,7 @@ from memraft_server.machine.contents import (
     LEASE,
     MEMORY,
     RUN,
+    SETTING,
     STREAM,
     VECTOR,
     Content,
@@ -26,8 +27,11 @@ from memraft_server.machine.contents import (
     vectors_of,
 )
 from memraft_server.machine.forks import fork_name
+from memraft_server.machine.handlers_indexes import follow_settings
+from memraft_server.machine.handlers_settings import SCHEMAS_MAX
 from memraft_server.machine.handlers_vectors import want_index
-from memraft_server.machine.limits import ITEMS_MAX
+from memraft_server.machine.limits import INDEXES_MAX, ITEMS_MAX
+from memraft_server.machine.lookups import INDEX_SETTING
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.refused import Refused, invalid
 from memraft_server.machine.tables import RECORD_TABLES
@@ -37,11 +41,14 @@ from memraft_server.projections.memories import NO_ROW, MemoryStore
 from memraft_server.projections.merges import MergesProjection
 from memraft_server.projections.rows import ALIVE
 from memraft_server.projections.runs import RunsProjection
+from memraft_server.projections.settings import SCHEMA
 from memraft_server.projections.streams import StreamsProjection
 from memraft_server.projections.vectors import VectorStore
 from memraft_server.projections.versions import NOW, VersionedRecords
 
 CONFLICTS_SHOWN_MAX = 1_000
+
+_SETTINGS_MAX = (("indexes", INDEX_SETTING, INDEXES_MAX), ("schemas", SCHEMA, SCHEMAS_MAX))
 
 Change = tuple[str, str]
 """(kind, name)."""
@@ -138,12 +145,16 @@ class _Merge:
                 f"fork: {count} records and events to merge, at most {ITEMS_MAX - 1} in one command"
             )
         self._check_embeddings(changes)
+        settings = [name for kind, name in changes if kind == SETTING]
+        self._check_settings(settings)
         take = {STREAM: self._stream, MEMORY: self._memory, VECTOR: self._vector, RUN: self._run}
         for kind, name in changes:
             if kind in take:
                 take[kind](name)
             else:
                 self._record(kind, name)
+        if settings:
+            follow_settings(self._parent, self._turn.index_due)
         origin, turn = self._fork.origin, self._turn
         made = origin.version if origin is not None else 0
         self._parent.projection(MergesProjection).note(self._fork.name, made, self._next(), turn.author)
@@ -187,6 +198,22 @@ class _Merge:
                         {"collection": collection.name},
                     )
 
+    def _check_settings(self, names: list[str]) -> None:
+        """Refuses more indexes or schemas than a namespace may have, before anything is changed."""
+        if not names:
+            return
+        mine, theirs = _table(self._parent, SETTING), _table(self._fork, SETTING)
+        for what, prefix, count_max in _SETTINGS_MAX:
+            after = {name for name in mine.heads if name.startswith(prefix) and mine.head(name) is not None}
+            for name in names:
+                if name.startswith(prefix):
+                    (after.add if theirs.head(name) is not None else after.discard)(name)
+            if len(after) > count_max:
+                raise invalid(
+                    f"fork: {self._parent.name!r} would have {len(after)} {what}, at most {count_max}",
+                    limit=str(count_max),
+                )
+
     def _record(self, kind: str, name: str) -> None:
         mine, theirs = _table(self._parent, kind), _table(self._fork, kind)
         record, version = theirs.head(name), self._next()
@@ -212,7 +239,7 @@ class _Merge:
         mine, theirs = self._parent.projection(MemoryStore), self._fork.projection(MemoryStore)
         item, version = theirs.get(id, NOW), self._next()
         if item is None:
-            mine.forget(id, version)
+            mine.forget(id, version, self._turn.author)
         else:
             embedding = theirs.given_embedding(item)
             copied = replace(item, version=version, row=NO_ROW, died=ALIVE)

@@ -26,6 +26,7 @@ from memraft_server.machine.refused import Refused, invalid
 from memraft_server.machine.scans import Scan
 from memraft_server.machine.turn import Check, Query, View
 from memraft_server.machine.validate_common import check_now, check_size, check_text, shown
+from memraft_server.projections.memories import MemoryStore
 from memraft_server.projections.protocol import KINDS, Projection, change_of
 
 if TYPE_CHECKING:
@@ -309,7 +310,9 @@ class _Hosted:
     def _apply(self, kind: str, change: Change) -> bool:
         """Gives the projection one change; returns whether it took it."""
         time_us = self._machine.time_us(change.version)
-        told = change_of(kind, change.version, time_us, change.name, change.old, change.new)
+        version, new = change.version, change.new
+        author = new.author if new is not None else self.space.projection(MemoryStore).ender(version)
+        told = change_of(kind, version, time_us, change.name, author, change.old, new)
         try:
             self._made.apply(told)
         except Exception as error:

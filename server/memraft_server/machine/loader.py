@@ -43,7 +43,7 @@ from memraft_server.projections.memories import MemoryStore, Remembered
 from memraft_server.projections.runs import RunsProjection
 from memraft_server.projections.streams import Stream, StreamsProjection
 from memraft_server.projections.vectors import Collection, Settings, VectorStore
-from memraft_server.projections.versions import Author, Record, VersionedRecords
+from memraft_server.projections.versions import NOBODY, Author, Record, VersionedRecords
 
 _SPACE = slice(1, 5)
 _ROWS_TOGETHER = 256
@@ -350,7 +350,9 @@ class Loader:
             store = self._memories_of(self._space(key))
             version = int.from_bytes(key[_HEAD_BYTES : _HEAD_BYTES + NUMBER_BYTES])
             if len(key) > _HEAD_BYTES + NUMBER_BYTES:
-                store.restore_end(version, int.from_bytes(key[-NUMBER_BYTES:]))
+                ender = value[:-CRC_BYTES]  # empty in rows of versions before this one
+                author = self._machine.author(_author_body(ender)) if ender else NOBODY
+                store.restore_end(version, int.from_bytes(key[-NUMBER_BYTES:]), author)
                 continue
             body = _memory_body(value[:-CRC_BYTES])
             item = Remembered(

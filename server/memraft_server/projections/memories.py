@@ -78,10 +78,10 @@ class MemoryStore:
     """
 
     __slots__ = (
-        "_add", "_base", "_bounds", "_by_row", "_delete", "_embedded_since", "_ended", "_given", "_heads",
-        "_is_vectorial", "_items",
-        "_metadatas", "_parent", "_past", "_positions_about", "_prefix", "_rows_about", "_rows_of_kind",
-        "_usage", "_verdicts", "dimension", "fingerprint", "on_change", "rows",
+        "_add", "_base", "_bounds", "_by_row", "_delete", "_embedded_since", "_ended", "_enders", "_given",
+        "_heads", "_is_vectorial", "_items", "_metadatas", "_parent", "_past", "_positions_about",
+        "_prefix", "_rows_about", "_rows_of_kind", "_usage", "_verdicts", "dimension", "fingerprint",
+        "on_change", "rows",
     )  # fmt: skip
 
     def __init__(self, usage: Usage, notes: Notes | None = None) -> None:
@@ -108,6 +108,8 @@ class MemoryStore:
         self._rows_of_kind: dict[str, array[int]] = {}
         self._verdicts = VerdictCache(self._metadatas)
         self._bounds = Bounds()
+        self._enders: dict[int, Author] = {}
+        """Version at which a memory was forgotten -> by whom."""
         self._base = notes.base if notes is not None else 0
         self._ended: dict[str, tuple[int, bool]] = {}
         """Of a fork: id of a memory of its parent -> the version at which it ended here, and whether it has
@@ -153,8 +155,10 @@ class MemoryStore:
         if embedding is not None:
             self._embed(item, embedding, fingerprint)
 
-    def forget(self, id: str, version: int) -> bool:
+    def forget(self, id: str, version: int, author: Author = NOBODY) -> bool:
         """Ends the life of a memory; returns whether there was one."""
+        if author is not NOBODY and self.get(id, version) is not None:
+            self._enders[version] = author
         if self.on_change is not None and (lived := self.get(id, version - 1)) is not None:
             self.on_change(version, id, lived, None)
         item = self._heads.get(id)
@@ -165,9 +169,17 @@ class MemoryStore:
         self._end(item, version)
         return True
 
-    def restore_end(self, version: int, died: int) -> None:
+    def ender(self, version: int) -> Author:
+        """Returns who forgot a memory at this version; `NOBODY` where that is not known."""
+        if version <= self._base and self._parent is not None:
+            return self._parent.ender(version)
+        return self._enders.get(version, NOBODY)
+
+    def restore_end(self, version: int, died: int, author: Author = NOBODY) -> None:
         """Ends the life, at `died`, of the memory of `version`: the one stored last, or in a fork one of its
         parent. Raises LookupError."""
+        if author is not NOBODY:
+            self._enders[died] = author
         if version <= self._base and self._parent is not None:
             if not self._end_inherited(self._parent.id_of(version), died):
                 raise LookupError(f"the parent has no memory of version {version} to end")
@@ -244,6 +256,7 @@ class MemoryStore:
         for item in gone:
             keys += (self._prefix + _one(item.version), self._prefix + _two(item.version, item.died))
             self._usage.bytes -= size_of(item)
+            self._enders.pop(item.died, None)
             blank = Remembered("", "", b"", "", "", 0.0, item.version, NOBODY, item.row, item.died)
             self._items[bisect_left(self._items, item.version, key=version_of)] = blank
             if item.row != NO_ROW:
@@ -415,7 +428,7 @@ class MemoryStore:
             return False
         self._ended[id] = (version, item.row != NO_ROW)
         if self._add is not None:
-            self._add((self._prefix, item, version))
+            self._add((self._prefix, item, (version, self._enders.get(version))))
         self._usage.bytes += MEMORY_BYTES
         return True
 
@@ -425,7 +438,7 @@ class MemoryStore:
             return
         item.died = version
         if self._add is not None:
-            self._add((self._prefix, item, version))
+            self._add((self._prefix, item, (version, self._enders.get(version))))
         self._usage.records -= 1
         if item.row != NO_ROW and self.rows is not None:
             self.rows.kill(item.row, version)

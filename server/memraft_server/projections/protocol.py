@@ -10,6 +10,7 @@ import msgspec
 from memraft_server.projections.graph import SEPARATOR, decode_edge, decode_node
 from memraft_server.projections.memories import Remembered
 from memraft_server.projections.notes import DOCUMENT, EDGE, EVENT, MEMORY, NODE, STATE
+from memraft_server.projections.versions import Author
 
 KINDS = {
     "document": DOCUMENT,
@@ -31,7 +32,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             edge's (source, type, target) with spaces between.
         version: Of the change; each change of a kind has its own, and they rise.
         time_us: Commit time in microseconds since the Unix epoch.
-        agent: Who wrote it; empty: it expired.
+        agent: Who wrote it, or took it away; empty: its time was over.
         run: In which run.
         type: An event's type; empty for all else.
         old: What there was before, None where there was nothing.
@@ -123,7 +124,7 @@ _OF_RECORD: dict[str, Callable[[str, bytes], Any]] = {
 }
 
 
-def change_of(kind: str, version: int, time_us: int, name: str, old: Any, new: Any) -> Change:
+def change_of(kind: str, version: int, time_us: int, name: str, author: Author, old: Any, new: Any) -> Change:
     """Returns what a projection is told.
 
     Args:
@@ -131,6 +132,7 @@ def change_of(kind: str, version: int, time_us: int, name: str, old: Any, new: A
         version: Of the change.
         time_us: Its commit time in microseconds since the epoch.
         name: Of what changed.
+        author: Whose change it is.
         old: What the kind's own projection had, or None.
         new: What it has now; of the end of a memory None.
     """
@@ -148,8 +150,8 @@ def change_of(kind: str, version: int, time_us: int, name: str, old: Any, new: A
         name=name.replace(SEPARATOR, " ") if kind == "edge" else name,
         version=version,
         time_us=time_us,
-        agent=new.author.agent if new is not None else "",
-        run=new.author.run if new is not None else "",
+        agent=author.agent,
+        run=author.run,
         type=type_,
         old=before,
         value=after,

@@ -160,6 +160,17 @@ def test_memories_are_watched_by_whom_they_are_about_and_by_kind() -> None:
             assert versions == sorted(versions)
 
 
+def test_the_end_of_a_memory_says_who_forgot_it() -> None:
+    shard = Shard()
+    live = Follower(shard, watch(MEMORIES))
+    shard.write(remember("1"), agent="ann")
+    shard.write(forget("1"), agent="bob")
+    shard.write(forget("1"), agent="eve")
+    for follower in (live, Follower(shard, watch(MEMORIES, 0))):
+        found = follower.take()
+        assert [(each.deleted, each.provenance.agent) for each in found] == [(False, "ann"), (True, "bob")]
+
+
 def test_in_a_fork_what_is_written_in_it_is_watched() -> None:
     def in_fork(request: Any) -> Any:
         request.namespace = f"{NAMESPACE}@what-if"

@@ -155,6 +155,10 @@ def test_provenance_is_told() -> None:
     [tape] = [each._made for each in shard.machine.hosted._hosted.values()]
     [change] = tape.told
     assert (change.agent, change.time_us, change.version >> POSITION_BITS) == ("ann", 1000, 1)
+    shard.write("Remember", id="m", text="tea")
+    shard.write("Forget", id="m")
+    shard.settle()
+    assert [each.agent for each in tape.told] == ["ann", "ann", "ann"]
 
 
 def test_it_is_made_in_portions_and_says_how_far_it_is() -> None:
