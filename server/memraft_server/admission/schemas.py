@@ -140,7 +140,9 @@ class SchemaBarrier:
 
 def is_checked(machine: Machine, kind: int, namespace: str) -> bool:
     """Whether a command of a kind in `CHECKED` has anything to be checked."""
-    return kind == SET_SCHEMA or _version(machine, namespace) > 0
+    space = machine.space(namespace)
+    has_schemas = space is not None and space.settings is not None and space.settings.schemas_version > 0
+    return has_schemas or kind == SET_SCHEMA
 
 
 def _version(machine: Machine, namespace: str) -> int:

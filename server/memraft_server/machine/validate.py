@@ -72,6 +72,7 @@ _ITEMS_COLUMNS = {
     "record_traces": ("traces",),
 }
 
+_OWN_KINDS = frozenset((KIND_EXPIRE, KIND_EXPIRE_LEASES, KIND_EVICT, KIND_TRIM))
 _ALONE = frozenset(("set_schema", "set_namespace_settings", "declare_index", "drop_index"))
 """Operations that are no part of a Batch or a transaction: what was checked before might not hold after."""
 
@@ -82,7 +83,7 @@ def check_write(kind: int, request: Any, limits: Limits) -> None:
     Raises:
         Refused: `INVALID_ARGUMENT`; the message names the thing and the limit.
     """
-    if kind in (KIND_EXPIRE, KIND_EXPIRE_LEASES, KIND_EVICT, KIND_TRIM):
+    if kind in _OWN_KINDS:
         return  # Made by the leader itself.
     check_namespace(request.namespace, limits)
     check_write_context(request.context, limits)
