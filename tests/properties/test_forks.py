@@ -229,6 +229,16 @@ def test_a_fork_is_a_deep_copy(log: list[Any]) -> None:
     world.check()
 
 
+def in_run(machine: Machine, command: Command, run: str) -> Command:
+    """The command as of a run, checked against the schemas as a server would."""
+    request: Any = command.request
+    request.context.run = run
+    space = machine.space(request.namespace)
+    if space is not None and space.settings is not None:
+        request.context.schema_version = space.settings.schemas_version
+    return command
+
+
 nothing = st.none()  # a moment at which the leader ends what is over
 
 
@@ -242,15 +252,14 @@ def test_any_run_is_replayed_as_it_was_and_any_fork_merged_as_it_is(
     def end_what_is_over() -> None:
         nonlocal index
         index += 1
-        due = [each for each in machine.due(1_000 * index, 100) if each.request.namespace == f"{ROOT}@f"]
-        machine.apply(index, 1_000 * index, index, due)
+        due: Any = machine.due(1_000 * index, 100)
+        ours = [each for each in due if each.request.namespace == f"{ROOT}@f"]
+        machine.apply(index, 1_000 * index, index, ours)
 
     def write(namespace: str, request: Any, run: str = "") -> Any:
         nonlocal index
         index += 1
-        command = to(namespace, request)
-        command.request.context.run = run  # type: ignore[attr-defined]
-        return apply(machine, index, [command])[0]
+        return apply(machine, index, [in_run(machine, to(namespace, request), run)])[0]
 
     for request in before:
         write(ROOT, request)
@@ -279,8 +288,7 @@ def test_what_others_write_is_never_taken_for_a_run_that_differs(during: list[An
     begin = run_pb2.BeginRunRequest(run_id="recorded", record=True)
     for request, is_recorded in [(begin, False), *during]:
         index += 1
-        command = to(ROOT, request)
-        command.request.context.run = "recorded" if is_recorded else ""  # type: ignore[attr-defined]
+        command = in_run(machine, to(ROOT, request), "recorded" if is_recorded else "")
         apply(machine, index, [command, *machine.due(1_000 * index, 100)])
     replayed: Any = machine.query("ReplayRun", run_pb2.ReplayRunRequest(namespace=ROOT, run_id="recorded"))
     assert replayed.verdict != run_pb2.REPLAY_VERDICT_DIFFERS, replayed

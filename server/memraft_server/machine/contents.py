@@ -23,10 +23,10 @@ from memraft_server.projections.vectors import Collection, VectorStore
 from memraft_server.projections.versions import VersionedRecords
 
 DOCUMENT, LEASE, MEMORY, VECTOR, STREAM, RUN = "document", "lease", "memory", "vector", "stream", "run"
-TRACE = "trace"
+SETTING, TRACE = "setting", "trace"
 
 _RECORD_NAMES: Mapping[bytes, str] = {
-    notes.SETTING: "setting",
+    notes.SETTING: SETTING,
     notes.NODE: "node",
     notes.EDGE: "edge",
     notes.DOCUMENT: DOCUMENT,

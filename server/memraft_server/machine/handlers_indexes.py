@@ -89,6 +89,21 @@ def begin_indexes(space: Namespace, due: dict[Indexed, None]) -> None:
                 _begin(space, name[len(INDEX_SETTING) :], due)
 
 
+def follow_settings(space: Namespace, due: dict[Indexed, None]) -> None:
+    """Has the indexes built, or dropped, that settings which were merged declare, or no longer do."""
+    if space.settings is None:
+        return
+    indexes, heads = space.kv.indexes, space.settings.records.heads
+    for name, record in heads.items():
+        field = name[len(INDEX_SETTING) :]
+        if not name.startswith(INDEX_SETTING):
+            continue
+        if record.value is None and field in indexes:
+            indexes.pop(field).stop()
+        elif record.value is not None and field not in indexes:
+            _begin(space, field, due)
+
+
 def _begin(space: Namespace, field: str, due: dict[Indexed, None]) -> None:
     index = space.kv.indexes[field] = FieldIndex(space.kv, field)
     due[index] = None
