@@ -82,9 +82,10 @@ class SettingsCalls(Calls):
     ) -> Written:
         """Changes settings of the namespace; what is None stays as it is.
 
-        Where there may only be so many documents or bytes, those that were not used for longest are evicted:
-        used is what was written, or read by key where the namespace's leader answered. They go by a command
-        of their own, soon after the write that was too much; their past stays readable with `at=`.
+        Where there may only be so many documents or bytes, those that were not used for longest are evicted,
+        and with them one in a hundred, to have room for the next. Used is what was written, or read by key
+        where the namespace's leader answered. They go by a command of their own, soon after the write that
+        was too much; their past stays readable with `at=`.
 
         Args:
             default_ttl_ms: milliseconds until a document expires that is written without a time to live of

@@ -10,6 +10,9 @@ from collections import OrderedDict
 
 from memraft_server.projections.versions import Record, VersionedRecords
 
+SPARE = 100
+"""One part in so many is left free when room is made."""
+
 
 class Recency:
     """The documents of a namespace in the order of their last use. Follows the records of its documents."""
@@ -49,8 +52,16 @@ class Recency:
         return count > 1 and (count > entries_max > 0 or self.bytes > bytes_max > 0)
 
     def victims(self, entries_max: int, bytes_max: int, count_max: int) -> list[str]:
-        """Returns what has to go, the least recently used first, at most `count_max` of it."""
+        """Returns what has to go, the least recently used first, at most `count_max` of it.
+
+        It makes room for a hundredth more than is needed: a full namespace would otherwise pay for a command
+        with every document that is new.
+        """
         found: list[str] = []
+        if not self.is_over(entries_max, bytes_max):
+            return found
+        entries_max -= entries_max // SPARE
+        bytes_max -= bytes_max // SPARE
         count, size = len(self._sizes), self.bytes
         for name, each in self._sizes.items():
             if count < 2 or len(found) == count_max:

@@ -152,6 +152,21 @@ def test_a_bound_that_comes_later_evicts_what_was_written_first() -> None:
     assert keys(shard) == ["k00", f"k{(7 * 29) % 30:02}"]
 
 
+def test_room_is_made_for_a_hundredth_more() -> None:
+    shard = Shard()
+    configure(shard, entries_max=200)
+    many = kv_pb2.MultiPutRequest(namespace=NAMESPACE)
+    for number in range(205):
+        many.keys.append(f"k{number:03}")
+        many.values.append(b"1")
+    shard.write(many)
+    sweep(shard)
+    assert keys(shard) == [f"k{number:03}" for number in range(7, 205)]
+    put(shard, "x")
+    put(shard, "y")
+    assert shard.machine.next_due_us() is None and settings(shard).entries == 200
+
+
 def test_an_eviction_leaves_alone_what_was_written_since_it_was_decided() -> None:
     shard = Shard()
     configure(shard, entries_max=1)
