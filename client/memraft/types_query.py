@@ -13,7 +13,7 @@ IndexState: TypeAlias = Literal["building", "ready", "absent"]
 ``building``: it is being built; queries look at all documents.
 ``ready``: it is in use.
 ``absent``: there is none; queries look at all documents. In a fork, its parent has dropped it or has changed
-too much since: declared in the fork itself, it is built there.
+too much since: dropped and declared in the fork itself, it is built there.
 """
 
 

@@ -18,6 +18,7 @@ from memraft_proto.v1 import (
     lease_pb2,
     memory_pb2,
     namespace_pb2,
+    query_pb2,
     run_pb2,
     state_pb2,
     stream_pb2,
@@ -89,6 +90,8 @@ others: st.SearchStrategy[Any] = st.one_of(
         entries_max=st.sampled_from((None, 0, 2)),
         bytes_max=st.sampled_from((None, None, 5)),
     ),
+    st.builds(query_pb2.DeclareIndexRequest, field=st.sampled_from(("n", "a.b"))),
+    st.builds(query_pb2.DropIndexRequest, field=st.sampled_from(("n", "a.b"))),
     st.builds(namespace_pb2.SetSchemaRequest, prefix=names, schema=st.sampled_from((b"", b"{}"))),
     st.builds(stream_pb2.AppendRequest, stream=names, type=names, payload=values),
     st.builds(

@@ -22,18 +22,18 @@ _DECLARED = b"{}"
 def declare_index(
     turn: Turn, space: Namespace, request: query_pb2.DeclareIndexRequest
 ) -> query_pb2.DeclareIndexResponse:
-    """Declares an index, and has it built. A fork may declare one that it has of its parent as its own."""
+    """Declares an index, and has it built. What a fork has of its parent is declared in it already."""
     records = space.make_settings().records
     name = INDEX_SETTING + request.field
-    own = records.heads.get(name)
+    found = records.head(name)
     response = query_pb2.DeclareIndexResponse(version=turn.version, time_us=turn.time_us)
-    if own is not None and own.value is not None:
-        response.version = own.version
+    if found is not None:
+        response.version = found.version
         return response
     declared = [
         each for each, record in records.scan("", "", INDEX_SETTING, turn.version) if record is not None
     ]
-    if len(declared) >= INDEXES_MAX and name not in declared:
+    if len(declared) >= INDEXES_MAX:
         raise invalid(
             f"field: {space.name!r} has indexes on {len(declared)} fields, at most {INDEXES_MAX}",
             field="field",

@@ -218,6 +218,8 @@ def test_a_fork_uses_the_index_of_its_parent_beside_what_is_its_own() -> None:
     assert states(shard, fork)["n"][0] == ABSENT
     found = shard.read(ask({"n": 4}, namespace=fork))
     assert (list(found.keys), found.index_used) == (["k00003", "k00004", "new"], "")
+    assert not shard.write(query_pb2.DeclareIndexRequest(namespace=fork, field="n")).created
+    shard.write(query_pb2.DropIndexRequest(namespace=fork, field="n"))
     declare(shard, "n", namespace=fork)
     found = shard.read(ask({"n": 4}, namespace=fork))
     assert (list(found.keys), found.index_used) == (["k00003", "k00004", "new"], "n")
