@@ -14,14 +14,14 @@ from tests.properties.test_machine_store import Disk, apply_step, held
 
 SPACE = "acme/a"
 RUNS = ("r1", "r2")
-IDS = ("", "a", "b", "c", "d", "e\0", "é")
+IDS = ("z", "", "", "y", "a", "b", "c", "d", "e\0", "é")
 
 new_traces = st.builds(
     traces_pb2.NewTrace,
     id=st.sampled_from(IDS),
-    run=st.sampled_from(("", "", *RUNS)),
-    parent=st.sampled_from(("", "", *IDS)),
-    parent_item=st.sampled_from((0, 0, 0, 1)),
+    run=st.sampled_from(("", "", "", "", *RUNS)),
+    parent=st.sampled_from(("",) * 16 + IDS),
+    parent_item=st.sampled_from((0, 0, 0, 0, 0, 1)),
     attributes=st.sampled_from((b"", b'{"n":1}', b"{")),
     assumption=st.builds(traces_pb2.Assumption, statement=st.sampled_from(("x", "y")), holds=st.booleans()),
 )
