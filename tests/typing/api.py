@@ -16,6 +16,7 @@ from memraft import (
     MemraftError,
     OutcomeUnknown,
     QuotaExceeded,
+    SchemaViolation,
 )
 from memraft.chain import ExportVerdict, verify_export
 from memraft.types import (
@@ -31,6 +32,7 @@ from memraft.types import (
     DocumentIndex,
     Documents,
     Edge,
+    EndReason,
     Event,
     ForkInfo,
     Hit,
@@ -43,6 +45,7 @@ from memraft.types import (
     MemoryItem,
     Merged,
     MergedInto,
+    NamespaceSettings,
     Neighbour,
     NewTrace,
     Node,
@@ -56,6 +59,7 @@ from memraft.types import (
     Results,
     Run,
     RunDiff,
+    SchemaInfo,
     Stored,
     StreamInfo,
     Subgraph,
@@ -147,6 +151,23 @@ def documents(m: Memory) -> None:
     assert_type(m.put_many({"a": 1}, delete=["b"]), WrittenMany)
     for record in m.list():
         assert_type(record, Record)
+
+
+def settings(m: Memory) -> None:
+    assert_type(m.set_schema("users/", {"type": "object"}), Written)
+    assert_type(m.set_schema("", True), Written)
+    assert_type(m.remove_schema("users/"), Deleted)
+    assert_type(m.schemas("users", limit=10, at=5), Results[SchemaInfo])
+    assert_type(m.schemas()[0].at, datetime)
+    assert_type(m.set_settings(default_ttl_ms=1_000, entries_max=10, bytes_max=1 << 20), Written)
+    assert_type(m.settings(at=datetime.now(UTC)), NamespaceSettings)
+    assert_type(m.settings().entries, int)
+    assert_type(m.history("k")[0].reason, EndReason)
+    try:
+        m.put("users/1", 1)
+    except SchemaViolation as violation:
+        assert_type((violation.key, violation.path, violation.asked), tuple[str, str, str])
+    m.set_settings(60)  # type: ignore[call-arg]
 
 
 def streams_states_runs(m: Memory) -> None:
