@@ -146,6 +146,19 @@ def test_what_was_stored_and_what_is_written_are_told_alike() -> None:
     assert [each.state for each in before.status()] == [hosted.FOLLOWING]
 
 
+def test_many_events_of_one_call_are_told_one_by_one() -> None:
+    before, after = Shard(), Shard()
+    after.host(Tape)
+    for shard in (before, after):
+        for first in (0, 1_000):
+            payloads = [b"%d" % number for number in range(first, first + 1_000)]
+            shard.write("AppendMany", stream="s", types=["t"], payloads=payloads)
+        shard.write("Append", stream="s", type="t", payload=b"2000")
+    before.host(Tape)
+    for shard in (before, after):
+        assert [value for *_, value in shard.ask_all("tape")] == list(range(2_001))
+
+
 def test_provenance_is_told() -> None:
     shard = Shard()
     shard.host(Tape)

@@ -79,7 +79,7 @@ def test_code_that_fails_stops_no_write() -> None:
         memory.put("k", "no number")
         memory.put("k", 2)
         assert memory.get("k") == 2
-        with pytest.raises(ProjectionFailed, match="failed at document 'k', version .*: TypeError"):
+        with pytest.raises(ProjectionFailed, match=r"failed at document 'k', version .*: TypeError"):
             memory.project("sum")
         assert memory.projections()[0].state == "failed"
 
