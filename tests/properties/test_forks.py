@@ -284,10 +284,9 @@ def test_any_run_is_replayed_as_it_was_and_any_fork_merged_as_it_is(
 
 @given(st.lists(st.tuples(singles | others, st.booleans()), max_size=16))
 def test_what_others_write_is_never_taken_for_a_run_that_differs(during: list[Any]) -> None:
-    machine, index = Machine(0), 0
+    machine = Machine(0)
     begin = run_pb2.BeginRunRequest(run_id="recorded", record=True)
-    for request, is_recorded in [(begin, False), *during]:
-        index += 1
+    for index, (request, is_recorded) in enumerate([(begin, False), *during], 1):
         command = in_run(machine, to(ROOT, request), "recorded" if is_recorded else "")
         apply(machine, index, [command, *machine.due(1_000 * index, 100)])
     replayed: Any = machine.query("ReplayRun", run_pb2.ReplayRunRequest(namespace=ROOT, run_id="recorded"))

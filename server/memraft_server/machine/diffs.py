@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 from itertools import zip_longest
+from typing import Any
 
 import msgspec
 
@@ -35,12 +37,15 @@ from memraft_server.machine.replays import (
 from memraft_server.machine.retention import refuse_before
 from memraft_server.machine.steps import Likeness, difference, shown_value
 from memraft_server.machine.turn import View
-from memraft_server.projections.streams import StreamsProjection
+from memraft_server.projections.events import EventRecord
+from memraft_server.projections.streams import Stream, StreamsProjection
 from memraft_server.projections.versions import NOW
 
 PAGE_DEFAULT = 1_000
 _WIRE_BYTES = 64
 _CURSOR = "diff"
+_SHOWN_EVENTS = 5
+_COMPARED_MAX = 1_000
 _END_OF_KIND = "\0"
 _OF_LEASES = frozenset(METHODS[name].kind for name in ("AcquireLease", "RenewLease", "ReleaseLease"))
 """Not compared: when a lock is had and how often it is renewed is a matter of time, and of others."""
@@ -71,6 +76,8 @@ def diff(view: View, space: Namespace, request: fork_pb2.DiffRequest) -> fork_pb
             was, now = lefts[kind].at(name, left[1]), rights[kind].at(name, right[1])
             if _is_same(was, now):
                 continue
+            if kind == STREAM:
+                was, now = _from_first_difference(left, right, name, was, now)
             found = _shown(kind, name, was, now)
             size += found.ByteSize() + _WIRE_BYTES
             if response.records and (len(response.records) >= items_max or size > view.limits.page_bytes_max):
@@ -114,6 +121,41 @@ def _is_same(left: Item | None, right: Item | None) -> bool:
     if left is None or right is None:
         return left is right
     return left.version == right.version or left.value == right.value
+
+
+def _from_first_difference(
+    left: tuple[Namespace, int], right: tuple[Namespace, int], name: str, was: Item | None, now: Item | None
+) -> tuple[Item | None, Item | None]:
+    """Returns two sides of a stream as what is shown of them: some events from the first that differs."""
+    streams = [space.projection(StreamsProjection).find(name) for space, _ in (left, right)]
+    mine, other = (each or Stream("", name, b"") for each in streams)
+    counts = mine.count_at(left[1]), other.count_at(right[1])
+    gone, end = max(mine.forgotten, other.forgotten), min(counts)
+    # A hash covers all events before it, so the first that differs is found by halves. Of merged streams the
+    # chains differ from the merge on, and events have to be compared.
+    sequences = range(gone + 1, end + 1)
+    first = (
+        gone + 1 + bisect_left(sequences, True, key=lambda each: mine.hash_of(each) != other.hash_of(each))
+    )
+    last_compared = min(end, first + _COMPARED_MAX)
+    while first <= last_compared and _said(mine.events[first - 1]) == _said(other.events[first - 1]):
+        first += 1
+    sides = []
+    for stream, count, item in ((mine, counts[0], was), (other, counts[1], now)):
+        if item is not None:
+            events = stream.events[first - 1 : min(count, first - 1 + _SHOWN_EVENTS)]
+            shown = {"last_sequence": count, "from_sequence": first, "events": _plain_events(events)}
+            item = Item(item.version, msgspec.json.encode(shown))
+        sides.append(item)
+    return sides[0], sides[1]
+
+
+def _said(event: EventRecord) -> tuple[str, bytes]:
+    return event.type, event.payload
+
+
+def _plain_events(events: Iterable[EventRecord]) -> list[dict[str, Any]]:
+    return [{"type": event.type, "payload": msgspec.Raw(event.payload or b"null")} for event in events]
 
 
 def _shown(kind: str, name: str, left: Item | None, right: Item | None) -> run_pb2.RecordDifference:
@@ -191,5 +233,4 @@ def _events(space: Namespace, name: str) -> Item | None:
     events = stream.own_events() if stream is not None else []
     if not events:
         return None
-    shown = [{"type": event.type, "payload": msgspec.Raw(event.payload or b"null")} for event in events]
-    return Item(events[-1].version, msgspec.json.encode(shown))
+    return Item(events[-1].version, msgspec.json.encode(_plain_events(events)))

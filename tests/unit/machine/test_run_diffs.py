@@ -74,7 +74,35 @@ def test_events_that_were_added_on_both_sides_are_a_difference(shard: Shard) -> 
     assert '"a"' in found.records[0].left and '"b"' in found.records[0].right
     found = shard.read(fork_pb2.DiffRequest(namespace=FORK, from_namespace=NAMESPACE, kinds=["stream"]))
     assert [(each.kind, each.name) for each in found.records] == [("stream", "log")]
-    assert '"last_sequence":1' in found.records[0].left and found.records[0].left != found.records[0].right
+    assert (
+        found.records[0].left == '{"events":[{"payload":"a","type":"t"}],"from_sequence":1,"last_sequence":1}'
+    )
+    assert '"payload":"b"' in found.records[0].right
+
+
+def test_a_stream_is_shown_from_the_first_event_that_differs(shard: Shard) -> None:
+    def append(space: str, *payloads: str) -> None:
+        for payload in payloads:
+            request = stream_pb2.AppendRequest(stream="log", type="t", payload=payload.encode())
+            write(shard, space, "", request)
+
+    append(NAMESPACE, "1", "2")
+    shard.write(fork_pb2.ForkRequest(namespace=NAMESPACE, fork="g"))
+    fork = f"{NAMESPACE}@g"
+    append(fork, "3", "4")
+    asked = fork_pb2.DiffRequest(namespace=fork, from_namespace=NAMESPACE, kinds=["stream"])
+    (found,) = shard.read(asked).records
+    assert found.left == '{"events":[],"from_sequence":3,"last_sequence":2}'
+    assert '"payload":3' in found.right and '"from_sequence":3,"last_sequence":4' in found.right
+    shard.write(fork_pb2.MergeForkRequest(namespace=NAMESPACE, fork="g"))
+    assert not shard.read(asked).records
+    append(NAMESPACE, "5")
+    (found,) = shard.read(asked).records
+    assert '{"payload":5,"type":"t"}],"from_sequence":5,"last_sequence":5' in found.left
+    assert '"events":[],"from_sequence":5,"last_sequence":4' in found.right
+    append(fork, "6")
+    (found,) = shard.read(asked).records
+    assert found.right == '{"events":[{"payload":6,"type":"t"}],"from_sequence":5,"last_sequence":5}'
 
 
 def test_a_fork_that_a_run_makes_and_merges_is_left_out_of_its_replay() -> None:
