@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from memraft import BeforeRetention, InvalidArgument, Memory
 from memraft.types import ToolCall
+from memraft_server.cli.devcluster import DevCluster
 
 
 def write_everything(memory: Memory, n: int) -> Any:
@@ -62,6 +64,32 @@ def test_the_past_of_everything_is_what_it_was(memory: Memory) -> None:
     memory.delete("k")
     memory.forget("m")
     assert [read_everything(memory, at) for at in moments] == was
+
+
+def test_the_past_is_what_it_was_after_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("memraft_server.saver.PAST_BYTES", 0)
+    with Memory(path=tmp_path / "m") as memory:
+        memory.create_collection("v", dimension=2)
+        memory.begin_run("r")
+        moments = [write_everything(memory, n).log_index for n in (1, 2, 3)]
+        was = [read_everything(memory, at) for at in moments]
+    with Memory(path=tmp_path / "m") as memory:
+        assert [read_everything(memory, at) for at in moments] == was
+
+
+def test_the_past_is_what_it_was_after_a_failover(nodes: DevCluster) -> None:
+    certs = nodes.agent_certs("acme", "support")
+    with Memory(nodes.endpoints, certs=certs, namespace="acme/failover", timeout_s=30) as memory:
+        memory.create_collection("v", dimension=2)
+        memory.begin_run("r")
+        moments = [write_everything(memory, n).log_index for n in (1, 2, 3)]
+        was = [read_everything(memory, at) for at in moments]
+        for node in ("n1", "n2", "n3"):  # one of them led
+            nodes.kill_node(node)
+            assert [read_everything(memory, at) for at in moments] == was
+            memory.put("after", node)
+            nodes.start_node(node)
+            nodes.wait_ready([node])
 
 
 def test_retention_forgets_and_says_what_is_kept(memory: Memory) -> None:

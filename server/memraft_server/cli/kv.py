@@ -52,6 +52,7 @@ def register(commands: Any) -> None:
     history = _action(actions, "history", _history, "list the versions of a document, newest first")
     history.add_argument("key")
     history.add_argument("--limit", type=int, default=20, help="at most this many (20)")
+    history.add_argument("--cursor", help="continue a listing")
     add_read(history)
 
 
@@ -114,9 +115,11 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _history(arguments: argparse.Namespace) -> int:
     with open_memory(arguments) as memory:
-        versions = memory.history(arguments.key, limit=arguments.limit, **read_options(arguments))
+        options = given(cursor=arguments.cursor) | read_options(arguments)
+        versions = memory.history(arguments.key, limit=arguments.limit, **options)
     if arguments.json:
-        print_json({"items": [record_fields(item) for item in versions]})
+        items = [record_fields(item) for item in versions]
+        print_json({"items": items, "next_cursor": versions.next_cursor})
         return 0
     rows = [
         [
@@ -128,4 +131,6 @@ def _history(arguments: argparse.Namespace) -> int:
         for item in versions
     ]
     print(table(["LOG INDEX", "AT", "AGENT", "VALUE"], rows, right="r"))
+    if versions.next_cursor:
+        print(f"more: --cursor {versions.next_cursor}")
     return 0
