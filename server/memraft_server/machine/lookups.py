@@ -17,15 +17,21 @@ from memraft_server.machine.limits import Limits
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.projections.collation import field_of
 from memraft_server.projections.confines import Interval, confines, is_points
-from memraft_server.projections.field_index import CHANGES_MAX, FieldIndex, decoded, entry_of, key_of
+from memraft_server.projections.field_index import (
+    CHANGES_MAX,
+    PORTION_KEYS,
+    FieldIndex,
+    cost_of,
+    decoded,
+    entry_of,
+    key_of,
+)
 from memraft_server.projections.filters import Predicate
 from memraft_server.projections.versions import Record
 
 INDEX_SETTING = "index:"
 """What the names of the settings that declare indexes begin with, before the field."""
 
-PORTION_KEYS = 500
-"""Documents that are looked at before others have their turn: one or two milliseconds."""
 GATHERED_MAX = 10_000
 """Up to so many candidates are put in the order of their keys; of more, all documents are gone through."""
 
@@ -189,12 +195,19 @@ def _pointed(seen: Seen, intervals: tuple[Interval, ...], first: str) -> list[st
 def _gathered(asked: Asked, plan: Plan, first: str) -> Iterator[list[str]]:
     if plan.seen is None:
         return
-    entries, found = plan.seen.index.entries, plan.seen.changed()
+    index, changed = plan.seen.index.entries, plan.seen.changed()
+    found: list[str] = []
     for low, high in plan.intervals:
-        found.update(map(key_of, entries.portion(low, high, entries.count(low, high))))
-    keys = sorted([key for key in found if key >= first and asked.has_key(key)])
+        found += index.portion(low, high, index.count(low, high))
+    keys = sorted(changed)
+    if not asked.order:
+        keys, found = sorted(changed.union(map(key_of, found))), []
+    for start in range(0, len(found), PORTION_KEYS):
+        part = [key_of(entry) for entry in found[start : start + PORTION_KEYS]]
+        yield [key for key in part if key not in changed and asked.has_key(key)]
+    keys = keys[bisect_left(keys, first) :]
     for start in range(0, len(keys), PORTION_KEYS):
-        yield keys[start : start + PORTION_KEYS]
+        yield [key for key in keys[start : start + PORTION_KEYS] if asked.has_key(key)]
 
 
 class Stream:
@@ -222,7 +235,8 @@ class Stream:
         """Yields entries in order: what the index had at the version. Raises Lost."""
         is_descending = self._is_descending
         while True:
-            self._note_changed()
+            while self._note_changed():
+                yield []
             found = self._next()
             is_last = len(found) < PORTION_KEYS
             extras = self._extras_to(None if is_last else found[-1])
@@ -233,15 +247,19 @@ class Stream:
             if is_last:
                 return
 
-    def _note_changed(self) -> None:
-        changed = self._seen.changed()
-        path = self._asked.order[0][0]
-        for key in changed - self._changed:
+    def _note_changed(self) -> bool:
+        """Notes entries that changed documents had; returns whether there are more of them."""
+        path, cost = self._asked.order[0][0], 0
+        for key in self._seen.changed() - self._changed:
+            if cost >= PORTION_KEYS:
+                return True
+            self._changed.add(key)
             record = self._asked.record(key)
+            cost += cost_of(record)
             if record is not None and self._asked.passes(record):
                 self._extras.append(entry_of(field_of(decoded(record.value or b""), path), key))
         self._extras.sort()
-        self._changed = changed
+        return False
 
     def _next(self) -> list[str]:
         entries = self._seen.index.entries

@@ -16,7 +16,6 @@ from memraft_proto.v1 import query_pb2
 from memraft_server.machine import cursors
 from memraft_server.machine.limits import POSITION_BITS
 from memraft_server.machine.lookups import (
-    PORTION_KEYS,
     SCAN,
     Asked,
     Lost,
@@ -32,7 +31,7 @@ from memraft_server.machine.retention import refuse_before
 from memraft_server.machine.turn import PortionedQuery, View
 from memraft_server.machine.validate_vectors import parse_filter
 from memraft_server.projections.collation import field_of, sort_text
-from memraft_server.projections.field_index import decoded, entry_of, key_of
+from memraft_server.projections.field_index import PORTION_KEYS, cost_of, decoded, entry_of, key_of
 from memraft_server.projections.versions import Record
 
 LIMIT_DEFAULT = 100
@@ -145,6 +144,7 @@ class _Page:
                     )
                 self.looked += 1
                 record = asked.record(key)
+                self._cost += cost_of(record)
                 if record is not None:
                     document = decoded(record.value or b"")
                     if asked.predicate is None or asked.predicate(document):
@@ -167,6 +167,7 @@ class _Page:
     def _take(self, key: str, is_inside: bool) -> None:
         self.looked += 1
         record = self._asked.record(key)
+        self._cost += cost_of(record)
         if record is None:
             return
         self.last = key
@@ -176,7 +177,8 @@ class _Page:
 
     def _is_due(self, key: str) -> bool:
         """Whether so much was done that others should have their turn."""
-        self._cost += _COLD if key in self._cold else 1
+        if key in self._cold:
+            self._cost += _COLD
         if self._cost < PORTION_KEYS:
             return False
         self._cost = 0

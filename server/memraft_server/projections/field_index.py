@@ -12,7 +12,6 @@ is not stored, but built again when a machine is loaded.
 from __future__ import annotations
 
 from bisect import bisect_left
-from itertools import islice
 from typing import Any
 
 import msgspec
@@ -27,7 +26,10 @@ from memraft_server.projections.versions import Record, VersionedRecords
 CHANGES_MAX = 4_096
 """Latest changes that an index remembers; with them it answers for the moment before them."""
 PORTION_KEYS = 500
-"""Keys that one portion of the building looks at: about a millisecond."""
+"""Documents that are looked at before others have their turn: one or two milliseconds. Large ones count for
+more, see `cost_of`."""
+_COST_BITS = 11
+"""A document of 2 KiB takes as long to read as it takes to look at two small ones."""
 
 _decode = msgspec.json.Decoder().decode
 
@@ -38,6 +40,11 @@ def decoded(value: bytes) -> Any:
         return _decode(value)
     except msgspec.MsgspecError:
         return None
+
+
+def cost_of(record: Record | None) -> int:
+    """Returns as how many small documents one counts."""
+    return 1 if record is None or record.value is None else 1 + (len(record.value) >> _COST_BITS)
 
 
 def entry_of(value: Any, key: str) -> str:
@@ -147,30 +154,26 @@ class FieldIndex:
         """Takes in the next documents."""
         records = self._kv.records
         start = "" if self._at is None else f"{self._at}\0"
-        names = list(islice(self._kv.keys.from_name(start), PORTION_KEYS))
-        for name in names:
-            entry = self._entry(name, records.head(name))
+        cost = 0
+        for name in self._kv.keys.from_name(start):
+            if cost >= PORTION_KEYS:
+                return
+            self._at = name
+            record = records.head(name)
+            cost += cost_of(record)
+            entry = self._entry(name, record)
             if entry is not None:
                 self.entries.add(entry)
             if _had_others(records, name):
                 self._remember(records.heads[name].version, name)
-        if names:
-            self._at = names[-1]
-        if len(names) < PORTION_KEYS:
-            self._changes.sort()
-            self.is_ready = True
+        self._changes.sort()
+        self.is_ready = True
 
     # Reading
 
     def count(self, intervals: tuple[Interval, ...]) -> int:
         """Returns how many entries lie in them."""
         return sum([self.entries.count(low, high) for low, high in intervals])
-
-    def keys_in(self, low: str, high: str, after: str | None, count_max: int) -> list[str]:
-        """Returns keys of entries in an interval: of a point, in order those after a key."""
-        if after is not None:
-            low = max(low, f"{low}{after}\0")
-        return [key_of(entry) for entry in self.entries.portion(low, high, count_max)]
 
 
 class Building:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from memraft_cluster.errors import NotLeader
-from memraft_proto.v1 import common_pb2, kv_pb2
+from memraft_proto.v1 import common_pb2, kv_pb2, query_pb2
 from memraft_server.embedded import LocalShard
 from memraft_server.entries import EntryBuilder, decode_header
 from memraft_server.machine import Command, Machine, Refused
@@ -123,3 +123,34 @@ def test_a_local_shard_keeps_the_same_promise() -> None:
     assert at_once().value == b"1"
     shard.propose(put(b"2"), None)
     assert at_once().value == b"1"
+
+
+def test_a_long_query_lets_others_run_between_its_portions_and_sees_one_moment() -> None:
+    documents, portion = 5_000, 500
+    request = query_pb2.QueryRequest(namespace=NAMESPACE, filter=b'{"n":{"$gte":0}}', limit=10_000)
+    request.sort.add(field="n")
+
+    async def body(consistency: int) -> None:
+        shard = Leader()
+        many = kv_pb2.MultiPutRequest(namespace=NAMESPACE)
+        many.keys.extend(f"k{n:04}" for n in range(documents))
+        many.values.extend(b'{"n":%d}' % n for n in range(documents))
+        shard.propose(Command(3, "a", many), None)
+        request.context.consistency = consistency  # type: ignore[assignment]
+        outcome = reader().read(shard, "Query", request)
+        assert isinstance(outcome, Awaitable)
+        query = asyncio.ensure_future(outcome)
+        turns = 0
+        while not query.done():
+            shard.propose(put(b'{"n":%d}' % turns), None)
+            shard.propose(
+                Command(2, "a", kv_pb2.DeleteRequest(namespace=NAMESPACE, key=f"k{4_999 - turns}")), None
+            )
+            turns += 1
+            await asyncio.sleep(0)
+        assert turns >= documents // portion
+        answer: Any = query.result()
+        assert len(answer.keys) == documents and answer.at_index == 2
+
+    asyncio.run(body(0))
+    asyncio.run(body(STALE))
