@@ -215,6 +215,58 @@ def test_memories_from_remembering_to_forgetting(up: Up) -> None:
     assert (again.returncode, again.stdout) == (1, "")
 
 
+def test_a_lock_is_handed_on_when_its_holder_ends_or_is_killed(up: Up) -> None:
+    told = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+    hold = [*COMMAND, "lock", "run", "reindex", "--ttl", "1", "--", sys.executable, "-c", told]
+    environment = {**os.environ, **up.environment}
+
+    def begin() -> tuple["subprocess.Popen[str]", int]:
+        holder = subprocess.Popen(hold, stdout=subprocess.PIPE, text=True, env=environment)
+        assert holder.stdout is not None
+        return holder, int(holder.stdout.readline())  # it has the lock
+
+    holder, _ = begin()
+    assert up.json("lock", "show", "reindex")["agent"]
+    refused = up.run("lock", "run", "reindex", "--wait-s", "0", "--", "true")
+    assert (refused.returncode, refused.stderr.count("was not granted")) == (1, 1)
+    holder.terminate()
+    assert holder.stdout is not None and holder.stdout.read() == ""  # the command has ended, too
+    assert holder.wait(PATIENCE_S) == 128 + signal.SIGTERM
+    holder.stdout.close()
+    assert up.run("lock", "show", "reindex").stdout == "free\n"
+
+    holder, command = begin()
+    try:
+        holder.kill()
+        next_one = up.run("lock", "run", "reindex", "--", sys.executable, "-c", "print('mine')")
+        assert (next_one.returncode, next_one.stdout) == (0, "mine\n")
+    finally:
+        os.kill(command, signal.SIGKILL)  # nobody was left to end it
+        holder.wait(PATIENCE_S)
+        assert holder.stdout is not None
+        holder.stdout.close()
+
+
+def test_counters_gates_and_transactions_from_scripts(up: Up) -> None:
+    assert up.json("counter", "add", "jobs", "2")["value"] == 2
+    waiting = subprocess.Popen(
+        [*COMMAND, "gate", "wait", "ready"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **up.environment},
+    )
+    up.json("gate", "open", "ready")
+    assert waiting.communicate(timeout=PATIENCE_S)[0] == "open: ready\n"
+    lines = '{"add": {"name": "jobs"}}\n{"put": {"key": "done", "value": true}}\n'
+    done = subprocess.run(
+        [*COMMAND, "txn"], input=lines, capture_output=True, text=True, check=False,
+        env={**os.environ, **up.environment}, timeout=PATIENCE_S,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout[:14]) == (0, "done: 2 writes")
+    assert up.run("counter", "get", "jobs").stdout == "3\n"
+    assert up.json("projection", "list")["items"] == []
+
+
 def test_mistakes_are_one_line(up: Up) -> None:
     for arguments in (
         ("kv", "get", "k", "--namespace", "other/place"),
