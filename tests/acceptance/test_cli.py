@@ -1,5 +1,6 @@
 """`memraft up` and the commands of a person, against real nodes as processes of this machine."""
 
+import io
 import json
 import os
 import signal
@@ -8,11 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from memraft_server.cli import main
 from memraft_server.cli.devcluster import DevCluster
 
 COMMAND = [sys.executable, "-m", "memraft_server.cli"]
@@ -20,7 +23,21 @@ PATIENCE_S = 60.0
 
 
 def memraft(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Runs the command line to its end."""
+    """Runs the command line to its end, in this process: starting one takes longer than most commands."""
+    said = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2)]
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said[0]), redirect_stderr(said[1]):
+        for name, value in (env or {}).items():
+            patch.setenv(name, value)
+        try:
+            status = main(arguments)
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+    output, complaints = (each.buffer.getvalue().decode() for each in said)  # type: ignore[attr-defined]
+    return subprocess.CompletedProcess(arguments, status, output, complaints)
+
+
+def memraft_process(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs the command line to its end as a person does."""
     environment = {**os.environ, **(env or {})}
     return subprocess.run(
         [*COMMAND, *arguments],
@@ -300,7 +317,7 @@ def test_a_cluster_is_resumed_with_its_data_after_a_node_died(tmp_path: Path) ->
         assert second.facts["endpoints"] == first.facts["endpoints"]
         assert second.facts["shards"] == 2
         assert second.run("kv", "get", "kept").stdout == '"over the restart"\n'
-        third = memraft("up", "--dir", directory)
+        third = memraft_process("up", "--dir", directory)
         assert third.returncode == 1
         assert f"is already running, started by process {second.process.pid}" in third.stderr
         assert third.stderr.count("\n") == 1
@@ -337,7 +354,7 @@ def test_a_cluster_is_not_resumed_with_other_numbers_than_it_was_made_with(tmp_p
     directory = tmp_path / "cluster"
     DevCluster.open(directory, nodes=3, shards=2)
     for option, asked, has in (("--nodes", "5", "3"), ("--shards", "7", "2"), ("--port-base", "1024", "")):
-        done = memraft("up", "--dir", str(directory), option, asked)
+        done = memraft_process("up", "--dir", str(directory), option, asked)
         assert done.returncode == 1
         assert f"{option} {asked}: the cluster in {directory} was made with {has}" in done.stderr
         assert done.stderr.count("\n") == 1
@@ -349,7 +366,7 @@ def test_a_node_that_cannot_start_says_why_in_one_line(tmp_path: Path) -> None:
     DevCluster.open(directory, nodes=1)
     certificate = directory / "certs" / "nodes" / "n1" / "cert.pem"
     certificate.write_text("nothing")
-    up = memraft("up", "--dir", str(directory))
+    up = memraft_process("up", "--dir", str(directory))
     home = directory / "nodes" / "n1"
     why = f"the node cannot start: certificate {certificate} is not a PEM certificate"
     assert up.returncode == 1
@@ -358,7 +375,7 @@ def test_a_node_that_cannot_start_says_why_in_one_line(tmp_path: Path) -> None:
         up.stderr == f"memraft: node n1 ended by itself, exit status 1; last error: {why}; its log: {log}\n"
     )
 
-    served = memraft("serve", "--config", str(home / "node.toml"))
+    served = memraft_process("serve", "--config", str(home / "node.toml"))
     assert served.returncode == 1
     plain, structured = served.stderr.splitlines()
     assert plain == f"memraft: {why}"
@@ -389,7 +406,7 @@ def test_nodes_without_tls_are_reached_by_saying_so(tmp_path: Path) -> None:
 
 
 def test_a_cluster_that_is_not_there_is_told_in_one_line_without_grpcs_own() -> None:
-    done = memraft("status", "--insecure", "--endpoints", "127.0.0.1:1")
+    done = memraft_process("status", "--insecure", "--endpoints", "127.0.0.1:1")
     assert done.returncode == 1
     assert done.stderr == "memraft: no node answers: 127.0.0.1:1: connection refused\n"
 
@@ -397,7 +414,7 @@ def test_a_cluster_that_is_not_there_is_told_in_one_line_without_grpcs_own() -> 
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = memraft("up", "--dir", str(tmp_path / "c"), "--nodes", "1", "--port-base", str(port))
+        done = memraft_process("up", "--dir", str(tmp_path / "c"), "--nodes", "1", "--port-base", str(port))
     assert done.returncode == 1
     assert f"port {port} (n1, for clients) on 127.0.0.1 is in use" in done.stderr
     assert done.stderr.count("\n") == 1
@@ -405,7 +422,7 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
 
 def test_a_directory_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear reader")
-    done = memraft("up", "--dir", str(tmp_path))
+    done = memraft_process("up", "--dir", str(tmp_path))
     assert done.returncode == 1
     assert "is not empty and holds no development cluster" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
