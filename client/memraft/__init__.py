@@ -12,10 +12,12 @@
 
 from ._async.batch import AsyncBatch
 from ._async.memory import AsyncMemory
+from ._async.recording import AsyncAgentRun
 from ._async.txn import AsyncTxn
 from ._embedder import HashedNgrams
 from ._sync.batch import Batch
 from ._sync.memory import Memory
+from ._sync.recording import AgentRun
 from ._sync.txn import Txn
 from .errors import (
     AtInFuture,
@@ -54,6 +56,8 @@ from .errors import (
 )
 
 __all__ = [
+    "AgentRun",
+    "AsyncAgentRun",
     "AsyncBatch",
     "AsyncMemory",
     "AsyncTxn",

@@ -2,18 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, ClassVar, assert_type
+from typing import Any, ClassVar, Literal, assert_type
 
 import numpy as np
 import numpy.typing as npt
 
 from memraft import (
+    AgentRun,
+    AsyncAgentRun,
     AsyncMemory,
     BatchFailed,
     ConflictError,
     HashedNgrams,
     Memory,
     MemraftError,
+    MergeConflicts,
     OutcomeUnknown,
     QuotaExceeded,
     SchemaViolation,
@@ -43,6 +46,7 @@ from memraft.types import (
     Match,
     MemoryChange,
     MemoryItem,
+    MergeConflict,
     Merged,
     MergedInto,
     NamespaceSettings,
@@ -60,6 +64,7 @@ from memraft.types import (
     Run,
     RunDiff,
     SchemaInfo,
+    StepDifference,
     Stored,
     StreamInfo,
     Subgraph,
@@ -251,6 +256,10 @@ def coordination(m: Memory) -> None:
     assert_type(m.fork("what-if"), Memory)
     assert_type(m.fork("then", before=m.put("k", 1)), Memory)
     assert_type(m.merge("what-if", on_conflict="theirs"), Merged)
+    try:
+        m.merge("what-if")
+    except MergeConflicts as refused:
+        assert_type(refused.conflicts, tuple[MergeConflict, ...])
     assert_type(m.diff(1, from_namespace="acme/a", kinds=["document"]), Results[RecordDifference])
     assert_type(m.list_forks(), Results[ForkInfo])
     assert_type(m.drop_fork("what-if"), Deleted)
@@ -277,7 +286,18 @@ def recorded_runs(m: Memory) -> None:
     assert_type(m.import_traces(m.export_traces("r1")), ImportedTraces)
     assert_type(m.replay("r1"), Replay)
     assert_type(m.replay("r1", agent=lambda run: run.inputs), Replay)
-    assert_type(m.diff_runs("r1", "r2"), RunDiff)
+
+    def agent(run: AgentRun) -> str:
+        return run.model("gpt", str.upper)("found")
+
+    verdict = m.replay("r1", agent=agent)
+    assert_type(verdict.verdict, Literal["same", "outside", "differs"])
+    assert_type(verdict.first_difference, StepDifference | None)
+    assert_type(m.begin_run("r2", record=True), Written)
+    assert_type(m.run_info("r2", at=3), Run | None)
+    diff = m.diff_runs("r1", "r2", other_namespace="acme/a@f")
+    assert_type(diff, RunDiff)
+    assert_type(diff.records, tuple[RecordDifference, ...])
 
 
 def failures(m: Memory) -> None:
@@ -304,3 +324,11 @@ async def asynchronously() -> None:
         async with m.batch(errors="return") as b:
             b.put("k", 1)
             await b.remember("text")
+
+        async def agent(run: AsyncAgentRun) -> str:
+            return await run.tool("upper", str.upper)("found")
+
+        async with m.run("r1") as run:
+            assert_type(run, AsyncAgentRun)
+            assert_type(await run.now(), datetime)
+        assert_type(await m.replay("r1", agent=agent), Replay)
