@@ -77,6 +77,11 @@ def test_an_agent_is_replayed_without_a_trace_twice(memory: Memory) -> None:
     replay = memory.replay("r1", agent=agent)
     assert (replay.verdict, replay.steps) == ("same", replay.recorded_steps)
     assert list(memory.traces()) == before and len(before) == 5
+    with memory.run("r2") as run:
+        agent(run)
+    assert memory.diff_runs("r1", "r2").is_same, (
+        "its traces are told apart by their ids, or by when they were"
+    )
     other = memory.replay("r1", agent=lambda run: run.trace.decision("leap", confidence=0.5))
     assert other.verdict == "differs" and other.first_difference is not None
     assert "look" in other.first_difference.left and "leap" in other.first_difference.right
