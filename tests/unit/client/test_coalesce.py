@@ -160,8 +160,10 @@ def test_whose_time_is_up_is_told_that_nothing_was_sent() -> None:
     assert late.waiter.wait(0.0)
 
 
-@pytest.mark.parametrize("name", ["Batch", "MultiPut", "AppendMany", "UpsertMany"])
-def test_calls_that_carry_many_go_by_themselves(name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["Batch", "MultiPut", "AppendMany", "UpsertMany", "SetSchema", "SetNamespaceSettings"]
+)
+def test_calls_that_carry_many_or_are_in_no_batch_go_by_themselves(name: str) -> None:
     assert not write(name).can_share()
 
 
@@ -210,7 +212,14 @@ def test_a_swap_whose_current_value_had_no_room_asks_by_itself() -> None:
     assert flight.writes[1].outcome is ALONE
 
 
-@pytest.mark.parametrize("error", [InvalidArgument("key: too long"), QuotaExceeded("over operations_per_s")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        InvalidArgument("key: too long"),
+        QuotaExceeded("over operations_per_s"),
+        errors.SchemaViolation("operations[1].put.value: $: no", metadata={"path": "$"}),
+    ],
+)
 def test_a_refusal_that_may_be_the_fault_of_one_has_each_ask_by_itself(error: errors.MemraftError) -> None:
     flight = gathered(put("a"), put("b"))
     flight.fail(error)

@@ -94,6 +94,17 @@ def not_leader(hint: str) -> errors.MemraftError:
     return errors.from_reason("NOT_LEADER", "not here", {"leader": hint})
 
 
+def test_where_schemas_have_changed_the_same_leader_is_asked_again(router: Router) -> None:
+    way = course(router)
+    changed = errors.from_reason("SCHEMA_CHANGED", "checked by others")
+    assert way.failed(A, changed) > 0
+    assert way.address() == A
+    late = course(router, timeout_s=0.0)
+    with pytest.raises(errors.Unavailable, match="checked by others") as caught:
+        late.failed(A, changed)
+    assert caught.value.retryable
+
+
 def lost(reason: str = CONNECTION_LOST) -> errors.MemraftError:
     return errors.ConnectionFailed("gone", reason=reason)
 
