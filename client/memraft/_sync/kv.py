@@ -26,11 +26,12 @@ class KvCalls(Calls):
         Args:
             key: 1 to 512 bytes of UTF-8 without control characters.
             value: anything that msgspec writes as JSON; at most 1 MiB of it.
-            ttl_ms: milliseconds until it expires; 0: never.
+            ttl_ms: milliseconds until it expires; 0: as the namespace has it (`set_settings`), else never.
             if_version: store only if the key's version is this one; 0: only if the key is absent.
 
         Raises:
             ConflictError: `if_version` did not hold; it carries the current version.
+            SchemaViolation: it is not what the schema of its prefix asks for; see `set_schema`.
             MemraftError: see `memraft.errors`.
         """
         request = operations.put(self._where, key, value, ttl_ms, if_version)
@@ -134,7 +135,7 @@ class KvCalls(Calls):
         at: At = None,
         consistency: Consistency | None = None,
     ) -> Results[KeyVersion]:
-        """Lists the versions of one key, newest first, deletions and expiries among them.
+        """Lists the versions of one key, newest first, deletions, expiries and evictions among them.
 
         Args:
             key: which one.
@@ -177,7 +178,7 @@ class KvCalls(Calls):
         Args:
             values: key -> document; with `delete`, at most 10,000 together.
             delete: keys to delete, after the documents are stored.
-            ttl_ms: milliseconds until each of the stored ones expires; 0: never.
+            ttl_ms: milliseconds until each of the stored ones expires; 0: as the namespace has it, else never.
 
         Returns:
             The versions: of the stored ones in order, then of the deletions.
