@@ -178,7 +178,7 @@ class AsyncKvCalls(AsyncCalls):
         Args:
             values: key -> document; with `delete`, at most 10,000 together.
             delete: keys to delete, after the documents are stored.
-            ttl_ms: milliseconds until each of the stored ones expires; 0: as the namespace has it, else never.
+            ttl_ms: milliseconds until each stored one expires; 0: as the namespace has it, else never.
 
         Returns:
             The versions: of the stored ones in order, then of the deletions.
