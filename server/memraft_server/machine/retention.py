@@ -23,7 +23,7 @@ from memraft_server.machine.tables import RECORD_TABLES
 from memraft_server.projections import notes
 from memraft_server.projections.floors import FloorsProjection
 from memraft_server.projections.memories import MemoryStore
-from memraft_server.projections.streams import HIDDEN, StreamsProjection
+from memraft_server.projections.streams import HIDDEN, Stream, StreamsProjection
 from memraft_server.projections.vectors import VectorStore
 from memraft_server.projections.versions import NOW, VersionedRecords
 
@@ -243,7 +243,7 @@ class Trimmer:
                 else:
                     end = max(stream.count_at(cutoff), last - rule.events if rule.events else 0)
                 end = stream.whole_until(min(end, stream.count_at(pin)))
-                part = stream.whole_until(min(end, gone + TRIMMED_MAX)) - gone
+                part = _part_of(stream, gone, end)
                 yield _Over(notes.EVENT, name, part, gone + part) if part > 0 else None
                 if gone + part >= end or streams.streams[name].forgotten == gone:
                     break
@@ -254,6 +254,14 @@ class Trimmer:
             return 0
         index = max(0, self.machine.index_at(now_us - 1000 * age_ms))
         return index << POSITION_BITS | (POSITIONS_MAX - 1)
+
+
+def _part_of(stream: Stream, gone: int, end: int) -> int:
+    """Returns how many events of a stream go at a time: about `TRIMMED_MAX`, and at least the first block."""
+    count_max = TRIMMED_MAX
+    while (part := stream.whole_until(min(end, gone + count_max)) - gone) <= 0 and gone + count_max < end:
+        count_max *= 2
+    return part
 
 
 def _up_to(ends: list[int], highest: int, count_max: int) -> int:
