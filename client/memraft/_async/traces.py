@@ -32,14 +32,15 @@ from ..types import (
     Written,
 )
 from .base import METHOD, AsyncCalls
+from .io import in_thread
 
 if TYPE_CHECKING:
     from .memory import AsyncMemory
 
 _RECORD, _GET, _LIST = METHOD["RecordTraces"], METHOD["GetTrace"], METHOD["ListTraces"]
 _PAGE_TRACES = 1_000
-EXPORTED_MAX = 10_000
-"""Traces of a run that one file may hold: as many as one command takes back."""
+EXPORTED_MAX = 9_999
+"""Traces of a run that one file may hold: beside them the run is a span, too."""
 
 
 class AsyncTraceCalls(AsyncCalls):
@@ -208,7 +209,7 @@ class AsyncTraceCalls(AsyncCalls):
         package `opentelemetry-proto`: `pip install memraft[otel]`.
 
         Args:
-            run: which run: one of up to 10,000 traces.
+            run: which run: one of up to 9,999 traces.
             at: as of an aware datetime or a log index; None: now.
             consistency: how fresh; None: as this memory was opened with.
 
@@ -221,7 +222,7 @@ class AsyncTraceCalls(AsyncCalls):
         info = await cast("AsyncMemory", self).run_info(run, at=tree.log_index if at is None else at)
         if info is None:
             raise NotFound(f"there is no run {run!r} in {self._namespace!r}", reason="NO_SUCH_RUN")
-        return otlp().export_run(self._namespace, info, tree)
+        return await in_thread(otlp().export_run, self._namespace, info, tree)
 
     async def import_traces(self, data: bytes | str, *, run: str = "") -> ImportedTraces:
         """Stores the spans of an OTLP/JSON file as traces with their parents, each run whole or not at all.
@@ -239,7 +240,7 @@ class AsyncTraceCalls(AsyncCalls):
             InvalidArgument: it is no such file, is too large, or spans are their own ancestors.
             TxnFailed: a run cannot be stored, as one that was imported before. Those before it were.
         """
-        runs = otlp().read_runs(data, run)
+        runs = await in_thread(otlp().read_runs, data, run)
         for each in runs:
             await self._import(each)
         return ImportedTraces(

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from memraft_proto.methods import METHODS
-from memraft_proto.v1 import batch_pb2, common_pb2, kv_pb2, memory_pb2, stream_pb2, vector_pb2
+from memraft_proto.v1 import batch_pb2, common_pb2, kv_pb2, memory_pb2, stream_pb2, traces_pb2, vector_pb2
 from memraft_server.admission.quotas import (
     FREEING_BYTES,
     FREEING_RESERVE_BYTES_MIN,
@@ -149,6 +149,7 @@ def test_a_call_costs_its_items() -> None:
         "Delete": (delete, Cost(1, 9 + FREEING_BYTES, is_freeing=True)),
         "MultiPut": (kv_pb2.MultiPutRequest(keys=["a", "b", "c"]), Cost(3, 9, 0)),
         "AppendMany": (stream_pb2.AppendManyRequest(payloads=[b"1"] * 4), Cost(4, 9, 0)),
+        "RecordTraces": (traces_pb2.RecordTracesRequest(traces=[{}] * 3), Cost(3, 9, 0)),
         "UpsertVector": (vector_pb2.UpsertVectorRequest(id="v"), Cost(1, 9, 1)),
         "UpsertMany": (many, Cost(2, 9, 2)),
         "Remember": (remember, Cost(1, 9, 1)),
