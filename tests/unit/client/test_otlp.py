@@ -1,5 +1,6 @@
 """Traces as OTLP/JSON: what is written, what is read of files from elsewhere, and what is refused."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from memraft import InvalidArgument, Memory, NotFound, TxnFailed
+from memraft import AsyncMemory, InvalidArgument, Memory, NotFound, TxnFailed
 from memraft.types import Citation, Confidence, ModelInput, ModelOutput, ToolCall
 
 TRACE_ID = "5b8efff798038103d269b633813fc60c"
@@ -248,6 +249,20 @@ def test_contents_that_are_none_are_refused(memory: Memory) -> None:
     }.values():
         with pytest.raises(InvalidArgument, match=said):
             memory.record_trace(content, run="r1")
+
+
+def test_the_asynchronous_facade_does_the_same() -> None:
+    async def journey() -> list[tuple[int, str]]:
+        async with AsyncMemory(agent="ann", namespace="acme/a") as m:
+            async with m.run("r1") as run:
+                chosen = await run.trace.decision("refund", confidence=0.5)
+                with run.trace.under(chosen):
+                    assert await run.tool("length", len)("abc") == 3
+            other = m.scoped("acme/b")
+            await other.import_traces(await m.export_traces("r1"))
+            return [(depth, each.kind) for depth, each in await other.trace_tree("r1")]
+
+    assert asyncio.run(journey()) == [(0, "decision"), (1, "confidence"), (1, "tool_call")]
 
 
 WITHOUT_THE_PACKAGE = """
