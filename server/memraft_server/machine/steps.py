@@ -31,7 +31,7 @@ _TOLD = frozenset((
     "token",
 ))  # fmt: skip
 """Beside versions and times: what a reply says of where and as what something was written."""
-_ID_OR_VERSION = re.compile(rf"[{ALPHABET}]{{{ID_CHARACTERS}}}|(?<!\w)\d{{7,}}(?!\w)")
+_ID_OR_VERSION = rf"[{ALPHABET}]{{{ID_CHARACTERS}}}|(?<!\w)[0-9]{{7,19}}(?!\w)"
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -45,12 +45,17 @@ class Likeness:
 
     def __init__(self) -> None:
         self._known: dict[Any, Any] = {}
-        self._names: dict[str, str] = {}
+        self._names: list[str] = []
+        self._parts = re.compile(f"({_ID_OR_VERSION})")
+        """What may stand for something else within a text."""
 
     def equate(self, left: str, right: str) -> None:
         """From now on `left` in the first run is what `right` is in the other, also within texts."""
         if left and left != right:
-            self._known[left] = self._names[left] = right
+            self._known[left] = right
+            self._names += (left, right)
+            names = "|".join(map(re.escape, sorted(self._names, key=len, reverse=True)))
+            self._parts = re.compile(rf"((?<!\w)(?:{names})(?!\w)|{_ID_OR_VERSION})")
 
     def is_like(self, left: Step, right: Step) -> bool:
         """Whether the other run's step asked for the same and was told the same."""
@@ -84,15 +89,12 @@ class Likeness:
             left, right = left.decode(errors="surrogateescape"), right.decode(errors="surrogateescape")
         if not isinstance(left, str) or not isinstance(right, str):
             return False
-        left = _ID_OR_VERSION.sub(self._other, left)
-        for name, other in self._names.items():
-            left = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", other.replace("\\", "\\\\"), left)
-        return bool(left == right)
+        mine, other = self._parts.split(left), self._parts.split(right)
+        return len(mine) == len(other) and all(map(self._is_for, mine, other))
 
-    def _other(self, found: re.Match[str]) -> str:
-        """What stands in the other run for an id or a version in a text."""
-        text = found[0]
-        return str(self._known.get(int(text) if text.isdigit() else text, text))
+    def _is_for(self, left: str, right: str) -> bool:
+        """Whether a part of a text is that of the other, or stands for it."""
+        return left == right or str(self._known.get(int(left) if left.isdigit() else left)) == right
 
     def _learn(self, left: Message, right: Message) -> bool:
         """Whether two replies agree but for versions, times, ids and hashes, which are equated."""

@@ -48,6 +48,17 @@ def test_ids_and_versions_that_a_run_was_told_stand_for_those_of_the_other(shard
     assert (found.common_steps, found.HasField("first_difference")) == (5, False), found
 
 
+def test_what_a_tool_gave_may_name_the_ids_of_the_run_that_was_recorded(shard: Shard) -> None:
+    recorded = ""
+    for space, run in ((NAMESPACE, "first"), (FORK, "other")):
+        made = write(shard, space, run, memory_pb2.RememberRequest(text="t"))
+        recorded = recorded or made.id
+        call = f'{{"input":["{made.id}",{made.version}],"output":"{recorded} of 1 first"}}'.encode()
+        write(shard, space, run, stream_pb2.AppendRequest(stream=f"run/{run}", type="t", payload=call))
+    found = diff(shard)
+    assert (found.common_steps, found.HasField("first_difference")) == (2, False), found
+
+
 def test_a_run_that_was_told_another_number_did_not_do_the_same(shard: Shard) -> None:
     write(shard, FORK, "", coordination_pb2.AddCounterRequest(name="n", delta=2))
     for space, run in ((NAMESPACE, "first"), (FORK, "other")):
