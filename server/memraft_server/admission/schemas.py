@@ -32,7 +32,6 @@ STEPS_MAX = 100_000
 """Steps that checking the documents of one call may take."""
 INLINE_STEPS_MAX = 500
 """Steps that a check may take where others wait for it: about 5 ms."""
-INLINE_SCHEMA_BYTES_MAX = 512
 
 CHECKED = HAS_DOCUMENTS | {SET_SCHEMA}
 """Kinds of commands that a schema has a say in."""
@@ -54,6 +53,8 @@ class SchemaBarrier:
 
     def __init__(self, threads: Executor | None = None) -> None:
         self._threads = threads
+        self._is_imported = False
+        """Where there are threads: the first check is made in one, for it imports what does the checking."""
 
     def pass_through(
         self, shard: Shard, kind: int, request: Any, raw: bytes | None, propose: Propose
@@ -72,14 +73,15 @@ class SchemaBarrier:
             memraft_cluster.errors.ClusterError: at once or later, as from `propose`.
         """
         if kind == SET_SCHEMA:
-            schema = request.schema
-            if self._threads is None or len(schema) <= INLINE_SCHEMA_BYTES_MAX:
-                _check_schema(schema)
+            if self._threads is None or not request.schema:
+                _check_schema(request.schema)
                 return propose(raw)
-            return self._after(self._threads, lambda: _check_schema(schema), lambda: propose(raw))
+            return self._schema_aside(self._threads, request.schema, lambda: propose(raw))
         version = _version(shard.machine, request.namespace)
         if self._threads is None:
             fault = _fault(shard.machine, kind, request, STEPS_MAX)
+        elif not self._is_imported:
+            return self._checked_aside(shard, kind, request, raw, propose)
         else:
             try:
                 fault = _fault(shard.machine, kind, request, INLINE_STEPS_MAX)
@@ -92,10 +94,11 @@ class SchemaBarrier:
             return self._confirmed(barrier, shard, kind, request, raw, propose)
         return _refused(shard.machine, request, raw, fault, propose)
 
-    async def _after(
-        self, threads: Executor, check: Callable[[], None], propose: Callable[[], Outcome]
+    async def _schema_aside(
+        self, threads: Executor, schema: bytes, propose: Callable[[], Outcome]
     ) -> Message:
-        await asyncio.get_running_loop().run_in_executor(threads, check)
+        await asyncio.get_running_loop().run_in_executor(threads, lambda: _check_schema(schema))
+        self._is_imported = True
         return await _awaited(propose())
 
     async def _checked_aside(
@@ -133,9 +136,11 @@ class SchemaBarrier:
             self._threads, lambda: _fault_by(schemas, kind, request, STEPS_MAX)
         )
         try:
-            return await found
+            fault = await found
         except TooManySteps:
-            return _too_long()
+            fault = _too_long()
+        self._is_imported = True
+        return fault
 
 
 def is_checked(machine: Machine, kind: int, namespace: str) -> bool:

@@ -181,6 +181,24 @@ def test_an_eviction_leaves_alone_what_was_written_since_it_was_decided() -> Non
     assert keys(shard) == ["a"]
 
 
+def test_replicas_that_answered_other_reads_agree_on_what_one_of_them_evicts() -> None:
+    leader, follower = Shard(), Shard()
+    for shard in (leader, follower):
+        configure(shard, entries_max=3)
+        for key in "abcd":
+            put(shard, key)
+    get(leader, "a")
+    get(follower, "b")
+    assert follower.machine.next_due_us() == 0  # it would go on where the leader died
+    (other,) = follower.machine.due(follower.time_us, 100)
+    decided = leader.machine.due(leader.time_us, 100)
+    assert list(other.request.keys) == ["a"] and list(decided[0].request.keys) == ["b"]  # type: ignore[attr-defined]
+    for shard in (leader, follower):
+        shard.machine.apply(shard.machine.applied_index + 1, leader.time_us, 1, decided)
+        assert keys(shard) == ["a", "c", "d"] and shard.machine.next_due_us() is None
+    assert leader.machine.applied_hash == follower.machine.applied_hash
+
+
 def test_a_fork_begins_with_the_settings_of_its_parent_and_has_its_own_then() -> None:
     shard = Shard()
     configure(shard, entries_max=2, default_ttl_ms=60_000)

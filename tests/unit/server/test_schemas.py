@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -220,6 +222,15 @@ def test_a_retry_of_what_was_written_has_its_reply_though_it_breaks_a_schema_by_
             await node.call(put(b'["x"]', context=session(2)))
 
     run(test)
+
+
+def test_nothing_is_imported_for_schemas_where_there_are_none() -> None:
+    script = (
+        "import sys; from memraft import Memory; m = Memory(); m.put('k', 1); m.set_settings(entries_max=1)\n"
+        "assert 'jsonschema' not in sys.modules\n"
+        "m.set_schema('', True); assert 'jsonschema' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
 def test_long_checks_are_made_aside() -> None:
