@@ -70,10 +70,7 @@ proto: $(STAMP)  ## Regenerate the Python stubs from the .proto files
 	$(BIN)/python scripts/generate_proto.py
 
 bench: $(STAMP)  ## Speed and memory, as JSON
-	@$(BIN)/memraft bench kv --json
-	@$(BIN)/memraft bench vector --json
-	@$(BIN)/memraft bench graph --json
-	@$(BIN)/memraft bench fork --json
+	@for what in kv stream vector graph fork; do $(BIN)/memraft bench $$what --json || exit; done
 
 bench-raft: $(STAMP)  ## This consensus and PySyncObj: the same loads, the same kills (some 10 min)
 	@$(BIN)/python -m benchmarks.raft_comparison --seconds $(or $(SECONDS),5) --kills $(or $(KILLS),10)

@@ -138,3 +138,9 @@ def test_the_benchmarks_run_and_name_their_targets() -> None:
     assert targets["embedded get, p50"] == {"sense": "at most", "value": 3.0}
     assert "3 nodes, put, 1 caller, p50" in targets
     assert all(each["value"]["median"] > 0 for each in kv["figures"])
+
+    done = run("bench", "stream", "--quick", "--json")
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)["figures"]
+    assert {"sense": "at least", "value": 469_000} in [each["target"] for each in figures]
+    assert all(each["value"]["median"] > 0 for each in figures)

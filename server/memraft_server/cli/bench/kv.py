@@ -62,7 +62,7 @@ FULL = Scale(
     ),
 )
 QUICK = Scale(
-    callers=(1, 8),
+    callers=(1,),
     batch_callers=2,
     warm_up_s=0.1,
     round_s=0.3,
