@@ -38,6 +38,7 @@ from memraft.types import (
     EndReason,
     Event,
     ForkInfo,
+    Happening,
     Hit,
     ImportedTraces,
     Index,
@@ -262,6 +263,10 @@ def coordination(m: Memory) -> None:
         assert_type(refused.conflicts, tuple[MergeConflict, ...])
     assert_type(m.diff(1, from_namespace="acme/a", kinds=["document"]), Results[RecordDifference])
     assert_type(m.list_forks(), Results[ForkInfo])
+    assert_type(m.history_of("edge", ("a", "t", "b"), limit=1), Results[Happening])
+    assert_type(m.timeline("user:1", since=datetime.now(UTC), at=1)[0].what, str)
+    m.set_retention(versions=10, age_ms=1000, events=100)
+    assert_type(m.retention().floor, datetime | None)
     assert_type(m.drop_fork("what-if"), Deleted)
 
 

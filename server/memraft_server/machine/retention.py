@@ -167,7 +167,7 @@ class _Over(NamedTuple):
 
     kind: bytes
     name: str
-    count: int
+    versions: int
     through: int
 
 
@@ -206,7 +206,7 @@ class Trimmer:
                     command.kinds += over.kind
                     command.names.append(over.name)
                     command.through.append(over.through)
-                    room -= over.count
+                    room -= over.versions
                 if room <= 0:
                     yield Command(KIND_TRIM, "", command)
                     command, room = TrimCommand(namespace=namespace), TRIMMED_MAX

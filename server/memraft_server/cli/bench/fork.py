@@ -1,8 +1,10 @@
-"""`memraft bench fork`: forks of small and of large namespaces, and the replay of a run, in process."""
+"""`memraft bench fork`: forks of small and of large namespaces, replays, reads of the past on disk, in process."""
 
 import argparse
+import random
 import time
 from collections.abc import Callable, Iterator
+from tempfile import TemporaryDirectory
 
 import msgspec
 
@@ -17,19 +19,22 @@ DOCUMENTS_A_CALL = 1_000
 
 
 class Scale(msgspec.Struct, frozen=True):
-    """How many documents there are, how many forks make a round, how many rounds there are, and how many
-    steps the run has that is replayed."""
+    """How many documents there are, how many forks make a round, how many rounds there are, how many steps
+    the run has that is replayed, and how many documents have a past on the disk, of ten versions each."""
 
     documents: tuple[int, ...]
     forks: int
     rounds: int
     steps: int
+    past: int
 
 
-FULL = Scale(documents=(1_000, 1_000_000), forks=200, rounds=5, steps=5_000)
-QUICK = Scale(documents=(100, 2_000), forks=10, rounds=1, steps=50)
+FULL = Scale(documents=(1_000, 1_000_000), forks=200, rounds=5, steps=5_000, past=20_000)
+QUICK = Scale(documents=(100, 2_000), forks=10, rounds=1, steps=50, past=100)
 
 FORK_TARGET_US = at_most(1_000)
+PAST_TARGET_US = at_most(100)
+PAST_VERSIONS = 10
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -38,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     with Ending(at_once=True), progress(quiet=arguments.json) as shown:
         figures = [each for documents in scale.documents for each in _forks(documents, scale, shown)]
         figures += _replay(scale, shown)
+        figures += _past(scale, shown)
     result = report("fork", arguments.quick, figures)
     if arguments.json:
         print_json(result)
@@ -92,6 +98,29 @@ def _replay(scale: Scale, shown: Progress) -> Iterator[Figure]:
             each / scale.steps for each in _timed_us(lambda _: memory.replay("r1"), scale.rounds + 1)[1:]
         ]
         yield figure("replay of a run, a step", "us", taken_us)
+
+
+def _past(scale: Scale, shown: Progress) -> Iterator[Figure]:
+    shown.step(f"reading the past of {scale.past:,} documents from the disk …")
+    with TemporaryDirectory(prefix="memraft-bench-") as directory:
+        with Memory(path=f"{directory}/m", agent="bench", namespace="acme/bench") as memory:
+            moments = []
+            for _ in range(PAST_VERSIONS):
+                for start in range(0, scale.past, DOCUMENTS_A_CALL):
+                    numbers = range(start, min(start + DOCUMENTS_A_CALL, scale.past))
+                    moment = memory.put_many({_key(number): DOCUMENT for number in numbers}).log_index
+                moments.append(moment)
+        with Memory(path=f"{directory}/m", agent="bench", namespace="acme/bench") as memory:
+            draw = random.Random(1)
+
+            def read(_: str) -> None:
+                memory.get(_key(draw.randrange(scale.past)), at=draw.choice(moments[:-1]))
+
+            medians = []
+            for _ in range(scale.rounds + 1):
+                taken_us = _timed_us(read, min(scale.past, 2_000))
+                medians.append(latencies([each * 1e-6 for each in taken_us]).p50_us)
+            yield figure("get as of a version on the disk, p50", "us", medians[1:], PAST_TARGET_US)
 
 
 def _key(number: int) -> str:
