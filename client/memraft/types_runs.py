@@ -36,7 +36,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     steps: int
     """How many steps were done again; of an agent's replay, how many did the same."""
     recorded_steps: int
-    """How many steps the run has."""
+    """How many steps the run has; of an agent's replay, those on locks do not count."""
     outside_steps: int = 0
     """How many did something else only because of writes from outside the run."""
     first_difference: StepDifference | None = None

@@ -137,6 +137,12 @@ def test_the_benchmarks_run_and_name_their_targets() -> None:
     targets = {each["name"]: each["target"] for each in kv["figures"] if each["target"]}
     assert targets["embedded get, p50"] == {"sense": "at most", "value": 3.0}
     assert "3 nodes, put, 1 caller, p50" in targets
+
+    done = run("bench", "fork", "--quick", "--json")
+    assert done.returncode == 0, done.stderr
+    fork = json.loads(done.stdout)
+    assert {each["target"]["value"] for each in fork["figures"] if each["target"]} == {1_000.0}
+    assert all(each["value"]["median"] > 0 for each in fork["figures"])
     assert all(each["value"]["median"] > 0 for each in kv["figures"])
 
     done = run("bench", "stream", "--quick", "--json")
