@@ -12,30 +12,12 @@ def register(commands: Any) -> None:
     """Adds `bench` and its subcommands."""
     group = commands.add_parser("bench", help="measure speed and memory", description=__doc__)
     actions = group.add_subparsers(metavar="WHAT", required=True, dest="action")
-<<<<<<< /tmp/tmpxsf5qqqo/a
-    for name, run, text in (
-        ("kv", _kv, "documents: embedded, over gRPC on one and on three nodes, memory per record"),
-        ("vector", _vector, "nearest vectors: latency, and recall against the exact answer"),
-        ("graph", _graph, "neighbours in a graph and its index, in process"),
-        (
-            "fork",
-            _fork,
-            "forks of namespaces small and large, replays, reads of the past from the disk, in process",
-        ),
-||||||| /tmp/tmpxsf5qqqo/o
-    for name, run, text in (
-        ("kv", _kv, "documents: embedded, over gRPC on one and on three nodes, memory per record"),
-        ("vector", _vector, "nearest vectors: latency, and recall against the exact answer"),
-        ("graph", _graph, "neighbours in a graph and its index, in process"),
-        ("fork", _fork, "forks of namespaces small and large, and replays, in process"),
-=======
     for name, text in (
         ("kv", "documents: embedded, over gRPC on one and on three nodes, memory per record"),
         ("stream", "events: appended many and one at a time, read and verified, in process"),
         ("vector", "nearest vectors: latency, and recall against the exact answer"),
         ("graph", "neighbours in a graph and its index, in process"),
-        ("fork", "forks of namespaces small and large, and replays, in process"),
->>>>>>> /tmp/tmpxsf5qqqo/b
+        ("fork", "forks of namespaces small and large, replays, reads of the past from the disk, in process"),
     ):
         parser = actions.add_parser(name, help=text, description=text)
         parser.set_defaults(run=partial(_run, name))
