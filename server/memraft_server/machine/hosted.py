@@ -11,8 +11,9 @@ projections of forks those that were asked last are kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from heapq import merge
+from itertools import chain, islice, repeat, takewhile
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -160,7 +161,7 @@ class _Hosted:
         self._logs: list[tuple[str, ChangeLog]] = []
         self._moves = 0
         self._scans: list[tuple[str, Scan]] = []
-        self._found: list[tuple[Change, str]] = []
+        self._found: Iterator[tuple[Change, str]] = iter(())
         self._found_to = 0
         self._begin()
 
@@ -254,7 +255,7 @@ class _Hosted:
         self.space = self._machine.space(self.space.name) or self.space
         self.version = 0
         self._state = BUILDING
-        self._scans, self._found, self._found_to = [], [], 0
+        self._scans, self._found, self._found_to = [], iter(()), 0
         try:
             self._made = self._make()
             self._kinds = tuple(self._made.kinds)
@@ -273,10 +274,11 @@ class _Hosted:
                     if not scan.step():
                         return None
                 self._gather()
-            if self._found:
-                place = min(PORTION_CHANGES, len(self._found))
-                portion, self._found = self._found[:place], self._found[place:]
-                return portion, portion[-1][0].version - 1 if self._found else self._found_to
+            portion = list(islice(self._found, PORTION_CHANGES))
+            if len(portion) == PORTION_CHANGES:
+                return portion, portion[-1][0].version - 1  # perhaps there are more of this version
+            if portion:
+                return portion, self._found_to
             if self.version < self._found_to:
                 self.version = self._found_to
             known = [(kind, log.after(self.version, PORTION_CHANGES)) for kind, log in self._logs]
@@ -297,8 +299,10 @@ class _Hosted:
 
     def _gather(self) -> None:
         ceiling = min([self._found_to, *(scan.ceiling for _, scan in self._scans if scan.is_cut)])
-        found = ((change, kind) for kind, scan in self._scans for change in scan.found)
-        self._found = sorted((each for each in found if each[0].version <= ceiling), key=_version_of)
+        # Merged one by one as they are asked for: they may be many, and each scan has its own in order.
+        each_kind = [zip(scan.found, repeat(kind), strict=False) for kind, scan in self._scans]
+        merged = merge(*each_kind, key=_version_of)
+        self._found = takewhile(lambda each: each[0].version <= ceiling, merged)
         self._found_to, self._scans = ceiling, []
 
     def _merged(self, known: list[tuple[str, list[Change]]]) -> tuple[list[tuple[Change, str]], int]:
@@ -324,7 +328,7 @@ class _Hosted:
     def _fail(self, how: str) -> None:
         self._state = FAILED
         self._fault = f"projection {self._name!r} of {self.space.name!r} was taken out: {how}"
-        self._scans, self._found, self._made = [], [], None
+        self._scans, self._found, self._made = [], iter(()), None
         self.close()
         self._owner.on_fault(self._fault)
 
