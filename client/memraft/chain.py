@@ -28,12 +28,17 @@ _FIRST_PREV_HASH = bytes(32)
 _encode = msgspec.json.Encoder().encode
 
 
-class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     format: str
     namespace: str
     stream: str
     count: int
+    """The sequence of the last event."""
     head: str
+    forgotten: int = 0
+    """How many events, the first ones, the stream does not have any more."""
+    before: str = ""
+    """The hash of the last of those."""
 
 
 class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,6 +61,9 @@ class ExportVerdict(msgspec.Struct, frozen=True, kw_only=True):
     stream: str
     count: int
     """How many events hold."""
+    forgotten: int = 0
+    """How many events, the first ones, retention had forgotten before the export: the chain begins behind
+    them, and nothing shows what they were."""
     head: bytes
     """The hash of the last of them; empty where there is none."""
     line: int = 0
@@ -67,16 +75,22 @@ class ExportVerdict(msgspec.Struct, frozen=True, kw_only=True):
         return self.intact
 
 
-def header_line(namespace: str, stream: str, last: Any | None) -> bytes:
+def header_line(namespace: str, stream: str, first: Any | None, last: Any | None) -> bytes:
     """Returns the first line of an export.
 
     Args:
         namespace: Of the stream.
         stream: Its name.
-        last: The `Event` message of its last event; None: it has none.
+        first: The `Event` message of the first event that is kept; None: it has none.
+        last: That of its last event.
     """
-    head, count = (last.hash.hex(), last.sequence) if last is not None else ("", 0)
-    return bytes(_encode(_Header(FORMAT, namespace, stream, count, head))) + b"\n"
+    if first is None or last is None:
+        header = _Header(FORMAT, namespace, stream, 0, "")
+    else:
+        forgotten = first.sequence - 1
+        before = first.prev_hash.hex() if forgotten else ""
+        header = _Header(FORMAT, namespace, stream, last.sequence, last.hash.hex(), forgotten, before)
+    return bytes(_encode(header)) + b"\n"
 
 
 def event_line(event: Any) -> bytes:
@@ -161,7 +175,8 @@ class _Checking:
             intact=not self.reason,
             namespace=self._header.namespace,
             stream=self._header.stream,
-            count=self._count,
+            count=self._count - self._header.forgotten,
+            forgotten=self._header.forgotten,
             head=self._hash if self._count else b"",
             line=self._line if self.reason else 0,
             reason=self.reason,
@@ -174,6 +189,12 @@ class _Checking:
         if header.format != FORMAT:
             self.reason = f"its format is {header.format!r}, not {FORMAT!r}"
             return
+        if header.forgotten:
+            try:
+                self._count, self._hash = header.forgotten, bytes.fromhex(header.before)
+            except ValueError:
+                self.reason = f"it begins behind event {header.forgotten}, but has no hash of it"
+                return
         self._header = header
 
     def _take_event(self, line: bytes) -> None:

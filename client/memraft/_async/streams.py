@@ -164,13 +164,16 @@ class AsyncStreamCalls(AsyncCalls):
         last = await self._link.read(_READ, _streams.read(fields, name, newest_first=True, limit=1))
         # Whichever replica answers next has to have reached the moment that the first one saw.
         fields = self._from(last.stamp.applied_index if at is None else at, "session")
-        yield chain.header_line(self._namespace, name, last.events[0] if last.events else None)
-        sequence = 1
-        while sequence <= last.last_sequence:
-            page = await self._link.read(_READ, _streams.read(fields, name, from_sequence=sequence))
+        page = await self._link.read(_READ, _streams.read(fields, name))
+        ends = (page.events[0], last.events[0]) if last.events else (None, None)
+        yield chain.header_line(self._namespace, name, *ends)
+        while page.events:
             for event in page.events:
                 yield chain.event_line(event)
             sequence = page.events[-1].sequence + 1
+            if sequence > last.last_sequence:
+                return
+            page = await self._link.read(_READ, _streams.read(fields, name, from_sequence=sequence))
 
     async def streams(
         self,

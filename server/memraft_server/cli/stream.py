@@ -214,6 +214,8 @@ def _verify_file(arguments: argparse.Namespace) -> int:
         print_json(_with_hex(verdict))
     elif verdict.intact:
         print(f"intact: {verdict.count} events of {verdict.stream}, head {verdict.head.hex() or '(none)'}")
+        if verdict.forgotten:
+            print(f"the first {verdict.forgotten} events were forgotten before: nothing shows what they were")
         if head is None:
             print("compare the head with one of your own (--head): no chain shows that its end is missing")
     else:

@@ -135,3 +135,20 @@ def test_a_stream_that_is_empty_or_of_the_past_is_exported(tmp_path: Path) -> No
     verdict = verify_file(path, head=first.last_hash)
     assert verdict and verdict.count == 1_500
     assert not verify_file(path, head=bytes(32))
+
+
+def test_an_export_without_the_events_that_retention_forgot_verifies_from_there_on() -> None:
+    with Memory(namespace="acme/support") as memory:
+        for n in range(5):
+            memory.append("log", n)
+        memory.set_retention(events=2)
+        while len(memory.events("log")) > 2:
+            memory.put("other", 0)
+        lines = list(memory.export("log"))
+    verdict = verify_export(lines)
+    assert verdict and (verdict.count, verdict.forgotten) == (2, 3) and len(lines) == 3
+    header = msgspec.json.decode(lines[0])
+    assert (header["count"], header["forgotten"]) == (5, 3)
+    assert not verify_export([lines[0], lines[2]])
+    assert not verify_export([lines[0].replace(header["before"].encode(), b"00" * 32), *lines[1:]])
+    assert not verify_export([lines[0].replace(header["before"].encode(), b"?"), *lines[1:]])

@@ -1,4 +1,4 @@
-"""`memraft bench fork`: forks of small and of large namespaces, replays, reads of the past on disk, in process."""
+"""`memraft bench fork`: forks of small and of large namespaces, replays, the past on disk, in process."""
 
 import argparse
 import random
