@@ -71,7 +71,10 @@ operators = st.one_of(
     st.builds(lambda value: {"$prefix": value}, st.sampled_from(("", "a", "a\0", "x", LONG))),
     st.builds(lambda value: {"$contains": value}, st.sampled_from((1, "a", ""))),
 )
-conditions = st.dictionaries(st.sampled_from(FIELDS), operators, min_size=1, max_size=2)
+conditions = st.one_of(
+    st.builds(lambda operator: {"a": operator}, operators),
+    st.dictionaries(st.sampled_from(FIELDS), operators, min_size=1, max_size=2),
+)
 filters = st.one_of(
     st.just({}),
     *[conditions] * 4,
@@ -79,8 +82,9 @@ filters = st.one_of(
     st.builds(lambda *parts: {"$or": list(parts)}, conditions, conditions),
     st.builds(lambda part, other: {**part, "$not": other}, conditions, conditions),
 )
-orders = st.lists(
-    st.tuples(st.sampled_from(FIELDS), st.booleans()), max_size=2, unique_by=lambda each: each[0]
+orders = st.one_of(
+    st.tuples(st.just("a"), st.booleans()).map(lambda each: [each]),
+    st.lists(st.tuples(st.sampled_from(FIELDS), st.booleans()), max_size=2, unique_by=lambda each: each[0]),
 )
 queries = st.fixed_dictionaries(
     {
@@ -91,7 +95,7 @@ queries = st.fixed_dictionaries(
         "end": st.sampled_from(("", "", "", "l1", "é1")),
         "limit": st.integers(1, 8),
         "fields": st.sampled_from(((), (), ("a",), ("b.c",), ("b", "b.c"))),
-        "at": st.none() | st.none() | st.integers(0, 40),
+        "back": st.none() | st.integers(0, 6),
         "space": st.sampled_from((SPACE, SPACE, FORK)),
     }
 )
@@ -114,13 +118,13 @@ events = st.lists(
         st.tuples(st.just("reload"), st.none()),
         *[st.tuples(st.just("query"), queries)] * 6,
     ),
-    min_size=1,
+    min_size=4,
     max_size=12,
 )
 
 beginnings = st.tuples(
     st.lists(documents, min_size=len(KEYS), max_size=len(KEYS)),
-    st.sets(st.sampled_from(FIELDS), min_size=1),
+    st.sets(st.sampled_from(FIELDS[1:])).map(lambda each: {"a", *each}),
     st.booleans(),
 )
 """What there is, what is indexed, and whether there is a fork."""
@@ -298,7 +302,7 @@ class World:
 
     def query(self, query: dict[str, Any], data: st.DataObject) -> None:
         namespace = query["space"] if query["space"] in self.states else SPACE
-        at = None if query["at"] is None else min(query["at"], self.index)
+        at = None if query["back"] is None else max(0, self.index - query["back"])
         state = self.states[namespace][-1 if at is None else at]
         request = query_pb2.QueryRequest(
             namespace=namespace,

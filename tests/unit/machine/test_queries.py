@@ -202,6 +202,28 @@ def test_an_index_answers_for_the_past_as_far_as_it_remembers() -> None:
     assert shard.read(ask({"n": 99}, end="l")).index_used == "n"
 
 
+def test_an_index_knows_what_changed_before_it_was_built() -> None:
+    shard = filled(documents=10)
+    index = shard.machine.applied_index
+    shard.write(kv_pb2.PutRequest(namespace=NAMESPACE, key="k00003", value=b'{"n":99}'))
+    shard.write(kv_pb2.DeleteRequest(namespace=NAMESPACE, key="k00004"))
+    shard.write(fork_pb2.ForkRequest(namespace=NAMESPACE, fork="f", at_index=index))
+    fork = f"{NAMESPACE}@f"
+    shard.write(kv_pb2.PutRequest(namespace=fork, key="k00005", value=b'{"n":99}'))
+    declare(shard, "n")
+    declare(shard, "n", namespace=fork)
+    for ask_then in (
+        ask({"n": {"$gte": 3, "$lt": 6}}),
+        ask({"n": {"$gte": 3, "$lt": 6}}, ("n",)),
+        ask({"n": {"$in": [3, 4, 5]}}),
+    ):
+        past = shard.read(ask_then, at_index=index)
+        assert (list(past.keys), past.index_used) == (["k00003", "k00004", "k00005"], "n")
+        ask_then.namespace = fork
+        past = shard.read(ask_then, at_index=shard.machine.applied_index - 3)
+        assert (list(past.keys), past.index_used) == (["k00003", "k00004", "k00005"], "n")
+
+
 def test_a_fork_uses_the_index_of_its_parent_beside_what_is_its_own() -> None:
     shard = filled(documents=10)
     declare(shard, "n")
