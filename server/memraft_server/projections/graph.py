@@ -313,6 +313,14 @@ class Adjacency:
             if outline is not None and (place.rank >= outline.bar or place.id in outline.top):
                 del self.outlines[place.domain]
 
+    def edge_gone(self, name: str) -> None:
+        """Nothing is left of an edge that was deleted, not even in the past."""
+        source, _, target = name.split(SEPARATOR)
+        self._usage.bytes -= ADJACENCY_BYTES
+        for gone in (self.places[source].gone_out, self.places[target].gone_into):
+            if gone is not None:
+                gone.pop(name, None)
+
     def _leave(self, place: Place) -> None:
         members = self.by_domain[place.domain]
         del members[place.id]
@@ -395,6 +403,7 @@ class GraphProjection:
         self.adjacency = Adjacency(usage)
         self.nodes.follow_own(_Telling(self.adjacency.node_changed))
         self.edges.follow_own(_Telling(self.adjacency.edge_changed))
+        self.edges.on_gone = self.adjacency.edge_gone
         self.parent: GraphProjection | None = notes.join(_ADJACENCY, self) if notes is not None else None
         """Of a fork: the graph that it goes back to."""
 

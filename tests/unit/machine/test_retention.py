@@ -270,6 +270,19 @@ def test_every_kind_forgets_and_what_is_left_is_what_the_disk_has(shard: Kept) -
     assert loaded.applied_hash == shard.machine.applied_hash
 
 
+def test_what_an_edge_took_is_given_back_before_it_is_made_again(shard: Kept) -> None:
+    edge = {"source": "a", "type": "t", "target": "b"}
+    for id in ("a", "b"):
+        shard.write(graph_pb2.UpsertNodeRequest(namespace=NAMESPACE, id=id))
+    shard.retain(versions=1)
+    for _ in range(3):
+        shard.write(graph_pb2.UpsertEdgeRequest(namespace=NAMESPACE, **edge))
+        shard.write(graph_pb2.DeleteEdgeRequest(namespace=NAMESPACE, **edge))
+        assert shard.trim() == 2
+    usage = shard.reloaded().usage("acme")
+    assert (usage.bytes, usage.records, usage.vectors) == shard.usage
+
+
 def test_a_loaded_replica_refuses_another_embedding_after_all_memories_were_forgotten(shard: Kept) -> None:
     where: dict[str, Any] = {"namespace": NAMESPACE}
     shard.write(
