@@ -29,7 +29,7 @@ def test_the_example_of_the_documentation(open_memory: Callable[..., Memory], wo
     [words_info] = memory.projections()
     assert (words_info.name, words_info.state, words_info.fault) == ("words", "following", "")
     assert words_info.projected_index >= first.log_index and len(words_info.state_hash) == 32
-    with pytest.raises(InvalidArgument, match='such as'):
+    with pytest.raises(InvalidArgument, match="such as"):
         memory.project("words", "red")
     with pytest.raises(InvalidArgument, match="answers as of now only"):
         memory.project("words", {"all": ["red"]}, at=first.log_index)
