@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from memraft import Memory, ServerError
+from memraft_proto.v1 import kv_pb2
+from memraft_proto.v1.common_pb2 import ReadContext
 from memraft_server import embedded_storage, saver
 from memraft_server.store import StateStore
 from tests.unit.server.test_embedded_storage import storage_of
+from tests.unit.server.test_store import SPACE, Node
 
 
 @pytest.fixture(autouse=True)
@@ -100,3 +103,28 @@ def test_a_row_that_is_damaged_is_told_and_nothing_else_suffers(
         assert memory.get("last") == 39
         monkeypatch.undo()
         assert memory.get("k", at=moments[0]) == was[0][0]
+
+
+def test_a_replica_that_got_a_snapshot_reads_the_past_of_it(tmp_path: Path) -> None:
+    node, other = Node(tmp_path / "one"), Node(tmp_path / "other")
+    for n in range(30):
+        node.put(("k", b"%d" % n))
+    other.put(("k", b"of another history"))
+    for each in (node, other):
+        while each.replica.unsaved:
+            each.save()
+    meta = node.meta()
+    other.receive(meta, node.snapshot())
+    for at in range(1, node.machine.applied_index + 1):
+        answers = [each.machine.query("Get", get_at("k", at)) for each in (node, other)]
+        assert answers[0] == answers[1] and answers[0].value == b"%d" % (at - 1)
+    other.put(("k", b"30"))
+    while other.replica.unsaved:
+        other.save()
+    other.replica.drop()
+    other.store.close()
+    node.store.close()
+
+
+def get_at(key: str, index: int) -> Any:
+    return kv_pb2.GetRequest(namespace=SPACE, key=key, context=ReadContext(at_index=index))

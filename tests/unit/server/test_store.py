@@ -24,6 +24,7 @@ from memraft_server.machine import Limits, Machine
 from memraft_server.machine.facts import Change
 from memraft_server.machine.journal import Journal
 from memraft_server.replica import StoredReplica
+from memraft_server.saver import stored_journal
 from memraft_server.store import ROWS_A_BATCH, SavedState, StateStore
 from memraft_server.store_group import GroupStore
 from tests.unit.machine.harness import KINDS
@@ -38,7 +39,8 @@ class Node:
     def __init__(self, path: Path, group: int = 3) -> None:
         self.path = path
         self.store = StateStore(path, cluster="c", node="n1")
-        self.replica = StoredReplica(Machine(group, Limits(), Journal()), self.store.group(group))
+        own = self.store.group(group)
+        self.replica = StoredReplica(Machine(group, Limits(), stored_journal(own)), own)
         self.machine = self.replica.machine
         self.progress: list[tuple[int, int]] = []
         self._builder = EntryBuilder()
