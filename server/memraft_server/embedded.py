@@ -148,8 +148,10 @@ class EmbeddedEngine:
             return response if isinstance(response, Message) else self._finished(response)
 
     def _finished(self, rest: Awaitable[Message]) -> Message:
-        """Does the rest of a long read, and lets others have the lock between its portions. All that it awaits
-        is its next turn."""
+        """Does the rest of a long read, and lets others have the lock between its portions.
+
+        All that it awaits is its next turn.
+        """
         steps = rest.__await__()
         while True:
             with self._lock:
@@ -159,6 +161,8 @@ class EmbeddedEngine:
                     next(steps)
                 except StopIteration as done:
                     return cast(Message, done.value)
+                except StateCorrupted as damage:  # of the past, which was to be read from the disk
+                    raise Refused("INTERNAL", str(damage)) from damage
 
     def head(self, namespace: str, key: str) -> bytes | None:
         """Returns the document that stands at a key now, None where there is none. Raises Closed."""
