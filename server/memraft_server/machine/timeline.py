@@ -168,12 +168,12 @@ def _of_entity(space: Namespace, entity: str, low: int, high: int) -> Iterator[l
     for code in (notes.STATE, notes.COUNTER, notes.GATE, notes.NODE):
         yield _of_record(code, RECORD_TABLES[code](space)[0], entity, low, high)
     documents, below = space.kv, f"{entity}/"
-    keys = islice((key for key in documents.keys.from_name(below)), NAMES_MAX)
+    keys = islice(documents.keys.from_name(below), NAMES_MAX)
     for key in (entity, *takewhile(lambda key: key.startswith(below), keys)):
         yield _of_record(notes.DOCUMENT, documents.records, key, low, high)
     graph = space.projection(GraphProjection)
     edges = graph.ever(entity, True) | graph.ever(entity, False)
-    for name in islice(edges, NAMES_MAX):
+    for name in sorted(edges)[:NAMES_MAX]:
         yield _of_record(notes.EDGE, graph.edges, name, low, high)
     memories = space.projection(MemoryStore)
     yield _of_memories(memories, memories.items_about(entity, high), low, high)
