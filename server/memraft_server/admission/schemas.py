@@ -28,7 +28,7 @@ from memraft_server.machine.handlers_settings import HAS_DOCUMENTS, SET_SCHEMA
 from memraft_server.machine.refused import invalid
 from memraft_server.shard import Outcome, Shard
 
-STEPS_MAX = 100_000
+STEPS_MAX = 50_000
 """Steps that checking the documents of one call may take."""
 INLINE_STEPS_MAX = 500
 """Steps that a check may take where others wait for it: about 5 ms."""
