@@ -18,6 +18,7 @@ from memraft_server.machine.limits import POSITION_BITS, Limits
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.queries_kv import end_reason
 from memraft_server.machine.refused import invalid
+from memraft_server.machine.retention import refuse_before
 from memraft_server.machine.scans import Scan
 from memraft_server.machine.traces import CONTENTS, fill_trace, trace_wire_bytes
 from memraft_server.machine.turn import Check, Query, View
@@ -159,6 +160,8 @@ class WatchFeed:
                 self._scan = None
                 return known
             space = self._machine.space(self._request.namespace)
+            if space is not None:
+                _refuse_forgotten(self._machine.view, space, self.version)
             self._scan = Scan(space, self._kind, self.version, self._machine.ceiling, self._log.moves)
 
     def _response(self, changes: list[Change]) -> Message | None:
@@ -266,9 +269,17 @@ def _check_watch(request: watch_pb2.WatchRequest, limits: Limits) -> None:
         raise invalid(f"kind: {shown(request.kind)}, none of {', '.join(CONTENTS)}", field="kind")
 
 
-def _watch(view: View, _space: Namespace, request: watch_pb2.WatchRequest) -> watch_pb2.WatchResponse:
+def _refuse_forgotten(view: View, space: Namespace, version: int) -> None:
+    """Refuses to go on after a version where changes that came then may be forgotten. To begin at 0 means
+    with what is kept."""
+    if version:
+        refuse_before(view.entries, space, version)
+
+
+def _watch(view: View, space: Namespace, request: watch_pb2.WatchRequest) -> watch_pb2.WatchResponse:
     """The first response: where the watch begins."""
     if request.HasField("after_version"):
+        _refuse_forgotten(view, space, request.after_version)
         return watch_pb2.WatchResponse(after_version=request.after_version)
     return watch_pb2.WatchResponse(after_version=((view.entries.last_index + 1) << POSITION_BITS) - 1)
 

@@ -17,9 +17,11 @@ from memraft_proto.v1 import (
     state_pb2,
     stream_pb2,
     vector_pb2,
+    watch_pb2,
 )
 from memraft_server.machine import Refused
 from memraft_server.machine.facts import Encoder
+from memraft_server.machine.feeds import open_feed
 from memraft_server.machine.journal import Journal
 from memraft_server.machine.loader import load
 from memraft_server.machine.machine import Machine
@@ -103,7 +105,7 @@ def test_the_newest_versions_stay_and_reads_before_them_are_told_what_is_kept(sh
     assert shard.usage[0] < before[0]
     floor = 6  # the entry of the older of the two that stayed
     assert shard.read(kv_pb2.GetRequest(namespace=NAMESPACE, key="k"), at_index=floor).value == b"4"
-    with pytest.raises(Refused, match="reach back to index 6 .*: retention keeps 2 versions") as refused:
+    with pytest.raises(Refused, match=r"reach back to index 6 .*: retention keeps 2 versions") as refused:
         shard.read(kv_pb2.GetRequest(namespace=NAMESPACE, key="k"), at_index=floor - 1)
     assert refused.value.reason == "BEFORE_RETENTION"
     told = shard.read(retention_pb2.GetRetentionRequest(namespace=NAMESPACE))
@@ -281,6 +283,29 @@ def test_what_an_edge_took_is_given_back_before_it_is_made_again(shard: Kept) ->
         assert shard.trim() == 2
     usage = shard.reloaded().usage("acme")
     assert (usage.bytes, usage.records, usage.vectors) == shard.usage
+
+
+def test_a_watch_does_not_go_on_where_changes_were_forgotten(shard: Kept) -> None:
+    def watch(after: int) -> watch_pb2.WatchRequest:
+        return watch_pb2.WatchRequest(
+            namespace=NAMESPACE, target=watch_pb2.WATCH_TARGET_KV, after_version=after
+        )
+
+    seen = shard.put("k")
+    feed = open_feed(shard.machine, "Watch", watch(seen), shard.read(watch(seen)), lambda: None)
+    assert feed.next() is None
+    shard.put("k", b"2")
+    shard.delete("k")
+    late = open_feed(shard.machine, "Watch", watch(1), shard.read(watch(1)), lambda: None)
+    shard.retain(versions=1)
+    assert shard.trim() == 3
+    response: Any = feed.next()
+    assert [each.deleted for each in response.changes] == [False, True]  # they were noted as they came
+    for going_on in (late.next, lambda: shard.read(watch(seen))):
+        with pytest.raises(Refused, match="retention keeps 1 version") as refused:
+            going_on()
+        assert refused.value.reason == "BEFORE_RETENTION"
+    assert shard.read(watch(0)).after_version == 0
 
 
 def test_a_loaded_replica_refuses_another_embedding_after_all_memories_were_forgotten(shard: Kept) -> None:
