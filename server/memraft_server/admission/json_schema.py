@@ -31,7 +31,7 @@ from memraft_server.admission.schemas import TooManySteps
 from memraft_server.machine import Refused
 from memraft_server.machine.refused import invalid
 
-SCHEMA_STEPS_MAX = 100_000
+SCHEMA_STEPS_MAX = 50_000
 """Steps that it may take to find out whether a schema is one."""
 SCHEMA_DEPTH_MAX = 32
 _SHOWN_CHARACTERS = 200
