@@ -57,6 +57,7 @@ def drop_index(
     index = space.kv.indexes.pop(request.field, None)
     if index is not None:
         index.stop()
+        turn.index_due[index] = None  # it is taken down in portions, as it was built
     return response
 
 

@@ -136,11 +136,11 @@ class FieldIndex:
 
     @property
     def index_pending(self) -> bool:
-        """Whether it is not built yet; see `machine.turn.Indexed`."""
-        return not (self.is_ready or self.is_stopped)
+        """Whether it is not built yet, or stopped and not taken down yet; see `machine.turn.Indexed`."""
+        return bool(len(self.entries)) if self.is_stopped else not self.is_ready
 
     def index_job(self) -> Building | None:
-        """Returns the building of it, once; again where that was given up."""
+        """Returns the building of it, or the taking down, once; again where that was given up."""
         if self._is_given or not self.index_pending:
             return None
         self._is_given = True
@@ -177,8 +177,10 @@ class FieldIndex:
 
 
 class Building:
-    """The building of an index as a job (see `machine.turn.IndexJob`): nothing of it is for a thread, for the
-    documents change on the machine's own."""
+    """The building of an index, or its taking down, as a job (see `machine.turn.IndexJob`).
+
+    Nothing of it is for a thread: the documents change on the machine's own.
+    """
 
     def __init__(self, index: FieldIndex) -> None:
         self._index = index
@@ -187,10 +189,16 @@ class Building:
         """Does nothing."""
 
     def install(self) -> Building | None:
-        """Takes in the next portion; returns itself until there is none."""
-        if self._index.index_pending:
-            self._index.build_portion()
-        return self if self._index.index_pending else None
+        """Does the next portion; returns itself until there is none."""
+        index = self._index
+        if index.is_stopped:
+            index.entries.shrink()
+        elif index.index_pending:
+            index.build_portion()
+        if index.index_pending:
+            return self
+        index.give_back()
+        return None
 
     def abandon(self) -> None:
         """Leaves it to be done later."""

@@ -92,6 +92,14 @@ class KeyIndex:
             number += step
         return found[:count_max]
 
+    def shrink(self) -> None:
+        """Forgets the last names, a block of them: freeing all of an index at once takes long."""
+        if self._fresh:
+            self._settle()
+        if self._blocks:
+            self._count -= len(self._blocks.pop())
+            self._lasts.pop()
+
     def count(self, low: str, high: str) -> int:
         """Returns how many names lie from `low`, included, to `high`, excluded. Without those of a base."""
         if self._fresh:

@@ -153,8 +153,18 @@ def test_an_index_dropped_while_it_is_built_is_not_built_on() -> None:
     declare(shard, "n", build=False)
     (job,) = shard.machine.index_jobs()
     shard.write(query_pb2.DropIndexRequest(namespace=NAMESPACE, field="n"))
-    assert shard.machine.install(job) is None
+    assert shard.machine.install(job) is None, "its one block is gone"
     assert shard.machine.index_jobs() == [] and not shard.machine.index_pending
+
+
+def test_a_dropped_index_is_taken_down_in_portions() -> None:
+    shard = filled()
+    declare(shard, "n")
+    index = shard.machine.spaces.by_name[NAMESPACE].kv.indexes["n"]
+    shard.write(query_pb2.DropIndexRequest(namespace=NAMESPACE, field="n"))
+    assert len(index.entries) == DOCUMENTS and shard.machine.index_pending
+    assert build_all(shard.machine) > 1
+    assert len(index.entries) == 0 and not shard.machine.index_pending
 
 
 def test_all_pages_are_read_as_of_the_first() -> None:
