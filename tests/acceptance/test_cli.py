@@ -255,7 +255,8 @@ def test_a_lock_is_handed_on_when_its_holder_ends_or_is_killed(up: Up) -> None:
     holder, command = begin()
     try:
         holder.kill()
-        next_one = up.run("lock", "run", "reindex", "--", sys.executable, "-c", "print('mine')")
+        mine = ("lock", "run", "reindex", "--", sys.executable, "-c", "print('mine')")
+        next_one = memraft_process(*mine, env=up.environment)  # its command writes where its process does
         assert (next_one.returncode, next_one.stdout) == (0, "mine\n")
     finally:
         os.kill(command, signal.SIGKILL)  # nobody was left to end it
