@@ -29,8 +29,8 @@ demo: $(STAMP)  ## Three nodes, three agents, one memory that survives the leade
 
 test: unit wheel  ## The whole suite, then the built wheel in a fresh environment
 
-unit: $(STAMP)  ## The whole suite against the sources
-	$(BIN)/python -m pytest
+unit: $(STAMP)  ## The whole suite against the sources, in two processes: WORKERS=0 for one
+	$(BIN)/python -m pytest --numprocesses $(or $(WORKERS),2) --dist loadfile
 
 simulate: $(STAMP)  ## Raft and the machine in simulated bad times: SECONDS=600 SEED=1
 	@$(BIN)/python -m tests.simulation --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1)
