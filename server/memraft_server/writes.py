@@ -39,6 +39,7 @@ FREEING = frozenset(
         "delete_node",
         "delete_edge",
         "forget_node",
+        "set_retention",
     )
 )
 """Kinds that a tenant over its quota of bytes may still use, within a reserve: to tidy up and to finish."""

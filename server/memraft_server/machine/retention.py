@@ -6,7 +6,7 @@ for it a little at a time (`Trimmer`): nothing that is applied depends on when o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -36,6 +36,8 @@ TRIMMED_MAX = 500
 """Versions that one command forgets: a millisecond or two, between other commands."""
 LOOKED_MAX = 1_000
 """Names that one step of a leader looks at."""
+NAMESPACE_NAMES = 20
+"""Looking into a namespace takes as long as looking at so many names."""
 SEPARATOR = "\1"
 """Between the collection and the id of a vector in a TrimCommand."""
 _DAY_MS = 86_400_000
@@ -121,7 +123,7 @@ class _Source(NamedTuple):
     """
 
     kind: bytes
-    names: Callable[[], list[str]]
+    names: Callable[[], Iterable[str]]
     ends: Callable[[str], list[int]]
     through: Callable[[str, int], int]
 
@@ -142,7 +144,7 @@ def _of_records(kind: bytes, records: VersionedRecords) -> _Source:
     )
 
 
-def _of_ended(kind: bytes, names: list[str], ends: Callable[[str], list[int]]) -> _Source:
+def _of_ended(kind: bytes, names: Iterable[str], ends: Callable[[str], list[int]]) -> _Source:
     return _Source(kind, lambda: names, ends, lambda name, count: ends(name)[count - 1])
 
 
@@ -158,8 +160,8 @@ def _sources(space: Namespace) -> Iterator[_Source]:
         collection, _, id = name.partition(SEPARATOR)
         return collections[collection].ended_of(id)
 
-    names = [f"{name}{SEPARATOR}{id}" for name, each in collections.items() for id in each.ids_ended()]
-    yield _of_ended(notes.VECTOR, names, ends)
+    for name, each in collections.items():
+        yield _of_ended(notes.VECTOR, (f"{name}{SEPARATOR}{id}" for id in each.ids_ended()), ends)
 
 
 class _Over(NamedTuple):
@@ -195,6 +197,7 @@ class Trimmer:
     def _looking(self, now_us: int) -> Iterator[Command | None]:
         looked = 0
         for namespace in tuple(self.machine.spaces.retained):
+            looked += NAMESPACE_NAMES
             space = self.machine.space(namespace)
             rule = retention_of(space) if space is not None else KEEP_ALL
             if space is None or space.origin is not None or rule == KEEP_ALL:
@@ -210,10 +213,18 @@ class Trimmer:
                 if room <= 0:
                     yield Command(KIND_TRIM, "", command)
                     command, room = TrimCommand(namespace=namespace), TRIMMED_MAX
-                elif looked % LOOKED_MAX == 0:
+                elif looked >= LOOKED_MAX:
                     yield None
+                else:
+                    continue
+                looked = 0
             if command.names:
                 yield Command(KIND_TRIM, "", command)
+            elif looked >= LOOKED_MAX:
+                yield None
+            else:
+                continue
+            looked = 0
 
     def _over(self, space: Namespace, rule: Retention, now_us: int) -> Iterator[_Over | None]:
         """Yields what of each name may go; up to `TRIMMED_MAX` of a name at a time, until it is gone."""

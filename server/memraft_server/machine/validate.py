@@ -73,7 +73,7 @@ _ITEMS_COLUMNS = {
 }
 
 _OWN_KINDS = frozenset((KIND_EXPIRE, KIND_EXPIRE_LEASES, KIND_EVICT, KIND_TRIM))
-_ALONE = frozenset(("set_schema", "set_namespace_settings", "declare_index", "drop_index"))
+_ALONE = frozenset(("set_retention", "set_schema", "set_namespace_settings", "declare_index", "drop_index"))
 """Operations that are no part of a Batch or a transaction: what was checked before might not hold after."""
 
 
