@@ -20,7 +20,7 @@ logger = logging.getLogger("memraft.background")
 BALLAST_INTERVAL_S = 10.0
 TRIM_INTERVAL_S = 0.1
 TRIMS_MAX = 20
-"""Commands, of some hundred versions each, by which one shard forgets at a time what its retention lets go."""
+"""Commands, of some hundred versions each, by which one shard forgets at a time what retention lets go."""
 PROJECT_INTERVAL_S = 0.02
 """How long a registered projection may be behind where nobody asks for it."""
 

@@ -14,7 +14,6 @@ from memraft_cluster.raft import SnapshotMeta
 from memraft_cluster.state_machine import LoadProgress, SnapshotSink, SnapshotSource, Volatile
 from memraft_server.entries import EntryBuilder, decode_entry, decode_header, encode_command
 from memraft_server.machine import Command, Machine, Refused
-from memraft_server.machine.journal import Journal
 from memraft_server.remains import free_slowly
 from memraft_server.saver import Saver, StateReader, delete_beyond, stored_journal
 from memraft_server.snapshots import StagedSnapshot, StoredSnapshot

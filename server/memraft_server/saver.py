@@ -150,7 +150,7 @@ class StoredPast:
         self._authors: dict[bytes, Author] = {}
 
     def record(self, key: bytes) -> Record:
-        """See `PastReader`: some ten microseconds where the disk's block is in memory. Raises StateCorrupted."""
+        """See `PastReader`: some ten microseconds where the disk's block is cached. Raises StateCorrupted."""
         value = self._store.get(self._generation, key)
         return record_of(value, int.from_bytes(key[-NUMBER_BYTES:]), self._author)
 
