@@ -16,8 +16,8 @@ _EPHEMERAL_FROM = 32_768
 def free_ports(number: int, host: str = "127.0.0.1") -> list[int]:
     """Ports that nobody listens on now, all different.
 
-    They lie below those that the kernel gives to outgoing connections: such a connection could otherwise take the
-    port of a process that is down, which then cannot start again.
+    They lie below those that the kernel gives to outgoing connections: such a connection could otherwise take
+    the port of a process that is down, which then cannot start again.
 
     Args:
         number: how many.
