@@ -13,9 +13,10 @@ from memraft_server.machine.journal import Journal
 from memraft_server.machine.limits import POSITION_BITS
 from memraft_server.machine.loader import load
 from memraft_server.machine.machine import Machine
-from memraft_server.projections.events import BLOCK_BYTES_MAX, BLOCK_EVENTS_MIN, EventBlock
+from memraft_server.projections.events import BLOCK_BYTES_MAX, BLOCK_EVENTS_MAX, BLOCK_EVENTS_MIN, EventBlock
 from memraft_server.projections.streams import Stream, StreamsProjection
 from tests.unit.machine.harness import NAMESPACE, START_US, Shard, command, session
+from tests.unit.machine.test_retention import Kept
 from tests.unit.machine.test_streams import append, append_many, hash_as_the_contract_says, read, verify
 
 STREAM = "ticket:1458"
@@ -163,3 +164,17 @@ def test_a_block_is_forgotten_as_a_whole_and_none_is_split() -> None:
     events = shard.read(read()).events
     assert [event.sequence for event in events] == list(range(2 * MANY + 2, 3 * MANY + 2))
     assert shard.read(verify()).count == MANY and shard.read(verify()).intact
+
+
+def test_a_rule_of_retention_lets_blocks_go_and_then_rests() -> None:
+    shard = Kept()
+    for _ in range(3):
+        shard.write(append_many(*texts(BLOCK_EVENTS_MAX + MANY)))
+    shard.retain(events=10)
+    assert shard.trim() == 2 * (BLOCK_EVENTS_MAX + MANY) + BLOCK_EVENTS_MAX  # the last block has the ten
+    shard.machine = again = shard.reloaded()
+    assert stream_of(again).forgotten == 3 * BLOCK_EVENTS_MAX + 2 * MANY
+    assert [event.payload for event in events_of(shard)] == texts(BLOCK_EVENTS_MAX + MANY)[-MANY:]
+    assert shard.read(verify()).intact
+    with pytest.raises(Refused, match="2 was forgotten"):
+        shard.read(read(from_sequence=2))
