@@ -345,6 +345,7 @@ def results(response: Any, items: tuple[T, ...]) -> Results[T]:
         time_us=stamp.applied_time_us,
         age_us=stamp.age_us,
         next_cursor=getattr(response, "next_cursor", ""),
+        floor_index=getattr(response, "floor_index", 0),
     )
 
 

@@ -368,6 +368,9 @@ class Results(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     """For a stale read: microseconds since the replica last heard from a leader. 0 on the leader."""
     next_cursor: str = ""
     """Pass it as `cursor=` for the next page. Empty: this was the last one."""
+    floor_index: int = 0
+    """Of a history or a timeline: what a newer version replaced before this log index may have been
+    forgotten, see `set_retention`. 0: nothing was."""
 
     @property
     def at(self) -> datetime:

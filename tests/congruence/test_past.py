@@ -103,7 +103,8 @@ def test_retention_forgets_and_says_what_is_kept(memory: Memory) -> None:
     while memory.retention().floor_index < versions[3].log_index or len(memory.events("s")) > 1:
         assert time.monotonic() < deadline, memory.retention()
         memory.put("other", 0)
-    assert [each.value for each in memory.history("k")] == [5, 4]
+    found = memory.history("k")
+    assert [each.value for each in found] == [5, 4] and found.floor_index == memory.retention().floor_index
     with pytest.raises(BeforeRetention, match="retention keeps 2 versions / 1 event of a stream") as refused:
         memory.get("k", at=versions[0].log_index)
     assert refused.value.floor_index == memory.retention().floor_index

@@ -1,5 +1,5 @@
-"""Whatever is written, and whatever is forgotten in between: reads from the floor on are as if nothing had been,
-those from before are refused, and a machine that was read back is the one that never was."""
+"""Whatever is written, and whatever is forgotten in between: reads from the floor on are as if nothing had
+been, those from before are refused, and a machine that was read back is the one that never was."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from memraft_proto.v1 import common_pb2 as memraft__proto_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ememraft_proto/v1/history.proto\x12\nmemraft.v1\x1a\x1dmemraft_proto/v1/common.proto\"\x82\x01\n\tHappening\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04what\x18\x03 \x01(\t\x12*\n\nprovenance\x18\x04 \x01(\x0b\x32\x16.memraft.v1.Provenance\x12\r\n\x05value\x18\x05 \x01(\x0c\x12\x10\n\x08sequence\x18\x06 \x01(\x04\"\x8e\x01\n\x14RecordHistoryRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\r\n\x05limit\x18\x05 \x01(\r\x12\x0e\n\x06\x63ursor\x18\x06 \x01(\t\"\xa9\x01\n\x15RecordHistoryResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12)\n\nhappenings\x18\x02 \x03(\x0b\x32\x15.memraft.v1.Happening\x12\x13\n\x0bnext_cursor\x18\x03 \x01(\t\x12\x13\n\x0b\x66loor_index\x18\x04 \x01(\x04\x12\x15\n\rfloor_time_us\x18\x05 \x01(\x03\"\xa9\x01\n\x0fTimelineRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\x0e\n\x06\x65ntity\x18\x03 \x01(\t\x12\x14\n\x0c\x66rom_time_us\x18\x04 \x01(\x03\x12\x14\n\x0cnewest_first\x18\x05 \x01(\x08\x12\r\n\x05limit\x18\x06 \x01(\r\x12\x0e\n\x06\x63ursor\x18\x07 \x01(\t\"\xa4\x01\n\x10TimelineResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12)\n\nhappenings\x18\x02 \x03(\x0b\x32\x15.memraft.v1.Happening\x12\x13\n\x0bnext_cursor\x18\x03 \x01(\t\x12\x13\n\x0b\x66loor_index\x18\x04 \x01(\x04\x12\x15\n\rfloor_time_us\x18\x05 \x01(\x03\x32\xad\x01\n\x0eHistoryService\x12T\n\rRecordHistory\x12 .memraft.v1.RecordHistoryRequest\x1a!.memraft.v1.RecordHistoryResponse\x12\x45\n\x08Timeline\x12\x1b.memraft.v1.TimelineRequest\x1a\x1c.memraft.v1.TimelineResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ememraft_proto/v1/history.proto\x12\nmemraft.v1\x1a\x1dmemraft_proto/v1/common.proto\"\x82\x01\n\tHappening\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04what\x18\x03 \x01(\t\x12*\n\nprovenance\x18\x04 \x01(\x0b\x32\x16.memraft.v1.Provenance\x12\r\n\x05value\x18\x05 \x01(\x0c\x12\x10\n\x08sequence\x18\x06 \x01(\x04\"\x8e\x01\n\x14RecordHistoryRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\r\n\x05limit\x18\x05 \x01(\r\x12\x0e\n\x06\x63ursor\x18\x06 \x01(\t\"\x92\x01\n\x15RecordHistoryResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12)\n\nhappenings\x18\x02 \x03(\x0b\x32\x15.memraft.v1.Happening\x12\x13\n\x0bnext_cursor\x18\x03 \x01(\t\x12\x13\n\x0b\x66loor_index\x18\x04 \x01(\x04\"\xa9\x01\n\x0fTimelineRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\x0e\n\x06\x65ntity\x18\x03 \x01(\t\x12\x14\n\x0c\x66rom_time_us\x18\x04 \x01(\x03\x12\x14\n\x0cnewest_first\x18\x05 \x01(\x08\x12\r\n\x05limit\x18\x06 \x01(\r\x12\x0e\n\x06\x63ursor\x18\x07 \x01(\t\"\x8d\x01\n\x10TimelineResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12)\n\nhappenings\x18\x02 \x03(\x0b\x32\x15.memraft.v1.Happening\x12\x13\n\x0bnext_cursor\x18\x03 \x01(\t\x12\x13\n\x0b\x66loor_index\x18\x04 \x01(\x04\x32\xad\x01\n\x0eHistoryService\x12T\n\rRecordHistory\x12 .memraft.v1.RecordHistoryRequest\x1a!.memraft.v1.RecordHistoryResponse\x12\x45\n\x08Timeline\x12\x1b.memraft.v1.TimelineRequest\x1a\x1c.memraft.v1.TimelineResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,11 +37,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECORDHISTORYREQUEST']._serialized_start=211
   _globals['_RECORDHISTORYREQUEST']._serialized_end=353
   _globals['_RECORDHISTORYRESPONSE']._serialized_start=356
-  _globals['_RECORDHISTORYRESPONSE']._serialized_end=525
-  _globals['_TIMELINEREQUEST']._serialized_start=528
-  _globals['_TIMELINEREQUEST']._serialized_end=697
-  _globals['_TIMELINERESPONSE']._serialized_start=700
-  _globals['_TIMELINERESPONSE']._serialized_end=864
-  _globals['_HISTORYSERVICE']._serialized_start=867
-  _globals['_HISTORYSERVICE']._serialized_end=1040
+  _globals['_RECORDHISTORYRESPONSE']._serialized_end=502
+  _globals['_TIMELINEREQUEST']._serialized_start=505
+  _globals['_TIMELINEREQUEST']._serialized_end=674
+  _globals['_TIMELINERESPONSE']._serialized_start=677
+  _globals['_TIMELINERESPONSE']._serialized_end=818
+  _globals['_HISTORYSERVICE']._serialized_start=821
+  _globals['_HISTORYSERVICE']._serialized_end=994
 # @@protoc_insertion_point(module_scope)

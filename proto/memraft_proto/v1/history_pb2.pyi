@@ -39,18 +39,16 @@ class RecordHistoryRequest(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.ReadContext, _Mapping]] = ..., kind: _Optional[str] = ..., name: _Optional[str] = ..., limit: _Optional[int] = ..., cursor: _Optional[str] = ...) -> None: ...
 
 class RecordHistoryResponse(_message.Message):
-    __slots__ = ("stamp", "happenings", "next_cursor", "floor_index", "floor_time_us")
+    __slots__ = ("stamp", "happenings", "next_cursor", "floor_index")
     STAMP_FIELD_NUMBER: _ClassVar[int]
     HAPPENINGS_FIELD_NUMBER: _ClassVar[int]
     NEXT_CURSOR_FIELD_NUMBER: _ClassVar[int]
     FLOOR_INDEX_FIELD_NUMBER: _ClassVar[int]
-    FLOOR_TIME_US_FIELD_NUMBER: _ClassVar[int]
     stamp: _common_pb2.ReadStamp
     happenings: _containers.RepeatedCompositeFieldContainer[Happening]
     next_cursor: str
     floor_index: int
-    floor_time_us: int
-    def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., happenings: _Optional[_Iterable[_Union[Happening, _Mapping]]] = ..., next_cursor: _Optional[str] = ..., floor_index: _Optional[int] = ..., floor_time_us: _Optional[int] = ...) -> None: ...
+    def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., happenings: _Optional[_Iterable[_Union[Happening, _Mapping]]] = ..., next_cursor: _Optional[str] = ..., floor_index: _Optional[int] = ...) -> None: ...
 
 class TimelineRequest(_message.Message):
     __slots__ = ("namespace", "context", "entity", "from_time_us", "newest_first", "limit", "cursor")
@@ -71,15 +69,13 @@ class TimelineRequest(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.ReadContext, _Mapping]] = ..., entity: _Optional[str] = ..., from_time_us: _Optional[int] = ..., newest_first: bool = ..., limit: _Optional[int] = ..., cursor: _Optional[str] = ...) -> None: ...
 
 class TimelineResponse(_message.Message):
-    __slots__ = ("stamp", "happenings", "next_cursor", "floor_index", "floor_time_us")
+    __slots__ = ("stamp", "happenings", "next_cursor", "floor_index")
     STAMP_FIELD_NUMBER: _ClassVar[int]
     HAPPENINGS_FIELD_NUMBER: _ClassVar[int]
     NEXT_CURSOR_FIELD_NUMBER: _ClassVar[int]
     FLOOR_INDEX_FIELD_NUMBER: _ClassVar[int]
-    FLOOR_TIME_US_FIELD_NUMBER: _ClassVar[int]
     stamp: _common_pb2.ReadStamp
     happenings: _containers.RepeatedCompositeFieldContainer[Happening]
     next_cursor: str
     floor_index: int
-    floor_time_us: int
-    def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., happenings: _Optional[_Iterable[_Union[Happening, _Mapping]]] = ..., next_cursor: _Optional[str] = ..., floor_index: _Optional[int] = ..., floor_time_us: _Optional[int] = ...) -> None: ...
+    def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., happenings: _Optional[_Iterable[_Union[Happening, _Mapping]]] = ..., next_cursor: _Optional[str] = ..., floor_index: _Optional[int] = ...) -> None: ...

@@ -143,14 +143,16 @@ class KvVersion(_message.Message):
     def __init__(self, provenance: _Optional[_Union[_common_pb2.Provenance, _Mapping]] = ..., value: _Optional[bytes] = ..., deleted: bool = ..., reason: _Optional[_Union[_common_pb2.EndReason, str]] = ...) -> None: ...
 
 class HistoryResponse(_message.Message):
-    __slots__ = ("stamp", "versions", "next_cursor")
+    __slots__ = ("stamp", "versions", "next_cursor", "floor_index")
     STAMP_FIELD_NUMBER: _ClassVar[int]
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     NEXT_CURSOR_FIELD_NUMBER: _ClassVar[int]
+    FLOOR_INDEX_FIELD_NUMBER: _ClassVar[int]
     stamp: _common_pb2.ReadStamp
     versions: _containers.RepeatedCompositeFieldContainer[KvVersion]
     next_cursor: str
-    def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., versions: _Optional[_Iterable[_Union[KvVersion, _Mapping]]] = ..., next_cursor: _Optional[str] = ...) -> None: ...
+    floor_index: int
+    def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., versions: _Optional[_Iterable[_Union[KvVersion, _Mapping]]] = ..., next_cursor: _Optional[str] = ..., floor_index: _Optional[int] = ...) -> None: ...
 
 class MultiGetRequest(_message.Message):
     __slots__ = ("namespace", "context", "keys")

@@ -15,7 +15,15 @@ from memraft_server.cli.connection import (
     value_of,
 )
 from memraft_server.cli.errors import CliError
-from memraft_server.cli.output import json_text, moment, print_json, print_written, record_fields, table
+from memraft_server.cli.output import (
+    json_text,
+    moment,
+    print_floor,
+    print_json,
+    print_written,
+    record_fields,
+    table,
+)
 
 
 def register(commands: Any) -> None:
@@ -133,4 +141,5 @@ def _history(arguments: argparse.Namespace) -> int:
     print(table(["LOG INDEX", "AT", "AGENT", "VALUE"], rows, right="r"))
     if versions.next_cursor:
         print(f"more: --cursor {versions.next_cursor}")
+    print_floor(versions)
     return 0

@@ -143,3 +143,11 @@ def progress(quiet: bool = False) -> Iterator[Progress]:
 def without_empty(fields: Mapping[str, Any]) -> dict[str, Any]:
     """`fields` without those that are None, empty text or an empty container: JSON without noise."""
     return {name: value for name, value in fields.items() if value not in (None, "", b"", [], {}, ())}
+
+
+def print_floor(found: Any) -> None:
+    """Says under a history what of it may be missing."""
+    if found.floor_index:
+        print(
+            f"what was replaced before log index {found.floor_index} may have been forgotten (memraft retention)"
+        )

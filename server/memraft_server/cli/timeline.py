@@ -15,7 +15,7 @@ from memraft_server.cli.connection import (
     read_options,
 )
 from memraft_server.cli.errors import UsageError
-from memraft_server.cli.output import moment, print_json, table
+from memraft_server.cli.output import moment, print_floor, print_json, table
 
 
 def register(commands: Any) -> None:
@@ -82,4 +82,5 @@ def _print(arguments: argparse.Namespace, found: Any) -> int:
     print(table(["LOG INDEX", "AT", "AGENT", "RUN", "WHAT", "HAPPENED", "VALUE"], rows, right="r"))
     if found.next_cursor:
         print(f"more: --cursor {found.next_cursor}")
+    print_floor(found)
     return 0

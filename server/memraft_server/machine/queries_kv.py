@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from memraft_proto.v1 import common_pb2, kv_pb2
 from memraft_server.machine import cursors
+from memraft_server.machine.limits import POSITION_BITS
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.refused import invalid
+from memraft_server.machine.retention import floor_of
 from memraft_server.machine.turn import Query, View
 from memraft_server.projections.past import PAGE_READS_MAX
 from memraft_server.projections.versions import EVICTED, EXPIRED, Record
@@ -84,7 +86,7 @@ def list_(view: View, space: Namespace, request: kv_pb2.ListRequest) -> kv_pb2.L
 def history(view: View, space: Namespace, request: kv_pb2.HistoryRequest) -> kv_pb2.HistoryResponse:
     """Lists the versions of one key, newest first, as many as fit a page."""
     limits = view.limits
-    response = kv_pb2.HistoryResponse()
+    response = kv_pb2.HistoryResponse(floor_index=floor_of(space) >> POSITION_BITS)
     size = 0
     count_max = min(request.limit or 100, limits.page_items_max)
     ceiling = view.ceiling

@@ -199,12 +199,6 @@ def _fill_page(view: View, response: Any, limit: int, found: Iterable[Happened])
     return 0
 
 
-def _tell_floor(view: View, space: Namespace, response: Any) -> None:
-    if floor := floor_of(space):
-        response.floor_index = floor >> POSITION_BITS
-        response.floor_time_us = view.entries.time_at(floor)
-
-
 def record_history(
     view: View, space: Namespace, request: history_pb2.RecordHistoryRequest
 ) -> history_pb2.RecordHistoryResponse:
@@ -224,7 +218,7 @@ def record_history(
     last = _fill_page(view, response, request.limit, reversed(found))
     if last:
         response.next_cursor = cursors.encode(kind, str(last))
-    _tell_floor(view, space, response)
+    response.floor_index = floor_of(space) >> POSITION_BITS
     return response
 
 
@@ -247,7 +241,7 @@ def timeline(
     last = _fill_page(view, response, request.limit, merge(*sides, key=_version_of))
     if last or horizon < high:
         response.next_cursor = cursors.encode(kind, str(last or horizon))
-    _tell_floor(view, space, response)
+    response.floor_index = floor_of(space) >> POSITION_BITS
     return response
 
 
