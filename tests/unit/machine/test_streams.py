@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from memraft_proto.v1 import stream_pb2
-from memraft_server.machine import Limits, Refused
+from memraft_server.machine import Limits, Machine, Refused
+from memraft_server.machine.journal import Journal
 from memraft_server.projections.streams import StreamsProjection
+from tests.properties.test_machine_store import Disk
 from tests.unit.machine.harness import NAMESPACE, SECOND_US, START_US, Shard, session
 
 
@@ -323,3 +325,17 @@ def test_a_tail_reads_what_comes_next() -> None:
         assert (sequences(answer), answer.next_sequence) == ([], beyond or 11)
     with pytest.raises(Refused, match="only what comes can be followed"):
         shard.read(tail(), at_index=3)
+
+
+def test_streams_whose_names_begin_alike_are_read_back_from_a_disk() -> None:
+    shard, disk = Shard(), Disk()
+    shard.machine = Machine(0, journal=Journal())
+    shard.check = False  # names with a zero byte are refused by servers
+    names = ("k", "k\0", "k\0\xff", "kk")
+    for name in names:
+        shard.entry(append(b"1", name), append(b"2", name))
+    disk.save(shard.machine)
+    shard.machine = disk.load()
+    for name in names:
+        found = shard.read(stream_pb2.ReadStreamRequest(namespace=NAMESPACE, stream=name))
+        assert [event.payload for event in found.events] == [b"1", b"2"]
