@@ -257,7 +257,9 @@ class Loader:
     def _load_events(self, rows: Sequence[Row]) -> None:
         for key, value in rows:
             stream, streams, start = self._stream, self._streams, len(self._stream_key)
-            if stream is None or streams is None or key[:start] != self._stream_key:
+            # Behind the name comes a sequence, whose first byte is none that goes on with an escaped name.
+            is_same = key[:start] == self._stream_key and key[start] != 0xFF
+            if stream is None or streams is None or not is_same:
                 start = _end_of_name(key, _HEAD_BYTES)
                 space, stream_key = self._space(key), key[:start]
                 streams = self._streams = space.projection(StreamsProjection)
@@ -371,6 +373,8 @@ class Loader:
             store.remember(item, embedding, body.fingerprint)
 
     def _memories_of(self, space: Namespace) -> MemoryStore:
+        if space.origin is not None:
+            self._memories_of(space.origin.parent)  # the store of a fork begins with its model
         store = space.projection(MemoryStore)
         model = space.projection(FloorsProjection).model
         if model is not None and not store.model[0]:
