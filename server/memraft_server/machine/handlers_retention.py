@@ -78,9 +78,19 @@ def _trim_of(space: Namespace, kind: bytes) -> Callable[[str, int, int], tuple[i
         return space.projection(MemoryStore).trim
     if kind == notes.VECTOR:
         return lambda name, through, pin: _trim_vector(space, name, through, pin)
+    if kind == notes.SETTING:
+        return lambda name, through, pin: _trim_setting(space, name, through, pin)
     if kind in RECORD_TABLES and kind != notes.FLOOR:
         return RECORD_TABLES[kind](space)[0].trim
     raise invalid(f"kinds: {kind!r} is no kind of what is forgotten")
+
+
+def _trim_setting(space: Namespace, name: str, through: int, pin: int) -> tuple[int, int]:
+    """As `VersionedRecords.trim`, but that a setting was removed is kept: `schemas_version` tells of it, by
+    which writes are let through, and it must be the same where it is read from a disk."""
+    records = space.make_settings().records
+    head = records.heads.get(name)
+    return records.trim(name, min(through, head.version - 1), pin) if head is not None else (0, 0)
 
 
 def _trim_vector(space: Namespace, name: str, through: int, pin: int) -> tuple[int, int]:

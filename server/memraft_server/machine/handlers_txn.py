@@ -19,6 +19,7 @@ from memraft_server.machine.handlers_batch import KIND_OF_FIELD
 from memraft_server.machine.limits import ITEMS_MAX, POSITION_BITS, POSITIONS_MAX
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.refused import STATUS_CODES, BrokenInvariant, Refused, invalid
+from memraft_server.machine.retention import is_before
 from memraft_server.machine.trial import trial_of
 from memraft_server.machine.turn import Handler, Turn
 from memraft_server.projections.coordination import CountersProjection, GatesProjection
@@ -126,9 +127,13 @@ def _conflicts(turn: Turn, space: Namespace, request: txn_pb2.CommitTxnRequest) 
     found += _changed_ranges(space, request.ranges)
     if request.HasField("snapshot_index"):
         ceiling = _ceiling(request.snapshot_index)
+        is_forgotten = is_before(space, ceiling)
         for kind, name in dict.fromkeys(_written(request.operations)):
             version = _version(turn, space, kind, name, NOW)
-            if (kind, name) not in seen and version != _version(turn, space, kind, name, ceiling):
+            if (kind, name) in seen:
+                continue
+            # What is not there now may have been there then, deleted since, and both forgotten.
+            if version != _version(turn, space, kind, name, ceiling) or (is_forgotten and not version):
                 found.append(_conflict(kind, name, version, read=False))
     return found[:CONFLICTS_MAX]
 
@@ -139,6 +144,9 @@ def _changed_ranges(space: Namespace, ranges: Any) -> Iterator[txn_pb2.TxnConfli
     at = space.kv.records.at
     for each in ranges:
         ceiling = _ceiling(each.read_index)
+        if is_before(space, ceiling):  # what was deleted since may be forgotten
+            yield _conflict(txn_pb2.READ_KIND_DOCUMENT, each.start or each.prefix, 0, read=True)
+            continue
         for key, record in space.kv.scan(each.start, each.end, each.prefix, NOW):
             looked += 1
             if looked > RANGE_KEYS_MAX:

@@ -87,6 +87,11 @@ def floor_of(space: Namespace) -> int:
     return space.projection(FloorsProjection).floor
 
 
+def is_before(space: Namespace, ceiling: int) -> bool:
+    """Whether a version is from before what is kept, here or in what this is a fork of."""
+    return any(highest < floor_of(each) for each, highest in lineage(space, ceiling))
+
+
 def refuse_before(entries: EntryTable, space: Namespace, ceiling: int) -> None:
     """Refuses (`BEFORE_RETENTION`) a read as of a version from before what is kept, here or in what this is a
     fork of."""

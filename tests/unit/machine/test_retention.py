@@ -12,10 +12,12 @@ from memraft_proto.v1 import (
     graph_pb2,
     kv_pb2,
     memory_pb2,
+    namespace_pb2,
     retention_pb2,
     run_pb2,
     state_pb2,
     stream_pb2,
+    txn_pb2,
     vector_pb2,
     watch_pb2,
 )
@@ -324,6 +326,59 @@ def test_a_loaded_replica_refuses_another_embedding_after_all_memories_were_forg
     with pytest.raises(Refused) as again:
         shard.write(other)
     assert refused.value.reason == again.value.reason == "EMBEDDING_MISMATCH"
+
+
+def test_a_loaded_fork_has_the_embedding_of_a_parent_whose_memories_were_forgotten(shard: Kept) -> None:
+    where: dict[str, Any] = {"namespace": NAMESPACE}
+    shard.write(
+        memory_pb2.RememberRequest(**where, id="m", text="x", embedding=vector(1, 2), fingerprint="f")
+    )
+    shard.write(memory_pb2.ForgetRequest(**where, id="m"))
+    shard.retain(versions=1)
+    assert shard.trim() == 1
+    shard.write(fork_pb2.ForkRequest(**where, fork="what-if"))
+    shard.write(memory_pb2.RememberRequest(namespace=f"{NAMESPACE}@what-if", id="n", text="x"))
+    shard.machine = shard.reloaded()
+    with pytest.raises(Refused, match="EMBEDDING_MISMATCH"):
+        shard.write(
+            memory_pb2.RememberRequest(
+                namespace=f"{NAMESPACE}@what-if", id="m", text="x", embedding=vector(1, 2, 3), fingerprint="f"
+            )
+        )
+
+
+def test_a_loaded_replica_lets_the_same_writes_through_after_a_schema_that_was_removed(shard: Kept) -> None:
+    for schema in (b"{}", b'{"type": "object"}', b""):
+        shard.write(namespace_pb2.SetSchemaRequest(namespace=NAMESPACE, prefix="p", schema=schema))
+    shard.retain(versions=1)
+    assert shard.trim() == 2, "that it was removed stays"
+    leading = shard.reloaded().space(NAMESPACE)
+    assert leading is not None and leading.settings is not None
+    checked = {"schema_version": leading.settings.schemas_version}
+    shard.write(kv_pb2.PutRequest(namespace=NAMESPACE, key="k", value=b"1", context=checked))
+    assert shard.history("k") == [b"1"]
+
+
+def test_a_transaction_does_not_miss_what_was_deleted_and_forgotten_since(shard: Kept) -> None:
+    shard.put("a/1")
+    index = shard.machine.applied_index
+    shard.delete("a/1")
+    shard.retain(versions=1)
+    assert shard.trim() == 2
+    put = {"put": kv_pb2.PutRequest(key="a/1", value=b"2")}
+    for request in (
+        txn_pb2.CommitTxnRequest(namespace=NAMESPACE, snapshot_index=index),
+        txn_pb2.CommitTxnRequest(namespace=NAMESPACE, ranges=[{"prefix": "a/", "read_index": index}]),
+    ):
+        request.operations.add(**put)
+        reply = shard.write(request)
+        assert not reply.committed and len(reply.conflicts) == 1
+    now = shard.machine.applied_index
+    later = txn_pb2.CommitTxnRequest(
+        namespace=NAMESPACE, snapshot_index=now, ranges=[{"prefix": "a/", "read_index": now}]
+    )
+    later.operations.add(**put)
+    assert shard.write(later).committed
 
 
 def test_a_fork_keeps_what_it_shows_and_none_is_made_from_before(shard: Kept) -> None:
