@@ -148,6 +148,4 @@ def without_empty(fields: Mapping[str, Any]) -> dict[str, Any]:
 def print_floor(found: Any) -> None:
     """Says under a history what of it may be missing."""
     if found.floor_index:
-        print(
-            f"what was replaced before log index {found.floor_index} may have been forgotten (memraft retention)"
-        )
+        print(f"what was replaced before log index {found.floor_index} may have been forgotten by retention")
