@@ -117,7 +117,6 @@ def test_what_is_counted_later_is_what_was_counted_all_along(writes: list[tuple[
         else:
             records.store(name, value, version, NOBODY, 0)
     later = Recency()
-    records.follow_own(later)
-    later.by_version(records)
+    later.fill(records)
     assert (later.bytes, len(later)) == (followed.bytes, len(followed))
     assert later.victims(1, 0, 100) == followed.victims(1, 0, 100)

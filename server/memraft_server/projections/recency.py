@@ -40,11 +40,18 @@ class Recency:
         if name in self._sizes:
             self._sizes.move_to_end(name)
 
-    def by_version(self, records: VersionedRecords) -> None:
-        """Forgets reads, and the order in which records were told: what was written last was used last."""
-        heads, sizes = records.heads, self._sizes
-        for name in sorted(sizes, key=lambda name: heads[name].version):
-            sizes.move_to_end(name)
+    def fill(self, records: VersionedRecords) -> None:
+        """Takes in what stands in the records now, in place of all it had: what was written last was used
+        last. Asks for nothing of the past, which may be on the disk."""
+        there = sorted(
+            [
+                (head.version, name, len(name) + len(head.value))
+                for name, head in records.heads.items()
+                if head.value is not None
+            ]
+        )
+        self._sizes = OrderedDict([(name, size) for _, name, size in there])
+        self.bytes = sum([size for _, _, size in there])
 
     def is_over(self, entries_max: int, bytes_max: int) -> bool:
         """Whether there is more than may be; 0: any number may be. The document used last always may."""

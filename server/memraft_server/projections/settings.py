@@ -17,6 +17,7 @@ SCHEMA = "schema:"
 """What the names of schemas begin with, before the prefix of the keys that they are for."""
 TTL = "ttl"
 BOUNDS = "lru"
+_ALL = SETTING + b"all"
 
 
 class Bounds(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -60,7 +61,9 @@ class SettingsProjection:
         documents: What the settings are for.
     """
 
-    __slots__ = ("_documents", "bounds", "recency", "records", "schemas", "schemas_version", "ttl_ms")
+    __slots__ = (
+        "_documents", "_version", "bounds", "recency", "records", "schemas", "schemas_version", "ttl_ms",
+    )  # fmt: skip
 
     def __init__(self, usage: Usage, notes: Notes | None, documents: VersionedRecords) -> None:
         self.records = OrderedRecords(usage, notes, SETTING)
@@ -74,10 +77,27 @@ class SettingsProjection:
         self.schemas_version = 0
         """Of the last change of a schema; 0: there was none."""
         self._documents = documents
-        self.records.follow(self)
+        self._version = 0
+        """Of the last change."""
+        before: SettingsProjection | None = notes.join(_ALL, self) if notes is not None else None
+        is_whole = notes is not None and notes.waiting is None
+        if before is not None and is_whole and before._version <= self.records.base:
+            self._begin_as(before)
+            self.records.follow_own(self)
+        else:
+            self.records.follow(self)
+
+    def _begin_as(self, before: SettingsProjection) -> None:
+        """Takes over what another has, of which nothing is too late: every transaction begins as here, and
+        must not go through the past of all settings."""
+        self._version, self.ttl_ms = before._version, before.ttl_ms
+        self.schemas, self.schemas_version = before.schemas.copy(), before.schemas_version
+        self.bounds = before.bounds
+        self._count(self.bounds != _UNBOUNDED)
 
     def changed(self, name: str, old: Record | None, new: Record) -> None:
         """See `projections.versions.Follower`."""
+        self._version = max(self._version, new.version)
         if name.startswith(SCHEMA):
             self.schemas_version = max(self.schemas_version, new.version)
             prefix = name[len(SCHEMA) :]
@@ -112,13 +132,13 @@ class SettingsProjection:
     def loaded(self) -> None:
         """All documents are here, told in the order of their keys."""
         if self.recency is not None:
-            self.recency.by_version(self._documents)
+            self.recency.fill(self._documents)
 
     def _count(self, is_bounded: bool) -> None:
         if is_bounded and self.recency is None:
             self.recency = Recency()
-            self._documents.follow_own(self.recency)
-            self.recency.by_version(self._documents)
+            self._documents.notify(self.recency)
+            self.recency.fill(self._documents)
         elif not is_bounded and self.recency is not None:
             self._documents.unfollow(self.recency)
             self.recency = None

@@ -17,6 +17,10 @@ from memraft_proto.v1 import (
 )
 from memraft_server.machine import Refused, check_write
 from memraft_server.machine.handlers_settings import SCHEMA_BYTES_MAX, SCHEMAS_MAX
+from memraft_server.machine.journal import Journal
+from memraft_server.machine.machine import Machine
+from memraft_server.projections.past import PastRoom
+from memraft_server.projections.versions import Record
 from tests.unit.machine.harness import LIMITS, NAMESPACE, SECOND_US, Shard, command, session
 
 FORK = f"{NAMESPACE}@f"
@@ -197,6 +201,41 @@ def test_replicas_that_answered_other_reads_agree_on_what_one_of_them_evicts() -
         shard.machine.apply(shard.machine.applied_index + 1, leader.time_us, 1, decided)
         assert keys(shard) == ["a", "c", "d"] and shard.machine.next_due_us() is None
     assert leader.machine.applied_hash == follower.machine.applied_hash
+
+
+class NoDisk:
+    """A past that nothing may be read from."""
+
+    def record(self, key: bytes) -> Record:
+        raise AssertionError(f"{key!r} was read from the disk")
+
+
+def test_nothing_of_the_past_is_read_from_the_disk_for_a_bound_or_for_a_transaction() -> None:
+    shard = Shard()
+    room = PastRoom(NoDisk(), bytes_max=0)
+    shard.machine = Machine(0, journal=Journal(room))
+    for _ in range(3):
+        put(shard, "a")
+        put(shard, "b")
+    for _ in range(3):
+        set_schema(shard, "p")
+        configure(shard, default_ttl_ms=1_000, entries_max=5)
+    configure(shard, entries_max=0)
+    space = shard.machine.space(NAMESPACE)
+    assert space is not None and space.settings is not None
+    room.settle(shard.machine.ceiling)
+    assert space.kv.records.cold and space.settings.records.cold
+    configure(shard, entries_max=1)
+    request = txn_pb2.CommitTxnRequest(namespace=NAMESPACE)
+    request.context.schema_version = space.settings.schemas_version
+    for key in ("b", "c"):
+        request.operations.add(put=kv_pb2.PutRequest(key=key, value=b"2"))
+    assert shard.write(request).committed
+    sweep(shard)
+    assert keys(shard) == ["c"]
+    shard.write(fork_pb2.ForkRequest(namespace=NAMESPACE, fork="f"))
+    told = settings(shard, FORK)
+    assert (told.default_ttl_ms, told.entries_max, told.schemas) == (1_000, 1, 1)
 
 
 def test_a_fork_begins_with_the_settings_of_its_parent_and_has_its_own_then() -> None:
