@@ -7,7 +7,8 @@ from zlib import crc32
 
 from memraft_server.machine.refused import invalid
 
-CURSOR_CHARACTERS_MAX = 1024
+CURSOR_CHARACTERS_MAX = 4096
+"""Room for the longest name, that of an edge: two ids of 512 bytes and a type."""
 
 
 def kind_of(name: str, *query: object) -> str:

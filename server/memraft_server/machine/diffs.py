@@ -43,7 +43,6 @@ from memraft_server.projections.versions import NOW
 
 PAGE_DEFAULT = 1_000
 _WIRE_BYTES = 64
-_CURSOR = "diff"
 _SHOWN_EVENTS = 5
 _COMPARED_MAX = 1_000
 _END_OF_KIND = "\0"
@@ -62,7 +61,8 @@ def diff(view: View, space: Namespace, request: fork_pb2.DiffRequest) -> fork_pb
     unknown = sorted(set(request.kinds) - set(rights))
     if unknown:
         raise invalid(f"kinds: there is no kind {unknown[0]!r}; there are {', '.join(rights)}", field="kinds")
-    asked = cursors.decode(_CURSOR, request.cursor) if request.cursor else ""
+    pages = cursors.kind_of("diff", request.from_namespace, left[1], *sorted(request.kinds))
+    asked = cursors.decode(pages, request.cursor) if request.cursor else ""
     start_kind, _, start_name = asked.partition(_END_OF_KIND)
     items_max = min(request.limit or PAGE_DEFAULT, view.limits.page_items_max)
     response = fork_pb2.DiffResponse()
@@ -81,7 +81,7 @@ def diff(view: View, space: Namespace, request: fork_pb2.DiffRequest) -> fork_pb
             found = _shown(kind, name, was, now)
             size += found.ByteSize() + _WIRE_BYTES
             if response.records and (len(response.records) >= items_max or size > view.limits.page_bytes_max):
-                response.next_cursor = cursors.encode(_CURSOR, f"{kind}{_END_OF_KIND}{name}")
+                response.next_cursor = cursors.encode(pages, f"{kind}{_END_OF_KIND}{name}")
                 return response
             response.records.append(found)
     return response

@@ -135,7 +135,8 @@ def list_leases(
     """Lists leases that are held. A page ends at the first of: leases, bytes, names looked at."""
     limits = view.limits
     items_max = min(request.limit or 1000, limits.page_items_max)
-    start = cursors.decode("leases", request.cursor) if request.cursor else ""
+    kind = cursors.kind_of("leases", request.prefix)
+    start = cursors.decode(kind, request.cursor) if request.cursor else ""
     leases = space.projection(LeasesProjection)
     response = lease_pb2.ListLeasesResponse()
     names, holders = response.names, response.holders
@@ -145,7 +146,7 @@ def list_leases(
         size += 3 * len(name) + _HOLDER_WIRE_BYTES if is_lease else 0
         full = is_lease and (len(names) >= items_max or (size > limits.page_bytes_max and names))
         if full or looked >= limits.scan_keys_max:
-            response.next_cursor = cursors.encode("leases", name)
+            response.next_cursor = cursors.encode(kind, name)
             break
         current = leases.at(name, view.ceiling)[0] if is_lease else None
         if current is not None:

@@ -56,9 +56,10 @@ def list_(view: View, space: Namespace, request: kv_pb2.ListRequest) -> kv_pb2.L
     """Lists documents in key order. A page ends at the first of: items, bytes, keys looked at."""
     limits = view.limits
     items_max = min(request.limit or 1000, limits.page_items_max)
+    kind = cursors.kind_of("kv", request.prefix, request.start, request.end)
     start = request.start
     if request.cursor:
-        start = max(start, cursors.decode("kv", request.cursor))
+        start = max(start, cursors.decode(kind, request.cursor))
     response = kv_pb2.ListResponse()
     keys, values, versions = response.keys, response.values, response.versions
     keys_only = request.keys_only
@@ -67,14 +68,14 @@ def list_(view: View, space: Namespace, request: kv_pb2.ListRequest) -> kv_pb2.L
     reads_end = records.reads + PAGE_READS_MAX
     for looked, (key, record) in enumerate(space.kv.scan(start, request.end, request.prefix, view.ceiling)):
         if looked >= limits.scan_keys_max or records.reads > reads_end:
-            response.next_cursor = cursors.encode("kv", key)
+            response.next_cursor = cursors.encode(kind, key)
             break
         if record is None or record.value is None:
             continue
         value = b"" if keys_only else record.value
         size += len(key) + len(value) + _RECORD_WIRE_BYTES
         if len(keys) >= items_max or (size > limits.page_bytes_max and keys):
-            response.next_cursor = cursors.encode("kv", key)
+            response.next_cursor = cursors.encode(kind, key)
             break
         keys.append(key)
         values.append(value)
@@ -89,13 +90,14 @@ def history(view: View, space: Namespace, request: kv_pb2.HistoryRequest) -> kv_
     response = kv_pb2.HistoryResponse(floor_index=floor_of(space) >> POSITION_BITS)
     size = 0
     count_max = min(request.limit or 100, limits.page_items_max)
+    kind = cursors.kind_of("history", request.key)
     ceiling = view.ceiling
     if request.cursor:
-        ceiling = min(ceiling, cursors.decode_number("history", request.cursor))
+        ceiling = min(ceiling, cursors.decode_number(kind, request.cursor))
     for record in space.kv.records.versions(request.key, ceiling, count_max + 1):
         size += len(record.value or b"") + 4 * _RECORD_WIRE_BYTES
         if len(response.versions) >= count_max or (size > limits.page_bytes_max and response.versions):
-            response.next_cursor = cursors.encode("history", str(record.version))
+            response.next_cursor = cursors.encode(kind, str(record.version))
             break
         response.versions.add(
             provenance=view.provenance(record.version, record.author),

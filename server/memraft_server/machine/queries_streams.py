@@ -153,13 +153,14 @@ def list_streams(
     """Lists streams in order of name."""
     limits = view.limits
     items_max = min(request.limit or 1000, limits.page_items_max)
-    start = cursors.decode("streams", request.cursor) if request.cursor else ""
+    kind = cursors.kind_of("streams", request.prefix)
+    start = cursors.decode(kind, request.cursor) if request.cursor else ""
     response = stream_pb2.ListStreamsResponse()
     names, last_sequences = response.streams, response.last_sequences
     found = space.projection(StreamsProjection).names_from(start, request.prefix, view.ceiling)
     for looked, (name, last_sequence) in enumerate(found):
         if looked >= limits.scan_keys_max or (last_sequence and len(names) >= items_max):
-            response.next_cursor = cursors.encode("streams", name)
+            response.next_cursor = cursors.encode(kind, name)
             break
         if last_sequence:
             names.append(name)
