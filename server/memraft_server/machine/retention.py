@@ -123,34 +123,38 @@ class _Source(NamedTuple):
     Attributes:
         kind: Of them.
         names: Those that may have some to let go, in no order that lasts.
-        ends: Of a name: when each version that is not the latest was replaced or ended, oldest first.
+        count: Of a name: how many versions of it are not the latest, or ended.
+        ends: Of a name: when each of the first so many of these was replaced or ended, oldest first.
         through: Of a name: what a TrimCommand says to let go of the first so many of them.
     """
 
     kind: bytes
     names: Callable[[], Iterable[str]]
-    ends: Callable[[str], list[int]]
+    count: Callable[[str], int]
+    ends: Callable[[str, int], list[int]]
     through: Callable[[str, int], int]
 
 
 def _of_records(kind: bytes, records: VersionedRecords) -> _Source:
     def through(name: str, count: int) -> int:
-        versions = records.versions_of(name)
         head = records.heads[name]
         # Nothing older is left of a deletion: it goes, too.
-        is_all = count + 1 == len(versions) and head.value is None
-        return head.version if is_all else versions[count - 1]
+        is_all = count == records.count_replaced(name) and head.value is None
+        return head.version if is_all else records.oldest(name, count)[-1]
 
     return _Source(
         kind,
         lambda: [*records.past, *(name for name in records.cold if name not in records.past)],
-        lambda name: records.versions_of(name)[1:],
+        records.count_replaced,
+        lambda name, count_max: records.oldest(name, count_max + 1)[1:],
         through,
     )
 
 
-def _of_ended(kind: bytes, names: Iterable[str], ends: Callable[[str], list[int]]) -> _Source:
-    return _Source(kind, lambda: names, ends, lambda name, count: ends(name)[count - 1])
+def _of_ended(
+    kind: bytes, names: Iterable[str], count: Callable[[str], int], ends: Callable[[str, int], list[int]]
+) -> _Source:
+    return _Source(kind, lambda: names, count, ends, lambda name, count: ends(name, count)[-1])
 
 
 def _sources(space: Namespace) -> Iterator[_Source]:
@@ -158,15 +162,20 @@ def _sources(space: Namespace) -> Iterator[_Source]:
         if kind != notes.FLOOR:
             yield _of_records(kind, table(space)[0])
     memories = space.projection(MemoryStore)
-    yield _of_ended(notes.MEMORY, memories.ids(), memories.ended_of)
+    yield _of_ended(notes.MEMORY, memories.ids(), memories.count_ended, memories.ended_of)
     collections = {each.name: each for each in space.projection(VectorStore).all()}
 
-    def ends(name: str) -> list[int]:
+    def count(name: str) -> int:
         collection, _, id = name.partition(SEPARATOR)
-        return collections[collection].ended_of(id)
+        return collections[collection].count_ended(id)
+
+    def ends(name: str, count_max: int) -> list[int]:
+        collection, _, id = name.partition(SEPARATOR)
+        return collections[collection].ended_of(id, count_max)
 
     for name, each in collections.items():
-        yield _of_ended(notes.VECTOR, (f"{name}{SEPARATOR}{id}" for id in each.ids_ended()), ends)
+        names = (f"{name}{SEPARATOR}{id}" for id in each.ids_ended())
+        yield _of_ended(notes.VECTOR, names, count, ends)
 
 
 class _Over(NamedTuple):
@@ -238,12 +247,11 @@ class Trimmer:
         for source in _sources(space):
             for name in source.names():
                 while True:
-                    ends = source.ends(name)
-                    count = len(ends) + 1 - rule.versions if rule.versions else 0
-                    count = max(_up_to(ends, pin, count), _up_to(ends, cutoff, len(ends)))
-                    part = min(count, TRIMMED_MAX)
+                    count, ends = source.count(name), source.ends(name, TRIMMED_MAX)
+                    over = count + 1 - rule.versions if rule.versions else 0
+                    part = max(_up_to(ends, pin, over), _up_to(ends, cutoff, len(ends)))
                     yield _Over(source.kind, name, part, source.through(name, part)) if part else None
-                    if part == count or len(source.ends(name)) == len(ends):
+                    if part < TRIMMED_MAX or source.count(name) == count:
                         break
         yield from self._events_over(space.projection(StreamsProjection), rule, pin, cutoff)
 

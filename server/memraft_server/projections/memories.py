@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
+from itertools import islice, takewhile
 from struct import Struct
 
 import msgspec
@@ -210,11 +211,17 @@ class MemoryStore:
         """Takes what `model` was, before any memory."""
         self.dimension, self.fingerprint, self._embedded_since = dimension, fingerprint, since
 
-    def ended_of(self, id: str) -> list[int]:
-        """Returns the versions at which what stood under an id ended here, oldest first."""
+    def count_ended(self, id: str) -> int:
+        """Returns how much of what stood under an id ended here and is kept."""
         head = self._heads.get(id)
-        found = [item.died for item in self._past.get(id, ())]
-        return [*found, head.died] if head is not None and head.died != ALIVE else found
+        return len(self._past.get(id, ())) + (head is not None and head.died != ALIVE)
+
+    def ended_of(self, id: str, count_max: int) -> list[int]:
+        """Returns the first `count_max` versions at which what stood under an id ended here, oldest first."""
+        head = self._heads.get(id)
+        found = [item.died for item in islice(self._past.get(id, ()), count_max)]
+        is_over = head is not None and head.died != ALIVE and len(found) < count_max
+        return [*found, head.died] if head is not None and is_over else found
 
     def items_of(self, id: str, ceiling: int) -> list[Remembered]:
         """Returns all that ever stood under an id and is kept, oldest first, none above `ceiling`."""
@@ -244,7 +251,7 @@ class MemoryStore:
         """
         end = min(through, pin)
         past, head = self._past.get(id, []), self._heads.get(id)
-        gone = [item for item in past if item.died <= end]
+        gone = list(takewhile(lambda item: item.died <= end, past))
         if gone:
             del past[: len(gone)]
             if not past:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice, takewhile
 from struct import Struct
 from typing import Any
 
@@ -287,9 +288,13 @@ class Collection:
         """Returns the ids of which something ended here and is kept."""
         return list(self._past_rows)
 
-    def ended_of(self, id: str) -> list[int]:
-        """Returns the versions at which what stood under an id ended here, oldest first."""
-        return [self.rows.died(row) for row in self._past_rows.get(id, ())]
+    def count_ended(self, id: str) -> int:
+        """Returns how much of what stood under an id ended here and is kept."""
+        return len(self._past_rows.get(id, ()))
+
+    def ended_of(self, id: str, count_max: int) -> list[int]:
+        """Returns the first `count_max` versions at which what stood under an id ended here, oldest first."""
+        return [self.rows.died(row) for row in islice(self._past_rows.get(id, ()), count_max)]
 
     def is_there(self, id: str) -> bool:
         """Whether there is a vector with this id now that was stored here."""
@@ -301,7 +306,7 @@ class Collection:
         What the components take in memory comes free when the machine is loaded again.
         """
         rows, past = self.rows, self._past_rows.get(id, [])
-        gone = [row for row in past if rows.died(row) <= min(through, pin)]
+        gone = list(takewhile(lambda row: rows.died(row) <= min(through, pin), past))
         if not gone:
             return 0, 0
         del past[: len(gone)]

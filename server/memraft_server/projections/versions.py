@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Protocol
 
 import msgspec
@@ -348,27 +349,42 @@ class VersionedRecords:
             How many versions went, and the version from which on reads are as they were; 0 where none went.
         """
         head = self.heads.get(name)
-        versions = self.versions_of(name)
-        count = 0
-        while count + 1 < len(versions) and versions[count] <= through and versions[count + 1] <= pin:
-            count += 1
-        floor = versions[count] if count else 0
-        is_gone = (
-            head is not None
-            and head.value is None
-            and self.parent is None
-            and count + 1 == len(versions)
-            and head.version <= min(through, pin)
-        )
-        self._forget(name, count)
-        if is_gone and head is not None:
-            count += 1
-            floor = head.version
+        if head is None:
+            return 0, 0
+        gone: list[int] = []
+        kept = 0
+        for version in self._each_version(name, head):  # of a name with a million only those that go
+            if kept:
+                if kept > through or version > pin:
+                    break
+                gone.append(kept)
+            kept = version
+        is_gone = kept == head.version <= min(through, pin) and head.value is None and self.parent is None
+        self._forget(name, len(gone))
+        if is_gone:
+            gone.append(kept)
             self._forget_name(name)
-        if count and self._notes is not None and self._notes.delete is not None:
+        if gone and self._notes is not None and self._notes.delete is not None:
             prefix = self._prefix
-            self._notes.delete([record_key(prefix, name, version) for version in versions[:count]])
-        return count, floor
+            self._notes.delete([record_key(prefix, name, version) for version in gone])
+        return (len(gone), kept) if gone else (0, 0)
+
+    def _each_version(self, name: str, head: Record) -> Iterator[int]:
+        """The numbers of all versions of a name that are kept, oldest first."""
+        cold = self.cold.get(name)
+        if cold is not None:
+            yield from islice(cold, 0, None, 2)
+        yield from map(version_of, self.past.get(name, ()))
+        yield head.version
+
+    def count_replaced(self, name: str) -> int:
+        """Returns how many versions of a name are kept that newer ones have replaced."""
+        return len(self.cold.get(name, ())) // 2 + len(self.past.get(name, ()))
+
+    def oldest(self, name: str, count_max: int) -> list[int]:
+        """Returns the numbers of the first `count_max` versions of a name that are kept, oldest first."""
+        head = self.heads.get(name)
+        return list(islice(self._each_version(name, head), count_max)) if head is not None else []
 
     def _forget(self, name: str, count: int) -> None:
         """Drops the oldest versions of a name, but not the latest."""

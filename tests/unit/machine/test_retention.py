@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -144,6 +145,28 @@ def test_a_lot_goes_in_portions(shard: Kept) -> None:
     shard.retain(versions=1)
     assert shard.trim() == 2998
     assert shard.history("a") == [b"2998"] and shard.history("b") == [b"2999"]
+
+
+class Frugal(list[Any]):
+    """A past of which each version may be looked at a few times."""
+
+    looks = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        for each in super().__iter__():
+            self.looks += 1
+            yield each
+
+
+def test_of_a_name_with_many_versions_a_step_looks_at_those_that_go(shard: Kept) -> None:
+    writes = kv_pb2.MultiPutRequest(namespace=NAMESPACE, keys=["k"] * 10_000, values=[b"1"] * 10_000)
+    shard.write(writes)
+    space = shard.machine.space(NAMESPACE)
+    assert space is not None
+    past = space.kv.records.past["k"] = Frugal(space.kv.records.past["k"])
+    shard.retain(versions=10)
+    assert shard.trim() == 9_990 and len(shard.history("k")) == 10
+    assert past.looks < 5 * 10_000
 
 
 def test_events_go_by_age_and_number_and_the_chain_goes_on(shard: Kept) -> None:
