@@ -9,6 +9,7 @@ import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
+from reprlib import repr as shown
 from typing import Any, Literal
 
 import msgspec
@@ -278,8 +279,15 @@ def _each_id(data: Any, changed: Any) -> None:
             for span in scope.get("spans", ()):
                 for holder in (span, *span.get("links", ())):
                     for name in _IDS:
-                        if holder.get(name):
-                            holder[name] = changed(holder[name])
+                        if id := holder.get(name):
+                            holder[name] = _changed(id, changed, f"span {span.get('name')!r}: {name}")
+
+
+def _changed(id: Any, changed: Any, what: str) -> Any:
+    try:
+        return changed(id)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{what} {shown(id)}: {error}") from error
 
 
 def _values(attributes: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from memraft_proto.v1 import txn_pb2
 
 from . import _wire, errors
+from .types import Swap
 
 Isolation: TypeAlias = Literal["serializable", "snapshot"]
 """What a transaction is kept apart from.
@@ -112,4 +113,10 @@ def failure(operations: Sequence[tuple[Any, Any]], response: txn_pb2.CommitTxnRe
             outcome = done(operation, getattr(result, which))
         except errors.MemraftError as error:
             outcome = error
-    return errors.TxnFailed(place, outcome)
+    said = ""
+    if isinstance(outcome, Swap):
+        said = (
+            f"named record {operation.name!r}: expected version {operation.expected_version}, "
+            f"found version {outcome.version}"
+        )
+    return errors.TxnFailed(place, outcome, said)

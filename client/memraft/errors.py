@@ -355,11 +355,12 @@ class TxnFailed(MemraftError):
         outcome: the exception that it would have met alone, or its result, as a `Swap` that did not swap.
     """
 
-    def __init__(self, operation: int, outcome: object) -> None:
+    def __init__(self, operation: int, outcome: object, said: str = "") -> None:
         self.operation = operation
         self.outcome = outcome
+        why = said or outcome
         super().__init__(
-            f"operation {operation} of a transaction could not be done, so nothing was written: {outcome}",
+            f"operation {operation} of a transaction could not be done, so nothing was written: {why}",
             reason=outcome.reason if isinstance(outcome, MemraftError) else "CONFLICT",
         )
 

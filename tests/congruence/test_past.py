@@ -159,7 +159,7 @@ def test_histories_and_timelines_tell_what_happened(open_memory: Callable[..., M
         memory.timeline("user:2", cursor=memory.timeline("user:1", limit=1).next_cursor)
     assert [each.what for each in memory.history_of("memory", "m")] == ["deleted", "written", "written"]
     edge = memory.history_of("edge", ("user:1", "knows", "user:2"))
-    assert [each.value["weight"] for each in edge] == [1.0]
+    assert [each.value for each in edge] == [{"weight": 1.0, "properties": {}}]
     assert [each.what for each in memory.history_of("document", "user:1")] == ["deleted", "written"]
     with pytest.raises(InvalidArgument, match="there is no kind 'nothing'"):
         memory.history_of("nothing", "x")

@@ -29,7 +29,8 @@ def test_writes_of_many_primitives_happen_together(memory: Memory) -> None:
 
 
 def test_one_operation_that_cannot_be_done_undoes_all(memory: Memory) -> None:
-    with pytest.raises(TxnFailed, match="operation 2") as failed, memory.txn() as t:
+    found = "operation 2 .*: named record 'state': expected version 5, found version 0"
+    with pytest.raises(TxnFailed, match=found) as failed, memory.txn() as t:
         t.put("a", 1)
         t.append("log", 1)
         t.cas("state", 1, expected_version=5)

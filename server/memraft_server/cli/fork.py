@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from memraft_server.cli.connection import add_connection, add_json, given, open_memory, parse_at
+from memraft_server.cli.errors import CliError
 from memraft_server.cli.output import moment, print_json, table
 from memraft_server.cli.run import print_records
 
@@ -82,10 +83,12 @@ def _list(arguments: argparse.Namespace) -> int:
 def _drop(arguments: argparse.Namespace) -> int:
     with open_memory(arguments) as memory:
         dropped = memory.drop_fork(arguments.name)
+    if not dropped.found:
+        raise CliError(f"no fork {arguments.name!r} in {arguments.namespace}")
     if arguments.json:
-        print_json({"found": dropped.found})
+        print_json({"fork": arguments.name, "log_index": dropped.log_index})
     else:
-        print(f"dropped {arguments.name}" if dropped.found else f"there is no fork {arguments.name}")
+        print(f"dropped {arguments.name}")
     return 0
 
 

@@ -168,6 +168,9 @@ def _export(arguments: argparse.Namespace) -> int:
             for line in memory.export(arguments.stream, **read_options(arguments)):
                 file.write(line)
                 count += 1
+        if not count:
+            Path(arguments.out).unlink()
+            raise CliError(f"no stream {arguments.stream!r} in {arguments.namespace}")
     except FileExistsError as error:
         raise CliError(f"{arguments.out} exists already; an export overwrites nothing") from error
     except OSError as error:
@@ -188,6 +191,8 @@ def _verify(arguments: argparse.Namespace) -> int:
         raise UsageError("--head goes with --file")
     with open_memory(arguments) as memory:
         verdict = memory.verify(arguments.stream, **read_options(arguments))
+    if verdict.intact and not verdict.count:
+        raise CliError(f"no stream {arguments.stream!r} in {arguments.namespace}")
     if arguments.json:
         print_json(_with_hex(verdict))
     elif verdict.intact:

@@ -108,6 +108,8 @@ def _what(trace: Any) -> str:
 def _tree(arguments: argparse.Namespace) -> int:
     with open_memory(arguments) as memory:
         found = memory.trace_tree(arguments.run_id, limit=arguments.limit, **read_options(arguments))
+        if not found.traces and memory.run_info(arguments.run_id, **read_options(arguments)) is None:
+            raise CliError(f"no run {arguments.run_id!r} in {arguments.namespace}")
     if arguments.json:
         print_json([{"depth": depth, **plain(trace)} for depth, trace in found])
         return 0

@@ -57,8 +57,8 @@ class Happened(NamedTuple):
     """Writes what happened and what was written; returns who did it."""
 
 
-def _json(value: bytes) -> msgspec.Raw:
-    return msgspec.Raw(value or b"null")
+def _object(value: bytes) -> msgspec.Raw:
+    return msgspec.Raw(value or b"{}")
 
 
 def _shown(kind: bytes, value: bytes) -> bytes:
@@ -66,13 +66,13 @@ def _shown(kind: bytes, value: bytes) -> bytes:
     if kind == notes.NODE:
         node = decode_node(value)
         fields: dict[str, Any] = {"type": node.type, "domain": node.domain}
-        fields["properties"] = _json(node.properties)
+        fields["properties"] = _object(node.properties)
         fields |= {"forgotten": True} if node.is_forgotten else {}
         fields |= {"merged_into": node.merged_into} if node.merged_into else {}
         return _encode(fields)
     if kind == notes.EDGE:
         edge = decode_edge(value)
-        fields = {"weight": edge.weight, "properties": _json(edge.properties)}
+        fields = {"weight": edge.weight, "properties": _object(edge.properties)}
         fields |= {"valid_from_us": edge.valid_from_us} if edge.valid_from_us else {}
         fields |= {"valid_until_us": edge.valid_until_us} if edge.valid_until_us else {}
         return _encode(fields)

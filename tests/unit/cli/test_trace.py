@@ -50,3 +50,4 @@ def test_a_run_goes_to_a_file_and_comes_back_elsewhere(shell: Shell, tmp_path: P
     file.write_text("{")
     assert "not OTLP/JSON" in shell("trace", "import", str(file), status=1)
     assert "no run 'r7'" in shell("trace", "export", "r7", status=1)
+    assert "no run 'r7' in acme/a" in shell("trace", "tree", "r7", status=1)

@@ -209,7 +209,7 @@ def test_a_file_of_lines_has_many_runs(memory: Memory) -> None:
         ("{", "it is not OTLP/JSON"),
         (b"\xff", "it is not OTLP/JSON"),
         ('{"resourceSpans": 7}', "it is not OTLP/JSON"),
-        ('{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"xyz"}]}]}]}', "it is not OTLP/JSON"),
+        ('{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"n","traceId":"xy"}]}]}]}', "'n': traceId 'xy'"),
         ('{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"ab"}]}]}]}', "traceId has 32 hexadecimal"),
         ("[" * 100_000, "it is not OTLP/JSON"),
         (file_of(span(2, 3, "chat"), span(3, 2, "chat")), "is its own ancestor"),
