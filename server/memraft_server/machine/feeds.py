@@ -149,8 +149,10 @@ class WatchFeed:
         while True:
             scan = self._scan
             if scan is not None and scan.moves == self._log.moves:
-                if not scan.step():
-                    return None
+                if not scan.is_done:
+                    if not scan.step():
+                        return None
+                    self._refuse_if_forgotten()  # while it looked
                 changes = changes_after(scan.found, self.version, PAGE_CHANGES_MAX)
                 if changes:
                     return changes
@@ -159,10 +161,15 @@ class WatchFeed:
             if known is not None:
                 self._scan = None
                 return known
-            space = self._machine.space(self._request.namespace)
-            if space is not None:
-                _refuse_forgotten(self._machine.view, space, self.version)
+            space = self._refuse_if_forgotten()
             self._scan = Scan(space, self._kind, self.version, self._machine.ceiling, self._log.moves)
+
+    def _refuse_if_forgotten(self) -> Namespace | None:
+        """Refuses to go on where changes may be forgotten; returns the namespace, if it exists."""
+        space = self._machine.space(self._request.namespace)
+        if space is not None:
+            _refuse_forgotten(self._machine.view, space, self.version)
+        return space
 
     def _response(self, changes: list[Change]) -> Message | None:
         """Returns those that match and fit a page, and goes on to the last of them; None where none match."""

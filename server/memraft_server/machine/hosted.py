@@ -24,6 +24,7 @@ from memraft_server.machine.contents import lineage
 from memraft_server.machine.limits import POSITION_BITS, Limits
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.refused import Refused, invalid
+from memraft_server.machine.retention import is_before
 from memraft_server.machine.scans import Scan
 from memraft_server.machine.turn import Check, Query, View
 from memraft_server.machine.validate_common import check_now, check_size, check_text, shown
@@ -288,6 +289,7 @@ class _Hosted:
 
     def _scan(self) -> None:
         """Begins to look for all that is not in the logs, in a fork also in what it is a fork of."""
+        self._begin_if_forgotten()
         for space, ceiling in lineage(self.space, self._machine.ceiling):
             base = space.origin.base if space.origin is not None else 0
             above = max(self.version, base)
@@ -297,7 +299,16 @@ class _Hosted:
                 ]
         self._found_to = self._machine.ceiling
 
+    def _begin_if_forgotten(self) -> bool:
+        """Begins anew where something that it has may have been deleted and forgotten since: no scan tells."""
+        is_late = self.version > 0 and is_before(self.space, self.version)
+        if is_late:
+            self._begin()
+        return is_late
+
     def _gather(self) -> None:
+        if self._begin_if_forgotten():
+            return
         ceiling = min([self._found_to, *(scan.ceiling for _, scan in self._scans if scan.is_cut)])
         # Merged one by one as they are asked for: they may be many, and each scan has its own in order.
         each_kind = [zip(scan.found, repeat(kind), strict=False) for kind, scan in self._scans]

@@ -37,6 +37,7 @@ class Scan:
         """In order of version, once all steps are done."""
         self.is_cut = False
         """Whether it found too many: then it has those up to its ceiling, which is lower than it was."""
+        self.is_done = space is None
         self._above = above
         self._steps = iter(()) if space is None else self._looking(space, kind)
 
@@ -56,6 +57,7 @@ class Scan:
             if count % SCAN_STEP == 0:
                 yield False
         found.sort(key=version_of)
+        self.is_done = True
 
     def _forget_later_ones(self) -> None:
         self.is_cut = True

@@ -9,8 +9,9 @@ import pytest
 
 from memraft_proto.methods import METHODS
 from memraft_proto.v1 import projection_pb2
-from memraft_server.machine import Command, Machine, Refused, hosted
+from memraft_server.machine import Command, Machine, Refused, changes, hosted, scans
 from memraft_server.machine.limits import POSITION_BITS
+from memraft_server.machine.retention import Trimmer
 from memraft_server.machine.validate import check_read
 from memraft_server.projections.protocol import KINDS, Change, Projection
 
@@ -377,3 +378,36 @@ def test_many_found_at_once_are_told_in_order(monkeypatch: pytest.MonkeyPatch) -
     told = shard.ask_all("tape")
     assert [value for kind, _, _, value in told if kind == "document"] == list(range(200))
     assert [kind for kind, *_ in told] == ["document", "event"] * 200
+
+
+def test_what_was_deleted_and_forgotten_while_a_projection_was_behind_is_not_in_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(changes, "CHANGES_MAX", 16)
+    monkeypatch.setattr(changes, "_TRIM_MIN", 16)
+    monkeypatch.setattr(scans, "SCAN_STEP", 2)
+    shard = Shard()
+    shard.host(Latest)
+    names = [f"n{number}" for number in range(40)]
+    shard.put("early", 1)
+    assert shard.ask_all("latest") == {"early": 1}
+    shard.write("SetRetention", versions=1)
+    trimmer = Trimmer(shard.machine)
+
+    def fall_behind(key: str) -> None:
+        shard.write("Delete", key=key)
+        shard.write("MultiPut", keys=names, values=[b"1"] * len(names))
+
+    def forget() -> None:
+        while (command := trimmer.step(1) or trimmer.step(1)) is not None:
+            index = shard.machine.applied_index + 1
+            shard.machine.apply(index, index * 1000, index, [command])
+
+    fall_behind("early")
+    forget()
+    shard.put("late", 1)  # the last that a scan looks at
+    assert shard.ask_all("latest") == {"late": 1, **dict.fromkeys(names, 1)}
+    fall_behind("late")
+    assert shard.machine.hosted is not None and shard.machine.hosted.step(), "it looks for what it missed"
+    forget()
+    assert shard.ask_all("latest") == dict.fromkeys(names, 1)

@@ -22,7 +22,7 @@ from memraft_proto.v1 import (
     vector_pb2,
     watch_pb2,
 )
-from memraft_server.machine import Refused
+from memraft_server.machine import Refused, scans
 from memraft_server.machine.facts import Encoder
 from memraft_server.machine.feeds import open_feed
 from memraft_server.machine.journal import Journal
@@ -331,6 +331,26 @@ def test_a_watch_does_not_go_on_where_changes_were_forgotten(shard: Kept) -> Non
             going_on()
         assert refused.value.reason == "BEFORE_RETENTION"
     assert shard.read(watch(0)).after_version == 0
+
+
+def test_a_watch_does_not_go_on_where_changes_were_forgotten_while_it_looked(
+    shard: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scans, "SCAN_STEP", 2)
+    for name in range(5):
+        shard.put(f"k{name}")
+    seen = shard.put("last")
+    shard.delete("last")
+    shard.retain(versions=1)
+    request = watch_pb2.WatchRequest(
+        namespace=NAMESPACE, target=watch_pb2.WATCH_TARGET_KV, after_version=seen
+    )
+    feed = open_feed(shard.machine, "Watch", request, shard.read(request), lambda: None)
+    assert feed.next() is None and feed.is_behind
+    assert shard.trim() == 2
+    with pytest.raises(Refused, match="retention keeps 1 version"):
+        while feed.next() is None and feed.is_behind:
+            pass
 
 
 def test_a_loaded_replica_refuses_another_embedding_after_all_memories_were_forgotten(shard: Kept) -> None:
