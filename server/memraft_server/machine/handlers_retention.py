@@ -55,8 +55,9 @@ def trim(turn: Turn, space: Namespace, request: log_pb2.TrimCommand) -> kv_pb2.M
     trimmed: dict[str, None] = {}
     memories = space.projection(MemoryStore)
     model = memories.model
-    for kind, name, through in zip(request.kinds, request.names, request.through, strict=False):
-        gone, from_version = _trim_of(space, bytes((kind,)))(name, through, pin)
+    trims = [_trim_of(space, bytes((kind,))) for kind in request.kinds]  # refuses before anything is changed
+    for kind, trim, name, through in zip(request.kinds, trims, request.names, request.through, strict=False):
+        gone, from_version = trim(name, through, pin)
         count += gone
         floor = max(floor, from_version)
         if gone and kind == notes.EVENT[0]:

@@ -300,7 +300,7 @@ class _Hosted:
         self._found_to = self._machine.ceiling
 
     def _begin_if_forgotten(self) -> bool:
-        """Begins anew where something that it has may have been deleted and forgotten since: no scan tells."""
+        """Begins anew where something that it has may be deleted and forgotten: no scan would tell."""
         is_late = self.version > 0 and is_before(self.space, self.version)
         if is_late:
             self._begin()
