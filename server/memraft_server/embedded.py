@@ -35,8 +35,9 @@ from memraft_server.extensions import ProjectionUnusable, load_projections
 from memraft_server.following import FOLLOWERS_MAX
 from memraft_server.machine import Adjacent, Command, Contents, Limits, Machine, Nearest, Refused
 from memraft_server.machine.feeds import Feed
-from memraft_server.machine.retention import Trimmer
+from memraft_server.machine.retention import TRIMMED_MAX, Trimmer
 from memraft_server.service import Service
+from memraft_server.writes import cost_of
 
 __all__ = [
     "Closed",
@@ -54,8 +55,8 @@ AGENT = "local"
 """Who writes where the caller named no agent: there is no certificate to say."""
 EXPIRE_KEYS_MAX = 1_000
 """Documents that one logged command removes; what is left is removed by further ones."""
-TRIM_WRITES = 64
-"""After so many writes some of what namespaces need not keep is looked for, and forgotten."""
+TRIM_ITEMS = 64
+"""After so many items written some of what namespaces need not keep is looked for, and forgotten."""
 INDEX_QUIET_S = 0.05
 """A few new vectors join an index once this long no more of them came."""
 _CALLER = Caller(Role.LOCAL, AGENT)
@@ -142,7 +143,7 @@ class EmbeddedEngine:
                 if method.kind:
                     self._indexer.note_write()
                     if self._machine.spaces.retained:
-                        self._shard.trim()
+                        self._shard.trim(cost_of(method.kind, request, 0).operations)
                     if self._machine.hosted is not None:
                         self._machine.hosted.step()
             return response if isinstance(response, Message) else self._finished(response)
@@ -321,7 +322,7 @@ class LocalShard:
         self._random_bits = generator.getrandbits
         self._builder = EntryBuilder(seed=lambda: generator.getrandbits(64))
         self._trimmer = Trimmer(machine)
-        self._writes_until_trim = 0
+        self._items_until_trim = 0
         self.ended = ""
         """Why nothing can be done here any more, for the caller; empty while it can."""
         self.disk_failure = ""
@@ -370,17 +371,19 @@ class LocalShard:
                 for command in self.machine.due(now_us, EXPIRE_KEYS_MAX):
                     self.propose(command, None)
 
-    def trim(self) -> None:
-        """Now and then forgets some of what namespaces need not keep; where the disk fails that, later writes
-        say so."""
-        self._writes_until_trim -= 1
-        if self._writes_until_trim > 0 or self.disk_failure:
+    def trim(self, items: int) -> None:
+        """Now and then forgets some of what namespaces need not keep, after many items more of it; where the
+        disk fails that, later writes say so."""
+        self._items_until_trim -= items
+        if self._items_until_trim > 0:
             return
-        self._writes_until_trim = TRIM_WRITES
-        command = self._trimmer.step(steady_time_us())
-        if command is not None:
-            with suppress(DiskError):
-                self.propose(command, None)
+        steps = 1 - 2 * self._items_until_trim // TRIMMED_MAX  # twice what came, so that nothing adds up
+        self._items_until_trim = TRIM_ITEMS
+        for _ in range(steps):
+            command = self._trimmer.step(steady_time_us()) if not self.disk_failure else None
+            if command is not None:
+                with suppress(DiskError):
+                    self.propose(command, None)
 
     def read_barrier(self) -> None:
         """Every read is linearizable here."""

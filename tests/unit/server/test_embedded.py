@@ -9,7 +9,7 @@ import pytest
 
 from memraft_cluster.errors import DiskError
 from memraft_proto.methods import METHODS
-from memraft_proto.v1 import kv_pb2
+from memraft_proto.v1 import kv_pb2, retention_pb2
 from memraft_server.embedded import Closed, EmbeddedEngine, NotWritten, Refused
 from memraft_server.machine import registry
 
@@ -75,4 +75,17 @@ def test_a_refusal_ends_nothing() -> None:
         engine.call(PUT, put(""))
     engine.call(PUT, put("a"))
     assert engine.head("acme/x", "a") == b"1"
+    engine.close()
+
+
+def test_retention_keeps_up_with_calls_that_write_many() -> None:
+    engine = EmbeddedEngine()
+    engine.call(METHODS["SetRetention"], retention_pb2.SetRetentionRequest(namespace="acme/x", versions=2))
+    keys = [f"k{number}" for number in range(2_000)]
+    for _ in range(10):
+        values = [b"1"] * len(keys)
+        engine.call(METHODS["MultiPut"], kv_pb2.MultiPutRequest(namespace="acme/x", keys=keys, values=values))
+    for key in keys[::20]:
+        found: Any = engine.call(METHODS["History"], kv_pb2.HistoryRequest(namespace="acme/x", key=key))
+        assert 2 <= len(found.versions) <= 3
     engine.close()
