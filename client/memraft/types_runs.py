@@ -55,7 +55,7 @@ class RecordDifference(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     """`document`, `state`, `memory`, `vector`, `stream`, `run`, `node`, `edge`, `counter`, `gate`, …"""
     name: str
-    """Its key, name or id; of a vector `collection/id`."""
+    """Its key, name or id; of a vector `collection/id`, of an edge `source-[type]->target`."""
     left_version: int
     """Its version on the first side; 0: it is not there."""
     right_version: int

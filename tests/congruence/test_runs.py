@@ -1,6 +1,7 @@
 """Recorded runs, their replays, diffs and merges behave alike on every backend."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -202,6 +203,24 @@ def test_a_corrected_run_in_a_fork_is_compared_and_merged(memory: Memory) -> Non
     assert memory.run_info("right").status == "succeeded"
     assert memory.merge("corrected").merged == 0
     assert len(fork.diff(from_namespace=memory.namespace, kinds=["document", "memory"])) == 0
+
+
+def test_a_diff_and_a_merge_tell_of_a_graph_as_its_history_does(memory: Memory) -> None:
+    memory.put_graph(["ann", "acme"], [("ann", "works_at", "acme")])
+    fork = memory.fork("f")
+    stored = memory.put_edge("ann", "works_at", "acme", weight=2.0)
+    fork.put_edge("ann", "works_at", "acme", {"since": 2024})
+    fork.put_node("bob", {"age": 41}, type="person", domain="hr")
+    fork.gate("ready").open()
+    found = {(each.kind, each.name): each for each in fork.diff(from_namespace=memory.namespace)}
+    edge, node = found["edge", stored.id], found["node", "bob"]
+    assert json.loads(edge.left) == memory.history_of("edge", ("ann", "works_at", "acme"))[0].value
+    assert json.loads(edge.right) == {"weight": 1.0, "properties": {"since": 2024}}
+    assert json.loads(node.right) == {"type": "person", "domain": "hr", "properties": {"age": 41}}
+    assert not node.left
+    assert json.loads(found["gate", "ready"].right)["open"] is True
+    with pytest.raises(MergeConflicts, match=r"edge 'ann-\[works_at\]->acme'"):
+        memory.merge("f")
 
 
 def test_a_diff_of_moments_in_pages(memory: Memory) -> None:

@@ -16,6 +16,8 @@ from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.tables import RECORD_TABLES
 from memraft_server.machine.traces import shown_trace
 from memraft_server.projections import notes
+from memraft_server.projections.coordination import decode_gate
+from memraft_server.projections.graph import SEPARATOR, decode_edge, decode_node
 from memraft_server.projections.memories import MemoryStore, Remembered
 from memraft_server.projections.runs import RunsProjection
 from memraft_server.projections.streams import StreamsProjection
@@ -23,17 +25,17 @@ from memraft_server.projections.vectors import Collection, VectorStore
 from memraft_server.projections.versions import VersionedRecords
 
 DOCUMENT, LEASE, MEMORY, VECTOR, STREAM, RUN = "document", "lease", "memory", "vector", "stream", "run"
-SETTING, TRACE = "setting", "trace"
+SETTING, TRACE, NODE, EDGE, GATE = "setting", "trace", "node", "edge", "gate"
 
 _RECORD_NAMES: Mapping[bytes, str] = {
     notes.SETTING: SETTING,
-    notes.NODE: "node",
-    notes.EDGE: "edge",
+    notes.NODE: NODE,
+    notes.EDGE: EDGE,
     notes.DOCUMENT: DOCUMENT,
     notes.LEASE: LEASE,
     notes.STATE: "state",
     notes.COUNTER: "counter",
-    notes.GATE: "gate",
+    notes.GATE: GATE,
     notes.TRACE: TRACE,
 }
 _encode = msgspec.json.Encoder().encode
@@ -172,6 +174,41 @@ def vectors_of(space: Namespace) -> _Vectors:
 def kind_name(kind: bytes) -> str:
     """Returns how callers know a kind of records."""
     return _RECORD_NAMES.get(kind, kind.decode())
+
+
+def shown_name(kind: str, name: str) -> str:
+    """Returns how callers know something of a kind: an edge by the id that it was stored under."""
+    if kind != EDGE:
+        return name
+    source, type, target = name.split(SEPARATOR)
+    return f"{source}-[{type}]->{target}"
+
+
+def shown_record(kind: str, value: bytes) -> bytes:
+    """Returns what is kept of a record, as JSON that callers understand; nothing of one that ended."""
+    if not value:
+        return value
+    if kind == NODE:
+        node = decode_node(value)
+        fields: dict[str, Any] = {"type": node.type, "domain": node.domain}
+        fields["properties"] = _object(node.properties)
+        fields |= {"forgotten": True} if node.is_forgotten else {}
+        fields |= {"merged_into": node.merged_into} if node.merged_into else {}
+        return _encode(fields)
+    if kind == EDGE:
+        edge = decode_edge(value)
+        fields = {"weight": edge.weight, "properties": _object(edge.properties)}
+        fields |= {"valid_from_us": edge.valid_from_us} if edge.valid_from_us else {}
+        fields |= {"valid_until_us": edge.valid_until_us} if edge.valid_until_us else {}
+        return _encode(fields)
+    if kind == GATE:
+        gate = decode_gate(value)
+        return _encode({"open": gate.is_open, "parties": gate.parties, "arrivals": gate.arrivals})
+    return value
+
+
+def _object(value: bytes) -> msgspec.Raw:
+    return msgspec.Raw(value or b"{}")
 
 
 def contents_of(space: Namespace) -> dict[str, Content]:

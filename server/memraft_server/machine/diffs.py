@@ -21,6 +21,8 @@ from memraft_server.machine.contents import (
     Item,
     changed_between,
     contents_of,
+    shown_name,
+    shown_record,
 )
 from memraft_server.machine.forks import refuse_unrelated
 from memraft_server.machine.limits import POSITION_BITS, POSITIONS_MAX
@@ -161,11 +163,11 @@ def _plain_events(events: Iterable[EventRecord]) -> list[dict[str, Any]]:
 def _shown(kind: str, name: str, left: Item | None, right: Item | None) -> run_pb2.RecordDifference:
     return run_pb2.RecordDifference(
         kind=kind,
-        name=name,
+        name=shown_name(kind, name),
         left_version=left.version if left is not None else 0,
         right_version=right.version if right is not None else 0,
-        left=shown_value(left.value if left is not None else None),
-        right=shown_value(right.value if right is not None else None),
+        left=shown_value(shown_record(kind, left.value) if left is not None else None),
+        right=shown_value(shown_record(kind, right.value) if right is not None else None),
     )
 
 

@@ -24,6 +24,7 @@ from memraft_server.machine.contents import (
     Content,
     contents_of,
     kind_name,
+    shown_name,
     vectors_of,
 )
 from memraft_server.machine.forks import fork_name
@@ -88,7 +89,7 @@ def merge_fork(
     for change in conflicts[:CONFLICTS_SHOWN_MAX]:
         response.conflicts.add(
             kind=change[0],
-            name=change[1],
+            name=shown_name(*change),
             base_version=ours.version(change, base),
             ours_version=ours.version(change),
             theirs_version=theirs.version(change),

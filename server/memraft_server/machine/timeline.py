@@ -11,7 +11,7 @@ import msgspec
 
 from memraft_proto.v1 import history_pb2
 from memraft_server.machine import cursors
-from memraft_server.machine.contents import MEMORY, kind_name, memory_fields
+from memraft_server.machine.contents import MEMORY, kind_name, memory_fields, shown_record
 from memraft_server.machine.limits import POSITION_BITS, Limits
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.queries_kv import end_word
@@ -22,12 +22,9 @@ from memraft_server.machine.traces import shown_trace
 from memraft_server.machine.turn import Check, Query, View
 from memraft_server.machine.validate_common import check_count, check_text, shown
 from memraft_server.projections import notes
-from memraft_server.projections.coordination import decode_gate
 from memraft_server.projections.graph import (
     SEPARATOR,
     GraphProjection,
-    decode_edge,
-    decode_node,
     edge_name,
 )
 from memraft_server.projections.memories import MemoryStore, Remembered
@@ -57,31 +54,6 @@ class Happened(NamedTuple):
     """Writes what happened and what was written; returns who did it."""
 
 
-def _object(value: bytes) -> msgspec.Raw:
-    return msgspec.Raw(value or b"{}")
-
-
-def _shown(kind: bytes, value: bytes) -> bytes:
-    """Returns what a record holds, as JSON."""
-    if kind == notes.NODE:
-        node = decode_node(value)
-        fields: dict[str, Any] = {"type": node.type, "domain": node.domain}
-        fields["properties"] = _object(node.properties)
-        fields |= {"forgotten": True} if node.is_forgotten else {}
-        fields |= {"merged_into": node.merged_into} if node.merged_into else {}
-        return _encode(fields)
-    if kind == notes.EDGE:
-        edge = decode_edge(value)
-        fields = {"weight": edge.weight, "properties": _object(edge.properties)}
-        fields |= {"valid_from_us": edge.valid_from_us} if edge.valid_from_us else {}
-        fields |= {"valid_until_us": edge.valid_until_us} if edge.valid_until_us else {}
-        return _encode(fields)
-    if kind == notes.GATE:
-        gate = decode_gate(value)
-        return _encode({"open": gate.is_open, "parties": gate.parties, "arrivals": gate.arrivals})
-    return value
-
-
 def _of_record(kind: bytes, records: VersionedRecords, name: str, low: int, high: int) -> list[Happened]:
     """What happened to a record above version `low` and up to `high`, oldest first."""
     known = name if kind != notes.EDGE else _encode(name.split(SEPARATOR)).decode()
@@ -90,7 +62,7 @@ def _of_record(kind: bytes, records: VersionedRecords, name: str, low: int, high
         def fill(into: history_pb2.Happening) -> Author:
             record = records.versions(name, version, 1)[0]
             into.what = end_word(record)
-            into.value = _shown(kind, record.value) if record.value is not None else b""
+            into.value = shown_record(kind_name(kind), record.value) if record.value is not None else b""
             return record.author
 
         return Happened(version, kind_name(kind), known, fill)
