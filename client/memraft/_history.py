@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from reprlib import repr as shown
 from typing import Any
 
 from memraft_proto.v1 import history_pb2, retention_pb2
 
 from . import _json, _wire
 from ._moments import when_us
+from .errors import InvalidArgument
 from .types_history import Happening, Retention
 
 Fields = Mapping[str, Any]
@@ -39,6 +41,8 @@ def record_history(
     """Returns the request; the arguments are those of `Memory.history_of`."""
     if not isinstance(name, str):
         parts = _wire.listed(name, "name", "source, type and target of an edge")
+        if kind != "edge":
+            raise InvalidArgument(f"name: of a {kind} it is a str, not {shown(name)}")
         name = _json.encode(parts).decode()
     return _wire.build(
         history_pb2.RecordHistoryRequest,

@@ -298,3 +298,10 @@ def test_the_asynchronous_client_refuses_the_same() -> None:
                 await batch.remember("tea")
 
     asyncio.run(use())
+
+
+def test_only_an_edge_is_named_by_its_parts(m: Memory) -> None:
+    m.put_node("a")
+    assert len(m.history_of("node", "a")) == 1
+    with pytest.raises(InvalidArgument, match=r"^name: of a node it is a str, not \('a',\)"):
+        m.history_of("node", ("a",))
