@@ -1,11 +1,15 @@
 """How two sides of something that differs look: the fields that are not the same, one below the other."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from memraft.types import RecordDifference, StepDifference
 from memraft_server.cli.output import table
+
+if TYPE_CHECKING:  # the command line is there before the client, which imports numpy
+    from memraft.types import RecordDifference, StepDifference
 
 ROWS_MAX = 12
 CHARACTERS_MAX = 60
