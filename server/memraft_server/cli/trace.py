@@ -3,7 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from memraft_server.cli.connection import (
     add_connection,
@@ -20,19 +20,18 @@ from memraft_server.cli.run import plain
 
 _SHOWN_CHARACTERS = 100
 
+KINDS = ("tool_call", "model_input", "model_output", "citation", "decision", "confidence", "assumption")
+"""Those of `memraft.types.TraceKind`, which would bring the whole client with it before a command is chosen."""
+
 
 def register(commands: Any) -> None:
     """Adds `trace` and its subcommands."""
-    from memraft.types import TraceKind
-
     group = commands.add_parser("trace", help="traces: list, tree, export, import", description=__doc__)
     actions = group.add_subparsers(metavar="ACTION", required=True, dest="action")
 
     listing = _action(actions, "list", _list, "list traces in the order in which they were written")
     listing.add_argument("--run", default="", dest="run_id", help="only those of this run")
-    listing.add_argument(
-        "--kind", action="append", choices=get_args(TraceKind), help="only these; may repeat"
-    )
+    listing.add_argument("--kind", action="append", choices=KINDS, help="only these; may repeat")
     listing.add_argument("--by", metavar="AGENT", help="only those that this agent wrote")
     listing.add_argument("--name", help="only those that are known as this")
     listing.add_argument("--parent", metavar="ID", help="only the children of this one; '': only roots")

@@ -2,10 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from memraft import Memory
+from memraft.types import TraceKind
+from memraft_server.cli import trace
 from tests.unit.cli.test_run_and_fork import Shell
 
 
@@ -51,3 +54,7 @@ def test_a_run_goes_to_a_file_and_comes_back_elsewhere(shell: Shell, tmp_path: P
     assert "not OTLP/JSON" in shell("trace", "import", str(file), status=1)
     assert "no run 'r7'" in shell("trace", "export", "r7", status=1)
     assert "no run 'r7' in acme/a" in shell("trace", "tree", "r7", status=1)
+
+
+def test_the_kinds_that_can_be_asked_for_are_those_that_there_are() -> None:
+    assert trace.KINDS == get_args(TraceKind)
