@@ -13,8 +13,8 @@
     ├── LeaseLost                     a lease ended before its holder was done, or its token is over
     ├── LockTimeout                   retryable: somebody else held the lock for as long as we would wait
     ├── ConflictError                 `if_version` did not hold, or a run exists or has ended already
-    ├── NodeHasEdges                  a node of the graph that is to be deleted still has edges
     │   └── MergeConflicts            a fork and its parent both changed the same; has what
+    ├── NodeHasEdges                  a node of the graph that is to be deleted still has edges
     ├── NotRecorded                   a run that was not recorded, or lacks an output that a replay needs
     ├── RecordedError                 what a recorded call raised, in a replay of it
     ├── Unrelated                     a diff of what has nothing in common
@@ -434,8 +434,12 @@ _MICROSECONDS = re.compile(r"\b\d{15,17}\b")
 def _say_at(message: str) -> str:
     """The server's words about fields of the contract, in those of a caller: `at`, and times in ISO 8601."""
     if "at_time_us" in message:
-        message = _MICROSECONDS.sub(lambda found: _iso(int(found[0])), message)
+        message = _say_times(message)
     return _AT_FIELD.sub("at", message)
+
+
+def _say_times(message: str) -> str:
+    return _MICROSECONDS.sub(lambda found: _iso(int(found[0])), message)
 
 
 def _iso(time_us: int) -> str:
@@ -465,4 +469,6 @@ def from_reason(
         return Overloaded(message, reason=reason, retry_after_s=retry_after_s, metadata=metadata)
     if reason == "AT_IN_FUTURE":
         message = _say_at(message)
+    elif reason == "BEFORE_RETENTION":
+        message = _say_times(message)
     return _BY_REASON.get(reason, ServerError)(message, reason=reason, metadata=metadata)

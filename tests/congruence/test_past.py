@@ -107,7 +107,9 @@ def test_retention_forgets_and_says_what_is_kept(memory: Memory) -> None:
     assert [each.value for each in found] == [5, 4] and found.floor_index == memory.retention().floor_index
     with pytest.raises(BeforeRetention, match="retention keeps 2 versions / 1 event of a stream") as refused:
         memory.get("k", at=versions[0].log_index)
-    assert refused.value.floor_index == memory.retention().floor_index
+    kept = memory.retention()
+    assert refused.value.floor_index == kept.floor_index
+    assert kept.floor is not None and f"(time {kept.floor.isoformat()})" in str(refused.value)
     with pytest.raises(BeforeRetention):
         memory.fork("from-before", at=versions[0])
     assert [each.sequence for each in memory.events("s")] == [2] and memory.verify("s").intact
