@@ -21,7 +21,7 @@ from memraft_server.cli.run import plain
 _SHOWN_CHARACTERS = 100
 
 KINDS = ("tool_call", "model_input", "model_output", "citation", "decision", "confidence", "assumption")
-"""Those of `memraft.types.TraceKind`, which would bring the whole client with it before a command is chosen."""
+"""Those of `memraft.types.TraceKind`, which would bring the client before a command is chosen."""
 
 
 def register(commands: Any) -> None:

@@ -57,4 +57,4 @@ def test_a_run_goes_to_a_file_and_comes_back_elsewhere(shell: Shell, tmp_path: P
 
 
 def test_the_kinds_that_can_be_asked_for_are_those_that_there_are() -> None:
-    assert trace.KINDS == get_args(TraceKind)
+    assert get_args(TraceKind) == trace.KINDS
