@@ -3,7 +3,15 @@
 import argparse
 from typing import Any
 
-from memraft_server.cli.connection import add_connection, add_json, given, open_memory, parse_at
+from memraft_server.cli.connection import (
+    add_connection,
+    add_json,
+    add_read,
+    given,
+    open_memory,
+    parse_at,
+    read_options,
+)
 from memraft_server.cli.errors import CliError
 from memraft_server.cli.output import moment, print_json, table
 from memraft_server.cli.run import print_records
@@ -23,6 +31,7 @@ def register(commands: Any) -> None:
     listing = _action(actions, "list", _list, "list the forks")
     listing.add_argument("--limit", type=int, default=1000, help="at most this many (1000)")
     listing.add_argument("--cursor", help="continue a listing")
+    add_read(listing)
 
     drop = _action(actions, "drop", _drop, "drop a fork and what was written in it")
     drop.add_argument("name")
@@ -69,7 +78,8 @@ def _make(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace) -> int:
     with open_memory(arguments) as memory:
-        forks = memory.list_forks(limit=arguments.limit, **given(cursor=arguments.cursor))
+        options = {**given(cursor=arguments.cursor), **read_options(arguments)}
+        forks = memory.list_forks(limit=arguments.limit, **options)
     if arguments.json:
         print_json({"items": list(forks), "next_cursor": forks.next_cursor})
         return 0

@@ -56,6 +56,7 @@ def test_runs_and_forks_are_compared_and_merged(shell: Shell) -> None:
     assert lines[-2:] == [["KIND", "NAME", "FIELD", "LEFT", "RIGHT"], ["document", "answer", "-", "2", "3"]]
     listed = shell("fork", "list").splitlines()
     assert listed[1].split()[0] == "f"
+    assert len(shell("fork", "list", "--at", "1").splitlines()) == 1  # it was not there yet
     differs = shell("fork", "diff", "--from-namespace", "acme/a", "--kind", "document", namespace="acme/a@f")
     assert differs.splitlines()[1].split() == ["document", "answer", "-", "2", "3"]
     assert "both changed 1: document 'answer'" in shell("fork", "merge", "f", status=1)
