@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from heapq import merge
 from itertools import islice, takewhile
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -18,7 +19,7 @@ from memraft_server.machine.queries_kv import end_word
 from memraft_server.machine.refused import invalid
 from memraft_server.machine.retention import floor_of
 from memraft_server.machine.tables import RECORD_TABLES
-from memraft_server.machine.traces import shown_trace
+from memraft_server.machine.traces import looked_max, shown_trace
 from memraft_server.machine.turn import Check, Query, View
 from memraft_server.machine.validate_common import check_count, check_text, shown
 from memraft_server.projections import notes
@@ -28,9 +29,12 @@ from memraft_server.projections.graph import (
     edge_name,
 )
 from memraft_server.projections.memories import MemoryStore, Remembered
+from memraft_server.projections.past import PAGE_READS_MAX
 from memraft_server.projections.streams import StreamsProjection
 from memraft_server.projections.traces import TracesProjection
 from memraft_server.projections.versions import NOBODY, Author, Record, VersionedRecords
+
+T = TypeVar("T")
 
 PAGE_DEFAULT = 100
 NAMES_MAX = 1_000
@@ -54,8 +58,25 @@ class Happened(NamedTuple):
     """Writes what happened and what was written; returns who did it."""
 
 
-def _of_record(kind: bytes, records: VersionedRecords, name: str, low: int, high: int) -> list[Happened]:
-    """What happened to a record above version `low` and up to `high`, oldest first."""
+class _Part(NamedTuple):
+    """Which of what happened a page may show: so many above version `low` and up to `high`, the first or the
+    last of them. There may be a great many more, which are not looked at."""
+
+    low: int
+    high: int
+    count_max: int
+    is_last: bool = False
+
+    def of(self, found: list[T], version_of: Callable[[T], int]) -> list[T]:
+        """Returns those, of all that there are in order of version."""
+        start, end = (bisect_right(found, each, key=version_of) for each in (self.low, self.high))
+        if self.is_last:
+            return found[max(start, end - self.count_max) : end]
+        return found[start : min(end, start + self.count_max)]
+
+
+def _of_record(kind: bytes, records: VersionedRecords, name: str, part: _Part) -> list[Happened]:
+    """What happened to a record, oldest first."""
     known = name if kind != notes.EDGE else _encode(name.split(SEPARATOR)).decode()
 
     def happened(version: int) -> Happened:
@@ -67,10 +88,10 @@ def _of_record(kind: bytes, records: VersionedRecords, name: str, low: int, high
 
         return Happened(version, kind_name(kind), known, fill)
 
-    return [happened(version) for version in records.numbers(name, high) if version > low]
+    return [happened(version) for version in part.of(records.numbers(name, part.high), int)]
 
 
-def _of_memories(store: MemoryStore, items: list[Remembered], low: int, high: int) -> list[Happened]:
+def _of_memories(store: MemoryStore, items: list[Remembered], part: _Part) -> list[Happened]:
     """What happened to these memories, oldest first."""
 
     def written(item: Remembered) -> Callable[[history_pb2.Happening], Author]:
@@ -84,12 +105,20 @@ def _of_memories(store: MemoryStore, items: list[Remembered], low: int, high: in
         into.what = "deleted"
         return NOBODY
 
-    found = [Happened(item.version, MEMORY, item.id, written(item)) for item in items]
+    moments: list[tuple[int, Remembered, bool]] = [(item.version, item, False) for item in items]
     for item in items:
         died = store.ended(item)
-        if died <= high and store.get(item.id, died) is None:
-            found.append(Happened(died, MEMORY, item.id, ended))
-    return sorted((each for each in found if low < each.version <= high), key=_version_of)
+        if died <= part.high and store.get(item.id, died) is None:
+            moments.append((died, item, True))
+    moments.sort(key=_first_of)
+    return [
+        Happened(version, MEMORY, item.id, ended if is_end else written(item))
+        for version, item, is_end in part.of(moments, _first_of)
+    ]
+
+
+def _first_of(moment: tuple[int, Remembered, bool]) -> int:
+    return moment[0]
 
 
 def _of_stream(space: Namespace, name: str, low: int, high: int, count_max: int) -> list[Happened]:
@@ -112,14 +141,14 @@ def _of_stream(space: Namespace, name: str, low: int, high: int, count_max: int)
 
 
 def _of_traces(
-    space: Namespace, streams: tuple[str, ...], low: int, high: int, looked_max: int
+    space: Namespace, streams: tuple[str, ...], low: int, high: int, count_max: int
 ) -> tuple[list[Happened], int]:
     """The traces of events of these streams above version `low`, and the version up to which these are all:
-    `high`, where no more than `looked_max` had to be looked at."""
+    `high`, where no more than `count_max` had to be looked at."""
     traces = space.projection(TracesProjection)
     found: list[Happened] = []
     for looked, place in enumerate(traces.places("", "", low + 1, high)):
-        if looked >= looked_max:
+        if looked >= count_max:
             return found, place[0] - 1
         at = traces.at(place, high)
         if at is not None and at[0].stream in streams:
@@ -135,33 +164,40 @@ def _trace(place: tuple[int, str], record: Record) -> Happened:
     return Happened(place[0], "trace", place[1], fill)
 
 
-def _of_entity(space: Namespace, entity: str, low: int, high: int) -> Iterator[list[Happened]]:
+def _of_entity(space: Namespace, entity: str, part: _Part) -> Iterator[list[Happened]]:
     """What happened to records of this name, documents below, edges of the node, memories about it."""
     for code in (notes.STATE, notes.COUNTER, notes.GATE, notes.NODE):
-        yield _of_record(code, RECORD_TABLES[code](space)[0], entity, low, high)
+        yield _of_record(code, RECORD_TABLES[code](space)[0], entity, part)
     documents, below = space.kv, f"{entity}/"
     keys = islice(documents.keys.from_name(below), NAMES_MAX)
     for key in (entity, *takewhile(lambda key: key.startswith(below), keys)):
-        yield _of_record(notes.DOCUMENT, documents.records, key, low, high)
+        yield _of_record(notes.DOCUMENT, documents.records, key, part)
     graph = space.projection(GraphProjection)
     edges = graph.ever(entity, True) | graph.ever(entity, False)
     for name in sorted(edges)[:NAMES_MAX]:
-        yield _of_record(notes.EDGE, graph.edges, name, low, high)
+        yield _of_record(notes.EDGE, graph.edges, name, part)
     memories = space.projection(MemoryStore)
-    yield _of_memories(memories, memories.items_about(entity, high), low, high)
+    yield _of_memories(memories, memories.items_about(entity, part.high), part)
 
 
 def _version_of(happened: Happened) -> int:
     return happened.version
 
 
-def _fill_page(view: View, response: Any, limit: int, found: Iterable[Happened]) -> int:
+def _items_max(view: View, limit: int) -> int:
+    return min(limit or PAGE_DEFAULT, view.limits.page_items_max)
+
+
+def _fill_page(
+    view: View, records: VersionedRecords, response: Any, limit: int, found: Iterable[Happened]
+) -> int:
     """Adds what fits a page; what has one version stays together. Returns the last version on the page where
     there is more behind it, else 0."""
-    items_max = min(limit or PAGE_DEFAULT, view.limits.page_items_max)
+    items_max, reads_end = _items_max(view, limit), records.reads + PAGE_READS_MAX
     size = last = 0
     for each in found:
         is_full = len(response.happenings) >= items_max or size > view.limits.page_bytes_max
+        is_full = is_full or records.reads >= reads_end
         if is_full and each.version != last:
             return last
         last = each.version
@@ -180,14 +216,15 @@ def record_history(
     high = view.ceiling
     if request.cursor:
         high = min(high, cursors.decode_number(kind, request.cursor) - 1)
+    part = _Part(0, high, _items_max(view, request.limit) + 1, is_last=True)
     if request.kind == MEMORY:
         store = space.projection(MemoryStore)
-        found = _of_memories(store, store.items_of(request.name, high), 0, high)
+        found = _of_memories(store, store.items_of(request.name, high), part)
     else:
         code = _KINDS[request.kind]
         name = edge_name(*_decode_edge_name(request.name)) if code == notes.EDGE else request.name
-        found = _of_record(code, RECORD_TABLES[code](space)[0], name, 0, high)
-    last = _fill_page(view, response, request.limit, reversed(found))
+        found = _of_record(code, RECORD_TABLES[code](space)[0], name, part)
+    last = _fill_page(view, space.kv.records, response, request.limit, reversed(found))
     if last:
         response.next_cursor = cursors.encode(kind, str(last))
     response.floor_index = floor_of(space) >> POSITION_BITS
@@ -206,11 +243,11 @@ def timeline(
     if request.cursor:
         low = max(low, cursors.decode_number(kind, request.cursor))
     streams = (f"entity/{request.entity}", request.entity)
-    traces, horizon = _of_traces(space, streams, low, high, view.limits.scan_keys_max)
-    count_max = min(request.limit or PAGE_DEFAULT, view.limits.page_items_max) + 1
+    traces, horizon = _of_traces(space, streams, low, high, looked_max(view.limits))
+    count_max = _items_max(view, request.limit) + 1  # no more of one source than a page and what is behind
     sides = [traces, *(_of_stream(space, name, low, horizon, count_max) for name in streams)]
-    sides += _of_entity(space, request.entity, low, horizon)
-    last = _fill_page(view, response, request.limit, merge(*sides, key=_version_of))
+    sides += _of_entity(space, request.entity, _Part(low, horizon, count_max))
+    last = _fill_page(view, space.kv.records, response, request.limit, merge(*sides, key=_version_of))
     if last or horizon < high:
         response.next_cursor = cursors.encode(kind, str(last or horizon))
     response.floor_index = floor_of(space) >> POSITION_BITS

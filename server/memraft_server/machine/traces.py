@@ -31,6 +31,8 @@ SOURCE_BYTES_MAX = 2_048
 LABELS_MAX = 64
 """Most finish reasons of an answer, and most alternatives of a decision."""
 _WIRE_BYTES = 200
+_KEYS_A_TRACE = 10
+"""It takes as long to look at a trace as at so many keys."""
 _WHEN_US_MAX = 1 << 62
 
 CONTENTS: dict[str, int] = {
@@ -350,9 +352,9 @@ def list_traces(
     response = traces_pb2.ListTracesResponse()
     size = 0
     places = traces.places(request.run, request.parent, low, high, request.newest_first)
-    matches = _Matches(request, limits)
+    matches, count_max = _Matches(request, limits), looked_max(limits)
     for looked, place in enumerate(places):
-        if looked >= limits.scan_keys_max or len(response.traces) >= items_max:
+        if looked >= count_max or len(response.traces) >= items_max:
             response.next_cursor = cursors.encode(kind, str(place[0]))
             break
         found = traces.at(place, view.ceiling)
@@ -365,6 +367,11 @@ def list_traces(
             break
         fill_trace(view, response.traces.add(), place[1], record)
     return response
+
+
+def looked_max(limits: Limits) -> int:
+    """Returns how many traces one page looks at."""
+    return max(1, limits.scan_keys_max // _KEYS_A_TRACE)
 
 
 def _range(view: View, request: traces_pb2.ListTracesRequest) -> tuple[int, int]:
