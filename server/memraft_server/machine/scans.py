@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 from memraft_server.machine.changes import Change, events_after, version_of
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.tables import RECORD_TABLES
 from memraft_server.projections import notes
 from memraft_server.projections.memories import MemoryStore
+from memraft_server.projections.past import PAGE_READS_MAX
 from memraft_server.projections.streams import StreamsProjection
-from memraft_server.projections.versions import VersionedRecords
+from memraft_server.projections.versions import Record, VersionedRecords
 
 SCAN_STEP = 2_000
-"""Names that one step looks at: a millisecond or two."""
+"""Names and changes that one step looks at: a millisecond or two, some tens where they are on the disk."""
+_TOGETHER_MAX = 100
+"""Of a name with more versions each is read by itself."""
 FOUND_MAX = 100_000
 """Changes that a scan holds, the oldest; later ones are found by another scan after them."""
 
@@ -47,15 +51,20 @@ class Scan:
 
     def _looking(self, space: Namespace, kind: bytes) -> Iterator[bool]:
         names, changes_of = _sources(space, kind)
-        found = self.found
-        for count, name in enumerate(names, 1):
-            for change in changes_of(name, self._above):
-                if self._above < change.version <= self.ceiling:
+        found, looked, documents = self.found, 0, space.kv.records
+        reads_end = documents.reads + PAGE_READS_MAX
+        for name in names:
+            looked += 1
+            # The last is for the name itself. Of its changes there may be any number.
+            for change in chain(changes_of(name, self._above), (None,)):
+                if change is not None and self._above < change.version <= self.ceiling:
                     found.append(change)
-            if len(found) > 2 * FOUND_MAX:
-                self._forget_later_ones()
-            if count % SCAN_STEP == 0:
-                yield False
+                    looked += 1
+                if looked >= SCAN_STEP or documents.reads >= reads_end:
+                    if len(found) > 2 * FOUND_MAX:
+                        self._forget_later_ones()
+                    yield False
+                    looked, reads_end = 0, documents.reads + PAGE_READS_MAX
         found.sort(key=version_of)
         self.is_done = True
 
@@ -79,10 +88,25 @@ def _sources(space: Namespace, kind: bytes) -> tuple[list[str], Callable[[str, i
 
 
 def _record_changes(records: VersionedRecords, name: str, above: int) -> Iterator[Change]:
-    kept = records.since(name, above)
-    # What a fork changed first, it changed of its parent.
-    old = records.at(name, kept[0].version - 1) if records.parent is not None and kept else None
+    if records.count_replaced(name) < _TOGETHER_MAX:
+        kept: Iterable[Record] = records.since(name, above)
+    else:
+        kept = _one_by_one(records, name, above)
+    is_first, old = True, None
     for record in kept:
+        if is_first and records.parent is not None:  # what a fork changed first, it changed of its parent
+            old = records.at(name, record.version - 1)
+        is_first = False
         if record.version > above:
             yield Change(record.version, name, old, record)
         old = record
+
+
+def _one_by_one(records: VersionedRecords, name: str, above: int) -> Iterator[Record]:
+    """What `VersionedRecords.since` returns, each version read when it is asked for, if it is still kept:
+    they may be many, and on the disk."""
+    numbers = records.versions_of(name)
+    for version in numbers[max(0, bisect_right(numbers, above) - 1) :]:
+        for record in records.versions(name, version, 1):
+            if record.version == version:
+                yield record

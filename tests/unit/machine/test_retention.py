@@ -29,6 +29,8 @@ from memraft_server.machine.journal import Journal
 from memraft_server.machine.loader import load
 from memraft_server.machine.machine import Machine
 from memraft_server.machine.retention import TRIMMED_MAX, Trimmer
+from memraft_server.machine.scans import SCAN_STEP, Scan
+from memraft_server.projections import notes
 from tests.unit.machine.harness import NAMESPACE, SECOND_US, Shard
 
 
@@ -351,6 +353,23 @@ def test_a_watch_does_not_go_on_where_changes_were_forgotten_while_it_looked(
     with pytest.raises(Refused, match="retention keeps 1 version"):
         while feed.next() is None and feed.is_behind:
             pass
+
+
+@pytest.mark.parametrize("kind", [notes.DOCUMENT, notes.EVENT])
+def test_a_scan_stops_within_a_name_of_which_a_part_is_forgotten_meanwhile(shard: Kept, kind: bytes) -> None:
+    for start in range(0, 3 * SCAN_STEP, 30):
+        shard.write(kv_pb2.MultiPutRequest(namespace=NAMESPACE, keys=["k"] * 30, values=[b"1"] * 30))
+        types, payloads = ["note"], [b"%d" % number for number in range(start, start + 30)]
+        shard.write(
+            stream_pb2.AppendManyRequest(namespace=NAMESPACE, stream="s", types=types, payloads=payloads)
+        )
+    scan = Scan(shard.machine.space(NAMESPACE), kind, 0, shard.machine.ceiling, 0)
+    assert not scan.step() and len(scan.found) == SCAN_STEP - 1
+    shard.retain(versions=2, events=2)
+    shard.trim()
+    while not scan.step():
+        pass
+    assert len(scan.found) == SCAN_STEP - 1 + 2
 
 
 def test_a_loaded_replica_refuses_another_embedding_after_all_memories_were_forgotten(shard: Kept) -> None:
