@@ -36,7 +36,7 @@ def upsert_node(
     _refuse_separator("id", id)
     old = body or NodeBody()
     is_patch = request.patch
-    properties = _patched(old.properties, request.properties) if is_patch else request.properties
+    properties = _patched(turn, old.properties, request.properties) if is_patch else request.properties
     new = NodeBody(
         type=request.type if request.HasField("type") or not is_patch else old.type,
         domain=request.domain if request.HasField("domain") or not is_patch else old.domain,
@@ -94,11 +94,11 @@ def upsert_edge(
         return response
     if not request.patch or record is None:
         weight = request.weight if request.HasField("weight") else 1.0
-        properties = _patched(b"", request.properties) if request.patch else request.properties
+        properties = _patched(turn, b"", request.properties) if request.patch else request.properties
         body = EdgeBody(weight, request.valid_from_us, request.valid_until_us, properties)
     else:
         body = graph.edge_body(record)
-        body.properties = _patched(body.properties, request.properties)
+        body.properties = _patched(turn, body.properties, request.properties)
         for field in ("weight", "valid_from_us", "valid_until_us"):
             if request.HasField(field):
                 setattr(body, field, getattr(request, field))
@@ -308,7 +308,8 @@ def _move(graph: GraphProjection, edge: Edge, old: str, new: str, version: int, 
     return moves
 
 
-def _patched(properties: bytes, change: bytes) -> bytes:
+def _patched(turn: Turn, properties: bytes, change: bytes) -> bytes:
+    turn.copy(len(properties))
     return _bounded(lambda: merging.patch(properties, change))
 
 

@@ -12,7 +12,7 @@ from memraft_server.machine.refused import Refused
 from memraft_server.machine.turn import Handler, Query, Turn, View
 from memraft_server.machine.validate_common import refuse_early_end, shown
 from memraft_server.machine.validate_vectors import parse_filter
-from memraft_server.projections.memories import NO_ROW, MemoryStore, Remembered
+from memraft_server.projections.memories import NO_ROW, MemoryStore, Remembered, size_of
 from memraft_server.projections.rows import ALIVE
 from memraft_server.projections.versions import NOW
 
@@ -60,6 +60,7 @@ def update_memory(
     item = replace(old, version=turn.version, author=turn.author, row=NO_ROW, died=ALIVE, **changed)
     refuse_early_end("", item.valid_from_us, item.valid_until_us)
     embedding = store.embedding_of(old)
+    turn.copy(size_of(old) + (embedding.nbytes if embedding is not None else 0))
     store.remember(item, embedding, store.fingerprint if embedding is not None else "")
     if store.rows is not None:
         want_index(turn, store.rows)

@@ -16,6 +16,10 @@ REPLY_TEXTS_BYTES_MAX = 1 << 20
 messages of refused operations. Part of the contract: replies are kept and hashed, so replicas must agree. One
 value of the largest size that is allowed by default fits."""
 
+COPIED_BYTES_MAX = 16 << 20
+"""Most bytes that one command may store again of what is there, by small changes to large memories, nodes and
+edges: what is in no request is counted by nobody before. Part of the contract."""
+
 PROPERTIES_BYTES_MAX = 1 << 20
 """Most bytes that the properties of a node or an edge may grow to by patches and merges. Part of the
 contract."""

@@ -24,6 +24,7 @@ from memraft_server.machine.handlers_settings import refuse_unchecked
 from memraft_server.machine.hosted import HostedProjections, Make, OnFault
 from memraft_server.machine.journal import Journal, Sealed
 from memraft_server.machine.limits import (
+    COPIED_BYTES_MAX,
     ITEMS_MAX,
     POSITION_BITS,
     POSITIONS_MAX,
@@ -156,6 +157,7 @@ class Machine:
         for command in commands:
             turn.items = 1
             turn.texts_bytes_left = REPLY_TEXTS_BYTES_MAX
+            turn.copied_bytes_left = COPIED_BYTES_MAX
             try:
                 if turn.version > last_first_version:
                     raise Refused("OVERLOADED", f"items of one entry: at most {_LAST_FIRST_POSITION}")

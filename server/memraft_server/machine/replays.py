@@ -15,7 +15,7 @@ from memraft_server.machine.entries import EntryTable
 from memraft_server.machine.facts import encode_body
 from memraft_server.machine.forks import Spaces
 from memraft_server.machine.lapses import Lapses
-from memraft_server.machine.limits import POSITION_BITS, REPLY_TEXTS_BYTES_MAX
+from memraft_server.machine.limits import COPIED_BYTES_MAX, POSITION_BITS, REPLY_TEXTS_BYTES_MAX
 from memraft_server.machine.namespaces import Namespace, Origin, Tenant
 from memraft_server.machine.recording import Step, decode_step, find_recording
 from memraft_server.machine.refused import Refused
@@ -100,7 +100,7 @@ class Replay:
             version >> POSITION_BITS, self._entries.time_us(version), self._entries.seed(version)
         )
         turn.version, turn.author, turn.items = version, event.author, 1
-        turn.texts_bytes_left = REPLY_TEXTS_BYTES_MAX
+        turn.texts_bytes_left, turn.copied_bytes_left = REPLY_TEXTS_BYTES_MAX, COPIED_BYTES_MAX
         request: Any = COMMANDS[step.kind].FromString(step.request)
         request.namespace = self.space.name
         try:

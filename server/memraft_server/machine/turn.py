@@ -13,8 +13,15 @@ from memraft_proto.v1.common_pb2 import Provenance
 from memraft_server.machine.entries import EntryTable
 from memraft_server.machine.forks import Spaces
 from memraft_server.machine.ids import entry_parts, make_id, make_ids
-from memraft_server.machine.limits import POSITION_BITS, POSITIONS_MAX, REPLY_TEXTS_BYTES_MAX, Limits
+from memraft_server.machine.limits import (
+    COPIED_BYTES_MAX,
+    POSITION_BITS,
+    POSITIONS_MAX,
+    REPLY_TEXTS_BYTES_MAX,
+    Limits,
+)
 from memraft_server.machine.namespaces import Namespace
+from memraft_server.machine.refused import invalid
 from memraft_server.projections.versions import NOW, Author
 
 if TYPE_CHECKING:
@@ -66,6 +73,7 @@ class Turn:
     __slots__ = (
         "_id_parts",
         "author",
+        "copied_bytes_left",
         "crowded",
         "entries",
         "expiries",
@@ -101,6 +109,8 @@ class Turn:
         """Namespaces that may have more documents than they have room for; a handler adds to it."""
         self.texts_bytes_left = REPLY_TEXTS_BYTES_MAX
         """What the command's reply may still take of `REPLY_TEXTS_BYTES_MAX`."""
+        self.copied_bytes_left = COPIED_BYTES_MAX
+        """What the command may still store again."""
         self._id_parts: tuple[str, str] | None = None
 
     def begin_entry(self, index: int, time_us: int, seed: int) -> None:
@@ -123,6 +133,16 @@ class Turn:
             return False
         self.texts_bytes_left -= size
         return True
+
+    def copy(self, size_bytes: int) -> None:
+        """Takes room to store again what is there. Raises Refused where the command has none left for it."""
+        if size_bytes > self.copied_bytes_left:
+            raise invalid(
+                f"operations: they change over {COPIED_BYTES_MAX} bytes of what is there a little at a time: "
+                "change less in one command",
+                limit=str(COPIED_BYTES_MAX),
+            )
+        self.copied_bytes_left -= size_bytes
 
     def new_id(self, item: int = 0) -> str:
         """Returns a new id for the command's item number `item`, from 0."""

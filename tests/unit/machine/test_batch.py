@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from memraft_proto.v1 import batch_pb2, kv_pb2, run_pb2, state_pb2, stream_pb2
+from memraft_proto.v1 import batch_pb2, graph_pb2, kv_pb2, memory_pb2, run_pb2, state_pb2, stream_pb2
 from memraft_server.machine import ITEMS_MAX, Refused, machine
+from memraft_server.machine.limits import COPIED_BYTES_MAX
 from tests.unit.machine.harness import NAMESPACE, Shard, session
 
 
@@ -158,3 +159,28 @@ def test_messages_of_refused_operations_are_bounded_together(monkeypatch: pytest
     errors = [result.error for result in Shard().write(batch(*ends)).results]
     assert [error.reason for error in errors] == ["NO_SUCH_RUN"] * 5
     assert [bool(error.message) for error in errors] == [True] * 2 + [False] * 3
+
+
+@pytest.mark.parametrize("kind", ["memory", "node", "edge"])
+def test_small_changes_of_what_is_large_are_bounded_in_one_command(kind: str) -> None:
+    shard = Shard()
+    text = "x" * 60_000
+    large = b'{"a": "%s"}' % text.encode()
+    where: dict[str, Any] = {"namespace": NAMESPACE}
+    shard.write(memory_pb2.RememberRequest(**where, id="m", text=text))
+    for id in "no":
+        shard.write(graph_pb2.UpsertNodeRequest(**where, id=id, properties=large))
+    edge = {"source": "n", "target": "o", "type": "t"}
+    shard.write(graph_pb2.UpsertEdgeRequest(**where, **edge, properties=large))
+    change: dict[str, Any] = {
+        "memory": {"update_memory": {"id": "m", "salience": 0.5}},
+        "node": {"upsert_node": {"id": "n", "patch": True, "properties": b'{"b":1}'}},
+        "edge": {"upsert_edge": {**edge, "patch": True, "properties": b'{"b":1}'}},
+    }[kind]
+    before = shard.machine.usage("acme").bytes
+    results = shard.write(batch_pb2.BatchRequest(**where, operations=[change] * 500)).results
+    done = [not each.HasField("error") for each in results]
+    assert done == [True] * sum(done) + [False] * (500 - sum(done)) and 270 < sum(done) < 280
+    assert shard.machine.usage("acme").bytes - before < COPIED_BYTES_MAX + 500 * 1_000
+    again = shard.write(batch_pb2.BatchRequest(**where, operations=[change])).results[0]
+    assert not again.HasField("error"), "each command has room of its own"
