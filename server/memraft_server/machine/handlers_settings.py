@@ -7,6 +7,9 @@ replicas must not. What is checked here is only that the schemas have not change
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from itertools import accumulate
+
 from memraft_proto.methods import KIND_BATCH, KIND_EVICT, KIND_TXN
 from memraft_proto.v1 import kv_pb2, log_pb2, namespace_pb2
 from memraft_server.machine import cursors
@@ -33,6 +36,8 @@ SCHEMAS_MAX = 256
 SCHEMA_BYTES_MAX = 64 << 10
 ENTRIES_MAX_MAX = 1 << 32
 BYTES_MAX_MAX = 1 << 50
+EVICTED_KEYS_BYTES_MAX = 256 << 10
+"""Bytes of the keys of one command that evicts, where the log takes commands of fewer bytes than the largest call has by default."""
 PAGE_DEFAULT = 100
 
 SET_SCHEMA = 16
@@ -164,6 +169,8 @@ def eviction(space: Namespace) -> Command | None:
     victims = settings.victims(ITEMS_MAX) if settings is not None else []
     if not victims:
         return None
+    ends = list(accumulate(len(key.encode()) for key in victims))
+    del victims[max(1, bisect_right(ends, EVICTED_KEYS_BYTES_MAX)) :]
     heads = space.kv.records.heads
     versions = [heads[key].version for key in victims]
     request = log_pb2.EvictCommand(namespace=space.name, keys=victims, versions=versions)

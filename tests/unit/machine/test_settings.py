@@ -16,7 +16,7 @@ from memraft_proto.v1 import (
     txn_pb2,
 )
 from memraft_server.machine import Refused, check_write
-from memraft_server.machine.handlers_settings import SCHEMA_BYTES_MAX, SCHEMAS_MAX
+from memraft_server.machine.handlers_settings import EVICTED_KEYS_BYTES_MAX, SCHEMA_BYTES_MAX, SCHEMAS_MAX
 from memraft_server.machine.journal import Journal
 from memraft_server.machine.machine import Machine
 from memraft_server.projections.past import PastRoom
@@ -154,6 +154,17 @@ def test_a_bound_that_comes_later_evicts_what_was_written_first() -> None:
     configure(shard, entries_max=2)
     sweep(shard)
     assert keys(shard) == ["k00", f"k{(7 * 29) % 30:02}"]
+
+
+def test_a_command_that_evicts_has_so_many_bytes_of_keys_at_most() -> None:
+    shard = Shard()
+    long_keys = [f"{number:0500}" for number in range(1_000)]
+    shard.write(kv_pb2.MultiPutRequest(namespace=NAMESPACE, keys=long_keys, values=[b"1"] * 1_000))
+    configure(shard, entries_max=100)
+    [command] = shard.machine.due(shard.time_us, 100)
+    assert 0.9 * EVICTED_KEYS_BYTES_MAX < sum(map(len, command.request.keys)) <= EVICTED_KEYS_BYTES_MAX
+    sweep(shard)
+    assert keys(shard) == long_keys[-99:]
 
 
 def test_room_is_made_for_a_hundredth_more() -> None:
