@@ -37,7 +37,7 @@ SCHEMA_BYTES_MAX = 64 << 10
 ENTRIES_MAX_MAX = 1 << 32
 BYTES_MAX_MAX = 1 << 50
 EVICTED_KEYS_BYTES_MAX = 256 << 10
-"""Bytes of the keys of one command that evicts, where the log takes commands of fewer bytes than the largest call has by default."""
+"""Of one command that evicts: a log may take commands of fewer bytes than ten thousand long keys have."""
 PAGE_DEFAULT = 100
 
 SET_SCHEMA = 16
