@@ -27,6 +27,7 @@ import memraft_server.cli.projection as projection
 import memraft_server.cli.retention as retention
 import memraft_server.cli.run as run
 import memraft_server.cli.serve as serve
+import memraft_server.cli.state as state
 import memraft_server.cli.status as status
 import memraft_server.cli.stream as stream
 import memraft_server.cli.timeline as timeline
@@ -48,6 +49,7 @@ GROUPS: tuple[ModuleType, ...] = (
     doctor,
     kv,
     namespace,
+    state,
     stream,
     memory,
     graph,

@@ -46,7 +46,7 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
 def _timeline(arguments: argparse.Namespace) -> int:
     with open_memory(arguments) as memory:
         found = memory.timeline(arguments.entity, **given(since=arguments.since), **_options(arguments))
-    return _print(arguments, found)
+    return print_happenings(arguments, found)
 
 
 def _history(arguments: argparse.Namespace) -> int:
@@ -56,10 +56,11 @@ def _history(arguments: argparse.Namespace) -> int:
     name = tuple(arguments.name) if parts == 3 else arguments.name[0]
     with open_memory(arguments) as memory:
         found = memory.history_of(arguments.kind, name, **_options(arguments))
-    return _print(arguments, found)
+    return print_happenings(arguments, found)
 
 
-def _print(arguments: argparse.Namespace, found: Any) -> int:
+def print_happenings(arguments: argparse.Namespace, found: Any) -> int:
+    """Prints a page of what happened; returns the exit status."""
     if arguments.json:
         items = [
             {**msgspec.to_builtins(item), "log_index": item.log_index, "at": moment(item.at)}
