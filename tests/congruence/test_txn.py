@@ -256,6 +256,21 @@ def test_a_transaction_carries_the_token_of_its_lease(open_memory: Open) -> None
     assert memory.get("a") == 1
 
 
+def test_a_transaction_reads_the_documents_that_it_wrote(memory: Memory) -> None:
+    memory.put_many({"a": 1, "b": 2, "c": 3})
+    with memory.txn() as t:
+        t.put("a", 5)
+        t.put_many({"new": None}, delete=["b"])
+        assert (t.get("a"), t.get("b", "gone"), t.get("c"), t.get("new", "none")) == (5, "gone", 3, None)
+        assert t.get_many(["a", "b", "c", "new"]).values == {"a": 5, "c": 3, "new": None}
+        assert list(t.get_many("a").versions) == [] and t.record("b") is None
+        t.delete("a")
+        t.put("b", t.get("a", 0) + 7)
+        assert t.get("b") == 7 and "a" not in t.get_many(["a"])
+        memory.put("a", 9)  # no conflict: what the transaction read of it is what it wrote
+    assert memory.get_many(["a", "b", "c", "new"]).values == {"b": 7, "c": 3, "new": None}
+
+
 @pytest.mark.parametrize(
     ("thing", "call"),
     [

@@ -254,6 +254,7 @@ def coordination(m: Memory) -> None:
     with m.txn(isolation="snapshot") as t:
         assert_type(t.record("k"), Record | None)
         t.put("k", 1)
+        assert_type(t.get_many(["k"]), Documents)
     assert_type(m.fork("what-if"), Memory)
     assert_type(m.fork("then", before=m.put("k", 1)), Memory)
     assert_type(m.merge("what-if", on_conflict="theirs"), Merged)

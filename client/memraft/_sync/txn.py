@@ -21,6 +21,7 @@ from memraft_proto.v1 import (
 from .. import _coordination as coordination
 from .. import _graph, _json, _txn, _wire
 from .. import _operations as operations
+from .._own_writes import OwnWrites, edge_name
 from .._txn import KINDS, Isolation, Readable
 from ..errors import InvalidArgument, TxnConflict
 from ..types import (
@@ -68,7 +69,11 @@ class Txn(Writes):
     `t.memory`, `t.node`, `t.edge` and the like.
 
     An operation that cannot be done, as one whose `if_version` does not hold, raises TxnFailed, and nothing
-    was written either. The block does not see its own writes: reads are as of before it.
+    was written either.
+
+    The block reads documents as it has written them itself (`get`, `get_many`). What comes of any other write
+    is only known at commit: to read that (a counter after `add`, a record after `cas`, after `put` a list or
+    the document's version) raises InvalidArgument.
     """
 
     _what = "transaction"
@@ -85,26 +90,45 @@ class Txn(Writes):
         self._ranges: dict[tuple[str, str, str], None] = {}
         self._seen: list[_Read] = []
         self._seen_bytes = 0
+        self._own = OwnWrites()
 
     @property
     def read_index(self) -> int | None:
         """The log index as of which the transaction reads; None before its first read."""
         return self._index
 
+    def _add(self, field: str, request: Any, done: Callable[[Any, Any], object]) -> int:
+        place = super()._add(field, request, done)
+        self._own.note(field, request)
+        return place
+
     # -- reads -----------------------------------------------------------------------------------------
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Reads a document's value, `default` where there is none: see `Memory.get`."""
+        """Reads a document's value, `default` where there is none: see `Memory.get`. What the
+        transaction itself has stored or deleted is read as such."""
+        self._check_not_over()
+        if (own := self._own.documents.get(key)) is not None:
+            return _json.decode(own) if own else default
         found = self._documents((key,), _values)
         return _json.decode(found.values[0]) if found.kinds[0] else default
 
     def get_many(self, keys: Iterable[str]) -> Documents:
-        """Reads many documents: see `Memory.get_many`."""
+        """Reads many documents: see `Memory.get_many`. Those that the transaction itself has stored are in
+        `values`, and not in `versions`."""
         wanted = (keys,) if isinstance(keys, str) else tuple(_wire.listed(keys, "keys", "keys"))
-        return _wire.documents(wanted, self._documents(wanted, _everything))
+        own = self._own.documents
+        others = tuple(key for key in wanted if key not in own)
+        found = _wire.documents(others, self._documents(others, _everything))
+        found.values.update({key: _json.decode(own[key]) for key in wanted if own.get(key)})
+        return found
 
     def record(self, key: str) -> Record | None:
         """Reads a document with its version and who wrote it: see `Memory.record`."""
+        self._own.check_document(key)
+        if key in self._own.documents:
+            self._check_not_over()
+            return None
         found: kv_pb2.GetResponse = self._see(
             "Get", {"key": key}, lambda found: self._note("document", key, found.provenance.version)
         )
@@ -123,6 +147,7 @@ class Txn(Writes):
         """Lists documents: see `Memory.list`. The whole range counts as read, also what is on other pages: a
         document that somebody puts into it meanwhile is a conflict. A transaction may read ranges of at most
         20,000 keys in all."""
+        self._own.check_range(prefix, start, end)
         arguments: dict[str, Any] = {"prefix": prefix, "start": start, "end": end, "cursor": cursor}
         arguments |= {"limit": _wire.at_least_one(limit, "limit"), "keys_only": keys_only}
         found = self._see("List", arguments, lambda _: self._note_range(prefix, start, end))
@@ -130,6 +155,7 @@ class Txn(Writes):
 
     def state(self, name: str) -> Record | None:
         """Reads a record: see `Memory.state`."""
+        self._own.check_unwritten("state", [name])
         found: state_pb2.GetStateResponse = self._see(
             "GetState", {"name": name}, lambda found: self._note("state", name, found.provenance.version)
         )
@@ -137,6 +163,7 @@ class Txn(Writes):
 
     def counter(self, name: str) -> int:
         """Reads a counter: see `Memory.counter`."""
+        self._own.check_unwritten("counter", [name])
         found: coordination_pb2.GetCounterResponse = self._see(
             "GetCounter",
             {"name": name},
@@ -147,6 +174,7 @@ class Txn(Writes):
 
     def gate_info(self, name: str) -> GateInfo:
         """Reads how a gate stands: see `Memory.gate`."""
+        self._own.check_unwritten("gate", [name])
         found = self._see(
             "GetGate", {"name": name}, lambda found: self._note("gate", name, found.provenance.version)
         )
@@ -163,6 +191,7 @@ class Txn(Writes):
 
     def events(self, stream: str, *, from_sequence: int = 1, limit: int = 1000) -> Results[Event]:
         """Reads events in order: see `Memory.events`. That any event is appended meanwhile is a conflict."""
+        self._own.check_unwritten("stream", [stream])
         arguments = {"stream": stream, "from_sequence": from_sequence}
         arguments["limit"] = _wire.at_least_one(limit, "limit")
         found: stream_pb2.ReadStreamResponse = self._see(
@@ -172,6 +201,7 @@ class Txn(Writes):
 
     def memory(self, id: str) -> MemoryItem | None:
         """Reads one memory: see `Memory.memory`."""
+        self._own.check_unwritten("memory", [id])
         found: memory_pb2.GetMemoryResponse = self._see(
             "GetMemory", {"id": id}, lambda found: self._note("memory", id, found.memory.provenance.version)
         )
@@ -179,6 +209,7 @@ class Txn(Writes):
 
     def run_info(self, run_id: str) -> Run | None:
         """Reads one run: see `Memory.run_info`."""
+        self._own.check_unwritten("run", [run_id])
         found: run_pb2.GetRunResponse = self._see(
             "GetRun", {"run_id": run_id}, lambda found: self._note("run", run_id, found.run.version)
         )
@@ -187,17 +218,21 @@ class Txn(Writes):
     def node(self, id: str) -> Node | None:
         """Reads a node: see `Memory.node`."""
 
+        self._own.check_unwritten("node", [id])
+
         def note(found: graph_pb2.GetNodeResponse) -> None:
             self._note("node", id, found.node.provenance.version if found.node.id == id else 0)
             if found.node.id not in ("", id):  # the one that it was merged into
                 self._note("node", found.node.id, found.node.provenance.version)
 
         found: graph_pb2.GetNodeResponse = self._see("GetNode", {"id": id}, note)
+        self._own.check_unwritten("node", [found.node.id, *(each.id for each in found.node.merged_from)])
         return _graph.node(found.node) if found.HasField("node") else None
 
     def edge(self, source: str, type: str, target: str) -> Edge | None:
         """Reads an edge: see `Memory.edge`. Its ends are ids of nodes that were not merged into others."""
-        name = "\1".join((source, type, target))
+        self._own.check_edge(source, type, target)
+        name = edge_name(source, type, target)
         arguments = {"source": source, "type": type, "target": target}
         found: graph_pb2.GetEdgeResponse = self._see(
             "GetEdge", arguments, lambda found: self._note("edge", name, found.provenance.version)
