@@ -34,6 +34,7 @@ import memraft_server.cli.timeline as timeline
 import memraft_server.cli.trace as trace
 import memraft_server.cli.txn as txn
 import memraft_server.cli.up as up
+import memraft_server.cli.watch as watch
 from memraft_server.cli import EXIT_INTERRUPTED
 from memraft_server.cli.ending import Interrupted
 from memraft_server.cli.errors import CliError
@@ -54,6 +55,7 @@ GROUPS: tuple[ModuleType, ...] = (
     memory,
     graph,
     index,
+    watch,
     run,
     fork,
     retention,

@@ -85,7 +85,7 @@ def _list(arguments: argparse.Namespace) -> int:
         print_json({"items": [plain(trace) for trace in found], "next_cursor": found.next_cursor})
         return 0
     rows = [
-        [trace.id, trace.run, trace.kind, trace.name, trace.agent, moment(trace.at), _what(trace)]
+        [trace.id, trace.run, trace.kind, trace.name, trace.agent, moment(trace.at), what_it_tells(trace)]
         for trace in found
     ]
     print(table(["TRACE", "RUN", "KIND", "NAME", "AGENT", "AT", "WHAT"], rows))
@@ -94,7 +94,7 @@ def _list(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _what(trace: Any) -> str:
+def what_it_tells(trace: Any) -> str:
     """What a trace tells in one line."""
     fields = ("value", "statement", "because", "quote", "error_type")
     found = [
@@ -113,7 +113,7 @@ def _tree(arguments: argparse.Namespace) -> int:
         print_json([{"depth": depth, **plain(trace)} for depth, trace in found])
         return 0
     for depth, trace in found:
-        said = _what(trace)
+        said = what_it_tells(trace)
         label = f"{trace.kind} {trace.name}".rstrip()
         print(f"{'  ' * depth}{label}{': ' if said else ''}{said}")
     if found.is_truncated:
