@@ -28,7 +28,7 @@ from .marks import GroupMark, SlotsUnreadable, read_marks
 from .raft import HardState, SnapshotMeta
 from .slots import sync_directory
 
-__all__ = ["GroupSalvage", "SalvageReport", "open_or_salvage"]
+__all__ = ["GroupSalvage", "SalvageReport", "begin_again", "open_or_salvage"]
 
 logger = logging.getLogger("memraft.log")
 
@@ -149,18 +149,29 @@ def _salvage(
             raise VoteUnknown(str(directory), detail) from damage
     made = _made_beside(directory)
     shutil.rmtree(made, ignore_errors=True)
-    groups = []
     log = open_log(made)
     try:
-        for group, mark in sorted(marks.items()):
-            if mark.has_state:  # else nothing was promised in it
-                groups.append(_begin_again(log, mark, state_bases.get(group)))
+        return begin_again(log, marks, state_bases)
     finally:
         log.close()
-    return tuple(groups)
 
 
-def _begin_again(log: DurableLog, mark: GroupMark, base: SnapshotMeta | None) -> GroupSalvage:
+def begin_again(
+    log: DurableLog, marks: Mapping[int, GroupMark], state_bases: Mapping[int, SnapshotMeta]
+) -> tuple[GroupSalvage, ...]:
+    """Give each group in a log that lost it the term and vote of its mark, behind the state it has.
+
+    A group that had none gets none. Term 0 without a vote would say that it never voted, where only this log
+    did not: the disk may be a new one, and the replica begins as one that does not know (`raft.recovery`).
+    """
+    return tuple(
+        _begin_group(log, mark, state_bases.get(group))
+        for group, mark in sorted(marks.items())
+        if mark.has_state
+    )
+
+
+def _begin_group(log: DurableLog, mark: GroupMark, base: SnapshotMeta | None) -> GroupSalvage:
     index = base.index if base is not None else 0
     term, vote = mark.term, mark.vote
     if base is not None and base.term > term:

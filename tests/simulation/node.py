@@ -10,12 +10,14 @@ from typing import Any
 
 from memraft_cluster.driver import DriverConfig, GroupSpec, MultiRaft
 from memraft_cluster.errors import ClusterError
+from memraft_cluster.marks import GroupMark
 from memraft_cluster.raft import Core, HardState, Membership, Message, Role
+from memraft_cluster.salvage import begin_again
 from memraft_server.entries import EntryBuilder, encode_command
 from memraft_server.machine import Command, Refused
 from tests.simulation.agenda import TICK_US, Agenda, SimLoop, stream
 from tests.simulation.checker import Checker, Violation, check
-from tests.simulation.disk import SimDisk, begin_blocking
+from tests.simulation.disk import SimDisk, SimLog, begin_blocking
 from tests.simulation.network import SimNetwork
 from tests.simulation.process import BoundedLog, SimPeers
 from tests.simulation.replica import SimReplica, SimStore
@@ -130,7 +132,7 @@ class SimNode:
         self._heard = {}
         self.applied = 0
         self.is_up = True
-        self._salvage()
+        self.salvage()
         self.loop = SimLoop(self._agenda, self._observe, self._block)
         self.set_tick_length(self.tick_length)
         log = BoundedLog(self.disk, GROUP)
@@ -156,7 +158,7 @@ class SimNode:
         """The process would end here, of a bug: no fault that is simulated is a reason to."""
         self._is_broken = error
 
-    def _salvage(self) -> None:
+    def salvage(self) -> None:
         """What opening a damaged log or state does: nothing of it is used, and the replica is not whole."""
         disk, store = self.disk, self.store
         if store.is_damaged:
@@ -164,11 +166,11 @@ class SimNode:
         if not disk.is_damaged:
             return
         self._counts["salvages"] += 1
-        meta = store.durable.meta
-        state = disk.hard_state or HardState(0, 0, 0)
-        disk.reset(meta)
-        disk.hard_state = replace_state(state, meta.index if meta is not None else 0)
-        disk.is_damaged = False
+        state, meta = disk.hard_state, store.durable.meta
+        known = state or HardState(0, 0, 0)
+        mark = GroupMark(GROUP, known.term, known.vote, 0, 0, known.is_whole, has_state=state is not None)
+        disk.wipe()
+        begin_again(SimLog(disk, GROUP), {GROUP: mark}, {GROUP: meta} if meta is not None else {})  # type: ignore[arg-type]
 
     def crash(self, is_power_lost: bool) -> None:
         """Loses everything that was not synced; a batch under way is torn, or just got through."""
@@ -358,11 +360,6 @@ class SimNode:
             len(heard) > len(voters) // 2,
             f"node {self.id} still leads, though it heard only {heard} of {voters} for long",
         )
-
-
-def replace_state(state: HardState, commit: int) -> HardState:
-    """The term and vote of the intact copy, of a replica that may lack entries."""
-    return HardState(state.term, state.vote, min(state.commit, commit), is_whole=False)
 
 
 def is_refusal(reply: object) -> bool:

@@ -16,6 +16,7 @@ from functools import cache
 
 import pytest
 
+from memraft_cluster.raft import HardState
 from tests.simulation.agenda import Agenda, SimLoop, stream
 from tests.simulation.campaign import Failure, Outcome, run, run_seed, run_seeds, shrink
 from tests.simulation.schedule import Fault, Schedule
@@ -51,6 +52,24 @@ def test_a_seed_repeats_a_run_exactly() -> None:
     assert first.checker.committed == second.checker.committed
     assert first.agenda.now == second.agenda.now
     assert [client.history for client in first.clients] == [client.history for client in second.clients]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (None, None),
+        (HardState(0, 0, 0), HardState(0, 0, 0, is_whole=False)),
+        (HardState(4, 1, 0, is_whole=False), HardState(4, 1, 0, is_whole=False)),
+        (HardState(4, 3, 15), HardState(4, 3, 0, is_whole=False)),
+    ],
+)
+def test_a_log_that_is_given_up_makes_up_no_vote(before: HardState | None, after: HardState | None) -> None:
+    """A disk that was replaced and is damaged before a vote is on it does not know that none was given: the
+    one before it may have given any."""
+    node = World(7).nodes[1]
+    node.disk.hard_state, node.disk.is_damaged = before, True
+    node.salvage()
+    assert node.disk.hard_state == after and not node.disk.is_damaged
 
 
 def test_a_process_may_die_before_a_task_of_it_has_begun() -> None:

@@ -138,6 +138,22 @@ def test_a_state_of_which_the_votes_copy_knows_nothing_is_a_lost_vote(tmp_path: 
     log.close()
 
 
+def test_a_log_without_a_vote_is_given_none_for_the_disk_may_be_new(tmp_path: Path) -> None:
+    """Whoever has a term 0 and no vote would count as one that never voted, on the disk before either."""
+    log = DurableLog(tmp_path / "log", cluster="c1", node="n1")
+    log.append(
+        0, (), HardState(2, 1, 0, is_whole=False)
+    )  # a new disk, and its own vote: none is left to give
+    log.append(5, entries(1, 1, 1))
+    log.close()
+    flip(tmp_path / "log" / "0000000001.log", 200)
+    log, report = open_again(tmp_path / "log", {})
+    assert report is not None and report.groups == (GroupSalvage(0, 2, 1, 0, 0),)
+    assert log.hard_state(0) == HardState(2, 1, 0, is_whole=False)
+    assert log.hard_state(5) is None and log.group(5).last_index() == 0
+    log.close()
+
+
 def test_a_state_without_any_log_is_a_lost_vote_and_no_new_node(tmp_path: Path) -> None:
     with pytest.raises(VoteUnknown, match="no log beside the node's state"):
         open_again(tmp_path / "log")
