@@ -16,7 +16,7 @@ Fields = Mapping[str, Any]
 
 
 def set_retention(
-    where: Fields, versions: int, age_ms: int, events: int
+    where: Fields, versions: int | None, age_ms: int | None, events: int | None
 ) -> retention_pb2.SetRetentionRequest:
     """Returns the request; the arguments are those of `Memory.set_retention`."""
     return _wire.build(
@@ -32,6 +32,7 @@ def retention(response: retention_pb2.GetRetentionResponse) -> Retention:
         events=response.events,
         floor_index=response.floor_index,
         floor_time_us=response.floor_time_us,
+        held_back_by=tuple(response.held_back_by),
     )
 
 

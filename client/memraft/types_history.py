@@ -22,6 +22,9 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     nothing was forgotten yet."""
     floor_time_us: int = 0
     """The commit time of that index, in microseconds since the Unix epoch."""
+    held_back_by: tuple[str, ...] = ()
+    """Forks that the limits wait for, the one with the oldest base first, at most 20: what was replaced after
+    that base stays until the fork is dropped. Of now, whatever `at` was."""
 
     @property
     def floor(self) -> datetime | None:

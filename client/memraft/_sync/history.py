@@ -17,12 +17,16 @@ _HISTORY, _TIMELINE = METHOD["RecordHistory"], METHOD["Timeline"]
 class HistoryCalls(Calls):
     """What of the past is kept, and what happened with a record or an entity."""
 
-    def set_retention(self, *, versions: int = 0, age_ms: int = 0, events: int = 0) -> None:
-        """Says what of the past of this namespace is kept from now on. Without a limit all of it is.
+    def set_retention(
+        self, *, versions: int | None = None, age_ms: int | None = None, events: int | None = None
+    ) -> None:
+        """Says what of the past of this namespace is kept from now on; a limit that is None stays as it is.
+        Without any all of the past is kept: as it is at first, and again once all three are 0.
 
         What is over a limit is forgotten for ever, little by little, by commands in the log; the newest
         version of what exists always stays, and the last event of a stream. A fork of the namespace holds
-        back the forgetting of what it shows. Reads from before what is kept raise BeforeRetention.
+        back the forgetting of what was replaced after its base: `retention().held_back_by`. Reads from before
+        what is kept raise BeforeRetention.
 
         Args:
             versions: keep so many versions of each record, memory and vector; 0: any number. A record that is
@@ -32,7 +36,8 @@ class HistoryCalls(Calls):
             events: keep so many events of each stream; 0: any number.
 
         Raises:
-            InvalidArgument: this is a fork, of which everything is kept until it is dropped.
+            InvalidArgument: no limit is given; this is a fork, of which everything is kept until it is
+                dropped.
         """
         request = past.set_retention(self._where, versions, age_ms, events)
         self._link.write(_SET, request)

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from memraft_proto.v1 import common_pb2 as memraft__proto_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n memraft_proto/v1/retention.proto\x12\nmemraft.v1\x1a\x1dmemraft_proto/v1/common.proto\"\x85\x01\n\x13SetRetentionRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\x10\n\x08versions\x18\x03 \x01(\r\x12\x0e\n\x06\x61ge_ms\x18\x04 \x01(\x04\x12\x0e\n\x06\x65vents\x18\x05 \x01(\x04\"8\n\x14SetRetentionResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0f\n\x07time_us\x18\x02 \x01(\x03\"R\n\x13GetRetentionRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\"\x9a\x01\n\x14GetRetentionResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12\x10\n\x08versions\x18\x02 \x01(\r\x12\x0e\n\x06\x61ge_ms\x18\x03 \x01(\x04\x12\x0e\n\x06\x65vents\x18\x04 \x01(\x04\x12\x13\n\x0b\x66loor_index\x18\x05 \x01(\x04\x12\x15\n\rfloor_time_us\x18\x06 \x01(\x03\x32\xb8\x01\n\x10RetentionService\x12Q\n\x0cSetRetention\x12\x1f.memraft.v1.SetRetentionRequest\x1a .memraft.v1.SetRetentionResponse\x12Q\n\x0cGetRetention\x12\x1f.memraft.v1.GetRetentionRequest\x1a .memraft.v1.GetRetentionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n memraft_proto/v1/retention.proto\x12\nmemraft.v1\x1a\x1dmemraft_proto/v1/common.proto\"\xb7\x01\n\x13SetRetentionRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\x15\n\x08versions\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x13\n\x06\x61ge_ms\x18\x04 \x01(\x04H\x01\x88\x01\x01\x12\x13\n\x06\x65vents\x18\x05 \x01(\x04H\x02\x88\x01\x01\x42\x0b\n\t_versionsB\t\n\x07_age_msB\t\n\x07_events\"8\n\x14SetRetentionResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0f\n\x07time_us\x18\x02 \x01(\x03\"R\n\x13GetRetentionRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\"\xb0\x01\n\x14GetRetentionResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12\x10\n\x08versions\x18\x02 \x01(\r\x12\x0e\n\x06\x61ge_ms\x18\x03 \x01(\x04\x12\x0e\n\x06\x65vents\x18\x04 \x01(\x04\x12\x13\n\x0b\x66loor_index\x18\x05 \x01(\x04\x12\x15\n\rfloor_time_us\x18\x06 \x01(\x03\x12\x14\n\x0cheld_back_by\x18\x07 \x03(\t2\xb8\x01\n\x10RetentionService\x12Q\n\x0cSetRetention\x12\x1f.memraft.v1.SetRetentionRequest\x1a .memraft.v1.SetRetentionResponse\x12Q\n\x0cGetRetention\x12\x1f.memraft.v1.GetRetentionRequest\x1a .memraft.v1.GetRetentionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,13 +33,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'memraft_proto.v1.retention_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SETRETENTIONREQUEST']._serialized_start=80
-  _globals['_SETRETENTIONREQUEST']._serialized_end=213
-  _globals['_SETRETENTIONRESPONSE']._serialized_start=215
-  _globals['_SETRETENTIONRESPONSE']._serialized_end=271
-  _globals['_GETRETENTIONREQUEST']._serialized_start=273
-  _globals['_GETRETENTIONREQUEST']._serialized_end=355
-  _globals['_GETRETENTIONRESPONSE']._serialized_start=358
-  _globals['_GETRETENTIONRESPONSE']._serialized_end=512
-  _globals['_RETENTIONSERVICE']._serialized_start=515
-  _globals['_RETENTIONSERVICE']._serialized_end=699
+  _globals['_SETRETENTIONREQUEST']._serialized_end=263
+  _globals['_SETRETENTIONRESPONSE']._serialized_start=265
+  _globals['_SETRETENTIONRESPONSE']._serialized_end=321
+  _globals['_GETRETENTIONREQUEST']._serialized_start=323
+  _globals['_GETRETENTIONREQUEST']._serialized_end=405
+  _globals['_GETRETENTIONRESPONSE']._serialized_start=408
+  _globals['_GETRETENTIONRESPONSE']._serialized_end=584
+  _globals['_RETENTIONSERVICE']._serialized_start=587
+  _globals['_RETENTIONSERVICE']._serialized_end=771
 # @@protoc_insertion_point(module_scope)

@@ -24,14 +24,14 @@ def register(commands: Any) -> None:
     show = _action(actions, "show", _show, "print what is kept, and how far back reads reach")
     add_read(show)
     change = _action(
-        actions, "set", _set, "say what is kept from now on; what is over a limit is forgotten for ever"
+        actions, "set", _set, "change limits, leave the others; what is over one is forgotten for ever"
     )
-    change.add_argument("--versions", type=int, default=0, metavar="N", help="of each record the newest N")
+    change.add_argument("--versions", type=int, metavar="N", help="of each record the newest N; 0: all")
     change.add_argument(
         "--age", type=parse_age, metavar="AGE", help="what was replaced or deleted for so long (12h, 30d)"
     )
-    change.add_argument("--events", type=int, default=0, metavar="N", help="of each stream the newest N")
-    change.add_argument("--all", action="store_true", help="keep everything")
+    change.add_argument("--events", type=int, metavar="N", help="of each stream the newest N; 0: all")
+    change.add_argument("--all", action="store_true", help="no limit: keep everything from now on")
 
 
 def _action(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
@@ -44,12 +44,12 @@ def _action(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentPa
 
 def _set(arguments: argparse.Namespace) -> int:
     age: timedelta | None = arguments.age
-    limits = (arguments.versions, age, arguments.events)
-    if arguments.all == any(limits):
+    age_ms = age // timedelta(milliseconds=1) if age is not None else None
+    limits = {"versions": arguments.versions, "age_ms": age_ms, "events": arguments.events}
+    if arguments.all == any(limit is not None for limit in limits.values()):
         raise UsageError("give at least one of --versions, --age and --events, or else --all")
-    age_ms = age // timedelta(milliseconds=1) if age is not None else 0
     with open_memory(arguments, makes=True) as memory:
-        memory.set_retention(versions=arguments.versions, age_ms=age_ms, events=arguments.events)
+        memory.set_retention(**dict.fromkeys(limits, 0) if arguments.all else limits)
         return _print(arguments, memory.retention())
 
 
@@ -62,7 +62,7 @@ def _print(arguments: argparse.Namespace, found: Any) -> int:
     if arguments.json:
         print_json(found)
         return 0
-    age = str(timedelta(milliseconds=found.age_ms)) if found.age_ms else "for ever"
+    age = str(timedelta(milliseconds=found.age_ms)).removesuffix(", 0:00:00") if found.age_ms else "for ever"
     reach = f"log index {found.floor_index}, {moment(found.floor)}" if found.floor_index else "the beginning"
     rows = [
         ["versions of a record", f"{found.versions:,}" if found.versions else "all"],
@@ -70,5 +70,7 @@ def _print(arguments: argparse.Namespace, found: Any) -> int:
         ["events of a stream", f"{found.events:,}" if found.events else "all"],
         ["reads reach back to", reach],
     ]
+    if found.held_back_by:
+        rows.append(["held back by", ", ".join(found.held_back_by)])
     print(table(["KEPT", ""], rows))
     return 0

@@ -17,6 +17,7 @@ from memraft_server.machine.retention import (
     Retention,
     encode_retention,
     floor_of,
+    holders_of,
     pin_of,
     retention_of,
 )
@@ -28,6 +29,7 @@ from memraft_server.projections.memories import MemoryStore
 from memraft_server.projections.streams import StreamsProjection
 from memraft_server.projections.vectors import VectorStore
 
+_LIMITS = ("versions", "age_ms", "events")
 AGE_MS_MAX = 1 << 43
 """Some 278 years: so no time in the log is out of range."""
 
@@ -35,8 +37,13 @@ AGE_MS_MAX = 1 << 43
 def set_retention(
     turn: Turn, space: Namespace, request: retention_pb2.SetRetentionRequest
 ) -> retention_pb2.SetRetentionResponse:
-    """Says what of the past is kept from now on."""
-    rule = Retention(request.versions, request.age_ms, request.events)
+    """Changes the limits that the request has."""
+    old = retention_of(space)
+    rule = Retention(
+        request.versions if request.HasField("versions") else old.versions,
+        request.age_ms if request.HasField("age_ms") else old.age_ms,
+        request.events if request.HasField("events") else old.events,
+    )
     records = RECORD_TABLES[notes.SETTING](space)[0]
     if rule == KEEP_ALL:
         records.remove(RETENTION, turn.version, turn.author)
@@ -111,6 +118,8 @@ def get_retention(
     if floor := floor_of(space):
         response.floor_index = floor >> POSITION_BITS
         response.floor_time_us = view.entries.time_at(floor)
+    if retention_of(space) != KEEP_ALL:
+        response.held_back_by.extend(holders_of(space))
     return response
 
 
@@ -120,6 +129,8 @@ def _check_set(request: retention_pb2.SetRetentionRequest, limits: Limits) -> No
             f"namespace: {request.namespace!r} is a fork, of which everything is kept until it is dropped",
             field="namespace",
         )
+    if not any(map(request.HasField, _LIMITS)):
+        raise invalid(f"a limit is missing: at least one of {', '.join(_LIMITS)}; 0 is none")
     if request.age_ms > AGE_MS_MAX:
         raise invalid(f"age_ms: {request.age_ms} ms, at most {AGE_MS_MAX}; 0 is for ever", field="age_ms")
 

@@ -7,6 +7,7 @@ for it a little at a time (`Trimmer`): nothing that is applied depends on when o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from heapq import nsmallest
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -38,6 +39,8 @@ LOOKED_MAX = 1_000
 """Names that one step of a leader looks at."""
 NAMESPACE_NAMES = 20
 """Looking into a namespace takes as long as looking at so many names."""
+HOLDERS_MAX = 20
+"""Names of forks that a reply tells as those that retention waits for."""
 SEPARATOR = "\1"
 """Between the collection and the id of a vector in a TrimCommand."""
 _DAY_MS = 86_400_000
@@ -98,23 +101,35 @@ def refuse_before(entries: EntryTable, space: Namespace, ceiling: int) -> None:
     for each, highest in lineage(space, ceiling):
         floor = floor_of(each)
         if highest < floor:
-            index, time_us = floor >> POSITION_BITS, entries.time_at(floor)
+            index, time_us, rule = floor >> POSITION_BITS, entries.time_at(floor), retention_of(each)
+            reason = (
+                f"retention keeps {rule}" if rule != KEEP_ALL else "retention had forgotten what was before"
+            )
             raise Refused(
                 "BEFORE_RETENTION",
-                f"reads of {each.name} reach back to index {index} (time {time_us}): "
-                f"retention keeps {retention_of(each)}",
+                f"reads of {each.name} reach back to index {index} (time {time_us}): {reason}",
                 {"floor_index": str(index), "floor_time_us": str(time_us)},
             )
 
 
 def pin_of(space: Namespace) -> int:
     """Returns the lowest version of a namespace that a fork shows: what was replaced above it must stay."""
-    pin, waiting = NOW, list(space.forks.values())
+    return min((base for base, _ in _bases(space)), default=NOW)
+
+
+def holders_of(space: Namespace) -> list[str]:
+    """Returns the names of the forks that retention waits for, the one with the oldest base first."""
+    return [name for _, name in nsmallest(HOLDERS_MAX, _bases(space))]
+
+
+def _bases(space: Namespace) -> Iterator[tuple[int, str]]:
+    """Yields the base and the name of each fork of a namespace, and of each fork of one."""
+    waiting = list(space.forks.values())
     while waiting:
         fork = waiting.pop()
-        pin = min(pin, fork.origin.base if fork.origin is not None else NOW)
+        if fork.origin is not None:
+            yield fork.origin.base, fork.name
         waiting += fork.forks.values()
-    return pin
 
 
 class _Source(NamedTuple):

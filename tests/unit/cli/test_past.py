@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,13 @@ def test_retention_is_set_shown_and_taken_back(shell: Shell) -> None:
     assert (found["versions"], found["age_ms"], found["floor_index"]) == (1, 12 * 3_600_000, 3)
     refused = shell("kv", "get", "user:1", "--at", "1", status=1)
     assert "retention keeps 1 version / 12 hours" in refused
-    assert "reads reach back to   log index 3" in shell("retention", "set", "--all")
+    shell("retention", "set", "--age", "30d")
+    shown = shell("retention", "show")  # what was not given stayed
+    assert re.search(r"versions of a record +1\n", shown) and re.search(r"replaced +30 days\n", shown)
+    shell("fork", "make", "held")
+    assert re.search(r"held back by +acme/a@held\n", shell("retention", "show"))
+    assert "reads reach back to   log index" in shell("retention", "set", "--all")
+    assert "retention had forgotten what was before" in shell("kv", "get", "user:1", "--at", "1", status=1)
     assert "give at least one" in shell("retention", "set", status=2)
     with pytest.raises(SystemExit):
         shell("retention", "set", "--age", "soon")

@@ -26,10 +26,12 @@ from memraft_server.machine import Refused, scans
 from memraft_server.machine.facts import Encoder
 from memraft_server.machine.feeds import open_feed
 from memraft_server.machine.journal import Journal
+from memraft_server.machine.limits import Limits
 from memraft_server.machine.loader import load
 from memraft_server.machine.machine import Machine
 from memraft_server.machine.retention import TRIMMED_MAX, Trimmer
 from memraft_server.machine.scans import SCAN_STEP, Scan
+from memraft_server.machine.validate import check_write
 from memraft_server.projections import notes
 from tests.unit.machine.harness import NAMESPACE, SECOND_US, Shard
 
@@ -117,6 +119,38 @@ def test_the_newest_versions_stay_and_reads_before_them_are_told_what_is_kept(sh
     assert (told.versions, told.floor_index) == (2, floor)
     at_floor = shard.read(kv_pb2.GetRequest(namespace=NAMESPACE, key="k"), at_time_us=told.floor_time_us)
     assert at_floor.value == b"4"
+
+
+def test_a_limit_that_is_not_given_stays_and_one_must_be(shard: Kept) -> None:
+    get = retention_pb2.GetRetentionRequest(namespace=NAMESPACE)
+    shard.retain(versions=2, events=3)
+    shard.retain(age_ms=1_000)
+    told = shard.read(get)
+    assert (told.versions, told.age_ms, told.events) == (2, 1_000, 3)
+    shard.retain(versions=0)
+    told = shard.read(get)
+    assert (told.versions, told.age_ms, told.events) == (0, 1_000, 3)
+    with pytest.raises(Refused, match="at least one of versions, age_ms, events"):
+        check_write(46, retention_pb2.SetRetentionRequest(namespace=NAMESPACE), Limits())
+
+
+def test_the_forks_that_hold_retention_back_are_told_oldest_base_first(shard: Kept) -> None:
+    get = retention_pb2.GetRetentionRequest(namespace=NAMESPACE)
+    shard.put("k")
+    shard.write(fork_pb2.ForkRequest(namespace=NAMESPACE, fork="late"))
+    shard.write(fork_pb2.ForkRequest(namespace=f"{NAMESPACE}@late", fork="deep"))
+    shard.write(fork_pb2.ForkRequest(namespace=NAMESPACE, fork="early", at_index=1))
+    assert not shard.read(get).held_back_by  # there is nothing to hold back
+    for _ in range(30):
+        shard.put("k")
+    shard.retain(versions=2)
+    assert shard.trim() == 0
+    names = [f"{NAMESPACE}@{fork}" for fork in ("early", "late", "late@deep")]
+    assert shard.read(get).held_back_by == names
+    for name, fork in ((NAMESPACE, "early"), (f"{NAMESPACE}@late", "deep"), (NAMESPACE, "late")):
+        shard.write(fork_pb2.DropForkRequest(namespace=name, fork=fork))
+    assert not shard.read(get).held_back_by
+    assert shard.trim() == 29
 
 
 def test_what_was_replaced_long_ago_goes_and_what_lives_stays(shard: Kept) -> None:
@@ -488,9 +522,9 @@ def test_keeping_all_again_forgets_no_more(shard: Kept) -> None:
         shard.put("k", b"%d" % n)
     shard.retain(versions=3)
     assert shard.trim() == 1
-    shard.retain()
+    shard.retain(versions=0)
     for n in range(4, 8):
         shard.put("k", b"%d" % n)
     assert shard.trim() == 0 and len(shard.history("k")) == 7
-    with pytest.raises(Refused, match="retention keeps all"):
+    with pytest.raises(Refused, match=r"to index 2 .*: retention had forgotten what was before"):
         shard.read(kv_pb2.GetRequest(namespace=NAMESPACE, key="k"), at_index=1)
