@@ -224,7 +224,9 @@ def _fault_by(schemas: dict[str, bytes], kind: int, request: Any, steps_max: int
         try:
             fault = json_schema.compiled(schemas[prefix]).fault(value, steps_max)
         except Refused as refused:
-            return Refused(refused.reason, f"{field[: -len('value')]}{refused.message}", refused.metadata)
+            return Refused(
+                refused.reason, f"{field}{refused.message.removeprefix('value')}", refused.metadata
+            )
         steps_max = json_schema.steps_left()
         if fault is not None:
             return Refused(
@@ -258,8 +260,8 @@ def _documents_in(name: str, request: Any, place: str) -> Iterator[tuple[str, st
         return
     kinds = request.kinds
     for i, (key, value) in enumerate(zip(request.keys, request.values, strict=True)):
-        if not (kinds and kinds[i]):
-            yield f"{place}values[{i}]", key, value
+        if not (kinds and kinds[i]):  # by its key: who called has it from a mapping
+            yield f"{place}values[{key!r}]", key, value
 
 
 async def _awaited(outcome: Outcome) -> Message:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 import msgspec
@@ -16,6 +17,7 @@ from memraft_server.machine.refused import invalid
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _SHOWN_CHARACTERS = 60
 _CLIENT_ID_BYTES = 16
+_EPOCH = datetime(1970, 1, 1)
 WHEN_US_MAX = 253_402_300_800_000_000
 """The year 10,000, in microseconds since the epoch: no calendar of the clients goes on from there."""
 _parse = msgspec.json.Decoder(msgspec.Raw).decode  # Checks the syntax and builds nothing.
@@ -192,7 +194,12 @@ def check_moment(field: str, time_us: int, place: str = "") -> None:
 def refuse_early_end(place: str, from_us: int, until_us: int) -> None:
     """Refuses an end that is not after the beginning."""
     if until_us and until_us <= from_us:
+        until, since = _moment(until_us), _moment(from_us)
         raise invalid(
-            f"valid_until_us{place}: {until_us} is not after valid_from_us{place}: {from_us}",
+            f"valid_until_us{place}: {until} is not after valid_from_us{place}: {since}",
             field="valid_until_us",
         )
+
+
+def _moment(time_us: int) -> str:
+    return f"{(_EPOCH + timedelta(microseconds=time_us)).isoformat()}Z"

@@ -151,7 +151,9 @@ def test_edges_hold_in_the_world_from_and_until() -> None:
     shard.write(edge("a", "since", "b", patch=True, valid_until_us=160))
     assert len(around(shard, "a", valid_at_us=170)) == 2
     assert len(around(shard, "a", valid_at_us=170, at_index=3)) == 3  # as it was known then
-    with pytest.raises(Refused, match="valid_until_us: 150 is not after valid_from_us: 150"):
+    with pytest.raises(
+        Refused, match=r"valid_until_us: .*00\.000150Z is not after valid_from_us: .*00\.000150Z"
+    ):
         shard.write(edge("a", "since", "b", patch=True, valid_until_us=150))
 
 
@@ -384,7 +386,10 @@ def test_lists_come_in_pages_whose_cursors_are_of_their_query() -> None:
         (edge("a", "", "b"), "type: missing"),
         (edge("a", "t", "b", weight=-1), "weight: -1.0, finite and not negative"),
         (edge("a", "t", "b", weight=float("nan")), "weight: nan"),
-        (edge("a", "t", "b", valid_from_us=5, valid_until_us=5), "valid_until_us: 5 is not after"),
+        (
+            edge("a", "t", "b", valid_from_us=5, valid_until_us=5),
+            "valid_until_us: 1970-01-01T00:00:00.000005Z is not after",
+        ),
         (edge("a", "t", "b", valid_from_us=-5), "valid_from_us: -5, from 0"),
         (graph_pb2.UpsertGraphRequest(namespace=NAMESPACE), "ids and sources: 0, from 1 to 10000"),
         (

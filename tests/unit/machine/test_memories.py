@@ -318,10 +318,14 @@ def test_a_filter_an_entity_and_a_moment_confine_together() -> None:
 @pytest.mark.parametrize(
     ("call", "fields", "says"),
     [
-        ("Remember", {"text": "t", "valid_from_us": 5, "valid_until_us": 5}, "valid_until_us: 5 is not"),
+        ("Remember", {"text": "t", "valid_from_us": 5, "valid_until_us": 5}, "valid_until_us: .*5Z is not"),
         ("Remember", {"text": "t", "valid_from_us": -1}, "valid_from_us: -1, from 0 to 253402300799999999"),
         ("Remember", {"text": "t", "valid_until_us": 1 << 62}, "valid_until_us: 4611686018427387904, from 0"),
-        ("UpdateMemory", {"id": "m", "valid_until_us": 7}, "valid_until_us: 7 is not after valid_from_us: 7"),
+        (
+            "UpdateMemory",
+            {"id": "m", "valid_until_us": 7},
+            r"valid_until_us: 1970-01-01T00:00:00\.000007Z is not after valid_from_us: 1970",
+        ),
         ("UpdateMemory", {"id": "m", "valid_from_us": -3}, "valid_from_us: -3, from 0"),
         ("UpdateMemory", {"id": "m", "salience": 1.5}, "salience: 1.5, from 0 to 1"),
         ("UpdateMemory", {"id": "m", "metadata": b"["}, "metadata"),

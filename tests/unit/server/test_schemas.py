@@ -164,9 +164,9 @@ def test_every_document_of_a_call_is_checked_and_none_is_written_where_one_is_re
                 kv_pb2.MultiPutRequest(keys=["x", "n/2"], values=[b"{}", b"[1.5]"])
             )
         for request, said in (
-            (many, r"values\[2\]: \$\[0\]: "),
-            (batch, r"operations\[1\]\.multi_put\.values\[1\]: \$\[0\]: "),
-            (txn, r"operations\[1\]\.multi_put\.values\[1\]: \$\[0\]: "),
+            (many, rf": values\['{many.keys[2]}'\]: \$\[0\]: "),
+            (batch, r"operations\[1\]\.multi_put\.values\['n/2'\]: \$\[0\]: "),
+            (txn, r"operations\[1\]\.multi_put\.values\['n/2'\]: \$\[0\]: "),
         ):
             with pytest.raises(Refused, match=said):
                 await node.call(request)
