@@ -45,6 +45,11 @@ def register(commands: Any) -> None:
     update.add_argument("--metadata", metavar="JSON", help="an object in place of the one that it has")
     _add_validity(update)
 
+    get = _action(actions, "get", _get, "print a memory's text; --json: all there is to it")
+    get.add_argument("id")
+    _add_valid_at(get)
+    add_read(get)
+
     recall = _action(actions, "recall", _recall, "find the memories nearest to a query")
     recall.add_argument("query")
     recall.add_argument("-k", type=int, default=5, help="how many (5)")
@@ -135,6 +140,19 @@ def _update(arguments: argparse.Namespace) -> int:
 def _fields(item: Any) -> dict[str, Any]:
     fields = without_empty(msgspec.to_builtins(item))
     return {**fields, "log_index": item.log_index, "at": moment(item.at)}
+
+
+def _get(arguments: argparse.Namespace) -> int:
+    options = given(valid_at=arguments.valid_at) | read_options(arguments)
+    with open_memory(arguments) as memory:
+        found = memory.memory(arguments.id, **options)
+    if found is None:
+        raise CliError(f"no memory with id {arguments.id!r} in {arguments.namespace}")
+    if arguments.json:
+        print_json(_fields(found))
+    else:
+        print(found.text)
+    return 0
 
 
 def _recall(arguments: argparse.Namespace) -> int:
