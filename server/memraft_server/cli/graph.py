@@ -81,6 +81,9 @@ def _register_edges(actions: Any) -> None:
         "--until", dest="valid_until", type=parse_when, metavar="WHEN", help="it holds until then"
     )
     put.add_argument("--patch", action="store_true", help="change what is given and leave the rest")
+    edge = _action(actions, "edge", _edge, "read an edge")
+    _add_triple(edge)
+    add_read(edge)
     delete = _action(actions, "delete-edge", _delete_edge, "delete an edge; it stays readable with --at")
     _add_triple(delete)
 
@@ -97,6 +100,12 @@ def _register_ways(actions: Any) -> None:
     walk.add_argument("--depth", type=int, default=2, help="how many edges away at most (2)")
     walk.add_argument("--limit", type=int, default=100, help="at most this many nodes (100)")
     _add_which(walk, "out")
+
+    part = _action(actions, "subgraph", _subgraph, "read nodes and every edge between them")
+    part.add_argument("ids", nargs="+", metavar="id", help="a node; one that does not exist is passed over")
+    part.add_argument("--depth", type=int, default=0, help="and all nodes up to so many edges away (0)")
+    part.add_argument("--limit", type=int, default=100, help="at most this many nodes (100)")
+    _add_which(part, "both")
 
     path = _action(actions, "path", _path, "find a shortest path")
     path.add_argument("source")
@@ -235,6 +244,19 @@ def _node(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _edge(arguments: argparse.Namespace) -> int:
+    triple = (arguments.source, arguments.type, arguments.target)
+    with open_memory(arguments) as memory:
+        edge = memory.edge(*triple, **read_options(arguments))
+    if edge is None:
+        raise CliError(f"no edge {' '.join(triple)!r} in {arguments.namespace}")
+    if arguments.json:
+        print_json({**_fields(edge), "log_index": edge.log_index})
+    else:
+        print(" ".join(part for part in (_text(edge.properties), _validity(edge)) if part))
+    return 0
+
+
 def _text(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
@@ -298,6 +320,25 @@ def _walk(arguments: argparse.Namespace) -> int:
         return 0
     rows = [[each.depth, each.id, each.previous, each.type] for each in found]
     print(table(["DEPTH", "ID", "FROM", "TYPE"], rows, right="r"))
+    if found.is_truncated:
+        print("there is more: --limit")
+    return 0
+
+
+def _subgraph(arguments: argparse.Namespace) -> int:
+    with open_memory(arguments) as memory:
+        options = _which(arguments)
+        found = memory.subgraph(arguments.ids, depth=arguments.depth, limit=arguments.limit, **options)
+    if arguments.json:
+        print_json(msgspec.to_builtins(found))
+        return 0
+    nodes = [[each.id, each.type, each.domain, _text(each.properties)] for each in found.nodes]
+    edges = [
+        [each.source, each.type, each.target, _validity(each), _text(each.properties)] for each in found.edges
+    ]
+    print(table(["ID", "TYPE", "DOMAIN", "PROPERTIES"], nodes))
+    print()
+    print(table(["SOURCE", "TYPE", "TARGET", "HOLDS", "PROPERTIES"], edges))
     if found.is_truncated:
         print("there is more: --limit")
     return 0

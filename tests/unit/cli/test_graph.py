@@ -74,3 +74,25 @@ def test_the_index_is_markdown(shell: Shell) -> None:
     assert text.startswith("# acme/a\n") and "hr → crm: 1 edge (works_at 1)" in text
     assert json.loads(shell("index", "--tokens", "500", "--json"))["text"] == text
     assert "tokens: 499, from 500 to 2000" in shell("index", "--tokens", "499", status=1)
+
+
+def test_an_edge_and_a_part_of_the_graph_are_read(shell: Shell) -> None:
+    before = str(json.loads(shell("graph", "node", "ann", "--json"))["log_index"])
+    shell("graph", "put-edge", "ann", "works_at", "acme", '{"as": "lead"}', "--patch")
+    assert shell("graph", "edge", "ann", "works_at", "acme").startswith('{"as":"lead"} 2024-05-01')
+    edge = json.loads(shell("graph", "edge", "ann", "works_at", "acme", "--json"))
+    assert (edge["source"], edge["target"], edge["weight"]) == ("ann", "acme", 2.0)
+    missing = shell("graph", "edge", "ann", "works_at", "acme", "--at", before, status=1)
+    assert "no edge 'ann works_at acme' in acme/a" in missing
+
+    part = json.loads(shell("graph", "subgraph", "acme", "--depth", "1", "--json"))
+    assert {node["id"] for node in part["nodes"]} == {"ann", "acme"} and len(part["edges"]) == 1
+    assert json.loads(shell("graph", "subgraph", "acme", "--json"))["edges"] == []
+    assert (
+        json.loads(shell("graph", "subgraph", "ann", "acme", "--valid-at", "2024-01-01", "--json"))["edges"]
+        == []
+    )
+    nodes, edges = shell("graph", "subgraph", "ann", "acme").split("\n\n")
+    assert [line.split()[0] for line in nodes.splitlines()] == ["ID", "ann", "acme"]
+    assert edges.splitlines()[1].split()[:3] == ["ann", "works_at", "acme"]
+    assert "there is more: --limit" in shell("graph", "subgraph", "ann", "acme", "--limit", "1")
