@@ -1,6 +1,7 @@
 """`memraft fork`: forks of a namespace, what differs in them, and merging them."""
 
 import argparse
+from types import SimpleNamespace
 from typing import Any
 
 from memraft_server.cli.connection import (
@@ -12,9 +13,12 @@ from memraft_server.cli.connection import (
     parse_at,
     read_options,
 )
-from memraft_server.cli.errors import CliError
+from memraft_server.cli.errors import CliError, UsageError
 from memraft_server.cli.output import moment, print_json, table
 from memraft_server.cli.run import print_records
+
+LEAST_VERSION = 1 << 20
+"""That of what the first entry of a log wrote first: `log_index << 20 | position in the entry`."""
 
 
 def register(commands: Any) -> None:
@@ -26,7 +30,16 @@ def register(commands: Any) -> None:
 
     make = _action(actions, "make", _make, "make a fork; its namespace is NAMESPACE@NAME")
     make.add_argument("name")
-    make.add_argument("--at", type=parse_at, metavar="WHEN", help="as of then: a log index, a time, an age")
+    moment_of = make.add_mutually_exclusive_group()
+    moment_of.add_argument(
+        "--at", type=parse_at, metavar="WHEN", help="as of then: a log index, a time, an age"
+    )
+    moment_of.add_argument(
+        "--before",
+        type=int,
+        metavar="VERSION",
+        help="as of just before what has this version, as --json tells",
+    )
 
     listing = _action(actions, "list", _list, "list the forks")
     listing.add_argument("--limit", type=int, default=1000, help="at most this many (1000)")
@@ -67,8 +80,16 @@ def _action(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentPa
 
 
 def _make(arguments: argparse.Namespace) -> int:
+    before: Any = None
+    if arguments.before is not None:
+        if arguments.before < LEAST_VERSION:
+            raise UsageError(
+                f"--before {arguments.before} is no version: versions begin at {LEAST_VERSION}; "
+                "--at takes a log index, and has what was written at it"
+            )
+        before = SimpleNamespace(version=arguments.before)
     with open_memory(arguments) as memory:
-        fork = memory.fork(arguments.name, **given(at=arguments.at))
+        fork = memory.fork(arguments.name, **given(at=arguments.at), before=before)
     if arguments.json:
         print_json({"namespace": fork.namespace})
     else:

@@ -65,3 +65,12 @@ def test_runs_and_forks_are_compared_and_merged(shell: Shell) -> None:
     assert shell("fork", "diff", "--from-at", "1", "--to-at", "1") == "nothing differs\n"
     assert shell("fork", "drop", "f") == "dropped f\n"
     assert "no fork 'f' in acme/a" in shell("fork", "drop", "f", status=1)
+
+
+def test_a_fork_begins_just_before_a_mistake(shell: Shell) -> None:
+    mistake = json.loads(shell("kv", "put", "answer", "wrong", "--json"))
+    assert shell("fork", "make", "f", "--before", str(mistake["version"])) == "made acme/a@f\n"
+    assert shell("kv", "get", "answer", namespace="acme/a@f") == "2\n"
+    assert shell("kv", "get", "answer") == '"wrong"\n'
+    refused = shell("fork", "make", "g", "--before", str(mistake["log_index"]), status=2)
+    assert "is no version: versions begin at 1048576" in refused
