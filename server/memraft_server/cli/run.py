@@ -1,20 +1,42 @@
-"""`memraft run`: runs of agents, their replay, and how two compare."""
+"""`memraft run`: runs of agents, from their beginning to their end, their replay, and how two compare."""
 
 import argparse
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-from memraft_server.cli.connection import add_connection, add_json, add_read, given, open_memory, read_options
+from memraft_server.cli.connection import (
+    add_connection,
+    add_json,
+    add_read,
+    given,
+    open_memory,
+    parse_value,
+    read_options,
+)
 from memraft_server.cli.errors import CliError
-from memraft_server.cli.output import moment, print_json, table
+from memraft_server.cli.output import moment, print_json, record_fields, table
 from memraft_server.cli.sides import record_table, step_table
 
 
 def register(commands: Any) -> None:
     """Adds `run` and its subcommands."""
-    group = commands.add_parser("run", help="runs of agents: list, replay, compare", description=__doc__)
+    group = commands.add_parser(
+        "run", help="runs of agents: begin, end, list, replay, compare", description=__doc__
+    )
     actions = group.add_subparsers(metavar="ACTION", required=True, dest="action")
+
+    begin = _action(actions, "begin", _begin, "begin a run, and print its id")
+    begin.add_argument("run_id", nargs="?", default="", help="its id; left out: a new one")
+    begin.add_argument("--inputs", metavar="JSON", help="what it is given; text that is not JSON is a string")
+    begin.add_argument(
+        "--record", action="store_true", help="keep all that is written in it, so that it can be replayed"
+    )
+
+    end = _action(actions, "end", _end, "end a run")
+    end.add_argument("run_id")
+    end.add_argument("--failed", action="store_true", help="it failed; else it succeeded")
+    end.add_argument("--outputs", metavar="JSON", help="what it gave; text that is not JSON is a string")
 
     listing = _action(actions, "list", _list, "list the runs, newest first")
     listing.add_argument("--limit", type=int, default=100, help="at most this many (100)")
@@ -53,6 +75,29 @@ def plain(item: Any) -> dict[str, Any]:
     """The fields of a result for JSON, hashes in hexadecimal."""
     fields: dict[str, Any] = msgspec.structs.asdict(item)
     return {name: each.hex() if isinstance(each, bytes) else each for name, each in fields.items()}
+
+
+def _begin(arguments: argparse.Namespace) -> int:
+    inputs = None if arguments.inputs is None else parse_value(arguments.inputs)
+    with open_memory(arguments, makes=True) as memory:
+        begun = memory.begin_run(arguments.run_id, inputs=inputs, record=arguments.record)
+    if arguments.json:
+        print_json(record_fields(begun))
+    else:
+        print(begun.id)
+    return 0
+
+
+def _end(arguments: argparse.Namespace) -> int:
+    outputs = None if arguments.outputs is None else parse_value(arguments.outputs)
+    status: Literal["succeeded", "failed"] = "failed" if arguments.failed else "succeeded"
+    with open_memory(arguments) as memory:
+        ended = memory.end_run(arguments.run_id, status, outputs=outputs)
+    if arguments.json:
+        print_json(record_fields(ended))
+    else:
+        print(f"{arguments.run_id} {status}: log index {ended.log_index}, {moment(ended.at)}")
+    return 0
 
 
 def _list(arguments: argparse.Namespace) -> int:

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from memraft_server.cli.connection import (
     add_connection,
     add_json,
@@ -14,8 +16,8 @@ from memraft_server.cli.connection import (
     parse_json_object,
     read_options,
 )
-from memraft_server.cli.errors import CliError
-from memraft_server.cli.output import moment, print_json, table
+from memraft_server.cli.errors import CliError, UsageError
+from memraft_server.cli.output import moment, print_json, record_fields, table
 from memraft_server.cli.run import plain
 
 _SHOWN_CHARACTERS = 100
@@ -26,9 +28,12 @@ KINDS = ("tool_call", "model_input", "model_output", "citation", "decision", "co
 
 def register(commands: Any) -> None:
     """Adds `trace` and its subcommands."""
-    group = commands.add_parser("trace", help="traces: list, tree, export, import", description=__doc__)
+    group = commands.add_parser(
+        "trace", help="traces: record, list, tree, export, import", description=__doc__
+    )
     actions = group.add_subparsers(metavar="ACTION", required=True, dest="action")
 
+    _register_record(actions)
     listing = _action(actions, "list", _list, "list traces in the order in which they were written")
     listing.add_argument("--run", default="", dest="run_id", help="only those of this run")
     listing.add_argument("--kind", action="append", choices=KINDS, help="only these; may repeat")
@@ -56,12 +61,62 @@ def register(commands: Any) -> None:
     importing.add_argument("--into", default="", metavar="RUN", help="the run that all of them belong to")
 
 
+def _register_record(actions: Any) -> None:
+    record = _action(actions, "record", _record, "record a trace, and print its id")
+    record.add_argument("kind", choices=KINDS)
+    record.add_argument("content", help='a JSON object, such as {"choice": "wait", "because": "rain"}')
+    record.add_argument("--run", required=True, dest="run_id", help="the run that it belongs to")
+    record.add_argument("--parent", metavar="ID", help="a trace of the same run")
+    record.add_argument(
+        "--name", help="what it is known as; else the tool, the model, the choice, the source"
+    )
+    record.add_argument("--attributes", metavar="JSON", help="more about it, to filter by")
+    record.add_argument("--stream", help="the stream of the event that it belongs to; else the run's")
+    record.add_argument("--sequence", type=int, metavar="N", help="the event's place in it; else the last")
+    record.add_argument("--id", help="its id; else a new one")
+
+
 def _action(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
     parser.set_defaults(run=run)
     add_connection(parser)
     add_json(parser)
     return parser
+
+
+def _record(arguments: argparse.Namespace) -> int:
+    content = _content(arguments.kind, parse_json_object(arguments.content, "the content"))
+    options = given(
+        parent=arguments.parent,
+        name=arguments.name,
+        stream=arguments.stream,
+        sequence=arguments.sequence,
+        id=arguments.id,
+    )
+    if arguments.attributes is not None:
+        options["attributes"] = parse_json_object(arguments.attributes, "--attributes")
+    with open_memory(arguments) as memory:
+        recorded = memory.record_trace(content, run=arguments.run_id, **options)
+    if arguments.json:
+        print_json(record_fields(recorded))
+    else:
+        print(recorded.id)
+    return 0
+
+
+def _content(kind: str, fields: dict[str, Any]) -> Any:
+    """What a trace tells, of the type of `memraft.types` that its kind has; UsageError where it is none."""
+    import memraft.types as types
+
+    type_of_kind = getattr(types, kind.title().replace("_", ""))
+    known: tuple[str, ...] = type_of_kind.__struct_fields__
+    for name in fields:
+        if name not in known:
+            raise UsageError(f"{kind} has no field {name!r}: it has {', '.join(known)}")
+    try:
+        return msgspec.convert(fields, type_of_kind)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{kind}: {error}") from error
 
 
 def _list(arguments: argparse.Namespace) -> int:

@@ -74,3 +74,16 @@ def test_a_fork_begins_just_before_a_mistake(shell: Shell) -> None:
     assert shell("kv", "get", "answer") == '"wrong"\n'
     refused = shell("fork", "make", "g", "--before", str(mistake["log_index"]), status=2)
     assert "is no version: versions begin at 1048576" in refused
+
+
+def test_a_run_is_begun_and_ended(shell: Shell) -> None:
+    assert shell("run", "begin", "r2", "--inputs", '{"q": 2}', "--record") == "r2\n"
+    assert "r2" in shell("run", "begin", "r2", status=1)
+    assert shell("run", "end", "r2", "--outputs", "no answer", "--failed").startswith("r2 failed: log index ")
+    ended = json.loads(shell("run", "show", "r2", "--json"))
+    assert (ended["status"], ended["inputs"], ended["outputs"]) == ("failed", {"q": 2}, "no answer")
+    assert ended["recorded"]
+    begun = json.loads(shell("run", "begin", "--json"))  # an id is made for it
+    assert shell("run", "end", begun["id"]).startswith(f"{begun['id']} succeeded: ")
+    assert not json.loads(shell("run", "show", begun["id"], "--json"))["recorded"]
+    assert "'r3'" in shell("run", "end", "r3", status=1)

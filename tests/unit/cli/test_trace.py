@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -58,3 +58,40 @@ def test_a_run_goes_to_a_file_and_comes_back_elsewhere(shell: Shell, tmp_path: P
 
 def test_the_kinds_that_can_be_asked_for_are_those_that_there_are() -> None:
     assert get_args(TraceKind) == trace.KINDS
+
+
+def test_a_trace_is_recorded(shell: Shell) -> None:
+    shell("run", "begin", "r9")
+    because = '{"choice": "wait", "alternatives": ["go"], "because": "rain"}'
+    root = shell(
+        "trace", "record", "decision", because, "--run", "r9", "--attributes", '{"city": "Oslo"}'
+    ).strip()
+    child = shell(
+        "trace", "record", "confidence", '{"value": 0.5}', "--run", "r9", "--parent", root, "--id", "c"
+    )
+    assert child == "c\n"
+    first, second = json.loads(shell("trace", "list", "--run", "r9", "--json"))["items"]
+    assert (first["id"], first["attributes"]) == (root, {"city": "Oslo"})
+    assert first["content"] == {"choice": "wait", "alternatives": ["go"], "because": "rain"}
+    assert (second["parent"], second["content"]["value"]) == (root, 0.5)
+    wrong = shell("trace", "record", "decision", '{"chosen": "go"}', "--run", "r9", status=2)
+    assert "decision has no field 'chosen': it has choice, alternatives, because" in wrong
+    assert "missing required field" in shell("trace", "record", "decision", "{}", "--run", "r9", status=2)
+    assert "'r8'" in shell("trace", "record", "decision", because, "--run", "r8", status=1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("tool_call", {"tool": "x", "arguments": [1]}),
+        ("model_input", {"model": "x", "parameters": {"temperature": 0}}),
+        ("model_output", {"model": "x", "finish_reasons": ["stop"]}),
+        ("citation", {"source": "x", "source_version": 1}),
+        ("assumption", {"statement": "x", "holds": False}),
+    ],
+)
+def test_each_kind_of_trace_is_recorded(kind: str, content: dict[str, Any], shell: Shell) -> None:
+    id = shell("trace", "record", kind, json.dumps(content), "--run", "r1").strip()
+    recorded = json.loads(shell("trace", "list", "--kind", kind, "--newest-first", "--json"))["items"][0]
+    assert (recorded["id"], recorded["kind"]) == (id, kind)
+    assert {name: recorded["content"][name] for name in content} == content
