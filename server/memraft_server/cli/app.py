@@ -20,6 +20,7 @@ import memraft_server.cli.gate as gate
 import memraft_server.cli.graph as graph
 import memraft_server.cli.index as index
 import memraft_server.cli.kv as kv
+import memraft_server.cli.leader as leader
 import memraft_server.cli.lock as lock
 import memraft_server.cli.memory as memory
 import memraft_server.cli.namespace as namespace
@@ -34,6 +35,7 @@ import memraft_server.cli.timeline as timeline
 import memraft_server.cli.trace as trace
 import memraft_server.cli.txn as txn
 import memraft_server.cli.up as up
+import memraft_server.cli.vector as vector
 import memraft_server.cli.watch as watch
 from memraft_server.cli import EXIT_INTERRUPTED
 from memraft_server.cli.ending import Interrupted
@@ -53,6 +55,7 @@ GROUPS: tuple[ModuleType, ...] = (
     state,
     stream,
     memory,
+    vector,
     graph,
     index,
     watch,
@@ -61,6 +64,7 @@ GROUPS: tuple[ModuleType, ...] = (
     retention,
     timeline,
     lock,
+    leader,
     counter,
     gate,
     txn,

@@ -123,12 +123,23 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 def _show(arguments: argparse.Namespace) -> int:
     with open_memory(arguments) as memory:
         info = memory.lease_info(arguments.name, **read_options(arguments))
+    return _print(arguments, info, "free", "holds it")
+
+
+def show_leader(arguments: argparse.Namespace) -> int:
+    """Prints who leads in the election `arguments.name`; returns the exit status."""
+    with open_memory(arguments) as memory:
+        info = memory.leader(arguments.name, **read_options(arguments))
+    return _print(arguments, info, "nobody leads", "leads")
+
+
+def _print(arguments: argparse.Namespace, info: Any, nobody: str, holds: str) -> int:
     if arguments.json:
         print_json(None if info is None else msgspec.to_builtins(info))
     elif info is None:
-        print("free")
+        print(nobody)
     else:
-        rows = [["holds it", info.agent, str(info.token), info.holder, moment(info.expires_at)]]
+        rows = [[holds, info.agent, str(info.token), info.holder, moment(info.expires_at)]]
         rows += [["waits", each.agent, "", each.holder, moment(each.expires_at)] for each in info.waiting]
         print(table(["", "AGENT", "TOKEN", "HOLDER", "UNTIL"], rows))
     return 0

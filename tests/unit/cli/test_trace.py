@@ -91,7 +91,8 @@ def test_a_trace_is_recorded(shell: Shell) -> None:
     ],
 )
 def test_each_kind_of_trace_is_recorded(kind: str, content: dict[str, Any], shell: Shell) -> None:
-    id = shell("trace", "record", kind, json.dumps(content), "--run", "r1").strip()
+    shell("run", "begin", "r9")
+    id = shell("trace", "record", kind, json.dumps(content), "--run", "r9").strip()
     recorded = json.loads(shell("trace", "list", "--kind", kind, "--newest-first", "--json"))["items"][0]
     assert (recorded["id"], recorded["kind"]) == (id, kind)
     assert {name: recorded["content"][name] for name in content} == content
