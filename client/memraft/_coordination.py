@@ -9,7 +9,7 @@ from memraft_proto.v1 import coordination_pb2, lease_pb2
 
 from . import _wire
 from .errors import InvalidArgument
-from .types import GateInfo, LeaseHolder, LeaseInfo, Results, Written
+from .types import CounterInfo, GateInfo, LeaseHolder, LeaseInfo, Results, Written
 
 ELECTION_PREFIX = "election/"
 """What the leases of elections are named with, before the election's name."""
@@ -58,6 +58,16 @@ def leases(response: lease_pb2.ListLeasesResponse) -> Results[LeaseInfo]:
     """Returns the leases of a listing."""
     pairs = zip(response.names, response.holders, strict=True)
     return _wire.results(response, tuple(lease_info(name, current) for name, current in pairs))
+
+
+def counters(response: coordination_pb2.ListCountersResponse) -> Results[CounterInfo]:
+    """Returns the counters of a listing."""
+    columns = zip(response.names, response.values, response.versions, response.times_us, strict=True)
+    items = (
+        CounterInfo(name=name, value=value, version=version, time_us=time_us)
+        for name, value, version, time_us in columns
+    )
+    return _wire.results(response, tuple(items))
 
 
 def gate_info(name: str, found: coordination_pb2.GetGateResponse) -> GateInfo:

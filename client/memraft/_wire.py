@@ -351,8 +351,17 @@ def results(response: Any, items: tuple[T, ...]) -> Results[T]:
 
 def listing(response: Any, keys_only: bool) -> Results[Record]:
     """Returns the records of a `ListResponse`."""
-    values = [None] * len(response.keys) if keys_only else map(_json.decode, response.values)
-    columns = zip(response.keys, values, response.versions, response.times_us, strict=True)
+    return _records(response, response.keys, keys_only)
+
+
+def states(response: Any) -> Results[Record]:
+    """Returns the records of a `ListStatesResponse`."""
+    return _records(response, response.names, False)
+
+
+def _records(response: Any, keys: Sequence[str], keys_only: bool) -> Results[Record]:
+    values = [None] * len(keys) if keys_only else map(_json.decode, response.values)
+    columns = zip(keys, values, response.versions, response.times_us, strict=True)
     items = tuple(
         Record(key=key, value=value, version=version, time_us=time_us)
         for key, value, version, time_us in columns

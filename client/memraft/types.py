@@ -44,6 +44,7 @@ from .types_runs import Verdict as Verdict
 from .types_settings import EndReason as EndReason
 from .types_settings import NamespaceSettings as NamespaceSettings
 from .types_settings import SchemaInfo as SchemaInfo
+from .types_state import CounterInfo as CounterInfo
 from .types_state import GateInfo as GateInfo
 from .types_state import LeaseHolder as LeaseHolder
 from .types_state import LeaseInfo as LeaseInfo

@@ -37,6 +37,22 @@ class LeaseInfo(LeaseHolder, frozen=True, kw_only=True):
     """Who waits, the next one first; empty in a listing."""
 
 
+class CounterInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A counter in a listing."""
+
+    name: str
+    value: int
+    version: int
+    """Of the latest addition."""
+    time_us: int
+    """Commit time of that in microseconds since the Unix epoch."""
+
+    @property
+    def at(self) -> datetime:
+        """`time_us`, aware, in UTC."""
+        return datetime_of(self.time_us)
+
+
 class GateInfo(msgspec.Struct, frozen=True, kw_only=True):
     """How a gate stands."""
 

@@ -177,6 +177,30 @@ def test_a_run_begins_and_ends_once(memory: Memory) -> None:
     assert memory.run_info("run-1", at=begun.log_index).status == "running"  # type: ignore[union-attr]
 
 
+def test_records_and_counters_are_listed_by_prefix_as_of_any_moment(memory: Memory) -> None:
+    for name in ("b/2", "a", "b/1"):
+        memory.cas(name, {"is": name}, expected_version=0)
+        memory.add(name, len(name))
+    before = memory.states().log_index
+    memory.cas_remove("b/1", expected_version=memory.states("b/1")[0].version)
+    memory.add("b/3", -5)
+    assert [(each.key, each.value) for each in memory.states("b/")] == [("b/2", {"is": "b/2"})]
+    assert [each.key for each in memory.states(at=before)] == ["a", "b/1", "b/2"]
+    counted = {each.name: each.value for each in memory.counters("b/")}
+    assert list(counted.items()) == [("b/1", 3), ("b/2", 3), ("b/3", -5)]
+    assert len(memory.counters(at=before)) == 3 and not memory.counters("c") and not memory.states("c")
+    page = memory.states(limit=1)
+    assert [each.key for each in memory.states(cursor=page.next_cursor)] == ["b/2"]
+    sums = memory.counters(limit=2)
+    assert [each.name for each in memory.counters(cursor=sums.next_cursor)] == ["b/2", "b/3"]
+    assert page[0].version == memory.state("a").version  # type: ignore[union-attr]
+    assert sums[0].time_us == memory.history_of("counter", "a")[0].time_us
+    fork = memory.fork("listed")
+    fork.add("b/0")
+    assert [each.name for each in fork.counters("b/")] == ["b/0", "b/1", "b/2", "b/3"]
+    assert len(memory.counters("b/")) == 3 and len(fork.states()) == 2
+
+
 def test_runs_get_ids_and_are_listed_newest_first(memory: Memory) -> None:
     ids = [memory.begin_run().id for _ in range(3)]
     assert len(set(ids)) == 3
@@ -198,6 +222,9 @@ def test_runs_get_ids_and_are_listed_newest_first(memory: Memory) -> None:
         ("name", lambda m: m.cas("", 1, expected_version=0)),
         ("expected_version", lambda m: m.cas("n", 1, expected_version=-1)),
         ("status", lambda m: m.end_run("r", "running")),
+        ("limit", lambda m: m.states(limit=0)),
+        ("limit", lambda m: m.counters(limit=10_001)),
+        ("prefix", lambda m: m.counters("x" * 513)),
     ],
 )
 def test_what_is_malformed_is_refused_by_name(

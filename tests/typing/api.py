@@ -28,6 +28,7 @@ from memraft.types import (
     ChainVerdict,
     Collection,
     Confidence,
+    CounterInfo,
     Created,
     CrossDomainEdge,
     Decision,
@@ -193,6 +194,8 @@ def streams_states_runs(m: Memory) -> None:
     assert_type(next(m.watch_state("job/")), KeyVersion)
     assert_type(next(m.watch_memories(about="user:42")), MemoryChange)
     assert_type(m.state("leader"), Record | None)
+    assert_type(m.states("lead"), Results[Record])
+    assert_type(m.counters("hits/"), Results[CounterInfo])
     assert_type(m.cas("leader", "me", expected_version=0), Swap)
     begun = m.begin_run(inputs={"ticket": 1})
     in_run = m.scoped(run=begun.id, tool="crm")

@@ -8,11 +8,11 @@ from memraft_proto.v1 import coordination_pb2
 
 from .. import _coordination as coordination
 from .. import _wire
-from ..types import At, Consistency, GateInfo, Written
+from ..types import At, Consistency, CounterInfo, GateInfo, Results, Written
 from .base import METHOD, Calls
 from .waiting import wait_until
 
-_ADD, _COUNTER = METHOD["AddCounter"], METHOD["GetCounter"]
+_ADD, _COUNTER, _COUNTERS = METHOD["AddCounter"], METHOD["GetCounter"], METHOD["ListCounters"]
 _SET, _ARRIVE, _GATE = METHOD["SetGate"], METHOD["ArriveAtGate"], METHOD["GetGate"]
 
 
@@ -119,6 +119,33 @@ class CoordinationCalls(Calls):
         request = _wire.build(coordination_pb2.GetCounterRequest, **self._from(at, consistency), name=name)
         response: coordination_pb2.GetCounterResponse = self._link.read(_COUNTER, request)
         return response.value
+
+    def counters(
+        self,
+        prefix: str = "",
+        *,
+        limit: int = 1000,
+        cursor: str = "",
+        at: At = None,
+        consistency: Consistency | None = None,
+    ) -> Results[CounterInfo]:
+        """Lists counters that were ever added to, in order of name.
+
+        Args:
+            prefix: only names that begin with this.
+            limit: at most this many a page, 1 to 10,000.
+            cursor: `next_cursor` of the page before. A page may be shorter than `limit` and yet not the last.
+            at: as of an aware datetime or a log index; None: now.
+            consistency: how fresh; None: as this memory was opened with.
+        """
+        request = _wire.build(
+            coordination_pb2.ListCountersRequest,
+            **self._from(at, consistency),
+            prefix=prefix,
+            limit=_wire.at_least_one(limit, "limit"),
+            cursor=cursor,
+        )
+        return coordination.counters(self._link.read(_COUNTERS, request))
 
     def gate(self, name: str) -> Gate:
         """Returns a gate, which is closed until somebody opens it.

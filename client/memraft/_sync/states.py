@@ -8,10 +8,10 @@ from memraft_proto.v1 import state_pb2
 
 from .. import _operations as operations
 from .. import _wire
-from ..types import At, Consistency, Record, Swap
+from ..types import At, Consistency, Record, Results, Swap
 from .base import METHOD, Calls
 
-_CAS, _GET = METHOD["CompareAndSwap"], METHOD["GetState"]
+_CAS, _GET, _LIST = METHOD["CompareAndSwap"], METHOD["GetState"], METHOD["ListStates"]
 
 
 class StateCalls(Calls):
@@ -29,6 +29,33 @@ class StateCalls(Calls):
         request = _wire.build(state_pb2.GetStateRequest, **fields, name=name)
         response: state_pb2.GetStateResponse = self._link.read(_GET, request)
         return _wire.record(name, response) if response.found else None
+
+    def states(
+        self,
+        prefix: str = "",
+        *,
+        limit: int = 1000,
+        cursor: str = "",
+        at: At = None,
+        consistency: Consistency | None = None,
+    ) -> Results[Record]:
+        """Lists records in order of name, without who wrote them.
+
+        Args:
+            prefix: only names that begin with this.
+            limit: at most this many a page, 1 to 10,000.
+            cursor: `next_cursor` of the page before. A page may be shorter than `limit` and yet not the last.
+            at: as of an aware datetime or a log index; None: now.
+            consistency: how fresh; None: as this memory was opened with.
+        """
+        request = _wire.build(
+            state_pb2.ListStatesRequest,
+            **self._from(at, consistency),
+            prefix=prefix,
+            limit=_wire.at_least_one(limit, "limit"),
+            cursor=cursor,
+        )
+        return _wire.states(self._link.read(_LIST, request))
 
     def cas(self, name: str, value: Any, *, expected_version: int) -> Swap:
         """Replaces a record if it still has the version that the caller saw.

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from memraft_proto.v1 import common_pb2 as memraft__proto_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#memraft_proto/v1/coordination.proto\x12\nmemraft.v1\x1a\x1dmemraft_proto/v1/common.proto\"n\n\x11\x41\x64\x64\x43ounterRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\r\n\x05\x64\x65lta\x18\x04 \x01(\x12\"E\n\x12\x41\x64\x64\x43ounterResponse\x12\r\n\x05value\x18\x01 \x01(\x12\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0f\n\x07time_us\x18\x03 \x01(\x03\"^\n\x11GetCounterRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\x0c\n\x04name\x18\x03 \x01(\t\"u\n\x12GetCounterResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12\r\n\x05value\x18\x02 \x01(\x12\x12*\n\nprovenance\x18\x03 \x01(\x0b\x32\x16.memraft.v1.Provenance\"j\n\x0eSetGateRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04open\x18\x04 \x01(\x08\"D\n\x0fSetGateResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0f\n\x07time_us\x18\x03 \x01(\x03\"\x83\x01\n\x13\x41rriveAtGateRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0f\n\x07\x61rrival\x18\x04 \x01(\t\x12\x0f\n\x07parties\x18\x05 \x01(\r\"W\n\x14\x41rriveAtGateResponse\x12\x0c\n\x04open\x18\x01 \x01(\x08\x12\x0f\n\x07\x61rrived\x18\x02 \x01(\r\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12\x0f\n\x07time_us\x18\x04 \x01(\x03\"[\n\x0eGetGateRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\x0c\n\x04name\x18\x03 \x01(\t\"\x93\x01\n\x0fGetGateResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12\x0c\n\x04open\x18\x02 \x01(\x08\x12\x0f\n\x07\x61rrived\x18\x03 \x01(\r\x12\x0f\n\x07parties\x18\x04 \x01(\r\x12*\n\nprovenance\x18\x05 \x01(\x0b\x32\x16.memraft.v1.Provenance2\x8a\x03\n\x13\x43oordinationService\x12K\n\nAddCounter\x12\x1d.memraft.v1.AddCounterRequest\x1a\x1e.memraft.v1.AddCounterResponse\x12K\n\nGetCounter\x12\x1d.memraft.v1.GetCounterRequest\x1a\x1e.memraft.v1.GetCounterResponse\x12\x42\n\x07SetGate\x12\x1a.memraft.v1.SetGateRequest\x1a\x1b.memraft.v1.SetGateResponse\x12Q\n\x0c\x41rriveAtGate\x12\x1f.memraft.v1.ArriveAtGateRequest\x1a .memraft.v1.ArriveAtGateResponse\x12\x42\n\x07GetGate\x12\x1a.memraft.v1.GetGateRequest\x1a\x1b.memraft.v1.GetGateResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#memraft_proto/v1/coordination.proto\x12\nmemraft.v1\x1a\x1dmemraft_proto/v1/common.proto\"n\n\x11\x41\x64\x64\x43ounterRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\r\n\x05\x64\x65lta\x18\x04 \x01(\x12\"E\n\x12\x41\x64\x64\x43ounterResponse\x12\r\n\x05value\x18\x01 \x01(\x12\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0f\n\x07time_us\x18\x03 \x01(\x03\"^\n\x11GetCounterRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\x0c\n\x04name\x18\x03 \x01(\t\"u\n\x12GetCounterResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12\r\n\x05value\x18\x02 \x01(\x12\x12*\n\nprovenance\x18\x03 \x01(\x0b\x32\x16.memraft.v1.Provenance\"\x81\x01\n\x13ListCountersRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\x0e\n\x06prefix\x18\x03 \x01(\t\x12\r\n\x05limit\x18\x04 \x01(\r\x12\x0e\n\x06\x63ursor\x18\x05 \x01(\t\"\x94\x01\n\x14ListCountersResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12\r\n\x05names\x18\x02 \x03(\t\x12\x0e\n\x06values\x18\x03 \x03(\x12\x12\x10\n\x08versions\x18\x04 \x03(\x04\x12\x10\n\x08times_us\x18\x05 \x03(\x03\x12\x13\n\x0bnext_cursor\x18\x06 \x01(\t\"j\n\x0eSetGateRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04open\x18\x04 \x01(\x08\"D\n\x0fSetGateResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0f\n\x07time_us\x18\x03 \x01(\x03\"\x83\x01\n\x13\x41rriveAtGateRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0f\n\x07\x61rrival\x18\x04 \x01(\t\x12\x0f\n\x07parties\x18\x05 \x01(\r\"W\n\x14\x41rriveAtGateResponse\x12\x0c\n\x04open\x18\x01 \x01(\x08\x12\x0f\n\x07\x61rrived\x18\x02 \x01(\r\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12\x0f\n\x07time_us\x18\x04 \x01(\x03\"[\n\x0eGetGateRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\x0c\n\x04name\x18\x03 \x01(\t\"\x93\x01\n\x0fGetGateResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12\x0c\n\x04open\x18\x02 \x01(\x08\x12\x0f\n\x07\x61rrived\x18\x03 \x01(\r\x12\x0f\n\x07parties\x18\x04 \x01(\r\x12*\n\nprovenance\x18\x05 \x01(\x0b\x32\x16.memraft.v1.Provenance2\xdd\x03\n\x13\x43oordinationService\x12K\n\nAddCounter\x12\x1d.memraft.v1.AddCounterRequest\x1a\x1e.memraft.v1.AddCounterResponse\x12K\n\nGetCounter\x12\x1d.memraft.v1.GetCounterRequest\x1a\x1e.memraft.v1.GetCounterResponse\x12Q\n\x0cListCounters\x12\x1f.memraft.v1.ListCountersRequest\x1a .memraft.v1.ListCountersResponse\x12\x42\n\x07SetGate\x12\x1a.memraft.v1.SetGateRequest\x1a\x1b.memraft.v1.SetGateResponse\x12Q\n\x0c\x41rriveAtGate\x12\x1f.memraft.v1.ArriveAtGateRequest\x1a .memraft.v1.ArriveAtGateResponse\x12\x42\n\x07GetGate\x12\x1a.memraft.v1.GetGateRequest\x1a\x1b.memraft.v1.GetGateResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,18 +40,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETCOUNTERREQUEST']._serialized_end=359
   _globals['_GETCOUNTERRESPONSE']._serialized_start=361
   _globals['_GETCOUNTERRESPONSE']._serialized_end=478
-  _globals['_SETGATEREQUEST']._serialized_start=480
-  _globals['_SETGATEREQUEST']._serialized_end=586
-  _globals['_SETGATERESPONSE']._serialized_start=588
-  _globals['_SETGATERESPONSE']._serialized_end=656
-  _globals['_ARRIVEATGATEREQUEST']._serialized_start=659
-  _globals['_ARRIVEATGATEREQUEST']._serialized_end=790
-  _globals['_ARRIVEATGATERESPONSE']._serialized_start=792
-  _globals['_ARRIVEATGATERESPONSE']._serialized_end=879
-  _globals['_GETGATEREQUEST']._serialized_start=881
-  _globals['_GETGATEREQUEST']._serialized_end=972
-  _globals['_GETGATERESPONSE']._serialized_start=975
-  _globals['_GETGATERESPONSE']._serialized_end=1122
-  _globals['_COORDINATIONSERVICE']._serialized_start=1125
-  _globals['_COORDINATIONSERVICE']._serialized_end=1519
+  _globals['_LISTCOUNTERSREQUEST']._serialized_start=481
+  _globals['_LISTCOUNTERSREQUEST']._serialized_end=610
+  _globals['_LISTCOUNTERSRESPONSE']._serialized_start=613
+  _globals['_LISTCOUNTERSRESPONSE']._serialized_end=761
+  _globals['_SETGATEREQUEST']._serialized_start=763
+  _globals['_SETGATEREQUEST']._serialized_end=869
+  _globals['_SETGATERESPONSE']._serialized_start=871
+  _globals['_SETGATERESPONSE']._serialized_end=939
+  _globals['_ARRIVEATGATEREQUEST']._serialized_start=942
+  _globals['_ARRIVEATGATEREQUEST']._serialized_end=1073
+  _globals['_ARRIVEATGATERESPONSE']._serialized_start=1075
+  _globals['_ARRIVEATGATERESPONSE']._serialized_end=1162
+  _globals['_GETGATEREQUEST']._serialized_start=1164
+  _globals['_GETGATEREQUEST']._serialized_end=1255
+  _globals['_GETGATERESPONSE']._serialized_start=1258
+  _globals['_GETGATERESPONSE']._serialized_end=1405
+  _globals['_COORDINATIONSERVICE']._serialized_start=1408
+  _globals['_COORDINATIONSERVICE']._serialized_end=1885
 # @@protoc_insertion_point(module_scope)

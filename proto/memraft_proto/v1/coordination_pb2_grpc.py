@@ -45,6 +45,11 @@ class CoordinationServiceStub(object):
                 request_serializer=memraft__proto_dot_v1_dot_coordination__pb2.GetCounterRequest.SerializeToString,
                 response_deserializer=memraft__proto_dot_v1_dot_coordination__pb2.GetCounterResponse.FromString,
                 _registered_method=True)
+        self.ListCounters = channel.unary_unary(
+                '/memraft.v1.CoordinationService/ListCounters',
+                request_serializer=memraft__proto_dot_v1_dot_coordination__pb2.ListCountersRequest.SerializeToString,
+                response_deserializer=memraft__proto_dot_v1_dot_coordination__pb2.ListCountersResponse.FromString,
+                _registered_method=True)
         self.SetGate = channel.unary_unary(
                 '/memraft.v1.CoordinationService/SetGate',
                 request_serializer=memraft__proto_dot_v1_dot_coordination__pb2.SetGateRequest.SerializeToString,
@@ -75,6 +80,13 @@ class CoordinationServiceServicer(object):
 
     def GetCounter(self, request, context):
         """Reads a counter.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCounters(self, request, context):
+        """Lists counters in order of name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -113,6 +125,11 @@ def add_CoordinationServiceServicer_to_server(servicer, server):
                     servicer.GetCounter,
                     request_deserializer=memraft__proto_dot_v1_dot_coordination__pb2.GetCounterRequest.FromString,
                     response_serializer=memraft__proto_dot_v1_dot_coordination__pb2.GetCounterResponse.SerializeToString,
+            ),
+            'ListCounters': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCounters,
+                    request_deserializer=memraft__proto_dot_v1_dot_coordination__pb2.ListCountersRequest.FromString,
+                    response_serializer=memraft__proto_dot_v1_dot_coordination__pb2.ListCountersResponse.SerializeToString,
             ),
             'SetGate': grpc.unary_unary_rpc_method_handler(
                     servicer.SetGate,
@@ -185,6 +202,33 @@ class CoordinationService(object):
             '/memraft.v1.CoordinationService/GetCounter',
             memraft__proto_dot_v1_dot_coordination__pb2.GetCounterRequest.SerializeToString,
             memraft__proto_dot_v1_dot_coordination__pb2.GetCounterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCounters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memraft.v1.CoordinationService/ListCounters',
+            memraft__proto_dot_v1_dot_coordination__pb2.ListCountersRequest.SerializeToString,
+            memraft__proto_dot_v1_dot_coordination__pb2.ListCountersResponse.FromString,
             options,
             channel_credentials,
             insecure,

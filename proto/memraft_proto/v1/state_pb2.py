@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from memraft_proto.v1 import common_pb2 as memraft__proto_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmemraft_proto/v1/state.proto\x12\nmemraft.v1\x1a\x1dmemraft_proto/v1/common.proto\"\\\n\x0fGetStateRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\x0c\n\x04name\x18\x03 \x01(\t\"\x82\x01\n\x10GetStateResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12\r\n\x05\x66ound\x18\x02 \x01(\x08\x12\r\n\x05value\x18\x03 \x01(\x0c\x12*\n\nprovenance\x18\x04 \x01(\x0b\x32\x16.memraft.v1.Provenance\"\x9c\x01\n\x15\x43ompareAndSwapRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x18\n\x10\x65xpected_version\x18\x04 \x01(\x04\x12\r\n\x05value\x18\x05 \x01(\x0c\x12\x0e\n\x06remove\x18\x06 \x01(\x08\"\x81\x01\n\x16\x43ompareAndSwapResponse\x12\x0f\n\x07swapped\x18\x01 \x01(\x08\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0f\n\x07time_us\x18\x03 \x01(\x03\x12\x15\n\rcurrent_value\x18\x04 \x01(\x0c\x12\x1d\n\x15\x63urrent_value_omitted\x18\x05 \x01(\x08\x32\xae\x01\n\x0cStateService\x12\x45\n\x08GetState\x12\x1b.memraft.v1.GetStateRequest\x1a\x1c.memraft.v1.GetStateResponse\x12W\n\x0e\x43ompareAndSwap\x12!.memraft.v1.CompareAndSwapRequest\x1a\".memraft.v1.CompareAndSwapResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmemraft_proto/v1/state.proto\x12\nmemraft.v1\x1a\x1dmemraft_proto/v1/common.proto\"\\\n\x0fGetStateRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\x0c\n\x04name\x18\x03 \x01(\t\"\x82\x01\n\x10GetStateResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12\r\n\x05\x66ound\x18\x02 \x01(\x08\x12\r\n\x05value\x18\x03 \x01(\x0c\x12*\n\nprovenance\x18\x04 \x01(\x0b\x32\x16.memraft.v1.Provenance\"\x7f\n\x11ListStatesRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\x0e\n\x06prefix\x18\x03 \x01(\t\x12\r\n\x05limit\x18\x04 \x01(\r\x12\x0e\n\x06\x63ursor\x18\x05 \x01(\t\"\x92\x01\n\x12ListStatesResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12\r\n\x05names\x18\x02 \x03(\t\x12\x0e\n\x06values\x18\x03 \x03(\x0c\x12\x10\n\x08versions\x18\x04 \x03(\x04\x12\x10\n\x08times_us\x18\x05 \x03(\x03\x12\x13\n\x0bnext_cursor\x18\x06 \x01(\t\"\x9c\x01\n\x15\x43ompareAndSwapRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x18\n\x10\x65xpected_version\x18\x04 \x01(\x04\x12\r\n\x05value\x18\x05 \x01(\x0c\x12\x0e\n\x06remove\x18\x06 \x01(\x08\"\x81\x01\n\x16\x43ompareAndSwapResponse\x12\x0f\n\x07swapped\x18\x01 \x01(\x08\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0f\n\x07time_us\x18\x03 \x01(\x03\x12\x15\n\rcurrent_value\x18\x04 \x01(\x0c\x12\x1d\n\x15\x63urrent_value_omitted\x18\x05 \x01(\x08\x32\xfb\x01\n\x0cStateService\x12\x45\n\x08GetState\x12\x1b.memraft.v1.GetStateRequest\x1a\x1c.memraft.v1.GetStateResponse\x12K\n\nListStates\x12\x1d.memraft.v1.ListStatesRequest\x1a\x1e.memraft.v1.ListStatesResponse\x12W\n\x0e\x43ompareAndSwap\x12!.memraft.v1.CompareAndSwapRequest\x1a\".memraft.v1.CompareAndSwapResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,10 +36,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSTATEREQUEST']._serialized_end=167
   _globals['_GETSTATERESPONSE']._serialized_start=170
   _globals['_GETSTATERESPONSE']._serialized_end=300
-  _globals['_COMPAREANDSWAPREQUEST']._serialized_start=303
-  _globals['_COMPAREANDSWAPREQUEST']._serialized_end=459
-  _globals['_COMPAREANDSWAPRESPONSE']._serialized_start=462
-  _globals['_COMPAREANDSWAPRESPONSE']._serialized_end=591
-  _globals['_STATESERVICE']._serialized_start=594
-  _globals['_STATESERVICE']._serialized_end=768
+  _globals['_LISTSTATESREQUEST']._serialized_start=302
+  _globals['_LISTSTATESREQUEST']._serialized_end=429
+  _globals['_LISTSTATESRESPONSE']._serialized_start=432
+  _globals['_LISTSTATESRESPONSE']._serialized_end=578
+  _globals['_COMPAREANDSWAPREQUEST']._serialized_start=581
+  _globals['_COMPAREANDSWAPREQUEST']._serialized_end=737
+  _globals['_COMPAREANDSWAPRESPONSE']._serialized_start=740
+  _globals['_COMPAREANDSWAPRESPONSE']._serialized_end=869
+  _globals['_STATESERVICE']._serialized_start=872
+  _globals['_STATESERVICE']._serialized_end=1123
 # @@protoc_insertion_point(module_scope)

@@ -40,6 +40,11 @@ class StateServiceStub(object):
                 request_serializer=memraft__proto_dot_v1_dot_state__pb2.GetStateRequest.SerializeToString,
                 response_deserializer=memraft__proto_dot_v1_dot_state__pb2.GetStateResponse.FromString,
                 _registered_method=True)
+        self.ListStates = channel.unary_unary(
+                '/memraft.v1.StateService/ListStates',
+                request_serializer=memraft__proto_dot_v1_dot_state__pb2.ListStatesRequest.SerializeToString,
+                response_deserializer=memraft__proto_dot_v1_dot_state__pb2.ListStatesResponse.FromString,
+                _registered_method=True)
         self.CompareAndSwap = channel.unary_unary(
                 '/memraft.v1.StateService/CompareAndSwap',
                 request_serializer=memraft__proto_dot_v1_dot_state__pb2.CompareAndSwapRequest.SerializeToString,
@@ -53,6 +58,13 @@ class StateServiceServicer(object):
 
     def GetState(self, request, context):
         """Reads a record.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListStates(self, request, context):
+        """Lists records in order of name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -72,6 +84,11 @@ def add_StateServiceServicer_to_server(servicer, server):
                     servicer.GetState,
                     request_deserializer=memraft__proto_dot_v1_dot_state__pb2.GetStateRequest.FromString,
                     response_serializer=memraft__proto_dot_v1_dot_state__pb2.GetStateResponse.SerializeToString,
+            ),
+            'ListStates': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStates,
+                    request_deserializer=memraft__proto_dot_v1_dot_state__pb2.ListStatesRequest.FromString,
+                    response_serializer=memraft__proto_dot_v1_dot_state__pb2.ListStatesResponse.SerializeToString,
             ),
             'CompareAndSwap': grpc.unary_unary_rpc_method_handler(
                     servicer.CompareAndSwap,
@@ -107,6 +124,33 @@ class StateService(object):
             '/memraft.v1.StateService/GetState',
             memraft__proto_dot_v1_dot_state__pb2.GetStateRequest.SerializeToString,
             memraft__proto_dot_v1_dot_state__pb2.GetStateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListStates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memraft.v1.StateService/ListStates',
+            memraft__proto_dot_v1_dot_state__pb2.ListStatesRequest.SerializeToString,
+            memraft__proto_dot_v1_dot_state__pb2.ListStatesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -20,6 +20,7 @@ from memraft_server.cli.output import (
     moment,
     print_floor,
     print_json,
+    print_records,
     print_written,
     record_fields,
     table,
@@ -106,19 +107,7 @@ def _list(arguments: argparse.Namespace) -> int:
     options = given(cursor=arguments.cursor) | read_options(arguments)
     with open_memory(arguments) as memory:
         found = memory.list(arguments.prefix, limit=arguments.limit, keys_only=arguments.keys_only, **options)
-    if arguments.json:
-        items = [record_fields(item) for item in found]
-        print_json({"items": items, "log_index": found.log_index, "next_cursor": found.next_cursor})
-        return 0
-    headers = ["KEY", "LOG INDEX", "AT"] if arguments.keys_only else ["KEY", "LOG INDEX", "AT", "VALUE"]
-    rows = [
-        [item.key, item.log_index, moment(item.at), *([] if arguments.keys_only else [json_text(item.value)])]
-        for item in found
-    ]
-    print(table(headers, rows, right="lr"))
-    if found.next_cursor:
-        print(f"more: --cursor {found.next_cursor}")
-    return 0
+    return print_records(arguments, found, "KEY", arguments.keys_only)
 
 
 def _history(arguments: argparse.Namespace) -> int:

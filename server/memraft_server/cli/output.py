@@ -149,3 +149,20 @@ def print_floor(found: Any) -> None:
     """Says under a history what of it may be missing."""
     if found.floor_index:
         print(f"what was replaced before log index {found.floor_index} may have been forgotten by retention")
+
+
+def print_records(arguments: argparse.Namespace, found: Any, key: str, keys_only: bool = False) -> int:
+    """Prints a page of records, whose keys are called `key`; returns the exit status."""
+    if arguments.json:
+        items = [record_fields(item) for item in found]
+        print_json({"items": items, "log_index": found.log_index, "next_cursor": found.next_cursor})
+        return 0
+    headers = [key, "LOG INDEX", "AT", *([] if keys_only else ["VALUE"])]
+    rows = [
+        [item.key, item.log_index, moment(item.at), *([] if keys_only else [json_text(item.value)])]
+        for item in found
+    ]
+    print(table(headers, rows, right="lr"))
+    if found.next_cursor:
+        print(f"more: --cursor {found.next_cursor}")
+    return 0

@@ -14,20 +14,26 @@ from memraft_server.cli.connection import (
     value_of,
 )
 from memraft_server.cli.errors import CliError
-from memraft_server.cli.output import json_text, print_json, print_written, record_fields
+from memraft_server.cli.output import json_text, print_json, print_records, print_written, record_fields
 from memraft_server.cli.timeline import print_happenings
 
 
 def register(commands: Any) -> None:
     """Adds `state` and its subcommands."""
     group = commands.add_parser(
-        "state", help="named records: read, compare and swap, history", description=__doc__
+        "state", help="named records: read, list, compare and swap, history", description=__doc__
     )
     actions = group.add_subparsers(metavar="ACTION", required=True, dest="action")
 
     get = _action(actions, "get", _get, "print a record")
     get.add_argument("name")
     add_read(get)
+
+    listing = _action(actions, "list", _list, "list records in order of name")
+    listing.add_argument("--prefix", default="", help="only names that begin with this")
+    listing.add_argument("--limit", type=int, default=100, help="at most this many (100)")
+    listing.add_argument("--cursor", help="continue a listing")
+    add_read(listing)
 
     cas = _action(
         actions, "cas", _cas, "replace a record if it has the version that you saw; exit status 1 if not"
@@ -71,6 +77,13 @@ def _get(arguments: argparse.Namespace) -> int:
     else:
         print(json_text(record.value))
     return 0
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    options = given(cursor=arguments.cursor) | read_options(arguments)
+    with open_memory(arguments) as memory:
+        found = memory.states(arguments.prefix, limit=arguments.limit, **options)
+    return print_records(arguments, found, "NAME")
 
 
 def _cas(arguments: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from memraft_proto.v1 import coordination_pb2
+from memraft_server.machine import pages
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.refused import invalid
 from memraft_server.machine.turn import Handler, Query, Turn, View
@@ -45,6 +46,17 @@ def get_counter(
     response = coordination_pb2.GetCounterResponse(value=_count(record))
     if record is not None:
         view.fill_provenance(response.provenance, record.version, record.author)
+    return response
+
+
+def list_counters(
+    view: View, space: Namespace, request: coordination_pb2.ListCountersRequest
+) -> coordination_pb2.ListCountersResponse:
+    """Lists counters that were ever added to."""
+    response = coordination_pb2.ListCountersResponse()
+    records = space.projection(CountersProjection).records
+    found = pages.named(view, records, "counters", request, response)
+    response.values.extend(int(value) for _, value in found)
     return response
 
 
@@ -107,4 +119,8 @@ def _gate(record: Record | None) -> Gate:
 
 
 HANDLERS: dict[int, Handler] = {23: add_counter, 24: set_gate, 25: arrive}
-QUERIES: dict[str, Query] = {"GetCounter": get_counter, "GetGate": get_gate}
+QUERIES: dict[str, Query] = {
+    "GetCounter": get_counter,
+    "ListCounters": list_counters,
+    "GetGate": get_gate,
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from memraft_proto.v1 import state_pb2
+from memraft_server.machine import pages
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.turn import Handler, Query, Turn, View
 from memraft_server.projections.state import StateProjection
@@ -36,5 +37,15 @@ def get_state(view: View, space: Namespace, request: state_pb2.GetStateRequest) 
     )
 
 
+def list_states(
+    view: View, space: Namespace, request: state_pb2.ListStatesRequest
+) -> state_pb2.ListStatesResponse:
+    """Lists records."""
+    response = state_pb2.ListStatesResponse()
+    records = space.projection(StateProjection).records
+    response.values.extend(value for _, value in pages.named(view, records, "states", request, response))
+    return response
+
+
 HANDLERS: dict[int, Handler] = {6: compare_and_swap}
-QUERIES: dict[str, Query] = {"GetState": get_state}
+QUERIES: dict[str, Query] = {"GetState": get_state, "ListStates": list_states}

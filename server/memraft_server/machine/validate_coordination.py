@@ -36,7 +36,8 @@ def _release(request: lease_pb2.ReleaseLeaseRequest, limits: Limits) -> None:
     check_text("holder", request.holder, limits.name_bytes_max)
 
 
-def _list_leases(request: lease_pb2.ListLeasesRequest, limits: Limits) -> None:
+def check_page(request: Any, limits: Limits) -> None:
+    """Checks what a page of names is asked for with: a prefix and a limit."""
     check_text("prefix", request.prefix, limits.key_bytes_max, empty=True)
     check_count("limit", request.limit, limits.page_items_max)
 
@@ -77,7 +78,9 @@ def check_txn(request: txn_pb2.CommitTxnRequest, limits: Limits) -> None:
 WRITE_CHECKS: dict[int, Check] = {20: _acquire, 21: _renew, 22: _release, 23: _named, 24: _named, 25: _arrive}
 READ_CHECKS: dict[str, Check] = {
     "GetLease": _named,
-    "ListLeases": _list_leases,
+    "ListLeases": check_page,
     "GetCounter": _named,
+    "ListCounters": check_page,
+    "ListStates": check_page,
     "GetGate": _named,
 }

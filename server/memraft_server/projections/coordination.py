@@ -6,7 +6,7 @@ import msgspec
 
 from memraft_server.projections.notes import COUNTER, GATE, Notes
 from memraft_server.projections.usage import Usage
-from memraft_server.projections.versions import VersionedRecords
+from memraft_server.projections.versions import OrderedRecords, VersionedRecords
 
 
 class CountersProjection:
@@ -15,7 +15,7 @@ class CountersProjection:
     __slots__ = ("records",)
 
     def __init__(self, usage: Usage, notes: Notes | None = None) -> None:
-        self.records = VersionedRecords(usage, notes, COUNTER)
+        self.records = OrderedRecords(usage, notes, COUNTER)
 
 
 class Gate(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from memraft_server.projections.notes import STATE, Notes
 from memraft_server.projections.usage import Usage
-from memraft_server.projections.versions import Author, Record, VersionedRecords
+from memraft_server.projections.versions import Author, OrderedRecords, Record
 
 
 class StateProjection:
@@ -13,7 +13,7 @@ class StateProjection:
     __slots__ = ("records",)
 
     def __init__(self, usage: Usage, notes: Notes | None = None) -> None:
-        self.records = VersionedRecords(usage, notes, STATE)
+        self.records = OrderedRecords(usage, notes, STATE)
 
     def swap(
         self, name: str, expected_version: int, value: bytes | None, version: int, author: Author

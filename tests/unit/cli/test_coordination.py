@@ -78,6 +78,11 @@ def test_counters_and_gates(shell: Shell) -> None:
     assert shell("counter", "add", "jobs", "3") == "3\n"
     assert json.loads(shell("counter", "add", "jobs", "--json")) == {"name": "jobs", "value": 4}
     assert shell("counter", "get", "jobs", "--at", "1") == "0\n"
+    shell("counter", "add", "hits")
+    listed = json.loads(shell("counter", "list", "--limit", "1", "--json"))
+    assert listed["items"][0]["name"] == "hits"
+    rows = shell("counter", "list", "--cursor", listed["next_cursor"]).splitlines()
+    assert rows[0].startswith("NAME") and rows[1].split()[:2] == ["jobs", "4"]
     assert "was not open within 0 s" in shell("gate", "wait", "ready", "--wait-s", "0", status=1)
     assert shell("gate", "open", "ready").startswith("open: ready, log index ")
     assert shell("gate", "wait", "ready") == "open: ready\n"

@@ -38,3 +38,12 @@ def test_a_record_is_removed_and_keeps_its_history(shell: Shell) -> None:
     assert [line[line.index("lead") + 1] for line in lines[1:]] == ["deleted", "written"]
     first = json.loads(shell("state", "history", "lead", "--limit", "1", "--json"))
     assert [item["what"] for item in first["items"]] == ["deleted"] and first["next_cursor"]
+
+
+def test_records_are_listed_by_prefix(shell: Shell) -> None:
+    for name in ("a/2", "a/1", "b"):
+        shell("state", "cas", name, "7", "--if-version", "0")
+    listed = json.loads(shell("state", "list", "--prefix", "a/", "--limit", "1", "--json"))
+    assert [item["key"] for item in listed["items"]] == ["a/1"]
+    rows = shell("state", "list", "--prefix", "a/", "--cursor", listed["next_cursor"]).splitlines()
+    assert rows[0].startswith("NAME") and len(rows) == 2 and rows[1].split()[0] == "a/2"

@@ -18,6 +18,8 @@ def a_memory() -> Memory:
         m.put(each, 1)
         m.put(each, 2)
         m.append(each, 1)
+        m.cas(each, 1, expected_version=0)
+        m.add(each)
         m.lock(each, ttl=60).acquire()
     m.fork("what-if")
     m.put("a/1", 3)
@@ -49,6 +51,14 @@ PAGES: dict[str, tuple[Callable[[Memory, str], Results], Callable[[Memory, str],
     "leases": (
         lambda m, cursor: m.leases("a/", limit=1, cursor=cursor),
         lambda m, cursor: m.leases("b/", limit=1, cursor=cursor),
+    ),
+    "states": (
+        lambda m, cursor: m.states("a/", limit=1, cursor=cursor),
+        lambda m, cursor: m.states("b/", limit=1, cursor=cursor),
+    ),
+    "counters": (
+        lambda m, cursor: m.counters("a/", limit=1, cursor=cursor),
+        lambda m, cursor: m.counters("b/", limit=1, cursor=cursor),
     ),
     "diff of moments": (
         lambda m, cursor: m.diff(1, limit=1, cursor=cursor),
