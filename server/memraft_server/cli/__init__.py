@@ -1,5 +1,9 @@
-"""The command line: `memraft demo`, `up`, `serve`, `certs`, `status`, `cluster`, `backup`, `restore`,
-`doctor`, `kv`, `stream`, `memory` and `bench`.
+"""The command line, `memraft COMMAND`:
+
+- `demo`, `up`, `serve`, `certs`, `status`, `cluster`, `backup`, `restore`, `doctor`, `bench`: nodes, clusters;
+- `kv`, `namespace`, `state`, `stream`, `memory`, `vector`, `graph`, `index`, `txn`, `watch`: what is stored;
+- `run`, `trace`, `fork`, `timeline`, `history`, `retention`, `projection`: runs, the past, and views;
+- `lock`, `leader`, `counter`, `gate`: coordination.
 
 One module a command group. Each has `register`, which adds its arguments and is cheap to import, and names a
 function that runs the command. A mistake of the user ends as one line on standard error and exit status 1

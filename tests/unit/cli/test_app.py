@@ -1,9 +1,14 @@
 """The command line as a whole: help, usage errors, failures without tracebacks."""
 
+import argparse
+import re
+from pathlib import Path
+
 import pytest
 
+import memraft_server.cli
 from memraft_server.cli import main
-from memraft_server.cli.app import GROUPS
+from memraft_server.cli.app import GROUPS, build_parser
 
 VARIABLES = ("MEMRAFT_ENDPOINTS", "MEMRAFT_CERTS", "MEMRAFT_NAMESPACE", "MEMRAFT_AGENT")
 
@@ -21,6 +26,26 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     for group in GROUPS:
         assert group.__name__.rpartition(".")[2] in text
+
+
+def _commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    found: dict[str, argparse.ArgumentParser] = {}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found |= action.choices
+    return found
+
+
+def test_every_command_and_its_actions_are_in_the_documentation() -> None:
+    """An action stands behind its command, or in a line about the command."""
+    text = (Path(__file__).parents[3] / "docs" / "cli.md").read_text()
+    for name, parser in _commands(build_parser()).items():
+        assert f"`{name}`" in str(memraft_server.cli.__doc__)
+        about = [line for line in text.splitlines() if f"memraft {name}" in line]
+        assert about, name
+        for action in _commands(parser):
+            named = any(re.search(rf"\b{action}\b", line) for line in about)
+            assert named or f"`{name} {action} " in text, f"{name} {action}"
 
 
 @pytest.mark.parametrize(
