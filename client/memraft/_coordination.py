@@ -1,6 +1,7 @@
 """Between Python values and the messages of leases, counters and gates. Pure; shared by both facades."""
 
 from collections.abc import Iterable, Mapping
+from numbers import Real
 from operator import index
 from reprlib import repr as shown
 from typing import Any
@@ -23,9 +24,11 @@ def milliseconds(seconds: Any, name: str) -> int:
     Raises:
         InvalidArgument: it is no number, or less than a millisecond. What is too long, the server says.
     """
+    if not isinstance(seconds, Real) or isinstance(seconds, bool):
+        raise InvalidArgument(f"{name} must be a number of seconds, not {shown(seconds)}")
     try:
         ms = round(float(seconds) * 1000)
-    except (TypeError, ValueError, OverflowError) as error:
+    except (ValueError, OverflowError) as error:
         raise InvalidArgument(f"{name} must be a number of seconds, not {shown(seconds)}") from error
     if ms < 1:
         raise InvalidArgument(f"{name} must be a number of seconds from 0.001, not {shown(seconds)}")

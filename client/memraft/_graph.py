@@ -11,7 +11,7 @@ from . import _json, _wire
 from ._moments import when_us
 from ._operations import Where, conflict
 from .errors import InvalidArgument
-from .types import Deleted, Results, Stored, WrittenMany
+from .types import Deleted, Restored, Results, Stored, WrittenMany
 from .types_graph import (
     CrossDomainEdge,
     Direction,
@@ -323,6 +323,12 @@ def forget_node(where: Where, id: str, restore: bool) -> graph_pb2.ForgetNodeReq
 
 def forget_node_done(request: graph_pb2.ForgetNodeRequest, response: graph_pb2.ForgetNodeResponse) -> Deleted:
     return Deleted(id=request.id, version=response.version, time_us=response.time_us, found=response.found)
+
+
+def restore_node_done(
+    request: graph_pb2.ForgetNodeRequest, response: graph_pb2.ForgetNodeResponse
+) -> Restored:
+    return Restored(id=request.id, version=response.version, time_us=response.time_us, found=response.found)
 
 
 def node(found: Any) -> Node:

@@ -23,6 +23,8 @@ class ImportedRun(msgspec.Struct, frozen=True, kw_only=True):
     """How many spans are none of them."""
     origin: dict[str, Any]
     """What is remembered of where they are from."""
+    is_empty: bool
+    """Whether there is nothing to store: it has no traces, and the file does not say that it was a run."""
 
 
 class Otlp(Protocol):

@@ -248,6 +248,8 @@ def _check_ids(span: Span) -> tuple[str, str]:
         raise InvalidArgument(
             f"data: span {span.name!r}: traceId has 32 hexadecimal digits, spanId and parentSpanId have 16"
         )
+    if not any(span.trace_id) or not any(span.span_id):
+        raise InvalidArgument(f"data: span {span.name!r}: traceId or spanId is all zeros, which is none")
     return span.trace_id.hex(), span.span_id.hex()
 
 
@@ -340,6 +342,7 @@ class _Import:
             status=None if exact.status == "running" else exact.status,
             traces=tuple(self._traces),
             left_out=self._left_out,
+            is_empty=not self._traces and self._exact_run is None,
             origin={"trace_id": self._trace_id, "service": service, "spans": len(self._spans)},
         )
 

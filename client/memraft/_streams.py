@@ -74,7 +74,7 @@ def read(
         stream_pb2.ReadStreamRequest,
         **fields,
         stream=stream,
-        from_sequence=from_sequence,
+        from_sequence=_wire.at_least_one(from_sequence, "from_sequence"),
         until_sequence=0 if until_sequence is None else _wire.at_least_one(until_sequence, "until_sequence"),
         from_time_us=_moment(since, "since"),
         until_time_us=_moment(until, "until"),

@@ -2,12 +2,12 @@
 
 Times come as integers of microseconds since the Unix epoch (`time_us`) and, computed when asked for, as aware
 datetimes in UTC (`at`). A version is one integer, `log_index << 20 | position in the entry`; `log_index`
-shows the part of it that every read takes as `at=`.
+shows the part of it that every read takes as `at=`, as it takes the value itself.
 """
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any, Generic, Literal, TypeAlias, TypedDict, TypeVar, overload
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypedDict, TypeVar, overload
 
 import msgspec
 
@@ -63,8 +63,18 @@ from .types_traces import TraceContent as TraceContent
 from .types_traces import TraceKind as TraceKind
 from .types_traces import TraceTree as TraceTree
 
-At: TypeAlias = datetime | int | None
-"""As of when to read: an aware datetime (commit time), a log index, or None for now."""
+
+class Logged(Protocol):
+    """What has its place in the log: results of writes and of reads, events, versions of records."""
+
+    @property
+    def log_index(self) -> int:
+        """The log index of its entry."""
+
+
+At: TypeAlias = datetime | int | Logged | None
+"""As of when to read: an aware datetime (commit time), a log index, something that has one (the read shows
+all of its entry), or None for now."""
 
 Consistency: TypeAlias = Literal["session", "linearizable", "stale"]
 """How fresh an answer must be.
@@ -111,6 +121,13 @@ class Deleted(Written, frozen=True, kw_only=True):
 
     found: bool
     """Whether there was something to delete."""
+
+
+class Restored(Written, frozen=True, kw_only=True):
+    """Something forgotten that is shown again."""
+
+    found: bool
+    """Whether there is one of this id."""
 
 
 class WrittenMany(msgspec.Struct, frozen=True, kw_only=True):

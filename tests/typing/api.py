@@ -62,6 +62,7 @@ from memraft.types import (
     RecordDifference,
     RecordedTraces,
     Replay,
+    Restored,
     Results,
     Run,
     RunDiff,
@@ -142,6 +143,7 @@ def documents(m: Memory) -> None:
     assert_type(written.log_index, int)
     assert_type(m.get("k"), Any)
     assert_type(m.record("k", at=written.log_index), Record | None)
+    assert_type(m.record("k", at=written), Record | None)
     assert_type(m.record("k", at=datetime.now(UTC), consistency="stale"), Record | None)
     assert_type(m.delete("k"), Deleted)
     assert_type(m.list("prefix/"), Results[Record])
@@ -225,6 +227,7 @@ def graph(m: Memory) -> None:
     assert_type(m.put_graph(["a", "b"], [{"source": "a", "type": "t", "target": "b"}]), WrittenMany)
     assert_type(m.merge_nodes("a", "b", policy="union", policies={"n": "max"}), MergedInto)
     assert_type(m.forget_node("a"), Deleted)
+    assert_type(m.restore_node("a"), Restored)
     assert_type(m.delete_node("a", detach=True), Deleted)
     assert_type(m.node("a", at=7), Node | None)
     assert_type(m.edge("a", "t", "b"), Edge | None)

@@ -313,7 +313,7 @@ class AsyncWrites:
 
     def restore_node(self, id: str) -> int:
         """Shows a forgotten node again: see `Memory.restore_node`."""
-        return self._add("forget_node", graph.forget_node(_NOWHERE, id, True), graph.forget_node_done)
+        return self._add("forget_node", graph.forget_node(_NOWHERE, id, True), graph.restore_node_done)
 
     def record_trace(
         self,

@@ -190,7 +190,7 @@ class AsyncTxn(AsyncWrites):
     async def events(self, stream: str, *, from_sequence: int = 1, limit: int = 1000) -> Results[Event]:
         """Reads events in order: see `Memory.events`. That any event is appended meanwhile is a conflict."""
         self._own.check_unwritten("stream", [stream])
-        arguments = {"stream": stream, "from_sequence": from_sequence}
+        arguments = {"stream": stream, "from_sequence": _wire.at_least_one(from_sequence, "from_sequence")}
         arguments["limit"] = _wire.at_least_one(limit, "limit")
         found: stream_pb2.ReadStreamResponse = await self._see(
             "ReadStream", arguments, lambda found: self._note("stream", stream, found.last_sequence)

@@ -11,7 +11,7 @@ from memraft_proto.v1 import graph_pb2
 from .. import _graph, _json, _wire
 from .._graph import EdgeFields, NodeFields, Properties
 from .._moments import when_us
-from ..types import At, Consistency, Deleted, Results, Stored, WrittenMany
+from ..types import At, Consistency, Deleted, Restored, Results, Stored, WrittenMany
 from ..types_graph import (
     CrossDomainEdge,
     Direction,
@@ -219,14 +219,14 @@ class GraphCalls(Calls):
         request = _graph.forget_node(self._where, id, False)
         return _graph.forget_node_done(request, self._link.write(METHOD["ForgetNode"], request))
 
-    def restore_node(self, id: str) -> Deleted:
+    def restore_node(self, id: str) -> Restored:
         """Shows a forgotten node again; `.found` says whether there is one of this id.
 
         Args:
             id: which one.
         """
         request = _graph.forget_node(self._where, id, True)
-        return _graph.forget_node_done(request, self._link.write(METHOD["ForgetNode"], request))
+        return _graph.restore_node_done(request, self._link.write(METHOD["ForgetNode"], request))
 
     def node(
         self,

@@ -229,8 +229,9 @@ class TraceCalls(Calls):
 
         Spans of models become a model_input and a model_output, those of tools and of memory operations a
         tool_call. Others are left out, and their children become those of what was above. Each OpenTelemetry
-        trace becomes a run, which is begun where it does not exist, and gets an event of type `otlp_import`
-        that its traces belong to. Needs the package `opentelemetry-proto`: `pip install memraft[otel]`.
+        trace of which anything is left becomes a run, which is begun where it does not exist, and gets an
+        event of type `otlp_import` that its traces belong to. Needs the package `opentelemetry-proto`:
+        `pip install memraft[otel]`.
 
         Args:
             data: JSON text with `resourceSpans`: up to 16 MiB and 10,000 spans.
@@ -241,10 +242,11 @@ class TraceCalls(Calls):
             TxnFailed: a run cannot be stored, as one that was imported before. Those before it were.
         """
         runs = in_thread(otlp().read_runs, data, run)
-        for each in runs:
+        stored = [each for each in runs if not each.is_empty]
+        for each in stored:
             self._import(each)
         return ImportedTraces(
-            runs=tuple(each.run for each in runs),
+            runs=tuple(each.run for each in stored),
             count=sum(len(each.traces) for each in runs),
             left_out=sum(each.left_out for each in runs),
         )

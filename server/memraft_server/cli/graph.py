@@ -226,7 +226,8 @@ def _merge(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json({**_fields(merged), "log_index": merged.log_index})
     else:
-        edges = f"{merged.edges_moved} edges moved, {merged.edges_dropped} ended"
+        moved = "1 edge" if merged.edges_moved == 1 else f"{merged.edges_moved} edges"
+        edges = f"{moved} moved, {merged.edges_dropped} ended"
         print(f"{arguments.merged} means {merged.id} now: {edges}, log index {merged.log_index}")
     return 0
 

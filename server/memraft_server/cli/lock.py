@@ -95,10 +95,20 @@ def _command(arguments: argparse.Namespace) -> list[str]:
     return words[place + 1 :]
 
 
+class _NotRun(CliError):
+    def __init__(self, message: str, exit_status: int) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status
+
+
 def run_under(lease: "Lease", command: list[str]) -> int:
     """Runs a command as long as the lock is held; returns its exit status."""
     environment = {**os.environ, "MEMRAFT_LOCK": lease.name, "MEMRAFT_LOCK_TOKEN": str(lease.token)}
-    process = subprocess.Popen(command, env=environment)
+    try:
+        process = subprocess.Popen(command, env=environment)
+    except OSError as error:  # exit statuses as a shell has them
+        status = 127 if isinstance(error, FileNotFoundError) else 126
+        raise _NotRun(f"{command[0]}: {error.strerror or error}", status) from error
     try:
         while not lease.lost:
             with suppress(subprocess.TimeoutExpired):

@@ -1,6 +1,7 @@
 """`memraft txn`: writes of any kind from a file, all of them or none."""
 
 import argparse
+import inspect
 import sys
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,9 @@ def _txn(arguments: argparse.Namespace) -> int:
     with open_memory(arguments, makes=True) as memory, memory.txn() as t:
         for number, call, fields in writes:
             try:
-                getattr(t, call)(**fields)
+                write = getattr(t, call)
+                inspect.signature(write).bind(**fields)  # it names the argument, and not our classes
+                write(**fields)
             except TypeError as error:
                 raise UsageError(f"line {number}: {call}: {error}") from error
     if arguments.json:

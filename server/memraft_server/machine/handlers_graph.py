@@ -63,9 +63,10 @@ def delete_node(
         return response
     edges = _edges(graph, id)
     if edges and not request.detach:
+        counted = "1 edge" if len(edges) == 1 else f"{len(edges)} edges"
         raise Refused(
             "NODE_HAS_EDGES",
-            f"id: node {id!r} has {len(edges)} edges; delete them first, or with it (detach)",
+            f"id: node {id!r} has {counted}; delete them first, or with it (detach)",
             {"edges": str(len(edges))},
         )
     if len(edges) >= ITEMS_MAX:

@@ -71,6 +71,16 @@ def test_a_wrong_command_line_is_one_line_and_status_2(
     assert complaint.count("\n") == 1
 
 
+@pytest.mark.parametrize("arguments", [["--nowhere"], ["extra"]])
+def test_an_argument_too_many_points_to_the_help_of_its_command(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["kv", "get", "k", *arguments])
+    said = f"memraft: unrecognized arguments: {arguments[0]} (see memraft kv get --help)\n"
+    assert ended.value.code == 2 and capsys.readouterr().err == said
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

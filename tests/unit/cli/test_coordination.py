@@ -49,6 +49,10 @@ def test_a_command_runs_under_a_lock(shell: Shell, tmp_path: Path) -> None:
     killed = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     shell("lock", "run", "reindex", "--", sys.executable, "-c", killed, status=137)
     assert shell("lock", "show", "reindex") == "free\n"
+    unknown = shell("lock", "run", "reindex", "--", "/nowhere/reindex", status=127)
+    assert "/nowhere/reindex: No such file or directory" in unknown
+    assert "Permission denied" in shell("lock", "run", "reindex", "--", str(out), status=126)
+    assert shell("lock", "show", "reindex") == "free\n"
     assert "no command to run" in shell("lock", "run", "reindex", status=2)
 
 
@@ -106,7 +110,9 @@ def test_a_file_of_writes_is_done_as_one_or_not_at_all(
     for line, says in (
         ('{"put": 1}', "line 1: "),
         ('{"drop": {}}', "line 1: one of put, delete"),
-        ('{"put": {"name": "a"}}', "line 1: put: "),
+        ('{"put": {"name": "a"}}', "line 1: put: missing a required argument: 'key'"),
+        ('{"put": {"key": "a"}}', "line 1: put: missing a required argument: 'value'"),
+        ('{"forget": {"id": "a", "b": 1}}', "line 1: forget: got an unexpected keyword argument 'b'"),
         ("", "no writes"),
     ):
         file.write_text(line)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from memraft import AsyncMemory, AtInFuture, ClosedError, ConfigurationError, InvalidArgument, Memory
+from memraft.types import Restored
 
 NAN, INFINITY = float("nan"), float("inf")
 
@@ -208,7 +209,7 @@ def test_nothing_is_no_value(m: Memory, says: str, call: Callable[[Memory], obje
         ("ttl_ms must be an integer from 0", lambda m: m.put_many({"a": 1}, ttl_ms="")),
         ("embedding must have one number at least", lambda m: m.remember("tea", embedding=[])),
         (r"if_version must be an integer from 0 to 2\*\*64-1", lambda m: m.put("a", 1, if_version=-5)),
-        ("from_sequence must be an integer from 0", lambda m: m.events("s", from_sequence=-5)),
+        ("from_sequence must be an integer from 1", lambda m: m.events("s", from_sequence=-5)),
         ("dimension must be an integer from 0", lambda m: m.create_collection("d", -5)),
         ("key must be a str that UTF-8 can encode", lambda m: m.put("\ud800", 1)),
         ("text must be a str", lambda m: m.remember(None)),
@@ -266,6 +267,20 @@ def test_a_moment_in_the_future_is_told_as_the_caller_gave_it(m: Memory) -> None
         m.get("k", at=1_000_000)
 
 
+def test_what_was_written_is_a_moment_too(m: Memory) -> None:
+    first, many = m.put("k", 1), m.put_many({"k": 2, "l": 2})
+    last = m.put("k", 3)
+    assert [m.get("k", at=at) for at in (first, many, last, m.record("k"))] == [1, 2, 3, 3]
+    assert m.get("k", at=m.list(at=first)) == 1
+    assert m.fork("f", at=many).get("k") == 2
+    assert [change.name for change in m.diff(first, many).changes] == ["k", "l"]
+    for nothing in ("k", True, -1, 1.5, object()):
+        with pytest.raises(
+            InvalidArgument, match=r"at must be an aware datetime, a log index .* or something"
+        ):
+            m.get("k", at=nothing)  # type: ignore[arg-type]
+
+
 def test_a_moment_before_all_others_is_refused(m: Memory) -> None:
     with pytest.raises(InvalidArgument, match=r"^at: 1960-01-01\S* is before 1970"):
         m.get("k", at=datetime(1960, 1, 1, tzinfo=UTC))
@@ -305,3 +320,31 @@ def test_only_an_edge_is_named_by_its_parts(m: Memory) -> None:
     assert len(m.history_of("node", "a")) == 1
     with pytest.raises(InvalidArgument, match=r"^name: of a node it is a str, not \('a',\)"):
         m.history_of("node", ("a",))
+
+
+@pytest.mark.parametrize(
+    ("argument", "call"),
+    [
+        ("ttl", lambda m: m.lock("l", ttl="9")),
+        ("ttl", lambda m: m.lock("l", ttl=True)),
+        ("ttl", lambda m: m.elect("e", ttl="9")),
+        ("from_sequence", lambda m: m.events("s", from_sequence=0)),
+        ("from_sequence", lambda m: m.tail("s", from_sequence=0)),
+        ("from_sequence", lambda m: m.txn().__enter__().events("s", from_sequence=0)),
+    ],
+)
+def test_what_is_no_time_and_no_place_is_refused(
+    m: Memory, argument: str, call: Callable[[Memory], object]
+) -> None:
+    with pytest.raises(InvalidArgument, match=argument):
+        call(m)
+
+
+def test_a_forgotten_node_is_restored(m: Memory) -> None:
+    m.put_node("ann")
+    m.forget_node("ann")
+    restored = m.restore_node("ann")
+    assert isinstance(restored, Restored) and restored.found and not m.restore_node("eve").found
+    with m.batch() as b:
+        b.restore_node("ann")
+    assert isinstance(b.results[0], Restored)

@@ -283,3 +283,18 @@ def test_where_the_package_is_missing_it_says_what_to_install() -> None:
         [sys.executable, "-c", WITHOUT_THE_PACKAGE], capture_output=True, text=True, check=True
     )
     assert done.stdout == "OpenTelemetry's messages are not installed: pip install 'memraft[otel]'\n"
+
+
+def test_a_trace_of_which_nothing_is_left_begins_no_run(memory: Memory) -> None:
+    done = memory.import_traces(file_of(span(1, 0, ""), span(2, 1, "")))
+    assert (done.runs, done.count, done.left_out) == ((), 0, 2)
+    assert not memory.runs() and not memory.streams()
+
+
+@pytest.mark.parametrize("name", ["traceId", "spanId"])
+def test_an_id_of_zeros_is_none(memory: Memory, name: str) -> None:
+    bad = span(1, 0, "chat")
+    bad[name] = "0" * len(bad[name])
+    with pytest.raises(InvalidArgument, match=r"span 'chat x': traceId or spanId is all zeros"):
+        memory.import_traces(file_of(bad))
+    assert not memory.runs()
