@@ -16,6 +16,7 @@
     │   └── MergeConflicts            a fork and its parent both changed the same; has what
     ├── NodeHasEdges                  a node of the graph that is to be deleted still has edges
     ├── NotRecorded                   a run that was not recorded, or lacks an output that a replay needs
+    ├── RunEnded                      a write in a recorded run that has ended
     ├── RecordedError                 what a recorded call raised, in a replay of it
     ├── Unrelated                     a diff of what has nothing in common
     ├── ChangeRefused                 a change of the cluster's nodes or replicas that cannot be made
@@ -184,6 +185,10 @@ class MergeConflicts(ConflictError):
 
 class NotRecorded(MemraftError):
     """The run was not recorded, or its recording lacks an output that a replay needs."""
+
+
+class RunEnded(MemraftError):
+    """The run that the write belongs to was recorded, and has ended. Nothing was written."""
 
 
 class RecordedError(MemraftError):
@@ -398,6 +403,7 @@ _BY_REASON: dict[str, type[MemraftError]] = {
     "COLLECTION_MISMATCH": CollectionMismatch,
     "EMBEDDING_MISMATCH": EmbeddingMismatch,
     "NO_SUCH_RUN": NotFound,
+    "RUN_ENDED": RunEnded,
     "NO_SUCH_FORK": NotFound,
     "NOT_RECORDED": NotRecorded,
     "UNRELATED": Unrelated,

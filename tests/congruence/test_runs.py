@@ -15,6 +15,7 @@ from memraft import (
     NotFound,
     NotRecorded,
     RecordedError,
+    RunEnded,
     Unrelated,
 )
 
@@ -52,6 +53,19 @@ def recorded(memory: Memory, shop: Shop, run_id: str = "r1", wish: str = "found"
     with memory.run(run_id, inputs={"query": "cup"}) as run:
         run.outputs = agent_of(shop, wish)(run)
     return run
+
+
+def test_a_run_that_another_ended_takes_no_more_writes(memory: Memory) -> None:
+    with pytest.raises(RunEnded, match=r"run 'r1' in .* has ended; nothing was written"):
+        with memory.run("r1") as run:
+            run.memory.put("a", 1)
+            memory.end_run("r1")
+            run.memory.put("a", 2)
+    assert memory.get("a") == 1
+    with pytest.raises(ConflictError, match="run 'r2' has ended already"):
+        with memory.run("r2"):
+            memory.end_run("r2")
+    assert memory.replay("r1").verdict == "same"
 
 
 def test_a_run_is_recorded_and_replayed_to_the_same_hash(memory: Memory) -> None:

@@ -1,12 +1,14 @@
 """A run that is recorded, and one that is replayed."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import _recording as recording
 from .._moments import datetime_of, time_us_of, utc_now
+from ..errors import ConflictError
 from .io import call_agent
 from .traces import AsyncRunTraces
 
@@ -161,4 +163,5 @@ class AsyncRunBlock:
         if error is None:
             await run.memory.end_run(run.id, outputs=run.outputs)
         else:
-            await run.memory.end_run(run.id, "failed", outputs={"error": recording.failure_of(error)})
+            with suppress(ConflictError):  # ended by another: what is raised is what happened in the block
+                await run.memory.end_run(run.id, "failed", outputs={"error": recording.failure_of(error)})

@@ -3,12 +3,14 @@
 """A run that is recorded, and one that is replayed."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import _recording as recording
 from .._moments import datetime_of, time_us_of, utc_now
+from ..errors import ConflictError
 from .io import call_agent
 from .traces import RunTraces
 
@@ -161,4 +163,5 @@ class RunBlock:
         if error is None:
             run.memory.end_run(run.id, outputs=run.outputs)
         else:
-            run.memory.end_run(run.id, "failed", outputs={"error": recording.failure_of(error)})
+            with suppress(ConflictError):  # ended by another: what is raised is what happened in the block
+                run.memory.end_run(run.id, "failed", outputs={"error": recording.failure_of(error)})

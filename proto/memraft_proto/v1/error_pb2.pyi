@@ -38,6 +38,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_NOT_RECORDED: _ClassVar[ErrorReason]
     ERROR_REASON_UNRELATED: _ClassVar[ErrorReason]
     ERROR_REASON_BEFORE_RETENTION: _ClassVar[ErrorReason]
+    ERROR_REASON_RUN_ENDED: _ClassVar[ErrorReason]
     ERROR_REASON_STALE_FENCE: _ClassVar[ErrorReason]
     ERROR_REASON_TOO_MANY_WAITERS: _ClassVar[ErrorReason]
     ERROR_REASON_SCHEMA_VIOLATION: _ClassVar[ErrorReason]
@@ -78,6 +79,7 @@ ERROR_REASON_NO_SUCH_FORK: ErrorReason
 ERROR_REASON_NOT_RECORDED: ErrorReason
 ERROR_REASON_UNRELATED: ErrorReason
 ERROR_REASON_BEFORE_RETENTION: ErrorReason
+ERROR_REASON_RUN_ENDED: ErrorReason
 ERROR_REASON_STALE_FENCE: ErrorReason
 ERROR_REASON_TOO_MANY_WAITERS: ErrorReason
 ERROR_REASON_SCHEMA_VIOLATION: ErrorReason

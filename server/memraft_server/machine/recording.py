@@ -18,6 +18,7 @@ from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.refused import Refused
 from memraft_server.machine.sessions import keep_refusal
 from memraft_server.machine.turn import Handler, Turn
+from memraft_server.machine.validate_common import shown
 from memraft_server.projections.runs import RunsProjection
 from memraft_server.projections.streams import HIDDEN, Stream, StreamsProjection
 
@@ -35,6 +36,9 @@ class Step(msgspec.Struct, frozen=True, array_like=True):
     request: bytes
     reply: bytes
 
+
+_OF_RUNS = (13, 14)
+"""Kinds of the commands that begin and end runs."""
 
 decode_step = msgspec.msgpack.Decoder(Step).decode
 
@@ -66,10 +70,26 @@ def bare_request(request: Message) -> bytes:
 
 
 def in_run(turn: Turn, space: Namespace, command: Command, handler: Handler) -> Message:
-    """Applies a command that names a run, and records it where its run is being recorded."""
+    """Applies a command that names a run, and records it where its run is being recorded.
+
+    In a recorded run that has ended nothing is done any more: its recording would not have it, and yet pass
+    for complete. Beginning and ending it say themselves that it is over. A run that is not recorded is a
+    label: traces of it may be imported later.
+
+    Raises:
+        Refused: `RUN_ENDED`; what the handler refuses.
+    """
     run = space.projection(RunsProjection).find(turn.author.run)
-    if run is None or not run.recorded or run.ended_version:
+    if run is None or not run.recorded:
         return handler(turn, space, command.request)
+    if run.ended_version:
+        if _is_of_run(command, run.run_id):
+            return handler(turn, space, command.request)
+        raise Refused(
+            "RUN_ENDED",
+            f"context.run: run {shown(run.run_id)} in {shown(space.name)} has ended; nothing was written",
+            {"run": run.run_id},
+        )
     try:
         reply = handler(turn, space, command.request)
     except Refused as refused:
@@ -77,6 +97,12 @@ def in_run(turn: Turn, space: Namespace, command: Command, handler: Handler) -> 
         raise
     _record(turn, space, command, reply.SerializeToString())
     return reply
+
+
+def _is_of_run(command: Command, run_id: str) -> bool:
+    """Whether a command begins or ends this run."""
+    request: Any = command.request
+    return command.kind in _OF_RUNS and request.run_id == run_id
 
 
 def _record(turn: Turn, space: Namespace, command: Command, reply: bytes) -> None:

@@ -25,6 +25,7 @@ STATUS_CODES: dict[str, int] = {
     "COLLECTION_MISMATCH": 9,
     "EMBEDDING_MISMATCH": 9,
     "NO_SUCH_RUN": 5,
+    "RUN_ENDED": 9,
     "NO_SUCH_FORK": 5,
     "NOT_RECORDED": 9,
     "UNRELATED": 9,

@@ -51,6 +51,44 @@ def end(shard: Shard, run_id: str, space: str = NAMESPACE) -> Any:
     return shard.write(request)
 
 
+def test_nothing_is_written_in_a_recorded_run_that_has_ended() -> None:
+    shard = Shard()
+    begin(shard, "r")
+    put(shard, "a", b"1", "r")
+    end(shard, "r")
+    batch = batch_pb2.BatchRequest(namespace=NAMESPACE, context=context("r"))
+    batch.operations.add().put.CopyFrom(kv_pb2.PutRequest(key="a", value=b"2"))
+    in_session = kv_pb2.PutRequest(namespace=NAMESPACE, key="a", value=b"2", context=session(1))
+    in_session.context.run = "r"
+    for request in (
+        kv_pb2.PutRequest(namespace=NAMESPACE, key="a", value=b"2", context=context("r")),
+        run_pb2.BeginRunRequest(namespace=NAMESPACE, run_id="child", context=context("r")),
+        batch,
+        in_session,
+        in_session,  # again: the refusal is kept
+    ):
+        with pytest.raises(Refused, match=r"RUN_ENDED: context.run: run 'r' in '.*' has ended; nothing was"):
+            shard.write(request)
+    assert shard.read(kv_pb2.GetRequest(namespace=NAMESPACE, key="a")).value == b"1"
+    assert end(shard, "r").conflict  # not refused: it tells when it ended
+    assert replay(shard, "r").verdict == run_pb2.REPLAY_VERDICT_SAME
+    begin(shard, "quiet", record=False)
+    end(shard, "quiet")
+    for label in ("quiet", "never begun"):
+        put(shard, "a", b"3", label)
+
+
+def test_a_run_that_ended_in_its_parent_goes_on_in_a_fork_from_before() -> None:
+    shard = Shard()
+    begin(shard, "r")
+    shard.write(fork_pb2.ForkRequest(namespace=NAMESPACE, fork="f"))
+    end(shard, "r")
+    put(shard, "a", b"1", "r", FORK)
+    end(shard, "r", FORK)
+    with pytest.raises(Refused, match="RUN_ENDED"):
+        put(shard, "a", b"2", "r", FORK)
+
+
 def some_work(shard: Shard, run: str, space: str = NAMESPACE, answer: bytes = b'"yes"') -> None:
     """A run that writes a little of everything."""
     begin(shard, run, space=space)
@@ -148,7 +186,7 @@ def test_only_what_a_recorded_run_does_while_it_runs_is_recorded_and_once() -> N
     put(shard, "k", b"2")
     put(shard, "k", b"2", "another")
     end(shard, "r1")
-    put(shard, "k", b"3", "r1")
+    put(shard, "k", b"3")
     assert replay(shard).recorded_steps == 2
     listed = shard.read(stream_pb2.ListStreamsRequest(namespace=NAMESPACE))
     assert not listed.streams
@@ -189,7 +227,7 @@ def test_runs_are_aligned_up_to_the_first_step_that_differs() -> None:
     shard.write(fork_pb2.ForkRequest(namespace=NAMESPACE, fork="f"))
     some_work(shard, "r1")
     some_work(shard, "r2", FORK, answer=b'"no"')
-    put(shard, "more", b"1", "r1")
+    put(shard, "more", b"1")
     found = diff_runs(shard, "r1", "r2", other_namespace=FORK)
     assert (found.common_steps, found.first_difference.step, found.first_difference.call) == (1, 2, "Put")
     assert '"yes"' in found.first_difference.left and '"no"' in found.first_difference.right
