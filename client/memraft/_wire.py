@@ -159,10 +159,12 @@ def read_context(consistency: Consistency, at: At) -> common_pb2.ReadContext:
         if time_us < 0:
             raise InvalidArgument(f"at: {at.isoformat()} is before 1970, when nothing was written")
         return common_pb2.ReadContext(consistency=level, at_time_us=time_us)
-    if isinstance(at, int) and not isinstance(at, bool) and 0 <= at < 1 << 44:
-        return common_pb2.ReadContext(consistency=level, at_index=at)
+    index = at if isinstance(at, int) else getattr(at, "log_index", None)
+    if isinstance(index, int) and not isinstance(index, bool) and 0 <= index < 1 << 44:
+        return common_pb2.ReadContext(consistency=level, at_index=index)
     raise InvalidArgument(
-        f"at must be an aware datetime or a log index from 0 to 2**44-1 (a result's .log_index), not {at!r}"
+        "at must be an aware datetime, a log index from 0 to 2**44-1 or something that has one (.log_index), "
+        f"not {at!r}"
     )
 
 
