@@ -114,9 +114,14 @@ class SimNode:
 
     @property
     def membership(self) -> Membership:
-        """Who belongs to the group as far as this node knows."""
+        """Who belongs to the group as far as this node knows; while it is down, as its disk will have it."""
         core = self.core
-        return core.membership if core is not None else Membership(())
+        if core is not None:
+            return core.membership
+        changes, base = self.disk.memberships(), self.disk.base()
+        if changes:
+            return changes[-1][1]
+        return base.membership if base is not None else Membership.of(self.shape.voters, self.shape.learners)
 
     def clock_us(self) -> int:
         """What the wall clock of this node shows."""

@@ -16,7 +16,7 @@ from functools import cache
 
 import pytest
 
-from memraft_cluster.raft import HardState
+from memraft_cluster.raft import Entry, EntryKind, HardState, Membership
 from tests.simulation.agenda import Agenda, SimLoop, stream
 from tests.simulation.campaign import Failure, Outcome, run, run_seed, run_seeds, shrink
 from tests.simulation.schedule import Fault, Schedule
@@ -70,6 +70,19 @@ def test_a_log_that_is_given_up_makes_up_no_vote(before: HardState | None, after
     node.disk.hard_state, node.disk.is_damaged = before, True
     node.salvage()
     assert node.disk.hard_state == after and not node.disk.is_damaged
+
+
+def test_who_is_a_member_does_not_change_while_those_who_know_are_down() -> None:
+    """A replaced disk of a founder would be told to join, and have a log that names no member at all; and
+    more disks might be lost than a majority of those who vote bears."""
+    world = World(7)
+    assert len(world.founders) > 1 and not any(node.is_up for node in world.nodes.values())
+    assert all(world.is_member(founder) for founder in world.founders)
+    assert not any(world.may_lose(founder) for founder in world.founders), "nobody is whole yet"
+    changed = Membership.of(world.founders[1:], world.founders[:1])
+    for node in world.founders:
+        world.disks[node].log = [Entry(1, 1, changed.encode(), EntryKind.MEMBERSHIP)]
+    assert all(world.nodes[node].membership == changed for node in world.founders)
 
 
 def test_a_process_may_die_before_a_task_of_it_has_begun() -> None:

@@ -210,8 +210,8 @@ class World:
         return 2 * sum(self.is_whole(voter) for voter in voters) > len(voters)
 
     def is_member(self, node: int) -> bool:
-        """Whether any node takes this one for a member."""
-        return any(node in each.membership for each in self.nodes.values())
+        """Whether any other node takes this one for a member, be it up or down."""
+        return any(node in each.membership for each in self.nodes.values() if each.id != node)
 
     def may_lose(self, node: int) -> bool:
         """Whether the loss of this node's disk leaves a majority that is whole, whatever any log says about
