@@ -27,6 +27,9 @@ def wrapped(operations: Operations) -> list[batch_pb2.Operation]:
 
 def apply(machine: Machine, kind: int, request: Any) -> Any:
     request.namespace = NAMESPACE
+    space = machine.space(NAMESPACE)
+    if space is not None and space.settings is not None:  # as if its documents had been checked just now
+        request.context.schema_version = space.settings.schemas_version
     index = machine.applied_index + 1
     time_us = index * SECOND_US
     (reply,) = machine.apply(index, time_us, index, [Command(kind, "alice", request)])
