@@ -36,14 +36,14 @@ def short_logs(stage: Stage) -> None:
     }
 
 
-def stuff(stage: Stage) -> None:
-    """Writes more into every shard than its log may keep."""
+def stuff(stage: Stage, settle_s: float = 1.0) -> None:
+    """Writes more into every shard than its log may keep, and waits until the states are saved."""
     assert stage.load is not None
     for place in stage.load.places:
         with Memory(stage.cluster.endpoints, certs=stage.cluster.agent_certs, namespace=place) as memory:
             for number in range(STUFF_COUNT):
                 memory.put(f"stuff:{number}", "x" * STUFF_BYTES)
-    time.sleep(1.0)
+    time.sleep(settle_s)
 
 
 rebuilt = partial(fault, prepare=short_logs, recovery_s_max=DAMAGE_RECOVERY_S_MAX, hold_s=1.0)
@@ -74,14 +74,16 @@ def flip_bit(stage: Stage, path: Path, begin: float = 0.1, end: float = 0.6) -> 
 
 
 def flip_bit_that_counts(stage: Stage, directory: Path) -> None:
-    """One bit of a node's log that its states do not cover: they may have been saved a moment ago."""
+    """One bit of a node's log that its states do not cover: they may have been saved a moment ago, so that
+    only what is near its end counts."""
     path = _largest(directory / LOG, SEGMENTS)
     whole = path.read_bytes()
-    for _ in range(TRIES_MAX):
-        flip_bit(stage, path, 0.5, 0.99)
+    for attempt in range(1, TRIES_MAX + 1):
+        flip_bit(stage, path, 1 - 0.5 * attempt / TRIES_MAX, 0.999)
         if COVERED not in examine(directory).notes:
             return
         path.write_bytes(whole)
+        stage.notes.pop()
     stage.expect(False, f"no bit of {path.name} in {TRIES_MAX} counts")
 
 
@@ -196,7 +198,7 @@ def wipe_and_kill(stage: Stage) -> Steps:
 def flip_majority(stage: Stage) -> Steps:
     """Nobody knows any more what was acknowledged: the shards stop instead of guessing, until the operator
     has put back what was there."""
-    stuff(stage)
+    stuff(stage, settle_s=0.0)
     assert stage.load is not None
     names = stage.dice.sample(stage.names, stage.majority)
     stage.cluster.kill(*names)
