@@ -21,6 +21,7 @@ from memraft_server.entries import EntryBuilder, encode_command
 from memraft_server.machine import Machine
 from memraft_server.store import StateStore
 from memraft_server.store_repair import SET_ASIDE_MAX, look_over
+from tests.images import image
 from tests.unit.machine.harness import KINDS
 
 
@@ -31,8 +32,7 @@ def storage_of(memory: Memory) -> EmbeddedStorage:
 
 def killed(memory: Memory, path: Path) -> Path:
     """What a process that is killed now leaves behind."""
-    copy = path.with_name(path.name + "+")
-    shutil.copytree(path, copy)
+    copy = image(path, path.with_name(path.name + "+"))
     memory.close()
     return copy
 

@@ -27,6 +27,7 @@ from memraft_server.replica import StoredReplica
 from memraft_server.saver import stored_journal
 from memraft_server.store import ROWS_A_BATCH, SavedState, StateStore
 from memraft_server.store_group import GroupStore
+from tests.images import image
 from tests.unit.machine.harness import KINDS
 
 MEMBERS = Membership.of([1, 2, 3])
@@ -86,7 +87,7 @@ class Node:
     def crash(self) -> Node:
         """What a new process finds: all that was flushed."""
         copy = self.path.with_name(self.path.name + "+")
-        shutil.copytree(self.path, copy)
+        image(self.path, copy)
         (copy / "LOCK").unlink()
         self.store.close()
         return Node(copy)
