@@ -32,6 +32,22 @@ _AGO = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 
 
+def add_action(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
+    """Adds an action of a command group that talks to a memory: where it is, and `--json`.
+
+    Args:
+        actions: the group's, from `add_subparsers`.
+        name: what a user types.
+        run: takes the parsed arguments and returns the exit status.
+        text: what it does.
+    """
+    parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
+    parser.set_defaults(run=run)
+    add_connection(parser)
+    add_json(parser)
+    return parser
+
+
 def add_connection(parser: argparse.ArgumentParser, namespace: bool = True) -> None:
     """Adds --endpoints, --certs and, where a command works on one namespace, --namespace, --agent, --path."""
     where = parser.add_argument_group("where to connect")

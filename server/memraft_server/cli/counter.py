@@ -6,8 +6,7 @@ from typing import Any
 import msgspec
 
 from memraft_server.cli.connection import (
-    add_connection,
-    add_json,
+    add_action,
     add_read,
     given,
     open_memory,
@@ -32,12 +31,9 @@ def register(commands: Any) -> None:
 
 
 def _action(actions: Any, name: str, run: Any, text: str, named: bool = True) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
-    parser.set_defaults(run=run)
+    parser = add_action(actions, name, run, text)
     if named:
         parser.add_argument("name")
-    add_connection(parser)
-    add_json(parser)
     return parser
 
 

@@ -5,8 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from memraft_server.cli.connection import (
-    add_connection,
-    add_json,
+    add_action,
     add_read,
     given,
     open_memory,
@@ -28,7 +27,7 @@ def register(commands: Any) -> None:
     )
     actions = group.add_subparsers(metavar="ACTION", required=True, dest="action")
 
-    make = _action(actions, "make", _make, "make a fork; its namespace is NAMESPACE@NAME")
+    make = add_action(actions, "make", _make, "make a fork; its namespace is NAMESPACE@NAME")
     make.add_argument("name")
     moment_of = make.add_mutually_exclusive_group()
     moment_of.add_argument(
@@ -41,15 +40,15 @@ def register(commands: Any) -> None:
         help="as of just before what has this version, as --json tells",
     )
 
-    listing = _action(actions, "list", _list, "list the forks")
+    listing = add_action(actions, "list", _list, "list the forks")
     listing.add_argument("--limit", type=int, default=1000, help="at most this many (1000)")
     listing.add_argument("--cursor", help="continue a listing")
     add_read(listing)
 
-    drop = _action(actions, "drop", _drop, "drop a fork and what was written in it")
+    drop = add_action(actions, "drop", _drop, "drop a fork and what was written in it")
     drop.add_argument("name")
 
-    merge = _action(actions, "merge", _merge, "take what was written in a fork over into its parent")
+    merge = add_action(actions, "merge", _merge, "take what was written in a fork over into its parent")
     merge.add_argument("name")
     merge.add_argument(
         "--on-conflict",
@@ -58,7 +57,7 @@ def register(commands: Any) -> None:
         help="where both changed the same: merge nothing, keep the parent's, take the fork's",
     )
 
-    diff = _action(
+    diff = add_action(
         actions, "diff", _diff, "list what is not the same at two moments, or in a fork and its parent"
     )
     diff.add_argument("--from-at", type=parse_at, metavar="WHEN", help="the first side as of then; else now")
@@ -69,14 +68,6 @@ def register(commands: Any) -> None:
     diff.add_argument("--kind", action="append", metavar="KIND", help="only of this kind; may be repeated")
     diff.add_argument("--limit", type=int, default=1000, help="at most this many (1000)")
     diff.add_argument("--cursor", help="continue a listing")
-
-
-def _action(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
-    parser.set_defaults(run=run)
-    add_connection(parser)
-    add_json(parser)
-    return parser
 
 
 def _make(arguments: argparse.Namespace) -> int:

@@ -5,7 +5,12 @@ from typing import Any
 
 import msgspec
 
-from memraft_server.cli.connection import add_connection, add_json, add_read, open_memory, read_options
+from memraft_server.cli.connection import (
+    add_action,
+    add_read,
+    open_memory,
+    read_options,
+)
 from memraft_server.cli.errors import CliError
 from memraft_server.cli.output import moment, print_json
 
@@ -22,11 +27,8 @@ def register(commands: Any) -> None:
 
 
 def _action(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
-    parser.set_defaults(run=run)
+    parser = add_action(actions, name, run, text)
     parser.add_argument("name")
-    add_connection(parser)
-    add_json(parser)
     return parser
 
 

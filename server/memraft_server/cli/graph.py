@@ -6,8 +6,7 @@ from typing import Any
 import msgspec
 
 from memraft_server.cli.connection import (
-    add_connection,
-    add_json,
+    add_action,
     add_read,
     given,
     open_memory,
@@ -31,19 +30,19 @@ def register(commands: Any) -> None:
 
 
 def _register_nodes(actions: Any) -> None:
-    put = _action(actions, "put-node", _put_node, "store a node")
+    put = add_action(actions, "put-node", _put_node, "store a node")
     put.add_argument("id")
     put.add_argument("properties", nargs="?", help="a JSON object")
     put.add_argument("--type", help="what it is, such as person")
     put.add_argument("--domain", help="the part of the world that it belongs to, such as billing")
     put.add_argument("--patch", action="store_true", help="change what is given and leave the rest")
 
-    node = _action(actions, "node", _node, "read a node")
+    node = add_action(actions, "node", _node, "read a node")
     node.add_argument("id")
     node.add_argument("--forgotten", action="store_true", help="even if it is forgotten")
     add_read(node)
 
-    listing = _action(actions, "list", _list, "list nodes")
+    listing = add_action(actions, "list", _list, "list nodes")
     listing.add_argument("prefix", nargs="?", default="", help="only ids that begin with this")
     listing.add_argument("--type", help="only nodes of this type")
     listing.add_argument("--domain", help="only nodes of this domain")
@@ -52,11 +51,11 @@ def _register_nodes(actions: Any) -> None:
     listing.add_argument("--cursor", help="continue a listing")
     add_read(listing)
 
-    delete = _action(actions, "delete-node", _delete_node, "delete a node; it stays readable with --at")
+    delete = add_action(actions, "delete-node", _delete_node, "delete a node; it stays readable with --at")
     delete.add_argument("id")
     delete.add_argument("--detach", action="store_true", help="and its edges")
 
-    merge = _action(actions, "merge", _merge, "make one node out of two")
+    merge = add_action(actions, "merge", _merge, "make one node out of two")
     merge.add_argument("id", help="the node that stays")
     merge.add_argument("merged", help="the node that goes; its id means the other from then on")
     merge.add_argument("--policy", choices=POLICIES, help="for properties that both have (keep)")
@@ -66,11 +65,11 @@ def _register_nodes(actions: Any) -> None:
         ("forget", _forget, "hide a node and its edges; its history stays"),
         ("restore", _restore, "show a forgotten node again"),
     ):
-        _action(actions, name, run, text).add_argument("id")
+        add_action(actions, name, run, text).add_argument("id")
 
 
 def _register_edges(actions: Any) -> None:
-    put = _action(actions, "put-edge", _put_edge, "store an edge between two nodes")
+    put = add_action(actions, "put-edge", _put_edge, "store an edge between two nodes")
     _add_triple(put)
     put.add_argument("properties", nargs="?", help="a JSON object")
     put.add_argument("--weight", type=float, help="what a weighted path pays for it (1)")
@@ -81,52 +80,44 @@ def _register_edges(actions: Any) -> None:
         "--until", dest="valid_until", type=parse_when, metavar="WHEN", help="it holds until then"
     )
     put.add_argument("--patch", action="store_true", help="change what is given and leave the rest")
-    edge = _action(actions, "edge", _edge, "read an edge")
+    edge = add_action(actions, "edge", _edge, "read an edge")
     _add_triple(edge)
     add_read(edge)
-    delete = _action(actions, "delete-edge", _delete_edge, "delete an edge; it stays readable with --at")
+    delete = add_action(actions, "delete-edge", _delete_edge, "delete an edge; it stays readable with --at")
     _add_triple(delete)
 
 
 def _register_ways(actions: Any) -> None:
-    neighbours = _action(actions, "neighbours", _neighbours, "list the nodes beside one")
+    neighbours = add_action(actions, "neighbours", _neighbours, "list the nodes beside one")
     neighbours.add_argument("id")
     neighbours.add_argument("--limit", type=int, default=100, help="at most this many (100)")
     neighbours.add_argument("--cursor", help="continue a listing")
     _add_which(neighbours, "out")
 
-    walk = _action(actions, "walk", _walk, "walk from a node, breadth first")
+    walk = add_action(actions, "walk", _walk, "walk from a node, breadth first")
     walk.add_argument("id")
     walk.add_argument("--depth", type=int, default=2, help="how many edges away at most (2)")
     walk.add_argument("--limit", type=int, default=100, help="at most this many nodes (100)")
     _add_which(walk, "out")
 
-    part = _action(actions, "subgraph", _subgraph, "read nodes and every edge between them")
+    part = add_action(actions, "subgraph", _subgraph, "read nodes and every edge between them")
     part.add_argument("ids", nargs="+", metavar="id", help="a node; one that does not exist is passed over")
     part.add_argument("--depth", type=int, default=0, help="and all nodes up to so many edges away (0)")
     part.add_argument("--limit", type=int, default=100, help="at most this many nodes (100)")
     _add_which(part, "both")
 
-    path = _action(actions, "path", _path, "find a shortest path")
+    path = add_action(actions, "path", _path, "find a shortest path")
     path.add_argument("source")
     path.add_argument("target")
     path.add_argument("--weighted", action="store_true", help="the least weight, not the fewest edges")
     _add_which(path, "out")
 
-    crossing = _action(actions, "crossing", _crossing, "list edges between domains")
+    crossing = add_action(actions, "crossing", _crossing, "list edges between domains")
     crossing.add_argument("source_domain", nargs="?", default="")
     crossing.add_argument("target_domain", nargs="?", default="")
     crossing.add_argument("--limit", type=int, default=100, help="at most this many (100)")
     crossing.add_argument("--cursor", help="continue a listing")
     add_read(crossing)
-
-
-def _action(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
-    parser.set_defaults(run=run)
-    add_connection(parser)
-    add_json(parser)
-    return parser
 
 
 def _add_triple(parser: argparse.ArgumentParser) -> None:

@@ -5,8 +5,7 @@ from typing import Any
 
 from memraft_server.cli import query, schema
 from memraft_server.cli.connection import (
-    add_connection,
-    add_json,
+    add_action,
     add_read,
     add_value,
     given,
@@ -32,11 +31,11 @@ def register(commands: Any) -> None:
     group = commands.add_parser("kv", help="documents under keys", description=__doc__)
     actions = group.add_subparsers(metavar="ACTION", required=True, dest="action")
 
-    get = _action(actions, "get", _get, "print a document")
+    get = add_action(actions, "get", _get, "print a document")
     get.add_argument("key")
     add_read(get)
 
-    put = _action(actions, "put", _put, "store a document")
+    put = add_action(actions, "put", _put, "store a document")
     put.add_argument("key")
     add_value(put, "value")
     put.add_argument("--ttl-ms", type=int, metavar="MS", help="milliseconds until it expires")
@@ -44,11 +43,11 @@ def register(commands: Any) -> None:
         "--if-version", type=int, metavar="V", help="only if the key has this version; 0: if it is absent"
     )
 
-    delete = _action(actions, "delete", _delete, "delete a document; its past stays readable with --at")
+    delete = add_action(actions, "delete", _delete, "delete a document; its past stays readable with --at")
     delete.add_argument("key")
     delete.add_argument("--if-version", type=int, metavar="V", help="only if the key has this version")
 
-    listing = _action(actions, "list", _list, "list documents in key order")
+    listing = add_action(actions, "list", _list, "list documents in key order")
     listing.add_argument("prefix", nargs="?", default="", help="only keys that begin with this")
     listing.add_argument("--limit", type=int, default=100, help="at most this many (100)")
     listing.add_argument("--cursor", help="continue a listing")
@@ -58,19 +57,11 @@ def register(commands: Any) -> None:
     query.register(actions)
     schema.register(actions)
 
-    history = _action(actions, "history", _history, "list the versions of a document, newest first")
+    history = add_action(actions, "history", _history, "list the versions of a document, newest first")
     history.add_argument("key")
     history.add_argument("--limit", type=int, default=20, help="at most this many (20)")
     history.add_argument("--cursor", help="continue a listing")
     add_read(history)
-
-
-def _action(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
-    parser.set_defaults(run=run)
-    add_connection(parser)
-    add_json(parser)
-    return parser
 
 
 def _get(arguments: argparse.Namespace) -> int:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from memraft_server.cli.connection import (
+    add_action,
     add_connection,
-    add_json,
     add_read,
     given,
     open_memory,
@@ -53,22 +53,16 @@ def register(commands: Any) -> None:
     add_connection(run)
     run.add_argument("command_line", nargs=argparse.REMAINDER, metavar="-- COMMAND ...", help="what to run")
 
-    show = _action(actions, "show", _show, "show who holds a lock, and who waits for it")
+    show = add_action(actions, "show", _show, "show who holds a lock, and who waits for it")
     show.add_argument("name")
     add_read(show)
-    listing = _action(actions, "list", _list, "list the locks that are held; leads are named election/NAME")
+    listing = add_action(
+        actions, "list", _list, "list the locks that are held; leads are named election/NAME"
+    )
     listing.add_argument("--prefix", default="", help="only names that begin with this")
     listing.add_argument("--limit", type=int, default=100, help="at most this many (100)")
     listing.add_argument("--cursor", help="continue a listing")
     add_read(listing)
-
-
-def _action(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
-    parser.set_defaults(run=run)
-    add_connection(parser)
-    add_json(parser)
-    return parser
 
 
 def _run(arguments: argparse.Namespace) -> int:

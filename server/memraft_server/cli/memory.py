@@ -7,8 +7,7 @@ from typing import Any
 import msgspec
 
 from memraft_server.cli.connection import (
-    add_connection,
-    add_json,
+    add_action,
     add_read,
     given,
     open_memory,
@@ -28,7 +27,7 @@ def register(commands: Any) -> None:
     group = commands.add_parser("memory", help="what agents remember", description=__doc__)
     actions = group.add_subparsers(metavar="ACTION", required=True, dest="action")
 
-    remember = _action(actions, "remember", _remember, "store a memory")
+    remember = add_action(actions, "remember", _remember, "store a memory")
     remember.add_argument("text", help="what is remembered; - reads standard input")
     remember.add_argument("--about", help="the entity it is about, such as user:4321")
     remember.add_argument("--kind", help="what kind of memory, such as fact")
@@ -37,7 +36,7 @@ def register(commands: Any) -> None:
     remember.add_argument("--id", help="replace the memory with this id")
     _add_validity(remember)
 
-    update = _action(actions, "update", _update, "change what is known of a memory; its text stays")
+    update = add_action(actions, "update", _update, "change what is known of a memory; its text stays")
     update.add_argument("id")
     update.add_argument("--about", help="the entity it is about; '': none")
     update.add_argument("--kind", help="what kind of memory; '': none")
@@ -45,12 +44,12 @@ def register(commands: Any) -> None:
     update.add_argument("--metadata", metavar="JSON", help="an object in place of the one that it has")
     _add_validity(update)
 
-    get = _action(actions, "get", _get, "print a memory's text; --json: all there is to it")
+    get = add_action(actions, "get", _get, "print a memory's text; --json: all there is to it")
     get.add_argument("id")
     _add_valid_at(get)
     add_read(get)
 
-    recall = _action(actions, "recall", _recall, "find the memories nearest to a query")
+    recall = add_action(actions, "recall", _recall, "find the memories nearest to a query")
     recall.add_argument("query")
     recall.add_argument("-k", type=int, default=5, help="how many (5)")
     recall.add_argument("--about", help="only memories about this entity")
@@ -59,23 +58,15 @@ def register(commands: Any) -> None:
     _add_valid_at(recall)
     add_read(recall)
 
-    forget = _action(actions, "forget", _forget, "forget a memory; it stays readable with --at")
+    forget = add_action(actions, "forget", _forget, "forget a memory; it stays readable with --at")
     forget.add_argument("id")
 
-    listing = _action(actions, "list", _list, "list memories, newest first")
+    listing = add_action(actions, "list", _list, "list memories, newest first")
     listing.add_argument("--about", help="only memories about this entity")
     _add_valid_at(listing)
     listing.add_argument("--limit", type=int, default=20, help="at most this many (20)")
     listing.add_argument("--cursor", help="continue a listing")
     add_read(listing)
-
-
-def _action(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
-    parser.set_defaults(run=run)
-    add_connection(parser)
-    add_json(parser)
-    return parser
 
 
 def _add_validity(parser: argparse.ArgumentParser) -> None:

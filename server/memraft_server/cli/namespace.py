@@ -4,8 +4,7 @@ import argparse
 from typing import Any
 
 from memraft_server.cli.connection import (
-    add_connection,
-    add_json,
+    add_action,
     add_read,
     given,
     open_memory,
@@ -20,8 +19,8 @@ def register(commands: Any) -> None:
     about = "how long a namespace keeps documents, and how many"
     group = commands.add_parser("namespace", help=about, description=about)
     actions = group.add_subparsers(metavar="ACTION", required=True, dest="action")
-    add_read(_action(actions, "show", _show, "print the settings of a namespace"))
-    change = _action(actions, "set", _set, "change settings; what is not given stays as it is")
+    add_read(add_action(actions, "show", _show, "print the settings of a namespace"))
+    change = add_action(actions, "set", _set, "change settings; what is not given stays as it is")
     change.add_argument(
         "--default-ttl-ms",
         type=int,
@@ -37,14 +36,6 @@ def register(commands: Any) -> None:
     change.add_argument(
         "--bytes-max", type=int, metavar="N", help="most bytes of keys and documents, likewise; 0: any number"
     )
-
-
-def _action(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
-    parser.set_defaults(run=run)
-    add_connection(parser)
-    add_json(parser)
-    return parser
 
 
 def _show(arguments: argparse.Namespace) -> int:

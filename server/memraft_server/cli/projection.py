@@ -6,8 +6,7 @@ from typing import Any
 import msgspec
 
 from memraft_server.cli.connection import (
-    add_connection,
-    add_json,
+    add_action,
     add_read,
     open_memory,
     parse_value,
@@ -22,19 +21,11 @@ def register(commands: Any) -> None:
         "projection", help="views that registered code derives: query, list", description=__doc__
     )
     actions = group.add_subparsers(metavar="ACTION", required=True, dest="action")
-    query = _action(actions, "query", _query, "ask a projection; prints JSON")
+    query = add_action(actions, "query", _query, "ask a projection; prints JSON")
     query.add_argument("name")
     query.add_argument("argument", nargs="?", help="what is asked: JSON, or else a text")
     add_read(query)
-    _action(actions, "list", _list, "list the projections, and how far each is on the node that answers")
-
-
-def _action(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
-    parser.set_defaults(run=run)
-    add_connection(parser)
-    add_json(parser)
-    return parser
+    add_action(actions, "list", _list, "list the projections, and how far each is on the node that answers")
 
 
 def _query(arguments: argparse.Namespace) -> int:

@@ -5,8 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from memraft_server.cli.connection import (
-    add_connection,
-    add_json,
+    add_action,
     add_read,
     open_memory,
     parse_age,
@@ -21,9 +20,9 @@ def register(commands: Any) -> None:
     about = "how much of the past of a namespace is kept"
     group = commands.add_parser("retention", help=about, description=about)
     actions = group.add_subparsers(metavar="ACTION", required=True, dest="action")
-    show = _action(actions, "show", _show, "print what is kept, and how far back reads reach")
+    show = add_action(actions, "show", _show, "print what is kept, and how far back reads reach")
     add_read(show)
-    change = _action(
+    change = add_action(
         actions, "set", _set, "change limits, leave the others; what is over one is forgotten for ever"
     )
     change.add_argument("--versions", type=int, metavar="N", help="of each record the newest N; 0: all")
@@ -32,14 +31,6 @@ def register(commands: Any) -> None:
     )
     change.add_argument("--events", type=int, metavar="N", help="of each stream the newest N; 0: all")
     change.add_argument("--all", action="store_true", help="no limit: keep everything from now on")
-
-
-def _action(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
-    parser.set_defaults(run=run)
-    add_connection(parser)
-    add_json(parser)
-    return parser
 
 
 def _set(arguments: argparse.Namespace) -> int:

@@ -6,8 +6,7 @@ from typing import Any, Literal
 import msgspec
 
 from memraft_server.cli.connection import (
-    add_connection,
-    add_json,
+    add_action,
     add_read,
     given,
     open_memory,
@@ -26,28 +25,28 @@ def register(commands: Any) -> None:
     )
     actions = group.add_subparsers(metavar="ACTION", required=True, dest="action")
 
-    begin = _action(actions, "begin", _begin, "begin a run, and print its id")
+    begin = add_action(actions, "begin", _begin, "begin a run, and print its id")
     begin.add_argument("run_id", nargs="?", default="", help="its id; left out: a new one")
     begin.add_argument("--inputs", metavar="JSON", help="what it is given; text that is not JSON is a string")
     begin.add_argument(
         "--record", action="store_true", help="keep all that is written in it, so that it can be replayed"
     )
 
-    end = _action(actions, "end", _end, "end a run")
+    end = add_action(actions, "end", _end, "end a run")
     end.add_argument("run_id")
     end.add_argument("--failed", action="store_true", help="it failed; else it succeeded")
     end.add_argument("--outputs", metavar="JSON", help="what it gave; text that is not JSON is a string")
 
-    listing = _action(actions, "list", _list, "list the runs, newest first")
+    listing = add_action(actions, "list", _list, "list the runs, newest first")
     listing.add_argument("--limit", type=int, default=100, help="at most this many (100)")
     listing.add_argument("--cursor", help="continue a listing")
     add_read(listing)
 
-    show = _action(actions, "show", _show, "print a run and the calls that it recorded")
+    show = add_action(actions, "show", _show, "print a run and the calls that it recorded")
     show.add_argument("run_id")
     add_read(show)
 
-    replay = _action(
+    replay = add_action(
         actions,
         "replay",
         _replay,
@@ -55,20 +54,12 @@ def register(commands: Any) -> None:
     )
     replay.add_argument("run_id")
 
-    diff = _action(actions, "diff", _diff, "compare two recorded runs, step by step")
+    diff = add_action(actions, "diff", _diff, "compare two recorded runs, step by step")
     diff.add_argument("run_id")
     diff.add_argument("other_run_id")
     diff.add_argument(
         "--other-namespace", default="", metavar="NAMESPACE", help="of the other run: a fork, ..."
     )
-
-
-def _action(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
-    parser.set_defaults(run=run)
-    add_connection(parser)
-    add_json(parser)
-    return parser
 
 
 def plain(item: Any) -> dict[str, Any]:

@@ -4,8 +4,7 @@ import argparse
 from typing import Any
 
 from memraft_server.cli.connection import (
-    add_connection,
-    add_json,
+    add_action,
     add_read,
     given,
     open_memory,
@@ -21,25 +20,17 @@ def register(kv_actions: Any) -> None:
     about = "the JSON Schema that documents under a prefix must be like"
     group = kv_actions.add_parser("schema", help=about, description=about)
     actions = group.add_subparsers(metavar="ACTION", required=True, dest="schema_action")
-    new = _action(actions, "set", _set_schema, "set the schema of a prefix; documents that are there stay")
+    new = add_action(actions, "set", _set_schema, "set the schema of a prefix; documents that are there stay")
     new.add_argument("prefix", help="of the keys; '' for all that no longer prefix is set for")
     new.add_argument("schema", help="JSON Schema; - reads standard input")
     new.set_defaults(string=False)
-    remove = _action(actions, "remove", _remove_schema, "remove the schema of a prefix")
+    remove = add_action(actions, "remove", _remove_schema, "remove the schema of a prefix")
     remove.add_argument("prefix")
-    listing = _action(actions, "list", _list_schemas, "list schemas in the order of their prefixes")
+    listing = add_action(actions, "list", _list_schemas, "list schemas in the order of their prefixes")
     listing.add_argument("prefix", nargs="?", default="", help="only prefixes that begin with this")
     listing.add_argument("--limit", type=int, default=100, help="at most this many (100)")
     listing.add_argument("--cursor", help="continue a listing")
     add_read(listing)
-
-
-def _action(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
-    parser.set_defaults(run=run)
-    add_connection(parser)
-    add_json(parser)
-    return parser
 
 
 def _set_schema(arguments: argparse.Namespace) -> int:

@@ -4,8 +4,7 @@ import argparse
 from typing import Any
 
 from memraft_server.cli.connection import (
-    add_connection,
-    add_json,
+    add_action,
     add_read,
     add_value,
     given,
@@ -25,42 +24,34 @@ def register(commands: Any) -> None:
     )
     actions = group.add_subparsers(metavar="ACTION", required=True, dest="action")
 
-    get = _action(actions, "get", _get, "print a record")
+    get = add_action(actions, "get", _get, "print a record")
     get.add_argument("name")
     add_read(get)
 
-    listing = _action(actions, "list", _list, "list records in order of name")
+    listing = add_action(actions, "list", _list, "list records in order of name")
     listing.add_argument("--prefix", default="", help="only names that begin with this")
     listing.add_argument("--limit", type=int, default=100, help="at most this many (100)")
     listing.add_argument("--cursor", help="continue a listing")
     add_read(listing)
 
-    cas = _action(
+    cas = add_action(
         actions, "cas", _cas, "replace a record if it has the version that you saw; exit status 1 if not"
     )
     cas.add_argument("name")
     add_value(cas, "value")
     _add_version(cas, "the version that it must have; 0: there must be none")
 
-    remove = _action(
+    remove = add_action(
         actions, "remove", _remove, "remove a record if it has the version that you saw; exit status 1 if not"
     )
     remove.add_argument("name")
     _add_version(remove, "the version that it must have")
 
-    history = _action(actions, "history", _history, "list the versions of a record, newest first")
+    history = add_action(actions, "history", _history, "list the versions of a record, newest first")
     history.add_argument("name")
     history.add_argument("--limit", type=int, default=20, help="at most this many (20)")
     history.add_argument("--cursor", help="continue a listing")
     add_read(history)
-
-
-def _action(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
-    parser.set_defaults(run=run)
-    add_connection(parser)
-    add_json(parser)
-    return parser
 
 
 def _add_version(parser: argparse.ArgumentParser, text: str) -> None:

@@ -9,8 +9,7 @@ import msgspec
 
 from memraft_server.cli.connection import (
     CONSISTENCIES,
-    add_connection,
-    add_json,
+    add_action,
     add_read,
     add_value,
     given,
@@ -28,12 +27,12 @@ def register(commands: Any) -> None:
     group = commands.add_parser("stream", help="append-only events, chained by hashes", description=__doc__)
     actions = group.add_subparsers(metavar="ACTION", required=True, dest="action")
 
-    append = _action(actions, "append", _append, "append an event")
+    append = add_action(actions, "append", _append, "append an event")
     append.add_argument("stream")
     add_value(append, "payload")
     append.add_argument("--type", help="what kind of event")
 
-    read = _action(actions, "read", _read, "print events in order")
+    read = add_action(actions, "read", _read, "print events in order")
     read.add_argument("stream")
     read.add_argument("--from-sequence", type=int, default=1, metavar="N", help="the first to print")
     read.add_argument("--until-sequence", type=int, metavar="N", help="the last to print")
@@ -45,7 +44,7 @@ def register(commands: Any) -> None:
     add_read(read)
 
     _register_whole(actions)
-    listing = _action(actions, "list", _list, "list the streams")
+    listing = add_action(actions, "list", _list, "list the streams")
     listing.add_argument("prefix", nargs="?", default="", help="only names that begin with this")
     listing.add_argument("--limit", type=int, default=100, help="at most this many (100)")
     listing.add_argument("--cursor", help="continue a listing")
@@ -54,18 +53,22 @@ def register(commands: Any) -> None:
 
 def _register_whole(actions: Any) -> None:
     """Adds what works on a stream as a whole."""
-    verify = _action(actions, "verify", _verify, "recompute the hash chain; exit status 1 where it is broken")
+    verify = add_action(
+        actions, "verify", _verify, "recompute the hash chain; exit status 1 where it is broken"
+    )
     verify.add_argument("stream", nargs="?", help="a stream, recomputed where it is stored")
     verify.add_argument("--file", metavar="FILE", help="or an export, recomputed here, without a server")
     verify.add_argument("--head", metavar="HEX", help="with --file: the hash that the last event has to have")
     add_read(verify)
 
-    export = _action(actions, "export", _export, "write a stream to a file that is verified without a server")
+    export = add_action(
+        actions, "export", _export, "write a stream to a file that is verified without a server"
+    )
     export.add_argument("stream")
     export.add_argument("--out", metavar="FILE", required=True, help="where to; it must not exist")
     add_read(export)
 
-    tail = _action(actions, "tail", _tail, "print events as they happen, until Ctrl-C")
+    tail = add_action(actions, "tail", _tail, "print events as they happen, until Ctrl-C")
     tail.add_argument("stream")
     tail.add_argument("--from-sequence", type=int, metavar="N", help="the first to print; else what comes")
     tail.add_argument("--idle-s", type=float, metavar="S", help="end where there was no event for so long")
@@ -77,14 +80,6 @@ def _time(text: str) -> datetime:
     if isinstance(found, int):
         raise argparse.ArgumentTypeError(f"{text!r} is not a time (2026-03-01T12:00:00Z) or an age (5m, 2h)")
     return found
-
-
-def _action(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
-    parser.set_defaults(run=run)
-    add_connection(parser)
-    add_json(parser)
-    return parser
 
 
 def _append(arguments: argparse.Namespace) -> int:

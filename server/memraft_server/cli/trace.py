@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 
 from memraft_server.cli.connection import (
-    add_connection,
-    add_json,
+    add_action,
     add_read,
     given,
     open_memory,
@@ -34,7 +33,7 @@ def register(commands: Any) -> None:
     actions = group.add_subparsers(metavar="ACTION", required=True, dest="action")
 
     _register_record(actions)
-    listing = _action(actions, "list", _list, "list traces in the order in which they were written")
+    listing = add_action(actions, "list", _list, "list traces in the order in which they were written")
     listing.add_argument("--run", default="", dest="run_id", help="only those of this run")
     listing.add_argument("--kind", action="append", choices=KINDS, help="only these; may repeat")
     listing.add_argument("--by", metavar="AGENT", help="only those that this agent wrote")
@@ -46,23 +45,23 @@ def register(commands: Any) -> None:
     listing.add_argument("--cursor", help="continue a listing")
     add_read(listing)
 
-    tree = _action(actions, "tree", _tree, "print the traces of a run as trees")
+    tree = add_action(actions, "tree", _tree, "print the traces of a run as trees")
     tree.add_argument("run_id")
     tree.add_argument("--limit", type=int, default=1_000, help="at most this many (1000)")
     add_read(tree)
 
-    export = _action(actions, "export", _export, "write the traces of a run as OTLP/JSON")
+    export = add_action(actions, "export", _export, "write the traces of a run as OTLP/JSON")
     export.add_argument("run_id")
     export.add_argument("file", nargs="?", default="-", help="where to; - or nothing: standard output")
     add_read(export)
 
-    importing = _action(actions, "import", _import, "store the spans of an OTLP/JSON file as traces")
+    importing = add_action(actions, "import", _import, "store the spans of an OTLP/JSON file as traces")
     importing.add_argument("file", help="which file; - reads standard input")
     importing.add_argument("--into", default="", metavar="RUN", help="the run that all of them belong to")
 
 
 def _register_record(actions: Any) -> None:
-    record = _action(actions, "record", _record, "record a trace, and print its id")
+    record = add_action(actions, "record", _record, "record a trace, and print its id")
     record.add_argument("kind", choices=KINDS)
     record.add_argument("content", help='a JSON object, such as {"choice": "wait", "because": "rain"}')
     record.add_argument("--run", required=True, dest="run_id", help="the run that it belongs to")
@@ -74,14 +73,6 @@ def _register_record(actions: Any) -> None:
     record.add_argument("--stream", help="the stream of the event that it belongs to; else the run's")
     record.add_argument("--sequence", type=int, metavar="N", help="the event's place in it; else the last")
     record.add_argument("--id", help="its id; else a new one")
-
-
-def _action(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
-    parser.set_defaults(run=run)
-    add_connection(parser)
-    add_json(parser)
-    return parser
 
 
 def _record(arguments: argparse.Namespace) -> int:

@@ -6,8 +6,7 @@ from typing import Any
 import msgspec
 
 from memraft_server.cli.connection import (
-    add_connection,
-    add_json,
+    add_action,
     add_read,
     given,
     open_memory,
@@ -26,23 +25,25 @@ def register(commands: Any) -> None:
     group = commands.add_parser("vector", help="vectors in named collections", description=__doc__)
     actions = group.add_subparsers(metavar="ACTION", required=True, dest="action")
 
-    create = _action(actions, "create", _create, "create a collection; again with the same settings: nothing")
+    create = add_action(
+        actions, "create", _create, "create a collection; again with the same settings: nothing"
+    )
     create.add_argument("collection")
     create.add_argument("dimension", type=int, help="components of its vectors")
     create.add_argument("--metric", choices=METRICS, help="how nearness is measured (cosine)")
     create.add_argument("--fingerprint", help="what makes its vectors: model, normalisation")
 
-    listing = _action(actions, "list", _list, "list the collections")
+    listing = add_action(actions, "list", _list, "list the collections")
     add_read(listing)
 
-    put = _action(actions, "put", _put, "store a vector")
+    put = add_action(actions, "put", _put, "store a vector")
     put.add_argument("collection")
     put.add_argument("id")
     put.add_argument("vector", help="a JSON list of numbers")
     put.add_argument("--metadata", metavar="JSON", help="an object to filter by")
     put.add_argument("--fingerprint", help="what made the vector; it must be the collection's")
 
-    search = _action(actions, "search", _search, "find the nearest vectors")
+    search = add_action(actions, "search", _search, "find the nearest vectors")
     search.add_argument("collection")
     search.add_argument("vector", help="a JSON list of numbers")
     search.add_argument("-k", type=int, default=10, help="how many (10)")
@@ -50,17 +51,9 @@ def register(commands: Any) -> None:
     search.add_argument("--fingerprint", help="what made the vector; it must be the collection's")
     add_read(search)
 
-    delete = _action(actions, "delete", _delete, "delete a vector; searches with --at still find it")
+    delete = add_action(actions, "delete", _delete, "delete a vector; searches with --at still find it")
     delete.add_argument("collection")
     delete.add_argument("id")
-
-
-def _action(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
-    parser.set_defaults(run=run)
-    add_connection(parser)
-    add_json(parser)
-    return parser
 
 
 def _vector(arguments: argparse.Namespace) -> list[float]:
