@@ -23,6 +23,7 @@ ERROR_CHARACTERS_MAX = 300
 
 _RETRIED = frozenset((408, 429, 500, 502, 503, 504))
 _FIRST_PAUSE_S = 0.25
+_PIECE_BYTES = 1 << 16
 
 
 class _Item(msgspec.Struct):
@@ -112,6 +113,10 @@ class EndpointEmbedder:
             with suppress(IndexError):
                 self._idle.pop().close()
 
+    def __del__(self) -> None:
+        if hasattr(self, "_idle"):  # else it was refused when it was made
+            self.close()
+
     def _split(self, texts: Sequence[str]) -> Iterator[list[str]]:
         part: list[str] = []
         characters = 0
@@ -140,7 +145,7 @@ class EndpointEmbedder:
             # Half to one and a half of it: those who failed together do not come back together.
             pause_s = _FIRST_PAUSE_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)
             try:
-                status, content, asked_s = self._send(body, deadline_s - time.monotonic())
+                status, content, asked_s = self._send(body, deadline_s)
             except (OSError, http.client.HTTPException) as error:
                 told = f"{type(error).__name__}: {error}".rstrip(": ")
             else:
@@ -155,27 +160,40 @@ class EndpointEmbedder:
             time.sleep(pause_s)
         raise AssertionError("the last try returns or raises")
 
-    def _send(self, body: bytes, timeout_s: float) -> tuple[int, bytes, float]:
+    def _send(self, body: bytes, deadline_s: float) -> tuple[int, bytes, float]:
         """Status, content, and the seconds after which the service wants to be asked again."""
-        try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = self._open()
+        with suppress(IndexError):
+            kept = self._idle.pop()
+            try:
+                return self._exchange(kept, body, deadline_s)
+            except ConnectionError:
+                self.close()  # a service lets go of idle connections: no failure, and the others went too
+        return self._exchange(self._open(), body, deadline_s)
+
+    def _exchange(
+        self, connection: http.client.HTTPConnection, body: bytes, deadline_s: float
+    ) -> tuple[int, bytes, float]:
         is_kept = False
         try:
-            connection.timeout = max(timeout_s, 0.001)
-            if connection.sock is not None:
-                connection.sock.settimeout(connection.timeout)
+            connection.timeout = _left_s(deadline_s)
+            if connection.sock is None:
+                connection.connect()
+            socket = connection.sock
+            socket.settimeout(_left_s(deadline_s))
             connection.request("POST", self._path, body, self._headers)
             response = connection.getresponse()
-            content = response.read(RESPONSE_BYTES_MAX + 1)
-            if len(content) > RESPONSE_BYTES_MAX:
-                raise http.client.HTTPException(f"the answer is longer than {RESPONSE_BYTES_MAX} bytes")
+            content = bytearray()
+            # In pieces: a service that drips would keep to the timeout of each read for ever.
+            while piece := response.read1(_PIECE_BYTES):
+                content += piece
+                if len(content) > RESPONSE_BYTES_MAX:
+                    raise http.client.HTTPException(f"the answer is longer than {RESPONSE_BYTES_MAX} bytes")
+                socket.settimeout(_left_s(deadline_s))
+            if response.length:  # what is still to come, where the service said how much it would be
+                raise http.client.IncompleteRead(b"", response.length)
+            response.close()
             is_kept = not response.will_close
-            return response.status, content, _asked_s(response.headers.get("Retry-After"))
-        except OSError:
-            self.close()  # the service let go of the others, too, if it was restarted
-            raise
+            return response.status, bytes(content), _asked_s(response.headers.get("Retry-After"))
         finally:
             if is_kept:
                 self._idle.append(connection)
@@ -213,6 +231,13 @@ def _parts(url: str) -> tuple[str, int, str, bool]:
         raise ConfigurationError("the url of an endpoint is http[s]://host[:port][/path], without a password")
     is_tls = split.scheme == "https"
     return host, port or (443 if is_tls else 80), split.path.rstrip("/") + "/embeddings", is_tls
+
+
+def _left_s(deadline_s: float) -> float:
+    left_s = deadline_s - time.monotonic()
+    if left_s <= 0:
+        raise TimeoutError("timed out")
+    return left_s
 
 
 def _excerpt(content: bytes) -> str:
