@@ -22,6 +22,7 @@ import argparse
 import hashlib
 import json
 import sys
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,9 @@ def main() -> int:
         if found != expected:
             raise SystemExit(f"{arguments.model / name} has SHA-256 {found}, not {expected}")
     vocabulary = (arguments.model / "vocab.txt").read_bytes()
-    table, scales = rounded(weighted(reduced(contextual(read(arguments.model / "model.safetensors")))))
+    pieces = vocabulary.decode().rstrip("\n").split("\n")
+    vectors = contextual(read(arguments.model / "model.safetensors"))
+    table, scales = rounded(weighted(reduced(vectors), pieces))
     arguments.output.mkdir(parents=True, exist_ok=True)
     np.save(arguments.output / "table.npy", table)
     np.save(arguments.output / "scales.npy", scales)
@@ -147,18 +150,20 @@ def reduced(vectors: Array) -> Array:
     # Signs are arbitrary: with the largest component positive, every machine finds the same.
     kept = directions[:, ::-1][:, :DIMENSION]
     kept = kept * np.sign(kept[np.abs(kept).argmax(axis=0), np.arange(DIMENSION)])
-    return ((vectors - mean) @ kept).astype(np.float32)
+    scores: Array = ((vectors - mean) @ kept).astype(np.float32)
+    return scores
 
 
-def weighted(vectors: Array) -> Array:
+def weighted(vectors: Array, pieces: list[str]) -> Array:
     """Each piece times a / (a + p), where p is 1 / (rank + 1) by Zipf; single characters rank as the first
-    word.
+    word. Pieces without a letter or a digit count nothing: a query of them alone has no direction.
     """
     rank = np.maximum(np.arange(len(vectors)) - FIRST_WORD + 1, 1)
     probability = 1 / (rank + 1)
     probability /= probability.sum()
     weights = (COMMON / (COMMON + probability)).astype(np.float32)
     weights[:FIRST_CHARACTER] = 0
+    weights[[not any(unicodedata.category(c)[0] in "LMN" for c in piece) for piece in pieces]] = 0
     return vectors * weights[:, None]
 
 

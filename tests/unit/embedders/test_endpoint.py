@@ -55,7 +55,7 @@ class Handler(BaseHTTPRequestHandler):
         self.server.requests.append({"path": self.path, **asked})
         self.server.headers_seen.append(dict(self.headers))
         self.server.may_answer.wait(30)
-        good = (200, {}, json.dumps(embedded(asked["input"])).encode())
+        good: tuple[int, dict[str, str], bytes] = (200, {}, json.dumps(embedded(asked["input"])).encode())
         status, headers, body = self.server.script.pop(0) if self.server.script else good
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
@@ -82,7 +82,7 @@ def service() -> Iterator[Service]:
 
 def test_texts_become_rows_in_their_order(service: Service) -> None:
     embedder = service.embedder(api_key=KEY, dimensions=2)
-    assert np.allclose(embedder.embed(["abc", ""]), [[3 / 10**0.5, 1 / 10**0.5], [0, 1]])
+    assert np.allclose(embedder.embed(["abc", ""]), np.array([[3 / 10**0.5, 1 / 10**0.5], [0, 1]]))
     [request] = service.requests
     assert request == {
         "path": "/v1/embeddings",

@@ -50,7 +50,7 @@ def test_fingerprints_name_the_model() -> None:
 def test_a_callable_becomes_an_embedder() -> None:
     embedder = as_embedder(Named())
     assert isinstance(embedder, Embedder)
-    assert np.allclose(embedder.embed(["a", "b"]), [[0.6, 0.8], [0.6, 0.8]])
+    assert np.allclose(embedder.embed(["a", "b"]), np.array([[0.6, 0.8], [0.6, 0.8]]))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_what_is_no_vector_is_refused(vectors: object, message: str) -> None:
 
 def test_rows_have_length_one_however_large_or_small_their_numbers_are() -> None:
     rows = unit_rows([[3e30, 4e30], [3e-30, 4e-30], [0, 0]], 3)
-    assert np.allclose(rows, [[0.6, 0.8], [0.6, 0.8], [0, 0]])
+    assert np.allclose(rows, np.array([[0.6, 0.8], [0.6, 0.8], [0, 0]]))
 
 
 def test_what_is_neither_embedder_nor_callable_is_refused() -> None:
