@@ -51,10 +51,7 @@ def main() -> int:
     parser.add_argument("model", type=Path, help="directory with model.safetensors and vocab.txt")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="where the table goes")
     arguments = parser.parse_args()
-    for name, expected in SHA256.items():
-        found = hashlib.sha256((arguments.model / name).read_bytes()).hexdigest()
-        if found != expected:
-            raise SystemExit(f"{arguments.model / name} has SHA-256 {found}, not {expected}")
+    check(arguments.model)
     vocabulary = (arguments.model / "vocab.txt").read_bytes()
     pieces = vocabulary.decode().rstrip("\n").split("\n")
     vectors = contextual(read(arguments.model / "model.safetensors"))
@@ -67,6 +64,14 @@ def main() -> int:
         content = (arguments.output / name).read_bytes()
         print(f"{hashlib.sha256(content).hexdigest()}  {name}  {len(content)} bytes")
     return 0
+
+
+def check(directory: Path) -> None:
+    """SystemExit where a file of the model is not the one that was published."""
+    for name, expected in SHA256.items():
+        found = hashlib.sha256((directory / name).read_bytes()).hexdigest()
+        if found != expected:
+            raise SystemExit(f"{directory / name} has SHA-256 {found}, not {expected}")
 
 
 def read(path: Path) -> dict[str, Array]:

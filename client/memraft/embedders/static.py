@@ -40,7 +40,7 @@ class StaticEmbedder:
         ConfigurationError: a file is missing or they do not fit together.
     """
 
-    inline_characters_max = 8_000
+    inline_characters_max = 4_000
 
     def __init__(self, directory: Path | None = None, fingerprint: str | None = None) -> None:
         if directory is not None and not fingerprint:
@@ -73,7 +73,8 @@ class StaticEmbedder:
         for row, text in zip(vectors, texts, strict=True):
             pieces = self._pieces(text, PIECES_MAX)
             if pieces:
-                np.dot(self._scales[pieces], self._table[pieces].astype(np.float32), out=row)
+                places = np.array(pieces)
+                np.dot(self._scales[places], self._table[places].astype(np.float32), out=row)
                 length = float(np.sqrt(row @ row))
                 if length:
                     row /= length

@@ -2,8 +2,7 @@
 
 The method is greedy longest-match-first over words ("WordPiece", Wu et al., "Google's Neural Machine
 Translation System", 2016), after the cleaning of `BertNormalizer`: controls dropped, case folded, accents
-stripped, ideographs and punctuation set apart. Most texts are ASCII, where all of that is one regular
-expression.
+stripped, ideographs and punctuation set apart.
 """
 
 import re
@@ -15,11 +14,13 @@ from pathlib import Path
 WORD_CHARACTERS_MAX = 100
 """A longer word is one unknown piece."""
 WORDS_CACHED_MAX = 32_768
+WORD_CACHED_CHARACTERS_MAX = 64
+"""What stands between white space is looked up as it is written: most texts need no more than that."""
 
 UNKNOWN, BEGIN, END = "[UNK]", "[CLS]", "[SEP]"
 
 _ASCII_WORDS = re.compile(r"[a-z0-9]+|[!-/:-@\[-`{-~]")
-_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _IDEOGRAPHS = (
     (0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F), (0x2B740, 0x2B81F),
     (0x2B920, 0x2CEAF), (0xF900, 0xFAFF), (0x2F800, 0x2FA1F),
@@ -43,7 +44,7 @@ class WordPiece:
             raise ValueError("a vocabulary has every piece once, and [UNK] among them")
         self._unknown = (self._numbers[UNKNOWN],)
         self._longest = max(len(piece) for piece in pieces)
-        self._of_word = lru_cache(maxsize=WORDS_CACHED_MAX)(self._split)
+        self._of_written = lru_cache(maxsize=WORDS_CACHED_MAX)(self._split_written)
 
     @classmethod
     def from_file(cls, path: Path) -> "WordPiece":
@@ -60,13 +61,21 @@ class WordPiece:
     def __call__(self, text: str, pieces_max: int) -> list[int]:
         """Returns the numbers of the text's first `pieces_max` pieces."""
         numbers: list[int] = []
-        of_word = self._of_word
-        for word in _words(text):
-            numbers += of_word(word)
+        of_word, of_short_word = self._split_written, self._of_written
+        for word in _CONTROLS.sub("", text).split():
+            numbers += of_short_word(word) if len(word) <= WORD_CACHED_CHARACTERS_MAX else of_word(word)
             if len(numbers) >= pieces_max:
                 del numbers[pieces_max:]
                 break
         return numbers
+
+    def _split_written(self, word: str) -> tuple[int, ...]:
+        """The pieces of what stands between white space, such as `(Hello,`."""
+        if word.isascii():
+            words = _ASCII_WORDS.findall(word.lower())
+        else:
+            words = "".join(map(_spaced, unicodedata.normalize("NFD", _lower(word)))).split()
+        return tuple(number for each in words for number in self._split(each))
 
     def _split(self, word: str) -> tuple[int, ...]:
         if len(word) > WORD_CHARACTERS_MAX:
@@ -85,12 +94,6 @@ class WordPiece:
         return tuple(numbers)
 
 
-def _words(text: str) -> list[str]:
-    if text.isascii():
-        return _ASCII_WORDS.findall(_CONTROLS.sub("", text).lower())
-    return "".join(map(_spaced, unicodedata.normalize("NFD", _lower(text)))).split()
-
-
 def _lower(text: str) -> str:
     # Character by character: `str.lower` looks at the neighbours of a Greek sigma, the tokenizer does not.
     return "".join(map(str.lower, text))
@@ -98,9 +101,7 @@ def _lower(text: str) -> str:
 
 @lru_cache(maxsize=8192)
 def _spaced(character: str) -> str:
-    """The character as the rest of the split needs it: dropped, as white space, or set apart by blanks."""
-    if character in "\t\n\r" or unicodedata.category(character) == "Zs":
-        return " "
+    """The character as the rest of the split needs it: dropped, or set apart by blanks."""
     category = unicodedata.category(character)
     if category in ("Mn", "Cc", "Cf", "Co") or character == "\ufffd":
         return ""
