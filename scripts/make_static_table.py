@@ -35,7 +35,7 @@ SHA256 = {
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
 }
-LAYERS, HEADS = 6, 12
+HEADS = 12
 DIMENSION = 256
 COMMON = 1e-4
 """The `a` of the weights: pieces much more common than this hardly count."""
@@ -120,7 +120,7 @@ def transformed(weights: dict[str, Array], ids: npt.NDArray[np.int64]) -> Array:
     x = weights["embeddings.word_embeddings.weight"][ids]
     x = x + weights["embeddings.position_embeddings.weight"][:length]
     x = normed(x + weights["embeddings.token_type_embeddings.weight"][0], "embeddings.LayerNorm")
-    for layer in (f"encoder.layer.{i}" for i in range(LAYERS)):
+    for layer in layers(weights):
         query, key, value = (
             linear(x, f"{layer}.attention.self.{part}").reshape(texts, length, HEADS, -1).swapaxes(1, 2)
             for part in ("query", "key", "value")
@@ -133,6 +133,12 @@ def transformed(weights: dict[str, Array], ids: npt.NDArray[np.int64]) -> Array:
         inner = gelu(linear(x, f"{layer}.intermediate.dense"))
         x = normed(x + linear(inner, f"{layer}.output.dense"), f"{layer}.output.LayerNorm")
     return x
+
+
+def layers(weights: dict[str, Array]) -> list[str]:
+    """The names of a model's layers, first to last."""
+    count = sum(name.endswith("attention.self.query.weight") for name in weights)
+    return [f"encoder.layer.{i}" for i in range(count)]
 
 
 def gelu(x: Array) -> Array:
