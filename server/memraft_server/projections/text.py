@@ -251,7 +251,7 @@ class TextIndex:
         terms = self._terms(query, count)
         if not terms or not len(rows):
             return np.zeros(len(rows), np.float32)
-        places, weights = self._places(rows, count, ceiling, window)
+        places, weights = self.windows(rows, ceiling, window)
         needed, index = np.unique(places, return_inverse=True)
         index = index.reshape(places.shape)
         lengths = np.frombuffer(self._lengths, np.int32)[needed].astype(np.float32)
@@ -269,8 +269,32 @@ class TextIndex:
     def neighbours(self, rows: Rows, reach: int, ceiling: int = NOW) -> Rows:
         """Returns these rows and those up to `reach` before and after in their threads, ascending."""
         window = Window((1.0,) * reach, (1.0,) * reach)
-        places, weights = self._places(rows, self._count(ceiling), ceiling, window)
+        places, weights = self.windows(rows, ceiling, window)
         return np.unique(places[weights > 0])
+
+    def windows(
+        self, rows: Rows, ceiling: int = NOW, window: Window = DEFAULT_WINDOW
+    ) -> tuple[NDArray[np.int64], Floats]:
+        """Returns which row stands at each place of the windows of these rows, and how much it counts there.
+
+        Both of shape (places, rows); the first place is the row itself. Where there is no row, or one that is
+        not there as of `ceiling`, the weight is 0.
+        """
+        count = self._count(ceiling)
+        steps = [(rows, 1.0)]
+        for links, factors in ((self._previous, window.before), (self._next, window.after)):
+            column = np.frombuffer(links, np.int32)
+            at = rows
+            for factor in factors:
+                at = np.where(at == NO_ROW, NO_ROW, column[at]).astype(np.int64)
+                at[at >= count] = NO_ROW
+                steps.append((at, factor))
+        places = np.stack([at for at, _ in steps])
+        weights = np.array([factor for _, factor in steps], np.float32)[:, None] * (places != NO_ROW)
+        places[places == NO_ROW] = 0
+        if self._died:
+            weights *= self.alive(places.ravel(), ceiling).reshape(places.shape)
+        return places, np.asarray(weights, np.float32)
 
     # Steps of a search
 
@@ -329,25 +353,6 @@ class TextIndex:
             values = values + self._gains(term.times_in(rows), norms) * np.float32(term.weight)
             bound -= self._bound(term)
         return _best(rows, values, k)
-
-    def _places(
-        self, rows: Rows, count: int, ceiling: int, window: Window
-    ) -> tuple[NDArray[np.int64], Floats]:
-        """Which row stands at each place of the window of each row, and its weight: 0 where there is none."""
-        steps = [(rows, 1.0)]
-        for links, factors in ((self._previous, window.before), (self._next, window.after)):
-            column = np.frombuffer(links, np.int32)
-            at = rows
-            for factor in factors:
-                at = np.where(at == NO_ROW, NO_ROW, column[at]).astype(np.int64)
-                at[at >= count] = NO_ROW
-                steps.append((at, factor))
-        places = np.stack([at for at, _ in steps])
-        weights = np.array([factor for _, factor in steps], np.float32)[:, None] * (places != NO_ROW)
-        places[places == NO_ROW] = 0
-        if self._died:
-            weights *= self.alive(places.ravel(), ceiling).reshape(places.shape)
-        return places, np.asarray(weights, np.float32)
 
     # Postings
 
