@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 import numpy as np
 
-from ..errors import ConfigurationError, EmbedderFailed
+from ..errors import ConfigurationError, EmbedderFailed, InvalidArgument
 from .base import Vectors, unit_rows
 
 RESPONSE_BYTES_MAX = 64 << 20
@@ -102,6 +102,7 @@ class EndpointEmbedder:
         """Returns shape (len(texts), dimension), rows of length 1.
 
         Raises:
+            InvalidArgument: a text is not valid Unicode, or what came is not one row of numbers a text.
             EmbedderFailed: the service refused, could not be reached in time or answered what it should not.
         """
         parts = [self._request(part) for part in self._split(texts)]
@@ -130,7 +131,10 @@ class EndpointEmbedder:
             yield part
 
     def _request(self, texts: list[str]) -> Vectors:
-        body = msgspec.json.encode(self._fields | {"input": texts})
+        try:
+            body = msgspec.json.encode(self._fields | {"input": texts})
+        except UnicodeEncodeError as error:
+            raise InvalidArgument(f"a text is not valid Unicode: {error}") from error
         deadline_s = time.monotonic() + self._timeout_s
         if not self._slots.acquire(timeout=self._timeout_s):
             raise self._failed(f"all its connections were busy for {self._timeout_s:g} s", retryable=True)
@@ -146,6 +150,8 @@ class EndpointEmbedder:
             pause_s = _FIRST_PAUSE_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)
             try:
                 status, content, asked_s = self._send(body, deadline_s)
+            except ssl.SSLCertVerificationError as error:
+                raise self._failed(f"its certificate: {error.verify_message}", retryable=False) from error
             except (OSError, http.client.HTTPException) as error:
                 told = f"{type(error).__name__}: {error}".rstrip(": ")
             else:

@@ -2,9 +2,12 @@
 
 import json
 import socket
+import ssl
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
@@ -13,6 +16,7 @@ import pytest
 
 from memraft import ConfigurationError, EmbedderFailed, InvalidArgument, Memory
 from memraft.embedders import EndpointEmbedder
+from memraft_server import certs
 
 KEY = "sk-0123456789"
 
@@ -34,6 +38,7 @@ class Service(ThreadingHTTPServer):
         self.headers_seen: list[dict[str, str]] = []
         self.connections: list[socket.socket] = []
         self.is_closing = False
+        self.answer: Callable[[Handler], None] | None = None
         self.may_answer = Event()
         self.may_answer.set()
 
@@ -55,6 +60,9 @@ class Handler(BaseHTTPRequestHandler):
         self.server.requests.append({"path": self.path, **asked})
         self.server.headers_seen.append(dict(self.headers))
         self.server.may_answer.wait(30)
+        if self.server.answer is not None:
+            self.server.answer(self)
+            return
         good: tuple[int, dict[str, str], bytes] = (200, {}, json.dumps(embedded(asked["input"])).encode())
         status, headers, body = self.server.script.pop(0) if self.server.script else good
         self.send_response(status)
@@ -69,15 +77,23 @@ class Handler(BaseHTTPRequestHandler):
         """Nothing: failures show what was asked."""
 
 
-@pytest.fixture
-def service() -> Iterator[Service]:
+@contextmanager
+def running(tls: ssl.SSLContext | None = None) -> Iterator[Service]:
     with Service() as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server
         server.may_answer.set()
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    with running() as server:
+        yield server
 
 
 def test_texts_become_rows_in_their_order(service: Service) -> None:
@@ -171,6 +187,37 @@ def test_a_service_that_does_not_answer_is_given_up(service: Service) -> None:
     assert raised.value.retryable
 
 
+def test_a_service_that_drips_is_given_up(service: Service) -> None:
+    ended = Event()
+
+    def drip(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "1000000")
+        handler.end_headers()
+        while not ended.wait(0.02):
+            handler.wfile.write(b" ")
+
+    service.answer = drip
+    with pytest.raises(EmbedderFailed, match="TimeoutError"):
+        service.embedder(timeout_s=0.3).embed(["abc"])
+    ended.set()
+
+
+def test_a_certificate_is_verified(tmp_path: Path) -> None:
+    certs.init_ca(tmp_path / "ca", "memraft.local")
+    certs.issue_node(tmp_path / "ca", tmp_path / "node", "n1", ["localhost", "127.0.0.1"])
+    offered = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    offered.load_cert_chain(tmp_path / "node/cert.pem", tmp_path / "node/key.pem")
+    trusted = ssl.create_default_context(cafile=str(tmp_path / "ca/ca.pem"))
+    with running(offered) as service:
+        url = f"https://localhost:{service.server_port}"
+        assert EndpointEmbedder(url, "m", api_key=KEY, tls=trusted).embed(["abc"]).shape == (1, 2)
+        with pytest.raises(EmbedderFailed, match=r"its certificate: .*certificate") as raised:
+            EndpointEmbedder(url, "m", api_key=KEY).embed(["abc"])
+        assert not raised.value.retryable
+        assert len(service.requests) == 1
+
+
 def test_all_connections_busy_is_a_failure_of_its_own(service: Service) -> None:
     service.may_answer.clear()
     embedder = service.embedder(connections_max=1, timeout_s=0.3, attempts_max=1)
@@ -216,6 +263,11 @@ def test_an_answer_without_numbers(service: Service) -> None:
     service.script = [(200, {}, b'{"data": [{"index": 0, "embedding": []}]}')]
     with pytest.raises(InvalidArgument, match="one row of numbers"):
         service.embedder().embed(["abc"])
+
+
+def test_a_text_that_cannot_be_sent(service: Service) -> None:
+    with pytest.raises(InvalidArgument, match="not valid Unicode"):
+        service.embedder().embed(["\ud800"])
 
 
 def http_to(host: str, **options: Any) -> Callable[[], EndpointEmbedder]:
