@@ -1,10 +1,11 @@
 """Evidence recall over conversations in the LoCoMo form, beside plain BM25 and exact vector search::
 
-    python -m benchmarks.recall FILE [--embedder static|onnx|npz] [--model DIRECTORY] [--fit] [--ablate] [--json]
+    python -m benchmarks.recall FILE [--embedder static|onnx|npz --model PATH] [--fit] [--ablate] [--json]
 
-A question's recall@k is the share of the turns that hold its answer among the first k found; figures are means
-over questions. `--fit` fits the weights without the conversation that is asked, for each in turn: what that
-yields is what to expect of conversations that nobody has seen. `--ablate` takes parts of the pipeline away.
+A question's recall@k is the share of the turns that hold its answer among the first k found; figures are
+means over questions. `--fit` fits the weights without the conversation that is asked, for each in turn: what
+that yields is what to expect of conversations that nobody has seen. `--ablate` takes parts of the pipeline
+away.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ from memraft_server.cli.demo.evidence import KS
 from memraft_server.cli.demo.replay import said
 from memraft_server.projections.text import DEFAULT_WINDOW, Window
 from memraft_server.projections.text_terms import terms_of
-from memraft_server.projections.vector_math import Floats
+from memraft_server.projections.vector_math import Floats, Rows
 from memraft_server.recall.fusion import Weights, diversified, min_max, reciprocal_ranks
 from memraft_server.recall.signals import NAMES, Candidates
 
 DEPTH = max(KS)
-Order = Callable[[Remembered, locomo.Question, Floats], Sequence[int]]
+Order = Callable[[Remembered, locomo.Question, Floats], Rows]
 ALONE = Window((), ())
 
 
@@ -74,7 +75,7 @@ def run(memories: Sequence[Remembered], order: Order) -> dict[str, dict[str, flo
     for memory in memories:
         for question, vector in memory.questions:
             began = time.perf_counter()
-            found = order(memory, question, vector)
+            found = order(memory, question, vector).tolist()
             tally.add(question.category, memory.evidence(question), found, time.perf_counter() - began)
     return tally.summary()
 
@@ -82,8 +83,8 @@ def run(memories: Sequence[Remembered], order: Order) -> dict[str, dict[str, flo
 def pipeline(weights: Weights, window: Window = DEFAULT_WINDOW) -> Order:
     """The whole pipeline with these weights."""
 
-    def order(memory: Remembered, question: locomo.Question, vector: Floats) -> list[int]:
-        return memory.candidates(question.text, vector, window).best(weights, DEPTH).tolist()
+    def order(memory: Remembered, question: locomo.Question, vector: Floats) -> Rows:
+        return memory.candidates(question.text, vector, window).best(weights, DEPTH)
 
     return order
 
@@ -95,13 +96,13 @@ def baselines(memories: Sequence[Remembered]) -> dict[str, Order]:
         for memory in memories
     }
     return {
-        "plain BM25": lambda memory, question, _: plain[memory.conversation.sample_id].search(
-            question.text, DEPTH
+        "plain BM25": lambda memory, question, _: np.array(
+            plain[memory.conversation.sample_id].search(question.text, DEPTH), np.int64
         ),
         "text index": lambda memory, question, _: memory.index.search(
             dict.fromkeys(terms_of(question.text), 1.0), DEPTH
-        )[0].tolist(),
-        "exact vectors": lambda memory, _, vector: memory.nearest(vector, DEPTH).tolist(),
+        )[0],
+        "exact vectors": lambda memory, _, vector: memory.nearest(vector, DEPTH),
     }
 
 
@@ -118,9 +119,9 @@ def unseen(memories: Sequence[Remembered]) -> tuple[dict[str, dict[str, float]],
         for name in asked
     }
 
-    def order(memory: Remembered, question: locomo.Question, vector: Floats) -> list[int]:
+    def order(memory: Remembered, question: locomo.Question, vector: Floats) -> Rows:
         fitted = Weights(*weights[memory.conversation.sample_id].tolist())
-        return memory.candidates(question.text, vector).best(fitted, DEPTH).tolist()
+        return memory.candidates(question.text, vector).best(fitted, DEPTH)
 
     mean = np.mean(list(weights.values()), axis=0)
     return run(memories, order), {
@@ -150,20 +151,20 @@ def ablations() -> dict[str, Order]:
     return orders
 
 
-def _by_ranks(memory: Remembered, question: locomo.Question, vector: Floats) -> list[int]:
+def _by_ranks(memory: Remembered, question: locomo.Question, vector: Floats) -> Rows:
     candidates = memory.candidates(question.text, vector)
     whole, signals = Weights(), candidates.signals.copy()
     for place in (0, 1):
         signals[:, place] = min_max(reciprocal_ranks(signals[:, place]))
-    return Candidates(candidates.rows, signals).best(whole, DEPTH).tolist()
+    return Candidates(candidates.rows, signals).best(whole, DEPTH)
 
 
 def _diverse(relevance: float) -> Order:
-    def order(memory: Remembered, question: locomo.Question, vector: Floats) -> list[int]:
+    def order(memory: Remembered, question: locomo.Question, vector: Floats) -> Rows:
         candidates = memory.candidates(question.text, vector)
         scores = min_max(candidates.scores(Weights()))
         places = diversified(memory.vectors[candidates.rows], scores, DEPTH, relevance)
-        return candidates.rows[places].tolist()
+        return candidates.rows[places]
 
     return order
 

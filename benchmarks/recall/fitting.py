@@ -27,8 +27,8 @@ class Asked:
 def fit(questions: Sequence[Asked]) -> Floats:
     """Returns weights that make the evidence likely when candidates are drawn by softmax of their scores.
 
-    The conditional logit of McFadden (1974), by Newton's method with a ridge: a convex problem with one answer.
-    Weights are divided by the first, since only their proportions order candidates.
+    The conditional logit of McFadden (1974), by Newton's method with a ridge: a convex problem with one
+    answer. Weights are divided by the first, since only their proportions order candidates.
     """
     usable = [question for question in questions if len(question.evidence)]
     weights = np.zeros(usable[0].signals.shape[1])

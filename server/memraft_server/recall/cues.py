@@ -19,7 +19,8 @@ _SPANS = "second|minute|hour|day|week|month|year|decade|summer|winter|spring|fal
 
 _TIME = re.compile(
     rf"\b(?:yesterday|today|tonight|tomorrow|recently|ago|since|{_MONTHS}|{_DAYS}|(?:19|20)\d\d"
-    rf"|(?:last|next|this|past|few|\d+) (?:night|morning|afternoon|evening|(?:{_SPANS})s?)|(?:week|month|year)s?)\b"
+    rf"|(?:last|next|this|past|few|\d+) (?:night|morning|afternoon|evening|(?:{_SPANS})s?)"
+    r"|(?:week|month|year)s?)\b"
 )
 _ASKS_WHEN = re.compile(r"\bwhen\b|\bhow long\b|\b(?:what|which) (?:year|month|day|date|time|week|season)\b")
 _NOTE = re.compile(r"\s*[\[(][^\])]*[\])]\s*$")
@@ -39,7 +40,7 @@ class Cues:
 
 
 def cues_of(text: str, terms: Sequence[str]) -> Cues:
-    """Reads the cues off a text and its terms (`text_terms.terms_of`); a closing note in brackets is not said."""
+    """Reads the cues off a text and its terms (of `terms_of`); a closing note in brackets is not said."""
     said = _NOTE.sub("", text)
     distinct = min(len(set(terms)), SUBSTANCE_TERMS)
     return Cues(

@@ -14,7 +14,7 @@ RANK_OFFSET = 60
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What each signal counts for. `text` and `vector` lie between 0 for the worst and 1 for the best candidate.
+    """What each signal counts for. `text` and `vector` go from 0, the worst candidate, to 1, the best.
 
     The defaults were fitted on five conversations, each time without the one that was asked, and rounded:
     docs/recall-quality.md.

@@ -16,8 +16,7 @@ from memraft_server.recall.cues import Cues, asks_when, author_named
 from memraft_server.recall.fusion import Weights, min_max
 
 CANDIDATES_EACH = 30
-"""The best by text and the best by vector; their neighbours are candidates too. 20 do no worse on conversations
-of 600 turns: docs/recall-quality.md."""
+"""The best by text and as many by vector; their neighbours are candidates too."""
 
 NAMES = tuple(field.name for field in fields(Weights))
 
