@@ -64,6 +64,19 @@ class Window:
     after: tuple[float, ...] = (0.4, 0.25)
 
 
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Which row stands at each place of the windows around some rows, and how much it counts there.
+
+    `places` and `weights` are of shape (places, rows); the first place is the row itself. Where there is no
+    row, or one that is dead, the weight is 0. `whole` is the sum of weights of a window without gaps.
+    """
+
+    places: Rows
+    weights: Floats
+    whole: np.float32
+
+
 DEFAULT_PARAMETERS = Parameters()
 DEFAULT_WINDOW = Window()
 
@@ -238,48 +251,38 @@ class TextIndex:
     def around(
         self,
         query: Mapping[str, float],
-        rows: Rows,
+        windows: Windows,
         ceiling: int = NOW,
-        window: Window = DEFAULT_WINDOW,
     ) -> Floats:
-        """BM25 of each of these rows, where what its neighbours in the thread say counts in part as its own.
+        """BM25 of the rows that `windows` are around: what neighbours say counts in part as said by the row.
 
         The times of a term and the length of a text are weighted sums over the window, and saturate as those
-        of one text do; idf is that of single texts. Neighbours not there as of `ceiling` say nothing.
+        of one text do; idf is that of single texts. The mean length is that of a window without gaps.
         """
+        places, weights, whole = windows.places, windows.weights, windows.whole
         count = self._count(ceiling)
         terms = self._terms(query, count)
-        if not terms or not len(rows):
-            return np.zeros(len(rows), np.float32)
-        places, weights = self.windows(rows, ceiling, window)
+        if not terms or not places.size:
+            return np.zeros(places.shape[1], np.float32)
         needed, index = np.unique(places, return_inverse=True)
         index = index.reshape(places.shape)
         lengths = np.frombuffer(self._lengths, np.int32)[needed].astype(np.float32)
-        mean = self._mean(count) * np.float32(1 + sum(window.before) + sum(window.after))
         k1, b = self._parameters.k1, self._parameters.b
         own = np.einsum("dr,dr->r", lengths[index], weights)
-        norms = np.asarray(k1 * (1 - b + b / mean * own), np.float32)
-        scores = np.zeros(len(rows), np.float32)
-        for term in terms:
-            said = term.times_in(needed)
-            times = np.einsum("dr,dr->r", said[index], weights)
-            scores += self._gains(times, norms) * np.float32(term.weight)
-        return scores
+        norms = np.asarray(k1 * (1 - b + b / (self._mean(count) * whole) * own), np.float32)
+        said = np.stack([term.times_in(needed) for term in terms])
+        times = np.einsum("tdr,dr->tr", said[:, index], weights)
+        asked = np.array([term.weight for term in terms], np.float32)
+        return np.asarray(asked @ self._gains(times, norms), np.float32)
 
     def neighbours(self, rows: Rows, reach: int, ceiling: int = NOW) -> Rows:
         """Returns these rows and those up to `reach` before and after in their threads, ascending."""
         window = Window((1.0,) * reach, (1.0,) * reach)
-        places, weights = self.windows(rows, ceiling, window)
-        return np.unique(places[weights > 0])
+        windows = self.windows(rows, ceiling, window)
+        return np.unique(windows.places[windows.weights > 0])
 
-    def windows(
-        self, rows: Rows, ceiling: int = NOW, window: Window = DEFAULT_WINDOW
-    ) -> tuple[NDArray[np.int64], Floats]:
-        """Returns which row stands at each place of the windows of these rows, and how much it counts there.
-
-        Both of shape (places, rows); the first place is the row itself. Where there is no row, or one that is
-        not there as of `ceiling`, the weight is 0.
-        """
+    def windows(self, rows: Rows, ceiling: int = NOW, window: Window = DEFAULT_WINDOW) -> Windows:
+        """Returns the windows around these rows as of version `ceiling`."""
         count = self._count(ceiling)
         steps = [(rows, 1.0)]
         for links, factors in ((self._previous, window.before), (self._next, window.after)):
@@ -294,7 +297,8 @@ class TextIndex:
         places[places == NO_ROW] = 0
         if self._died:
             weights *= self.alive(places.ravel(), ceiling).reshape(places.shape)
-        return places, np.asarray(weights, np.float32)
+        whole = np.float32(1 + sum(window.before) + sum(window.after))
+        return Windows(places, np.asarray(weights, np.float32), whole)
 
     # Steps of a search
 

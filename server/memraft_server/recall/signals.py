@@ -9,7 +9,7 @@ from dataclasses import astuple, dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from memraft_server.projections.text import DEFAULT_WINDOW, TextIndex, Window
+from memraft_server.projections.text import DEFAULT_WINDOW, TextIndex, Window, Windows
 from memraft_server.projections.text_terms import terms_of
 from memraft_server.projections.vector_math import Floats, Rows
 from memraft_server.recall.cues import Cues, asks_when, author_named
@@ -82,19 +82,19 @@ def gather(
     found, _ = index.search(asked, CANDIDATES_EACH)
     reach = max(len(window.before), len(window.after))
     rows = index.neighbours(np.union1d(found, nearest).astype(np.int64), reach)
-    places, shares = index.windows(rows, window=window)
+    windows = index.windows(rows, window=window)
     signals = np.zeros((len(rows), len(NAMES)), np.float32)
     column = {name: signals[:, place] for place, name in enumerate(NAMES)}
-    column["text"][:] = min_max(index.around(asked, rows, window=window))
+    column["text"][:] = min_max(index.around(asked, windows))
     if query_vector is not None and vectors is not None and len(rows):
-        column["vector"][:] = min_max(_nearness(query_vector, vectors, places, shares))
+        column["vector"][:] = min_max(_nearness(query_vector, vectors, windows))
     author = author_named(query, columns.authors)
     if author is not None:
         column["author"][:] = columns.said_by(rows, author)
     cues = columns.cues(rows)
     column["question"][:] = cues[:, 0]
     if window.before and len(rows):
-        column["reply"][:] = columns.cues(places[1])[:, 0] * (shares[1] > 0)
+        column["reply"][:] = columns.cues(windows.places[1])[:, 0] * (windows.weights[1] > 0)
     column["substance"][:] = cues[:, 2]
     column["time"][:] = cues[:, 1]
     if asks_when(query):
@@ -102,10 +102,10 @@ def gather(
     return Candidates(rows, signals)
 
 
-def _nearness(query: Floats, vectors: Floats, places: NDArray[np.int64], shares: Floats) -> Floats:
+def _nearness(query: Floats, vectors: Floats, windows: Windows) -> Floats:
     """Cosine of the query with the weighted mean of the vectors of each window."""
-    means = np.zeros((places.shape[1], len(query)), np.float32)
-    for rows, share in zip(places, shares, strict=True):
+    means = np.zeros((windows.places.shape[1], len(query)), np.float32)
+    for rows, share in zip(windows.places, windows.weights, strict=True):
         means += vectors[rows] * share[:, None]
     lengths = np.sqrt(np.einsum("rv,rv->r", means, means))
     return np.asarray(means @ query / np.maximum(lengths, np.float32(1e-9)), np.float32)

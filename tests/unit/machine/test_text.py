@@ -142,7 +142,9 @@ def test_a_window_counts_what_the_neighbours_said(threads: int) -> None:
     ]
     rows = np.arange(400)
     for query in queries(seed=8):
-        assert index.around(query, rows).tolist() == pytest.approx(naive(texts, query, windows), rel=1e-4)
+        assert index.around(query, index.windows(rows)).tolist() == pytest.approx(
+            naive(texts, query, windows), rel=1e-4
+        )
 
 
 def test_a_window_of_one_is_the_text_alone() -> None:
@@ -150,7 +152,9 @@ def test_a_window_of_one_is_the_text_alone() -> None:
     index = filled(texts)
     rows = np.arange(300)
     for query in queries(seed=10):
-        assert index.around(query, rows, window=ONE).tolist() == pytest.approx(naive(texts, query), rel=1e-5)
+        assert index.around(query, index.windows(rows, window=ONE)).tolist() == pytest.approx(
+            naive(texts, query), rel=1e-5
+        )
 
 
 def test_neighbours_end_with_the_thread_and_with_the_version() -> None:
@@ -164,10 +168,10 @@ def test_neighbours_end_with_the_thread_and_with_the_version() -> None:
 def test_a_dead_neighbour_says_nothing() -> None:
     index = filled([["cat"], ["dog"]])
     rows = np.array([1])
-    assert index.around({"cat": 1.0}, rows)[0] > 0
+    assert index.around({"cat": 1.0}, index.windows(rows))[0] > 0
     index.kill(0, 30)
-    assert index.around({"cat": 1.0}, rows)[0] == 0
-    assert index.around({"cat": 1.0}, rows, ceiling=25)[0] > 0
+    assert index.around({"cat": 1.0}, index.windows(rows))[0] == 0
+    assert index.around({"cat": 1.0}, index.windows(rows, 25), 25)[0] > 0
 
 
 def test_a_small_index_becomes_a_large_one_without_a_change_in_what_is_found() -> None:
@@ -190,7 +194,7 @@ def test_nothing_is_found_for_unknown_words_or_in_an_empty_index() -> None:
     index = filled([["cat"]])
     assert index.search({"dog": 1.0}, 5)[0].tolist() == []
     assert index.search({}, 5)[0].tolist() == []
-    assert index.around({"dog": 1.0}, np.array([0])).tolist() == [0.0]
+    assert index.around({"dog": 1.0}, index.windows(np.array([0]))).tolist() == [0.0]
 
 
 def test_an_older_version_or_a_second_follower_is_refused() -> None:
