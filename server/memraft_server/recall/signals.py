@@ -16,7 +16,7 @@ from memraft_server.recall.cues import Cues, asks_when, author_named
 from memraft_server.recall.fusion import Weights, min_max
 
 CANDIDATES_EACH = 20
-"""The best by text and as many by vector; their neighbours are candidates too. Measured: docs/recall-quality.md."""
+"""The best by text and as many by vector; their neighbours are candidates too (docs/recall-quality.md)."""
 
 NAMES = tuple(field.name for field in fields(Weights))
 
