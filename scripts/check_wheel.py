@@ -24,6 +24,8 @@ for name in ("rocksdict", "hnswlib", "cryptography", "prometheus_client", "opent
 servers = ("memraft_server", "memraft_cluster")
 loaded = sorted(name for name in sys.modules if name.partition(".")[0] in servers)
 assert not loaded, f"importing the client loaded {loaded}"
+from memraft.embedders import StaticEmbedder
+assert StaticEmbedder().embed(["the table comes with the package"]).any()
 """
 
 SERVER_SCRIPT = """

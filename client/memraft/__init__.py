@@ -14,11 +14,11 @@ from ._async.batch import AsyncBatch
 from ._async.memory import AsyncMemory
 from ._async.recording import AsyncAgentRun
 from ._async.txn import AsyncTxn
-from ._embedder import HashedNgrams
 from ._sync.batch import Batch
 from ._sync.memory import Memory
 from ._sync.recording import AgentRun
 from ._sync.txn import Txn
+from .embedders import HashedNgrams
 from .errors import (
     AtInFuture,
     BatchFailed,
@@ -30,6 +30,7 @@ from .errors import (
     ConflictError,
     ConnectionFailed,
     DataDirectoryError,
+    EmbedderFailed,
     EmbeddingMismatch,
     InvalidArgument,
     LeaseLost,
@@ -73,6 +74,7 @@ __all__ = [
     "ConflictError",
     "ConnectionFailed",
     "DataDirectoryError",
+    "EmbedderFailed",
     "EmbeddingMismatch",
     "HashedNgrams",
     "InvalidArgument",

@@ -22,6 +22,7 @@
     ├── ChangeRefused                 a change of the cluster's nodes or replicas that cannot be made
     ├── CollectionMismatch            the collection has another dimension, metric or fingerprint
     ├── EmbeddingMismatch             the embedding is of another model or dimension than those stored
+    ├── EmbedderFailed                a service that embeds texts did not; `retryable` when it may yet
     ├── QuotaExceeded                 a tenant's quota; `retryable` when waiting helps
     ├── Unavailable                   retryable: nothing was written
     │   ├── Overloaded                the shard has more work than it may queue
@@ -217,6 +218,10 @@ class CollectionMismatch(MemraftError):
 
 class EmbeddingMismatch(MemraftError):
     """The embedding's fingerprint or dimension is not the one that this namespace or collection has."""
+
+
+class EmbedderFailed(MemraftError):
+    """The service that embeds texts refused, or did not answer in time; nothing was written."""
 
 
 class QuotaExceeded(MemraftError):

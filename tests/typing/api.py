@@ -22,6 +22,7 @@ from memraft import (
     SchemaViolation,
 )
 from memraft.chain import ExportVerdict, verify_export
+from memraft.embedders import EndpointEmbedder, FunctionEmbedder, OnnxEmbedder
 from memraft.types import (
     Appended,
     AppendedMany,
@@ -89,6 +90,10 @@ def my_array_embedder(text: str) -> npt.NDArray[np.float32]:
     return np.zeros(3, np.float32)
 
 
+async def my_awaited_embedder(text: str) -> list[float]:
+    return [float(len(text))]
+
+
 def opening() -> None:
     Memory()
     Memory(path="directory")
@@ -97,6 +102,12 @@ def opening() -> None:
     Memory(embedder=my_embedder)
     Memory(embedder=my_array_embedder)
     Memory(embedder=HashedNgrams(1024))
+    Memory(embedder=OnnxEmbedder("minilm.onnx"))
+    Memory(embedder=FunctionEmbedder(my_embedder, fingerprint="mine:1"))
+    service = EndpointEmbedder("https://api.example.org/v1", "small", api_key="key", timeout_s=5.0)
+    AsyncMemory(embedder=service)
+    AsyncMemory(embedder=my_awaited_embedder)
+    assert_type(service.embed(["one", "two"]), npt.NDArray[np.float32])
 
 
 def the_three_lines() -> None:

@@ -11,7 +11,7 @@ import grpc
 import grpc.aio
 
 from .._coalesce import Flight
-from .._embedder import Embedder
+from ..embedders.base import Embedder
 from ..errors import ConfigurationError
 
 R = TypeVar("R")
@@ -192,12 +192,11 @@ async def in_thread(function: Callable[..., R], *arguments: Any) -> R:
     return await asyncio.to_thread(function, *arguments)
 
 
-async def call_embedder(embedder: Embedder, text: str) -> Any:
-    """Calls an embedder: awaited if it is a coroutine function, else in a thread."""
-    if inspect.iscoroutinefunction(embedder) or inspect.iscoroutinefunction(type(embedder).__call__):
-        vector: Any = embedder(text)
-        return await vector
-    return await asyncio.to_thread(embedder, text)
+async def call_embedder(embedder: Embedder, texts: list[str]) -> Any:
+    """Has texts embedded: awaited if that is a coroutine function, else in a thread."""
+    if inspect.iscoroutinefunction(embedder.embed):
+        return await embedder.embed(texts)
+    return await asyncio.to_thread(embedder.embed, texts)
 
 
 async def call_agent(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

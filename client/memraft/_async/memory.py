@@ -9,13 +9,14 @@ from memraft_proto.v1 import common_pb2
 
 from .. import _wire
 from .._embedded import open_engine
-from .._embedder import DEFAULT, Embedder
 from .._target import Durability, read_durability, read_target
+from ..embedders.base import AnyEmbedder
 from ..errors import ConfigurationError
 from ..types import Consistency
 from .base import AsyncLink
 from .batch import AsyncBatch
 from .coordination import AsyncCoordinationCalls
+from .embedding import AsyncEmbedding
 from .follow import AsyncFollowCalls
 from .forks import AsyncForkCalls
 from .graph import AsyncGraphCalls
@@ -82,11 +83,11 @@ class AsyncMemory(
         namespace: where calls read and write, such as `acme/support`; on a cluster its first segment is the
             certificate's tenant. None: `default`, in process only.
         certs: directory with `ca.pem`, `cert.pem` and `key.pem`, as `memraft certs issue` makes it.
-        embedder: makes the embeddings of `remember` and `recall` from text: any callable `str ->
-            numbers`. Its attribute `fingerprint` names the model; without one it is known as
-            `module.name:dimension`, which tells two models apart only by the names of their callables.
-            None: the built-in one, which needs no download and finds shared words and parts of words, not
-            meaning.
+        embedder: makes the embeddings of `remember` and `recall` from text: one of `memraft.embedders`, or
+            any callable `str -> numbers`. Its attribute `fingerprint` names the model; without one a callable
+            is known as `module.name:dimension`, which tells two models apart only by the names of their
+            callables. All memories of a namespace have one model. None: a small table of word vectors that
+            comes with the package.
         timeout_s: seconds that a call may take altogether, retries included; at most a week.
         consistency: of reads that say nothing else: `session`, `linearizable` or `stale`.
         projections: in process: classes that derive views from what is written, or `package.module:Class`;
@@ -108,14 +109,13 @@ class AsyncMemory(
         agent: str | None = None,
         namespace: str | None = None,
         certs: str | Path | None = None,
-        embedder: Embedder | None = None,
+        embedder: AnyEmbedder | None = None,
         timeout_s: float = 10.0,
         consistency: Consistency = "session",
         insecure: bool = False,
         projections: Sequence[str | type[Any]] = (),
     ) -> None:
-        if embedder is not None and not callable(embedder):
-            raise ConfigurationError(f"embedder must be a callable, str -> numbers, not {embedder!r}")
+        embedding = AsyncEmbedding(embedder)
         if namespace is not None:
             _wire.namespace(namespace)
         writer = _wire.build(common_pb2.WriteContext, agent="" if agent is None else agent)
@@ -131,7 +131,7 @@ class AsyncMemory(
         else:
             link = AsyncRemoteLink(cluster)
         place = namespace if namespace is not None else "" if cluster is not None else LOCAL_NAMESPACE
-        super().__init__(link, place, writer, consistency, embedder)
+        super().__init__(link, place, writer, consistency, embedding)
 
     @property
     def namespace(self) -> str:
@@ -145,8 +145,8 @@ class AsyncMemory(
 
     @property
     def embedder_fingerprint(self) -> str | None:
-        """What names the embedder's model: the built-in one's, or the attribute of the one that was given."""
-        return getattr(self._embedder or DEFAULT, "fingerprint", None)
+        """What names the embedder's model; None for a callable that has no name for it."""
+        return self._embedder.fingerprint
 
     def scoped(
         self,

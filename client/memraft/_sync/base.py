@@ -9,13 +9,12 @@ from memraft_proto.methods import METHODS, Method
 from memraft_proto.v1 import common_pb2
 
 from .. import _wire
-from .._embedder import DEFAULT, Embedder, fingerprint_of
 from .._graph import Adjacent, Contents
 from ..errors import InvalidArgument
 from ..types import At, Consistency
+from .embedding import Embedding
 from .feeds import Source
 from .following import Advance
-from .io import call_embedder
 
 METHOD = METHODS
 
@@ -55,7 +54,7 @@ class Calls:
         namespace: str,
         writer: common_pb2.WriteContext,
         consistency: Consistency,
-        embedder: Embedder | None,
+        embedder: Embedding,
     ) -> None:
         self._link = link
         self._namespace = namespace
@@ -104,15 +103,10 @@ class Calls:
 
     def _embedding(self, text: str, vector: Any, fingerprint: str | None) -> tuple[bytes, str]:
         """The embedding's bytes and fingerprint: of the vector that is given, else of the text."""
-        embedder = self._embedder
         if vector is None:
             if not isinstance(text, str):
                 raise InvalidArgument(f"text must be a str, not {type(text).__name__}")
-            if embedder is None:
-                return _wire.vector_bytes(DEFAULT(text)), fingerprint or DEFAULT.fingerprint
-            vector = call_embedder(embedder, text)
+            made, named = self._embedder.of(text)
+            return _wire.vector_bytes(made), named if fingerprint is None else fingerprint
         data, dimension = _wire.matrix_bytes(vector, "embedding", rows=None)
-        if fingerprint is None:
-            named = fingerprint_of(embedder, dimension) if embedder is not None else f"caller:{dimension}"
-            return data, named
-        return data, fingerprint
+        return data, self._embedder.of_caller(dimension) if fingerprint is None else fingerprint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import inspect
 import threading
 import time
 from collections.abc import Callable
@@ -11,7 +12,8 @@ from typing import Any, TypeVar
 import grpc
 
 from .._coalesce import Flight
-from .._embedder import Embedder
+from ..embedders.base import Embedder
+from ..errors import ConfigurationError
 
 R = TypeVar("R")
 
@@ -149,9 +151,11 @@ def in_thread(function: Callable[..., R], *arguments: Any) -> R:
     return function(*arguments)
 
 
-def call_embedder(embedder: Embedder, text: str) -> Any:
-    """Calls an embedder."""
-    return embedder(text)
+def call_embedder(embedder: Embedder, texts: list[str]) -> Any:
+    """Has texts embedded."""
+    if inspect.iscoroutinefunction(embedder.embed):
+        raise ConfigurationError("an embedder that is to be awaited needs AsyncMemory")
+    return embedder.embed(texts)
 
 
 def call_agent(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

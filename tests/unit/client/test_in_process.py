@@ -146,7 +146,7 @@ def test_asyncio_has_the_same_memory(tmp_path: Path) -> None:
 
     asyncio.run(use(AsyncMemory()))
     asyncio.run(use(AsyncMemory(path=tmp_path / "m")))
-    asyncio.run(use(AsyncMemory(embedder=slow_embedder)))  # type: ignore[arg-type]
+    asyncio.run(use(AsyncMemory(embedder=slow_embedder)))
 
 
 WITHOUT = """

@@ -1,10 +1,10 @@
-"""The built-in embedder: words, pairs of words and pieces of words, hashed into a vector.
+"""An embedder without a table: words, pairs of words and pieces of words, hashed into a vector.
 
 It needs no download, no key and no GPU, and takes some tens of microseconds a text. What it can do: find
 texts that share words, word pairs, or parts of words with the query, whatever their inflection or order,
 in any language that writes words apart, and forgive most typing mistakes. What it cannot do: know that
-"car" and "automobile" mean the same, or understand negation, time or grammar. For meaning, pass
-`embedder=` a model of your choice.
+"car" and "automobile" mean the same, or understand negation, time or grammar. It suits languages and jargon
+that the default's vocabulary does not know.
 
 The method is feature hashing with signs (Weinberger et al., "Feature Hashing for Large Scale Multitask
 Learning", 2009) over words, bigrams and character n-grams as in fastText (Bojanowski et al., 2017), with
@@ -14,20 +14,16 @@ sublinear term frequency.
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
 from math import log, sqrt
-from typing import Any, TypeAlias
 from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
-Vector: TypeAlias = npt.NDArray[np.float32]
-
-Embedder: TypeAlias = Callable[[str], "Sequence[float] | npt.NDArray[Any]"]
-"""Any callable from a text to its vector. Its attribute `fingerprint`, if it has one, names the model."""
+from .base import Vector, Vectors
 
 DIMENSION = 768
 WORDS_MAX = 4096
@@ -41,88 +37,34 @@ _PIECES_WEIGHT = 0.9
 _COMMON_WEIGHT = 0.1
 """What a word counts that almost every text has."""
 _PIECE_LENGTHS = (3, 4)
-_COMMON = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "been",
-        "but",
-        "by",
-        "can",
-        "could",
-        "did",
-        "do",
-        "does",
-        "for",
-        "from",
-        "had",
-        "has",
-        "have",
-        "he",
-        "her",
-        "him",
-        "his",
-        "how",
-        "i",
-        "if",
-        "in",
-        "is",
-        "it",
-        "its",
-        "me",
-        "my",
-        "no",
-        "not",
-        "of",
-        "on",
-        "or",
-        "our",
-        "she",
-        "so",
-        "that",
-        "the",
-        "their",
-        "them",
-        "then",
-        "there",
-        "they",
-        "this",
-        "to",
-        "up",
-        "us",
-        "was",
-        "we",
-        "were",
-        "what",
-        "when",
-        "where",
-        "which",
-        "who",
-        "will",
-        "with",
-        "would",
-        "you",
-        "your",
-    ]
-)
+_COMMON = frozenset((
+    "a", "an", "and", "are", "as", "at", "be", "been", "but", "by", "can", "could", "did", "do", "does",
+    "for", "from", "had", "has", "have", "he", "her", "him", "his", "how", "i", "if", "in", "is", "it", "its",
+    "me", "my", "no", "not", "of", "on", "or", "our", "she", "so", "that", "the", "their", "them", "then",
+    "there", "they", "this", "to", "up", "us", "was", "we", "were", "what", "when", "where", "which", "who",
+    "will", "with", "would", "you", "your",
+))  # fmt: skip
 
 
 class HashedNgrams:
-    """The built-in embedder.
+    """Hashes words, pairs of words and pieces of words into a vector.
 
     Args:
         dimension: components of each vector; more means fewer collisions and more memory.
     """
 
+    inline_characters_max = 2_000
+
     def __init__(self, dimension: int = DIMENSION) -> None:
         self.dimension = dimension
         self.fingerprint = f"hashed-ngrams-v1:{dimension}"
         self._features = lru_cache(maxsize=16_384)(self._word_features)
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """Returns shape (len(texts), dimension): rows of length 1, all zeros for a text without a word."""
+        return (
+            np.stack([self(text) for text in texts]) if texts else np.zeros((0, self.dimension), np.float32)
+        )
 
     def __call__(self, text: str) -> Vector:
         """Returns the vector of `text`, of length 1; all zeros for a text without a word."""
@@ -175,21 +117,3 @@ class HashedNgrams:
         # product (Fibonacci hashing) mixes them before slot and sign are taken.
         mixed = (crc32(feature) * 0x9E3779B97F4A7C15) >> 24 & 0xFFFFFFFF
         return (mixed >> 1) % self.dimension, 1.0 if mixed & 1 else -1.0
-
-
-def fingerprint_of(embedder: Embedder, dimension: int) -> str:
-    """Returns what names the model behind an embedder.
-
-    Its attribute `fingerprint` if that is a non-empty string; else `module.name:dimension` of the
-    callable, which tells models of equal dimension apart only if their callables have different names.
-    """
-    given = getattr(embedder, "fingerprint", None)
-    if isinstance(given, str) and given:
-        return given
-    named = embedder if hasattr(embedder, "__qualname__") else type(embedder)
-    name: str = getattr(named, "__qualname__", "embedder")
-    return f"{named.__module__}.{name}:{dimension}"
-
-
-DEFAULT = HashedNgrams()
-"""Shared by all memories of the process: its cache of words is worth sharing."""

@@ -1,4 +1,4 @@
-"""The built-in embedder finds shared words and parts of words, and promises no more."""
+"""Hashed n-grams find shared words and parts of words, and promise no more."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memraft import HashedNgrams
-from memraft._embedder import DEFAULT, fingerprint_of
+
+DEFAULT = HashedNgrams()
 
 
 def likeness(one: str, other: str) -> float:
@@ -50,17 +51,8 @@ def test_a_long_text_is_bounded() -> None:
     assert np.isfinite(DEFAULT("word " * 50_000)).all()
 
 
-def test_fingerprints_name_the_model() -> None:
-    class Named:
-        fingerprint = "model-7"
-
-        def __call__(self, text: str) -> list[float]:
-            return [1.0]
-
-    def plain(text: str) -> list[float]:
-        return [1.0]
-
-    assert fingerprint_of(DEFAULT, 768) == "hashed-ngrams-v1:768"
-    assert fingerprint_of(Named(), 1) == "model-7"
-    assert fingerprint_of(plain, 1).endswith("plain:1")
-    assert fingerprint_of(HashedNgrams(8).__call__, 8).endswith("HashedNgrams.__call__:8")
+def test_many_texts_at_once_have_the_vectors_of_each() -> None:
+    texts = ["one text", "", "another"]
+    assert np.array_equal(DEFAULT.embed(texts), np.stack([DEFAULT(text) for text in texts]))
+    assert DEFAULT.embed([]).shape == (0, 768)
+    assert DEFAULT.fingerprint == "hashed-ngrams-v1:768"

@@ -1,0 +1,408 @@
+"""An index over texts: BM25, at any version, visible at once, also of a text with what was said around it.
+
+The formula is that of Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond"
+(2009), with Lucene's idf, log(1 + (N - n + 0.5) / (n + 0.5)). A search skips what cannot be among the best:
+MaxScore (Turtle and Flood, "Query Evaluation: Strategies and Optimizations", 1995), term by term, so that
+numpy does the work.
+
+Rows are appended in the order of their versions and never change but for the version they died at. A search
+as of a version therefore sees a prefix of every posting list, and takes N, n and the mean length from that
+prefix: the scores are those that were given then. Dead rows go on counting in these statistics until the
+index is rebuilt.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memraft_server.projections.vector_math import Floats, Rows
+from memraft_server.projections.versions import NOW
+
+ROWS_MAX = (1 << 24) - 1
+"""Texts an index holds: a row number takes 24 bits of a posting, the number of times 8."""
+
+TIMES_BITS, TIMES_MAX = 8, 255
+
+SCANNED_MAX = 4096
+"""Up to this many entries an index is one forward array that every search looks through (about 3 µs a term);
+above it has a posting list for each term. A namespace of ten memories then takes under 3 KB, not 25."""
+
+QUERY_TERMS_MAX = 64
+"""Terms of a query that are looked for; of a longer one the rarest."""
+
+NO_ROW = -1
+
+_ROUNDING = 1.001
+"""Bounds are this much wider than computed: sums of float32 in another order differ in their last bits."""
+
+Packed = NDArray[np.uint32]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """The two of BM25: `k1`, how soon a term said again stops to count, and `b`, how much long texts pay."""
+
+    k1: float = 0.9
+    b: float = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How much of a text's neighbours in its thread counts as said by itself, by their distance.
+
+    The defaults are measured: docs/recall-quality.md.
+    """
+
+    before: tuple[float, ...] = (0.6, 0.4)
+    after: tuple[float, ...] = (0.4, 0.25)
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Which row stands at each place of the windows around some rows, and how much it counts there.
+
+    `places` and `weights` are of shape (places, rows); the first place is the row itself. Where there is no
+    row, or one that is dead, the weight is 0. `whole` is the sum of weights of a window without gaps.
+    """
+
+    places: Rows
+    weights: Floats
+    whole: np.float32
+
+
+DEFAULT_PARAMETERS = Parameters()
+DEFAULT_WINDOW = Window()
+
+
+class Vocabulary:
+    """Numbers for terms, shared by all indexes of a process: a term's text is held once."""
+
+    __slots__ = ("_numbers",)
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def number(self, term: str) -> int:
+        """Returns the term's number, a new one for a new term."""
+        return self._numbers.setdefault(term, len(self._numbers))
+
+    def find(self, term: str) -> int | None:
+        """Returns the term's number, or None for one that was never said."""
+        return self._numbers.get(term)
+
+
+class Postings:
+    """A list that grows at its end only: a view taken before stays as it was."""
+
+    __slots__ = ("_count", "_packed")
+
+    def __init__(self, packed: Packed) -> None:
+        self._packed = packed
+        self._count = len(packed)
+
+    def append(self, packed: int) -> None:
+        if self._count == len(self._packed):
+            self._packed = np.concatenate((self._packed, np.empty(self._count + 2, np.uint32)))
+        self._packed[self._count] = packed
+        self._count += 1
+
+    def view(self) -> Packed:
+        return self._packed[: self._count]
+
+
+@dataclass(frozen=True, slots=True)
+class _Term:
+    """A term of a query as of a version: its packed postings ascending, and its weight: its idf times how
+    often it is asked for."""
+
+    postings: Packed
+    weight: float
+
+    def rows_and_times(self) -> tuple[Rows, Floats]:
+        return (self.postings >> TIMES_BITS).astype(np.int64), (self.postings & TIMES_MAX).astype(np.float32)
+
+    def times_in(self, rows: Rows) -> Floats:
+        """How often each of these rows says the term."""
+        at = self.postings.searchsorted((rows << TIMES_BITS).astype(np.uint32))
+        at[at == len(self.postings)] = 0
+        found = self.postings[at]
+        return np.where(found >> TIMES_BITS == rows, found & TIMES_MAX, 0).astype(np.float32)
+
+
+class TextIndex:
+    """Texts in rows; see the module for what it promises.
+
+    Args:
+        vocabulary: The numbers of terms, shared with other indexes.
+        parameters: Of BM25.
+    """
+
+    __slots__ = (
+        "_born", "_died", "_entries", "_lengths", "_lists", "_next", "_parameters", "_previous", "_totals",
+        "_vocabulary",
+    )  # fmt: skip
+
+    def __init__(self, vocabulary: Vocabulary, parameters: Parameters = DEFAULT_PARAMETERS) -> None:
+        self._vocabulary = vocabulary
+        self._parameters = parameters
+        self._born = array("q")
+        self._died: dict[int, int] = {}  # few rows die; a column of eight bytes a row would be mostly empty
+        self._lengths = array("i")
+        self._totals = array("q")  # of lengths: the mean as of any version is one look-up
+        self._previous = array("i")
+        self._next = array("i")
+        # Small: term numbers beside packed rows, in the order of rows. Large: a posting list for each term.
+        self._entries: tuple[array[int], array[int]] | None = (array("I"), array("I"))
+        self._lists: dict[int, Postings] = {}
+
+    def __len__(self) -> int:
+        return len(self._born)
+
+    def add(self, terms: Sequence[str], version: int, previous: int = NO_ROW) -> int:
+        """Appends a text and returns its row; the next search finds it.
+
+        Args:
+            terms: What it says, of `text_terms.terms_of`.
+            version: It was born at; not below that of the row before.
+            previous: The row said before it in its thread, which no other row may follow, or `NO_ROW`.
+        """
+        row = len(self._born)
+        if row >= ROWS_MAX:
+            raise ValueError(f"an index holds at most {ROWS_MAX} texts")
+        if row and version < self._born[-1]:
+            raise ValueError(f"version {version} after {self._born[-1]}: rows are in the order of versions")
+        if previous != NO_ROW and (not 0 <= previous < row or self._next[previous] != NO_ROW):
+            raise ValueError(f"row {previous} cannot be followed by row {row}")
+        self._born.append(version)
+        self._lengths.append(len(terms))
+        self._totals.append((self._totals[-1] if row else 0) + len(terms))
+        self._previous.append(previous)
+        self._next.append(NO_ROW)
+        if previous != NO_ROW:
+            self._next[previous] = row
+        for term, times in Counter(terms).items():
+            self._post(self._vocabulary.number(term), row << TIMES_BITS | min(times, TIMES_MAX))
+        if self._entries is not None and len(self._entries[0]) > SCANNED_MAX:
+            self._sort_entries(*self._entries)
+        return row
+
+    def kill(self, row: int, version: int) -> None:
+        """Notes that the text of a row is gone from `version` on."""
+        self._died[row] = version
+
+    def alive(self, rows: Rows, ceiling: int) -> NDArray[np.bool_]:
+        """Says of each row whether its text is there as of version `ceiling`."""
+        born = np.frombuffer(self._born, np.int64)[rows] <= ceiling
+        if self._died:
+            dead = self._died
+            there = (row not in dead or dead[row] > ceiling for row in rows.tolist())
+            born &= np.fromiter(there, np.bool_, len(rows))
+        return born
+
+    def search(
+        self,
+        query: Mapping[str, float],
+        k: int,
+        ceiling: int = NOW,
+        allowed: NDArray[np.bool_] | None = None,
+    ) -> tuple[Rows, Floats]:
+        """Returns the `k` rows of the highest BM25 above 0, best first, of equal ones the older first.
+
+        Args:
+            query: The terms looked for, each with how much it counts: 1 for one said once.
+            ceiling: As of this version.
+            allowed: Per row of the index, whether it may be found; None for all.
+        """
+        count = self._count(ceiling)
+        terms = self._terms(query, count)
+        if not terms or k <= 0:
+            return np.empty(0, np.int64), np.empty(0, np.float32)
+        mask = self._mask(count, ceiling, allowed)
+        scores = np.zeros(count, np.float32)
+        bound = sum(map(self._bound, terms))
+        threshold = 0.0
+        for place, term in enumerate(terms):
+            if threshold > bound * _ROUNDING:
+                # What only the remaining terms say cannot come among the best any more.
+                rows = np.flatnonzero(scores >= np.float32(threshold - bound * _ROUNDING))
+                return self._finish(rows, scores[rows], terms[place:], count, k)
+            rows, times = term.rows_and_times()
+            if mask is not None:
+                keep = mask[rows]
+                rows, times = rows[keep], times[keep]
+            values = scores[rows] + self._gains(times, self._norms(rows, count)) * np.float32(term.weight)
+            scores[rows] = values
+            bound -= self._bound(term)
+            if len(rows) >= k:
+                threshold = max(threshold, _kth(values, k))
+        rows = np.flatnonzero(scores)
+        return _best(rows, scores[rows], k)
+
+    def around(
+        self,
+        query: Mapping[str, float],
+        windows: Windows,
+        ceiling: int = NOW,
+    ) -> Floats:
+        """BM25 of the rows that `windows` are around: what neighbours say counts in part as said by the row.
+
+        The times of a term and the length of a text are weighted sums over the window, and saturate as those
+        of one text do; idf is that of single texts. The mean length is that of a window without gaps.
+        """
+        places, weights, whole = windows.places, windows.weights, windows.whole
+        count = self._count(ceiling)
+        terms = self._terms(query, count)
+        if not terms or not places.size:
+            return np.zeros(places.shape[1], np.float32)
+        needed, index = np.unique(places, return_inverse=True)
+        index = index.reshape(places.shape)
+        lengths = np.frombuffer(self._lengths, np.int32)[needed].astype(np.float32)
+        k1, b = self._parameters.k1, self._parameters.b
+        own = np.einsum("dr,dr->r", lengths[index], weights)
+        norms = np.asarray(k1 * (1 - b + b / (self._mean(count) * whole) * own), np.float32)
+        said = np.stack([term.times_in(needed) for term in terms])
+        times = np.einsum("tdr,dr->tr", said[:, index], weights)
+        asked = np.array([term.weight for term in terms], np.float32)
+        return np.asarray(asked @ self._gains(times, norms), np.float32)
+
+    def neighbours(self, rows: Rows, reach: int, ceiling: int = NOW) -> Rows:
+        """Returns these rows and those up to `reach` before and after in their threads, ascending."""
+        window = Window((1.0,) * reach, (1.0,) * reach)
+        windows = self.windows(rows, ceiling, window)
+        return np.unique(windows.places[windows.weights > 0])
+
+    def windows(self, rows: Rows, ceiling: int = NOW, window: Window = DEFAULT_WINDOW) -> Windows:
+        """Returns the windows around these rows as of version `ceiling`."""
+        count = self._count(ceiling)
+        steps = [(rows, 1.0)]
+        for links, factors in ((self._previous, window.before), (self._next, window.after)):
+            column = np.frombuffer(links, np.int32)
+            at = rows
+            for factor in factors:
+                at = np.where(at == NO_ROW, NO_ROW, column[at]).astype(np.int64)
+                at[at >= count] = NO_ROW
+                steps.append((at, factor))
+        places = np.stack([at for at, _ in steps])
+        weights = np.array([factor for _, factor in steps], np.float32)[:, None] * (places != NO_ROW)
+        places[places == NO_ROW] = 0
+        if self._died:
+            weights *= self.alive(places.ravel(), ceiling).reshape(places.shape)
+        whole = np.float32(1 + sum(window.before) + sum(window.after))
+        return Windows(places, np.asarray(weights, np.float32), whole)
+
+    # Steps of a search
+
+    def _count(self, ceiling: int) -> int:
+        """How many rows were born as of a version."""
+        born = self._born
+        if not born or born[-1] <= ceiling:
+            return len(born)
+        return int(np.frombuffer(born, np.int64).searchsorted(ceiling, "right"))
+
+    def _mean(self, count: int) -> np.float32:
+        return np.float32(self._totals[count - 1] / count or 1.0)
+
+    def _norms(self, rows: Rows, count: int) -> Floats:
+        lengths = np.frombuffer(self._lengths, np.int32)[rows]
+        k1, b = self._parameters.k1, self._parameters.b
+        return np.asarray(
+            np.float32(k1 * (1 - b)) + np.float32(k1 * b) / self._mean(count) * lengths, np.float32
+        )
+
+    def _mask(self, count: int, ceiling: int, allowed: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+        dead = [row for row, version in self._died.items() if version <= ceiling and row < count]
+        if allowed is None and not dead:
+            return None
+        mask = np.ones(count, np.bool_) if allowed is None else allowed[:count].copy()
+        mask[dead] = False
+        return mask
+
+    def _terms(self, query: Mapping[str, float], count: int) -> list[_Term]:
+        """The terms that any of the first `count` rows says, the weightiest first."""
+        numbers = ((self._vocabulary.find(term), times) for term, times in query.items())
+        found = []
+        for number, times in numbers:
+            postings = self._postings(number, count) if number is not None else None
+            if postings is not None and len(postings):
+                idf = math.log1p((count - len(postings) + 0.5) / (len(postings) + 0.5))
+                found.append(_Term(postings, idf * times))
+        found.sort(key=lambda term: -term.weight)
+        return found[:QUERY_TERMS_MAX]
+
+    def _bound(self, term: _Term) -> float:
+        return term.weight * (self._parameters.k1 + 1)
+
+    def _gains(self, times: Floats, norms: Floats) -> Floats:
+        return np.asarray(times * np.float32(self._parameters.k1 + 1) / (times + norms), np.float32)
+
+    def _finish(
+        self, rows: Rows, values: Floats, terms: list[_Term], count: int, k: int
+    ) -> tuple[Rows, Floats]:
+        """Adds the remaining terms to the rows that can still be among the best, and returns these."""
+        norms = self._norms(rows, count)
+        bound = sum(map(self._bound, terms))
+        for term in terms:
+            keep = values >= np.float32(_kth(values, k) - bound * _ROUNDING)
+            rows, values, norms = rows[keep], values[keep], norms[keep]
+            values = values + self._gains(term.times_in(rows), norms) * np.float32(term.weight)
+            bound -= self._bound(term)
+        return _best(rows, values, k)
+
+    # Postings
+
+    def _post(self, number: int, packed: int) -> None:
+        if self._entries is not None:
+            self._entries[0].append(number)
+            self._entries[1].append(packed)
+            return
+        postings = self._lists.get(number)
+        if postings is None:
+            postings = self._lists[number] = Postings(np.empty(0, np.uint32))
+        postings.append(packed)
+
+    def _postings(self, number: int, count: int) -> Packed:
+        """The packed postings of a term in the first `count` rows, ascending."""
+        postings: Packed
+        if self._entries is not None:
+            numbers, packed = (np.frombuffer(entries, np.uint32) for entries in self._entries)
+            postings = packed[numbers == number]
+        else:
+            kept = self._lists.get(number)
+            postings = kept.view() if kept is not None else np.empty(0, np.uint32)
+        if count < len(self._born):
+            postings = postings[: postings.searchsorted(np.uint32(count << TIMES_BITS))]
+        return postings
+
+    def _sort_entries(self, numbers: array[int], packed: array[int]) -> None:
+        """Goes over from one array that is looked through to a posting list for each term."""
+        terms = np.frombuffer(numbers, np.uint32)
+        order = np.argsort(terms, kind="stable")
+        terms, postings = terms[order], np.frombuffer(packed, np.uint32)[order]
+        starts = np.flatnonzero(np.diff(terms, prepend=terms[0] + 1))
+        for number, part in zip(terms[starts].tolist(), np.split(postings, starts[1:]), strict=True):
+            self._lists[number] = Postings(part.copy())
+        self._entries = None
+
+
+def _kth(values: Floats, k: int) -> float:
+    """The `k`-th highest."""
+    return float(np.partition(values, len(values) - k)[len(values) - k])
+
+
+def _best(rows: Rows, scores: Floats, k: int) -> tuple[Rows, Floats]:
+    """The `k` best, of equal scores the older row first."""
+    if len(rows) > k:
+        keep = scores >= np.float32(_kth(scores, k))
+        rows, scores = rows[keep], scores[keep]
+    order = np.lexsort((rows, -scores))[:k]
+    return rows[order], scores[order]

@@ -1,0 +1,45 @@
+"""Turns text into the terms that it is found by: words in lower case, without stop words, cut to their stem.
+
+English: a list of stop words with the remains of contractions ("don", "ll"), and the Snowball project's
+stemmer Porter2 (PyStemmer, its own C code, the same on every machine). Words of other languages go through
+the same stemmer, which leaves most of them whole, so they are found by their exact form.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import Stemmer
+
+WORD_CHARS_MAX = 64
+"""Longer runs of letters and digits (keys, hashes, encoded data) are cut to this many characters."""
+
+_WORD = re.compile(r"[^\W_]+")
+
+_STOP_WORDS_TEXT = """
+a about above after again against all am an and any are as at be because been before being below between
+both but by can could d did do does doing don down during each few for from further had has have having
+he her here hers herself him himself his how i if in into is it its itself just ll m me more most my
+myself no nor not now of off on once only or other our ours ourselves out over own re s same she should
+so some such t than that the their theirs them themselves then there these they this those through to
+too under until up ve very was we were what when where which while who whom why will with would you your
+yours yourself yourselves
+"""
+
+STOP_WORDS = frozenset(_STOP_WORDS_TEXT.split())
+
+_stem = Stemmer.Stemmer("english").stemWord
+
+
+def words_of(text: str) -> Iterator[str]:
+    """The runs of letters and digits of a text in lower case, stop words left out."""
+    for match in _WORD.finditer(text.lower()):
+        word = match[0]
+        if word not in STOP_WORDS:
+            yield word[:WORD_CHARS_MAX]
+
+
+def terms_of(text: str) -> list[str]:
+    """The terms of a text in their order; a term stands there as often as it was said."""
+    return [_stem(word) for word in words_of(text)]

@@ -1,0 +1,1 @@
+"""The retrieval pipeline: candidates, their signals, and how these are fused."""
