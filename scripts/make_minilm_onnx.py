@@ -108,7 +108,7 @@ def bert(weights: dict[str, Array]) -> onnx.ModelProto:
         helper.make_tensor_value_info(name, TensorProto.INT64, ["texts", "pieces"])
         for name in ("input_ids", "attention_mask", "token_type_ids")
     ]
-    shape = ["texts", "pieces", graph.hidden]
+    shape: list[str | int | None] = ["texts", "pieces", graph.hidden]
     outputs = [helper.make_tensor_value_info("last_hidden_state", TensorProto.FLOAT, shape)]
     body = helper.make_graph(graph.nodes, "all-MiniLM-L6-v2", inputs, outputs, list(graph.tensors.values()))
     opsets = [helper.make_opsetid("", OPSET)]
