@@ -268,14 +268,12 @@ def remember(
     where: Where,
     text: str,
     embedding: tuple[bytes, str],
-    about: str,
-    kind: str,
-    salience: float,
     metadata: Mapping[str, Any] | None,
-    id: str,
     valid: tuple[datetime | None, datetime | None],
+    **labels: Any,
 ) -> memory_pb2.RememberRequest:
-    if salience is None:  # The contract would take it for 0.
+    """Returns the request; `labels` are the fields of the message that go into it as they are."""
+    if labels["salience"] is None:  # The contract would take it for 0.
         raise errors.InvalidArgument("salience must be a number from 0 to 1, not None")
     return _wire.build(
         memory_pb2.RememberRequest,
@@ -284,12 +282,9 @@ def remember(
         embedding=embedding[0],
         fingerprint=embedding[1],
         metadata=_json.encode_object(metadata, "metadata"),
-        about=about,
-        kind=kind,
-        salience=salience,
-        id=id,
         valid_from_us=when_us(valid[0], "valid_from"),
         valid_until_us=when_us(valid[1], "valid_until"),
+        **labels,
     )
 
 

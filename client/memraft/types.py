@@ -300,6 +300,14 @@ class MemoryItem(_Stamped, frozen=True, kw_only=True):
     """It is true in the world from then on, in microseconds since the Unix epoch. 0: it always was."""
     valid_until_us: int = 0
     """It is true until before then. 0: it has no end."""
+    thread: str = ""
+    """The conversation that it is a turn of. Empty: none."""
+    speaker: str = ""
+    """Who said it. Empty: nobody in particular."""
+    pinned: bool = False
+    """It is never forgotten to make room."""
+    expires_at_us: int = 0
+    """When it is forgotten, in microseconds since the Unix epoch. 0: never."""
     agent: str = ""
     run: str = ""
     tool: str = ""
@@ -324,6 +332,8 @@ class MemoryChanges(TypedDict, total=False):
     metadata: Mapping[str, Any] | None
     valid_from: datetime | None
     valid_until: datetime | None
+    pinned: bool
+    ttl_ms: int
 
 
 class Hit(MemoryItem, frozen=True, kw_only=True):

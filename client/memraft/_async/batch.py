@@ -187,12 +187,18 @@ class AsyncWrites:
         id: str = "",
         valid_from: datetime | None = None,
         valid_until: datetime | None = None,
+        thread: str = "",
+        speaker: str = "",
+        pinned: bool = False,
+        ttl_ms: int = 0,
     ) -> int:
         """Stores a memory: see `Memory.remember`. The embedder is called here."""
         vector = await self._embed(text, embedding, fingerprint)
         request = operations.remember(
-            _NOWHERE, text, vector, about, kind, salience, metadata, id, (valid_from, valid_until)
-        )
+            _NOWHERE, text, vector, metadata, (valid_from, valid_until),
+            about=about, kind=kind, salience=salience, id=id,
+            thread=thread, speaker=speaker, pinned=pinned, ttl_ms=ttl_ms,
+        )  # fmt: skip
         return self._add("remember", request, operations.remember_done)
 
     def update_memory(self, id: str, **changes: Unpack[MemoryChanges]) -> int:

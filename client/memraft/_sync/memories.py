@@ -36,6 +36,10 @@ class MemoryCalls(Calls):
         id: str = "",
         valid_from: datetime | None = None,
         valid_until: datetime | None = None,
+        thread: str = "",
+        speaker: str = "",
+        pinned: bool = False,
+        ttl_ms: int = 0,
     ) -> Written:
         """Stores a memory.
 
@@ -52,14 +56,21 @@ class MemoryCalls(Calls):
             valid_from: it is true in the world from this aware datetime on; None: it always was. When it was
                 written is another matter: see `at=`.
             valid_until: it is true until before this one; None: it has no end.
+            thread: the conversation that it is a turn of. Recall judges a turn with those before and after
+                it in its thread.
+            speaker: who said it; a query that names somebody finds what that one said.
+            pinned: it is never forgotten to make room.
+            ttl_ms: milliseconds until it is forgotten; 0: as the namespace has it, else never.
 
         Raises:
             EmbeddingMismatch: the namespace's memories have embeddings of another model or dimension.
         """
         vector = self._embedding(text, embedding, fingerprint)
         request = operations.remember(
-            self._where, text, vector, about, kind, salience, metadata, id, (valid_from, valid_until)
-        )
+            self._where, text, vector, metadata, (valid_from, valid_until),
+            about=about, kind=kind, salience=salience, id=id,
+            thread=thread, speaker=speaker, pinned=pinned, ttl_ms=ttl_ms,
+        )  # fmt: skip
         return operations.remember_done(request, self._link.write(_REMEMBER, request))
 
     def recall(
@@ -124,8 +135,8 @@ class MemoryCalls(Calls):
 
         Args:
             id: which one.
-            changes: `about`, `kind`, `salience`, `metadata`, `valid_from` and `valid_until` as in `remember`;
-                None takes away metadata or an end in time.
+            changes: `about`, `kind`, `salience`, `metadata`, `valid_from`, `valid_until`, `pinned` and
+                `ttl_ms` (from now; 0: never) as in `remember`; None takes away metadata or an end in time.
 
         Raises:
             NotFound: there is no memory with this id.

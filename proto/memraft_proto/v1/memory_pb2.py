@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from memraft_proto.v1 import common_pb2 as memraft__proto_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmemraft_proto/v1/memory.proto\x12\nmemraft.v1\x1a\x1dmemraft_proto/v1/common.proto\"\x81\x02\n\x0fRememberRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x11\n\tembedding\x18\x04 \x01(\x0c\x12\x13\n\x0b\x66ingerprint\x18\x05 \x01(\t\x12\x10\n\x08metadata\x18\x06 \x01(\x0c\x12\r\n\x05\x61\x62out\x18\x07 \x01(\t\x12\x0c\n\x04kind\x18\x08 \x01(\t\x12\x10\n\x08salience\x18\t \x01(\x02\x12\n\n\x02id\x18\n \x01(\t\x12\x15\n\rvalid_from_us\x18\x0b \x01(\x03\x12\x16\n\x0evalid_until_us\x18\x0c \x01(\x03\"@\n\x10RememberResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0f\n\x07time_us\x18\x03 \x01(\x03\"\xbf\x02\n\x13UpdateMemoryRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\n\n\x02id\x18\x03 \x01(\t\x12\x15\n\x08metadata\x18\x04 \x01(\x0cH\x00\x88\x01\x01\x12\x12\n\x05\x61\x62out\x18\x05 \x01(\tH\x01\x88\x01\x01\x12\x11\n\x04kind\x18\x06 \x01(\tH\x02\x88\x01\x01\x12\x15\n\x08salience\x18\x07 \x01(\x02H\x03\x88\x01\x01\x12\x1a\n\rvalid_from_us\x18\x08 \x01(\x03H\x04\x88\x01\x01\x12\x1b\n\x0evalid_until_us\x18\t \x01(\x03H\x05\x88\x01\x01\x42\x0b\n\t_metadataB\x08\n\x06_aboutB\x07\n\x05_kindB\x0b\n\t_salienceB\x10\n\x0e_valid_from_usB\x11\n\x0f_valid_until_us\"8\n\x14UpdateMemoryResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0f\n\x07time_us\x18\x02 \x01(\x03\"Y\n\rForgetRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\n\n\x02id\x18\x03 \x01(\t\"A\n\x0e\x46orgetResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0f\n\x07time_us\x18\x02 \x01(\x03\x12\r\n\x05\x66ound\x18\x03 \x01(\x08\"\xc4\x01\n\x0cMemoryRecord\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x10\n\x08metadata\x18\x03 \x01(\x0c\x12\r\n\x05\x61\x62out\x18\x04 \x01(\t\x12\x0c\n\x04kind\x18\x05 \x01(\t\x12\x10\n\x08salience\x18\x06 \x01(\x02\x12*\n\nprovenance\x18\x07 \x01(\x0b\x32\x16.memraft.v1.Provenance\x12\x15\n\rvalid_from_us\x18\x08 \x01(\x03\x12\x16\n\x0evalid_until_us\x18\t \x01(\x03\"\x85\x01\n\x10GetMemoryRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\n\n\x02id\x18\x03 \x01(\t\x12\x18\n\x0bvalid_at_us\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\x0e\n\x0c_valid_at_us\"c\n\x11GetMemoryResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12(\n\x06memory\x18\x02 \x01(\x0b\x32\x18.memraft.v1.MemoryRecord\"\xaa\x01\n\x13ListMemoriesRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\r\n\x05\x61\x62out\x18\x03 \x01(\t\x12\r\n\x05limit\x18\x04 \x01(\r\x12\x0e\n\x06\x63ursor\x18\x05 \x01(\t\x12\x18\n\x0bvalid_at_us\x18\x06 \x01(\x03H\x00\x88\x01\x01\x42\x0e\n\x0c_valid_at_us\"}\n\x14ListMemoriesResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12*\n\x08memories\x18\x02 \x03(\x0b\x32\x18.memraft.v1.MemoryRecord\x12\x13\n\x0bnext_cursor\x18\x03 \x01(\t\"\xd6\x01\n\rRecallRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\x11\n\tembedding\x18\x03 \x01(\x0c\x12\x13\n\x0b\x66ingerprint\x18\x04 \x01(\t\x12\t\n\x01k\x18\x05 \x01(\r\x12\r\n\x05\x61\x62out\x18\x06 \x01(\t\x12\x0c\n\x04kind\x18\x07 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x08 \x01(\x0c\x12\x18\n\x0bvalid_at_us\x18\t \x01(\x03H\x00\x88\x01\x01\x42\x0e\n\x0c_valid_at_us\"D\n\tRecallHit\x12(\n\x06memory\x18\x01 \x01(\x0b\x32\x18.memraft.v1.MemoryRecord\x12\r\n\x05score\x18\x02 \x01(\x02\"[\n\x0eRecallResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12#\n\x04hits\x18\x02 \x03(\x0b\x32\x15.memraft.v1.RecallHit2\xc8\x03\n\rMemoryService\x12\x45\n\x08Remember\x12\x1b.memraft.v1.RememberRequest\x1a\x1c.memraft.v1.RememberResponse\x12Q\n\x0cUpdateMemory\x12\x1f.memraft.v1.UpdateMemoryRequest\x1a .memraft.v1.UpdateMemoryResponse\x12?\n\x06\x46orget\x12\x19.memraft.v1.ForgetRequest\x1a\x1a.memraft.v1.ForgetResponse\x12H\n\tGetMemory\x12\x1c.memraft.v1.GetMemoryRequest\x1a\x1d.memraft.v1.GetMemoryResponse\x12Q\n\x0cListMemories\x12\x1f.memraft.v1.ListMemoriesRequest\x1a .memraft.v1.ListMemoriesResponse\x12?\n\x06Recall\x12\x19.memraft.v1.RecallRequest\x1a\x1a.memraft.v1.RecallResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmemraft_proto/v1/memory.proto\x12\nmemraft.v1\x1a\x1dmemraft_proto/v1/common.proto\"\xc2\x02\n\x0fRememberRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x11\n\tembedding\x18\x04 \x01(\x0c\x12\x13\n\x0b\x66ingerprint\x18\x05 \x01(\t\x12\x10\n\x08metadata\x18\x06 \x01(\x0c\x12\r\n\x05\x61\x62out\x18\x07 \x01(\t\x12\x0c\n\x04kind\x18\x08 \x01(\t\x12\x10\n\x08salience\x18\t \x01(\x02\x12\n\n\x02id\x18\n \x01(\t\x12\x15\n\rvalid_from_us\x18\x0b \x01(\x03\x12\x16\n\x0evalid_until_us\x18\x0c \x01(\x03\x12\x0e\n\x06thread\x18\r \x01(\t\x12\x0f\n\x07speaker\x18\x0e \x01(\t\x12\x0e\n\x06pinned\x18\x0f \x01(\x08\x12\x0e\n\x06ttl_ms\x18\x10 \x01(\x04\"@\n\x10RememberResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0f\n\x07time_us\x18\x03 \x01(\x03\"\xff\x02\n\x13UpdateMemoryRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\n\n\x02id\x18\x03 \x01(\t\x12\x15\n\x08metadata\x18\x04 \x01(\x0cH\x00\x88\x01\x01\x12\x12\n\x05\x61\x62out\x18\x05 \x01(\tH\x01\x88\x01\x01\x12\x11\n\x04kind\x18\x06 \x01(\tH\x02\x88\x01\x01\x12\x15\n\x08salience\x18\x07 \x01(\x02H\x03\x88\x01\x01\x12\x1a\n\rvalid_from_us\x18\x08 \x01(\x03H\x04\x88\x01\x01\x12\x1b\n\x0evalid_until_us\x18\t \x01(\x03H\x05\x88\x01\x01\x12\x13\n\x06pinned\x18\n \x01(\x08H\x06\x88\x01\x01\x12\x13\n\x06ttl_ms\x18\x0b \x01(\x04H\x07\x88\x01\x01\x42\x0b\n\t_metadataB\x08\n\x06_aboutB\x07\n\x05_kindB\x0b\n\t_salienceB\x10\n\x0e_valid_from_usB\x11\n\x0f_valid_until_usB\t\n\x07_pinnedB\t\n\x07_ttl_ms\"8\n\x14UpdateMemoryResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0f\n\x07time_us\x18\x02 \x01(\x03\"Y\n\rForgetRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\n\n\x02id\x18\x03 \x01(\t\"A\n\x0e\x46orgetResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0f\n\x07time_us\x18\x02 \x01(\x03\x12\r\n\x05\x66ound\x18\x03 \x01(\x08\"\x8c\x02\n\x0cMemoryRecord\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x10\n\x08metadata\x18\x03 \x01(\x0c\x12\r\n\x05\x61\x62out\x18\x04 \x01(\t\x12\x0c\n\x04kind\x18\x05 \x01(\t\x12\x10\n\x08salience\x18\x06 \x01(\x02\x12*\n\nprovenance\x18\x07 \x01(\x0b\x32\x16.memraft.v1.Provenance\x12\x15\n\rvalid_from_us\x18\x08 \x01(\x03\x12\x16\n\x0evalid_until_us\x18\t \x01(\x03\x12\x0e\n\x06thread\x18\n \x01(\t\x12\x0f\n\x07speaker\x18\x0b \x01(\t\x12\x0e\n\x06pinned\x18\x0c \x01(\x08\x12\x15\n\rexpires_at_us\x18\r \x01(\x03\"\x85\x01\n\x10GetMemoryRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\n\n\x02id\x18\x03 \x01(\t\x12\x18\n\x0bvalid_at_us\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\x0e\n\x0c_valid_at_us\"c\n\x11GetMemoryResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12(\n\x06memory\x18\x02 \x01(\x0b\x32\x18.memraft.v1.MemoryRecord\"\xaa\x01\n\x13ListMemoriesRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\r\n\x05\x61\x62out\x18\x03 \x01(\t\x12\r\n\x05limit\x18\x04 \x01(\r\x12\x0e\n\x06\x63ursor\x18\x05 \x01(\t\x12\x18\n\x0bvalid_at_us\x18\x06 \x01(\x03H\x00\x88\x01\x01\x42\x0e\n\x0c_valid_at_us\"}\n\x14ListMemoriesResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12*\n\x08memories\x18\x02 \x03(\x0b\x32\x18.memraft.v1.MemoryRecord\x12\x13\n\x0bnext_cursor\x18\x03 \x01(\t\"\xd6\x01\n\rRecallRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\x11\n\tembedding\x18\x03 \x01(\x0c\x12\x13\n\x0b\x66ingerprint\x18\x04 \x01(\t\x12\t\n\x01k\x18\x05 \x01(\r\x12\r\n\x05\x61\x62out\x18\x06 \x01(\t\x12\x0c\n\x04kind\x18\x07 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x08 \x01(\x0c\x12\x18\n\x0bvalid_at_us\x18\t \x01(\x03H\x00\x88\x01\x01\x42\x0e\n\x0c_valid_at_us\"D\n\tRecallHit\x12(\n\x06memory\x18\x01 \x01(\x0b\x32\x18.memraft.v1.MemoryRecord\x12\r\n\x05score\x18\x02 \x01(\x02\"[\n\x0eRecallResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12#\n\x04hits\x18\x02 \x03(\x0b\x32\x15.memraft.v1.RecallHit2\xc8\x03\n\rMemoryService\x12\x45\n\x08Remember\x12\x1b.memraft.v1.RememberRequest\x1a\x1c.memraft.v1.RememberResponse\x12Q\n\x0cUpdateMemory\x12\x1f.memraft.v1.UpdateMemoryRequest\x1a .memraft.v1.UpdateMemoryResponse\x12?\n\x06\x46orget\x12\x19.memraft.v1.ForgetRequest\x1a\x1a.memraft.v1.ForgetResponse\x12H\n\tGetMemory\x12\x1c.memraft.v1.GetMemoryRequest\x1a\x1d.memraft.v1.GetMemoryResponse\x12Q\n\x0cListMemories\x12\x1f.memraft.v1.ListMemoriesRequest\x1a .memraft.v1.ListMemoriesResponse\x12?\n\x06Recall\x12\x19.memraft.v1.RecallRequest\x1a\x1a.memraft.v1.RecallResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,33 +33,33 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'memraft_proto.v1.memory_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_REMEMBERREQUEST']._serialized_start=77
-  _globals['_REMEMBERREQUEST']._serialized_end=334
-  _globals['_REMEMBERRESPONSE']._serialized_start=336
-  _globals['_REMEMBERRESPONSE']._serialized_end=400
-  _globals['_UPDATEMEMORYREQUEST']._serialized_start=403
-  _globals['_UPDATEMEMORYREQUEST']._serialized_end=722
-  _globals['_UPDATEMEMORYRESPONSE']._serialized_start=724
-  _globals['_UPDATEMEMORYRESPONSE']._serialized_end=780
-  _globals['_FORGETREQUEST']._serialized_start=782
-  _globals['_FORGETREQUEST']._serialized_end=871
-  _globals['_FORGETRESPONSE']._serialized_start=873
-  _globals['_FORGETRESPONSE']._serialized_end=938
-  _globals['_MEMORYRECORD']._serialized_start=941
-  _globals['_MEMORYRECORD']._serialized_end=1137
-  _globals['_GETMEMORYREQUEST']._serialized_start=1140
-  _globals['_GETMEMORYREQUEST']._serialized_end=1273
-  _globals['_GETMEMORYRESPONSE']._serialized_start=1275
-  _globals['_GETMEMORYRESPONSE']._serialized_end=1374
-  _globals['_LISTMEMORIESREQUEST']._serialized_start=1377
-  _globals['_LISTMEMORIESREQUEST']._serialized_end=1547
-  _globals['_LISTMEMORIESRESPONSE']._serialized_start=1549
-  _globals['_LISTMEMORIESRESPONSE']._serialized_end=1674
-  _globals['_RECALLREQUEST']._serialized_start=1677
-  _globals['_RECALLREQUEST']._serialized_end=1891
-  _globals['_RECALLHIT']._serialized_start=1893
-  _globals['_RECALLHIT']._serialized_end=1961
-  _globals['_RECALLRESPONSE']._serialized_start=1963
-  _globals['_RECALLRESPONSE']._serialized_end=2054
-  _globals['_MEMORYSERVICE']._serialized_start=2057
-  _globals['_MEMORYSERVICE']._serialized_end=2513
+  _globals['_REMEMBERREQUEST']._serialized_end=399
+  _globals['_REMEMBERRESPONSE']._serialized_start=401
+  _globals['_REMEMBERRESPONSE']._serialized_end=465
+  _globals['_UPDATEMEMORYREQUEST']._serialized_start=468
+  _globals['_UPDATEMEMORYREQUEST']._serialized_end=851
+  _globals['_UPDATEMEMORYRESPONSE']._serialized_start=853
+  _globals['_UPDATEMEMORYRESPONSE']._serialized_end=909
+  _globals['_FORGETREQUEST']._serialized_start=911
+  _globals['_FORGETREQUEST']._serialized_end=1000
+  _globals['_FORGETRESPONSE']._serialized_start=1002
+  _globals['_FORGETRESPONSE']._serialized_end=1067
+  _globals['_MEMORYRECORD']._serialized_start=1070
+  _globals['_MEMORYRECORD']._serialized_end=1338
+  _globals['_GETMEMORYREQUEST']._serialized_start=1341
+  _globals['_GETMEMORYREQUEST']._serialized_end=1474
+  _globals['_GETMEMORYRESPONSE']._serialized_start=1476
+  _globals['_GETMEMORYRESPONSE']._serialized_end=1575
+  _globals['_LISTMEMORIESREQUEST']._serialized_start=1578
+  _globals['_LISTMEMORIESREQUEST']._serialized_end=1748
+  _globals['_LISTMEMORIESRESPONSE']._serialized_start=1750
+  _globals['_LISTMEMORIESRESPONSE']._serialized_end=1875
+  _globals['_RECALLREQUEST']._serialized_start=1878
+  _globals['_RECALLREQUEST']._serialized_end=2092
+  _globals['_RECALLHIT']._serialized_start=2094
+  _globals['_RECALLHIT']._serialized_end=2162
+  _globals['_RECALLRESPONSE']._serialized_start=2164
+  _globals['_RECALLRESPONSE']._serialized_end=2255
+  _globals['_MEMORYSERVICE']._serialized_start=2258
+  _globals['_MEMORYSERVICE']._serialized_end=2714
 # @@protoc_insertion_point(module_scope)

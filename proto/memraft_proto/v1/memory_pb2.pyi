@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class RememberRequest(_message.Message):
-    __slots__ = ("namespace", "context", "text", "embedding", "fingerprint", "metadata", "about", "kind", "salience", "id", "valid_from_us", "valid_until_us")
+    __slots__ = ("namespace", "context", "text", "embedding", "fingerprint", "metadata", "about", "kind", "salience", "id", "valid_from_us", "valid_until_us", "thread", "speaker", "pinned", "ttl_ms")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
@@ -20,6 +20,10 @@ class RememberRequest(_message.Message):
     ID_FIELD_NUMBER: _ClassVar[int]
     VALID_FROM_US_FIELD_NUMBER: _ClassVar[int]
     VALID_UNTIL_US_FIELD_NUMBER: _ClassVar[int]
+    THREAD_FIELD_NUMBER: _ClassVar[int]
+    SPEAKER_FIELD_NUMBER: _ClassVar[int]
+    PINNED_FIELD_NUMBER: _ClassVar[int]
+    TTL_MS_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     context: _common_pb2.WriteContext
     text: str
@@ -32,7 +36,11 @@ class RememberRequest(_message.Message):
     id: str
     valid_from_us: int
     valid_until_us: int
-    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.WriteContext, _Mapping]] = ..., text: _Optional[str] = ..., embedding: _Optional[bytes] = ..., fingerprint: _Optional[str] = ..., metadata: _Optional[bytes] = ..., about: _Optional[str] = ..., kind: _Optional[str] = ..., salience: _Optional[float] = ..., id: _Optional[str] = ..., valid_from_us: _Optional[int] = ..., valid_until_us: _Optional[int] = ...) -> None: ...
+    thread: str
+    speaker: str
+    pinned: bool
+    ttl_ms: int
+    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.WriteContext, _Mapping]] = ..., text: _Optional[str] = ..., embedding: _Optional[bytes] = ..., fingerprint: _Optional[str] = ..., metadata: _Optional[bytes] = ..., about: _Optional[str] = ..., kind: _Optional[str] = ..., salience: _Optional[float] = ..., id: _Optional[str] = ..., valid_from_us: _Optional[int] = ..., valid_until_us: _Optional[int] = ..., thread: _Optional[str] = ..., speaker: _Optional[str] = ..., pinned: bool = ..., ttl_ms: _Optional[int] = ...) -> None: ...
 
 class RememberResponse(_message.Message):
     __slots__ = ("id", "version", "time_us")
@@ -45,7 +53,7 @@ class RememberResponse(_message.Message):
     def __init__(self, id: _Optional[str] = ..., version: _Optional[int] = ..., time_us: _Optional[int] = ...) -> None: ...
 
 class UpdateMemoryRequest(_message.Message):
-    __slots__ = ("namespace", "context", "id", "metadata", "about", "kind", "salience", "valid_from_us", "valid_until_us")
+    __slots__ = ("namespace", "context", "id", "metadata", "about", "kind", "salience", "valid_from_us", "valid_until_us", "pinned", "ttl_ms")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
@@ -55,6 +63,8 @@ class UpdateMemoryRequest(_message.Message):
     SALIENCE_FIELD_NUMBER: _ClassVar[int]
     VALID_FROM_US_FIELD_NUMBER: _ClassVar[int]
     VALID_UNTIL_US_FIELD_NUMBER: _ClassVar[int]
+    PINNED_FIELD_NUMBER: _ClassVar[int]
+    TTL_MS_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     context: _common_pb2.WriteContext
     id: str
@@ -64,7 +74,9 @@ class UpdateMemoryRequest(_message.Message):
     salience: float
     valid_from_us: int
     valid_until_us: int
-    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.WriteContext, _Mapping]] = ..., id: _Optional[str] = ..., metadata: _Optional[bytes] = ..., about: _Optional[str] = ..., kind: _Optional[str] = ..., salience: _Optional[float] = ..., valid_from_us: _Optional[int] = ..., valid_until_us: _Optional[int] = ...) -> None: ...
+    pinned: bool
+    ttl_ms: int
+    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.WriteContext, _Mapping]] = ..., id: _Optional[str] = ..., metadata: _Optional[bytes] = ..., about: _Optional[str] = ..., kind: _Optional[str] = ..., salience: _Optional[float] = ..., valid_from_us: _Optional[int] = ..., valid_until_us: _Optional[int] = ..., pinned: bool = ..., ttl_ms: _Optional[int] = ...) -> None: ...
 
 class UpdateMemoryResponse(_message.Message):
     __slots__ = ("version", "time_us")
@@ -95,7 +107,7 @@ class ForgetResponse(_message.Message):
     def __init__(self, version: _Optional[int] = ..., time_us: _Optional[int] = ..., found: bool = ...) -> None: ...
 
 class MemoryRecord(_message.Message):
-    __slots__ = ("id", "text", "metadata", "about", "kind", "salience", "provenance", "valid_from_us", "valid_until_us")
+    __slots__ = ("id", "text", "metadata", "about", "kind", "salience", "provenance", "valid_from_us", "valid_until_us", "thread", "speaker", "pinned", "expires_at_us")
     ID_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
@@ -105,6 +117,10 @@ class MemoryRecord(_message.Message):
     PROVENANCE_FIELD_NUMBER: _ClassVar[int]
     VALID_FROM_US_FIELD_NUMBER: _ClassVar[int]
     VALID_UNTIL_US_FIELD_NUMBER: _ClassVar[int]
+    THREAD_FIELD_NUMBER: _ClassVar[int]
+    SPEAKER_FIELD_NUMBER: _ClassVar[int]
+    PINNED_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_US_FIELD_NUMBER: _ClassVar[int]
     id: str
     text: str
     metadata: bytes
@@ -114,7 +130,11 @@ class MemoryRecord(_message.Message):
     provenance: _common_pb2.Provenance
     valid_from_us: int
     valid_until_us: int
-    def __init__(self, id: _Optional[str] = ..., text: _Optional[str] = ..., metadata: _Optional[bytes] = ..., about: _Optional[str] = ..., kind: _Optional[str] = ..., salience: _Optional[float] = ..., provenance: _Optional[_Union[_common_pb2.Provenance, _Mapping]] = ..., valid_from_us: _Optional[int] = ..., valid_until_us: _Optional[int] = ...) -> None: ...
+    thread: str
+    speaker: str
+    pinned: bool
+    expires_at_us: int
+    def __init__(self, id: _Optional[str] = ..., text: _Optional[str] = ..., metadata: _Optional[bytes] = ..., about: _Optional[str] = ..., kind: _Optional[str] = ..., salience: _Optional[float] = ..., provenance: _Optional[_Union[_common_pb2.Provenance, _Mapping]] = ..., valid_from_us: _Optional[int] = ..., valid_until_us: _Optional[int] = ..., thread: _Optional[str] = ..., speaker: _Optional[str] = ..., pinned: bool = ..., expires_at_us: _Optional[int] = ...) -> None: ...
 
 class GetMemoryRequest(_message.Message):
     __slots__ = ("namespace", "context", "id", "valid_at_us")

@@ -34,6 +34,10 @@ def register(commands: Any) -> None:
     remember.add_argument("--salience", type=float, help="how much it matters, from 0 to 1")
     remember.add_argument("--metadata", metavar="JSON", help="an object to filter by")
     remember.add_argument("--id", help="replace the memory with this id")
+    remember.add_argument("--thread", help="the conversation that it is a turn of")
+    remember.add_argument("--speaker", help="who said it")
+    remember.add_argument("--pin", action="store_true", default=None, help="never forget it to make room")
+    remember.add_argument("--ttl-ms", type=int, metavar="MS", help="milliseconds until it is forgotten")
     _add_validity(remember)
 
     update = add_action(actions, "update", _update, "change what is known of a memory; its text stays")
@@ -42,6 +46,10 @@ def register(commands: Any) -> None:
     update.add_argument("--kind", help="what kind of memory; '': none")
     update.add_argument("--salience", type=float, help="how much it matters, from 0 to 1")
     update.add_argument("--metadata", metavar="JSON", help="an object in place of the one that it has")
+    update.add_argument("--pin", action=argparse.BooleanOptionalAction, help="never forget it to make room")
+    update.add_argument(
+        "--ttl-ms", type=int, metavar="MS", help="milliseconds from now until it is forgotten; 0: never"
+    )
     _add_validity(update)
 
     get = add_action(actions, "get", _get, "print a memory's text; --json: all there is to it")
@@ -97,6 +105,10 @@ def _remember(arguments: argparse.Namespace) -> int:
         id=arguments.id,
         valid_from=arguments.valid_from,
         valid_until=arguments.valid_until,
+        thread=arguments.thread,
+        speaker=arguments.speaker,
+        pinned=arguments.pin,
+        ttl_ms=arguments.ttl_ms,
     )
     text = sys.stdin.read().strip() if arguments.text == "-" else arguments.text
     with open_memory(arguments, makes=True) as memory:
@@ -116,9 +128,14 @@ def _update(arguments: argparse.Namespace) -> int:
         metadata=_object(arguments.metadata, "--metadata"),
         valid_from=arguments.valid_from,
         valid_until=arguments.valid_until,
+        pinned=arguments.pin,
+        ttl_ms=arguments.ttl_ms,
     )
     if not changes:
-        raise CliError("nothing to change: give --about, --kind, --salience, --metadata, --from or --until")
+        raise CliError(
+            "nothing to change: give --about, --kind, --salience, --metadata, --from, --until, --pin "
+            "or --ttl-ms"
+        )
     with open_memory(arguments) as memory:
         written = memory.update_memory(arguments.id, **changes)
     if arguments.json:

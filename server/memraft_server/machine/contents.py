@@ -85,6 +85,9 @@ def memory_fields(item: Remembered) -> dict[str, Any]:
     for name, time_us in (("valid_from_us", item.valid_from_us), ("valid_until_us", item.valid_until_us)):
         if time_us:
             fields[name] = time_us
+    for name in ("thread", "speaker", "pinned", "expires_at_us"):
+        if value := getattr(item, name):
+            fields[name] = value
     return fields
 
 

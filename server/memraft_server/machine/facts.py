@@ -224,8 +224,12 @@ def _memory(fact: Any) -> Row:
         fingerprint,
         b"" if embedding is None else embedding.tobytes(),
     )
-    if item.valid_from_us or item.valid_until_us:  # rows of others stay as they always were
-        fields += (item.valid_from_us, item.valid_until_us)
+    validity = (item.valid_from_us, item.valid_until_us)
+    later = (item.thread, item.speaker, item.pinned, item.expires_at_us)
+    if any(later):  # rows of others stay as they always were
+        fields += validity + later
+    elif any(validity):
+        fields += validity
     return row(prefix + _number(item.version), encode_body(fields))
 
 

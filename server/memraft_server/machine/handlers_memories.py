@@ -17,9 +17,10 @@ from memraft_server.projections.rows import ALIVE
 from memraft_server.projections.versions import NOW
 
 PAGE_DEFAULT = 100
-RECORD_WIRE_BYTES = 84
+RECORD_WIRE_BYTES = 101
 """What a record takes in a reply beside its texts and metadata."""
-_CHANGEABLE = ("metadata", "about", "kind", "salience", "valid_from_us", "valid_until_us")
+_CHANGEABLE = ("metadata", "about", "kind", "salience", "valid_from_us", "valid_until_us", "pinned")
+_NEVER_US = (1 << 63) - 1
 
 
 def remember(
@@ -41,6 +42,10 @@ def remember(
         author=turn.author,
         valid_from_us=request.valid_from_us,
         valid_until_us=request.valid_until_us,
+        thread=request.thread,
+        speaker=request.speaker,
+        pinned=request.pinned,
+        expires_at_us=_deadline(turn, request.ttl_ms),
     )
     store.remember(item, as_vector(data) if data else None, request.fingerprint)
     if store.rows is not None:
@@ -57,6 +62,8 @@ def update_memory(
     if old is None:
         raise Refused("NO_SUCH_MEMORY", f"id: there is no memory {shown(request.id)}", {"id": request.id})
     changed = {name: getattr(request, name) for name in _CHANGEABLE if request.HasField(name)}
+    if request.HasField("ttl_ms"):
+        changed["expires_at_us"] = _deadline(turn, request.ttl_ms)
     item = replace(old, version=turn.version, author=turn.author, row=NO_ROW, died=ALIVE, **changed)
     refuse_early_end("", item.valid_from_us, item.valid_until_us)
     embedding = store.embedding_of(old)
@@ -65,6 +72,11 @@ def update_memory(
     if store.rows is not None:
         want_index(turn, store.rows)
     return memory_pb2.UpdateMemoryResponse(version=turn.version, time_us=turn.time_us)
+
+
+def _deadline(turn: Turn, ttl_ms: int) -> int:
+    """Returns when a memory with this time to live is to be forgotten; 0 for never."""
+    return min(turn.time_us + ttl_ms * 1000, _NEVER_US) if ttl_ms else 0
 
 
 def forget(turn: Turn, space: Namespace, request: memory_pb2.ForgetRequest) -> memory_pb2.ForgetResponse:
@@ -163,11 +175,16 @@ def memory_record(view: View, item: Remembered) -> memory_pb2.MemoryRecord:
         provenance=view.provenance(item.version, item.author),
         valid_from_us=item.valid_from_us,
         valid_until_us=item.valid_until_us,
+        thread=item.thread,
+        speaker=item.speaker,
+        pinned=item.pinned,
+        expires_at_us=item.expires_at_us,
     )
 
 
 def memory_wire_bytes(item: Remembered) -> int:
-    return RECORD_WIRE_BYTES + 3 * len(item.text) + len(item.metadata) + 3 * (len(item.id) + len(item.about))
+    names = len(item.id) + len(item.about) + len(item.thread) + len(item.speaker)
+    return RECORD_WIRE_BYTES + 3 * len(item.text) + len(item.metadata) + 3 * names
 
 
 HANDLERS: dict[int, Handler] = {11: remember, 12: forget, 50: update_memory}

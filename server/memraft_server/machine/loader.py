@@ -74,6 +74,10 @@ class _MemoryBody(msgspec.Struct, array_like=True):
     embedding: bytes
     valid_from_us: int = 0
     valid_until_us: int = 0
+    thread: str = ""
+    speaker: str = ""
+    pinned: bool = False
+    expires_at_us: int = 0
 
 
 _run_body = msgspec.msgpack.Decoder(_RunBody).decode
@@ -368,6 +372,10 @@ class Loader:
                 self._machine.author(body.author),
                 valid_from_us=body.valid_from_us,
                 valid_until_us=body.valid_until_us,
+                thread=body.thread,
+                speaker=body.speaker,
+                pinned=body.pinned,
+                expires_at_us=body.expires_at_us,
             )
             embedding = np.frombuffer(body.embedding, "<f4") if body.embedding else None
             store.remember(item, embedding, body.fingerprint)

@@ -138,12 +138,16 @@ def _remember(request: memory_pb2.RememberRequest, limits: Limits) -> None:
     _check_fingerprint(request.fingerprint, limits)
     _check_labels(request, limits)
     check_text("id", request.id, limits.key_bytes_max, empty=True)
+    check_text("thread", request.thread, limits.key_bytes_max, empty=True)
+    check_text("speaker", request.speaker, limits.name_bytes_max, empty=True)
+    check_count("ttl_ms", request.ttl_ms, limits.ttl_ms_max)
     check_validity("", request.valid_from_us, request.valid_until_us)
 
 
 def _update_memory(request: memory_pb2.UpdateMemoryRequest, limits: Limits) -> None:
     check_text("id", request.id, limits.key_bytes_max)
     _check_labels(request, limits)
+    check_count("ttl_ms", request.ttl_ms, limits.ttl_ms_max)
     check_moment("valid_from_us", request.valid_from_us)
     check_moment("valid_until_us", request.valid_until_us)
 

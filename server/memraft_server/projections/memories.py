@@ -33,6 +33,10 @@ class Remembered(msgspec.Struct, gc=False):
     Attributes:
         valid_from_us: It is true from then on, in microseconds since the epoch; 0: it always was.
         valid_until_us: It is true until before then. 0: it has no end.
+        thread: The conversation that it is a turn of; empty: none.
+        speaker: Who said it; empty: nobody in particular.
+        pinned: It is never forgotten to make room.
+        expires_at_us: It is to be forgotten then, in microseconds since the epoch; 0: never.
         row: The row of its embedding, or `NO_ROW`.
         died: The version that replaced it or forgot it; above every ceiling while it lives.
     """
@@ -49,6 +53,10 @@ class Remembered(msgspec.Struct, gc=False):
     died: int = ALIVE
     valid_from_us: int = 0
     valid_until_us: int = 0
+    thread: str = ""
+    speaker: str = ""
+    pinned: bool = False
+    expires_at_us: int = 0
 
     def holds_at(self, time_us: int | None) -> bool:
         """Whether it is true in the world at a moment; None: at any."""
@@ -58,7 +66,7 @@ class Remembered(msgspec.Struct, gc=False):
 def size_of(item: Remembered) -> int:
     """Returns what a memory takes without its embedding, in bytes."""
     texts = len(item.text.encode()) + len(item.metadata) + len(item.id) + len(item.about) + len(item.kind)
-    return MEMORY_BYTES + texts
+    return MEMORY_BYTES + texts + len(item.thread) + len(item.speaker)
 
 
 MemoryChange = tuple[int, str, Remembered | None, Remembered | None]

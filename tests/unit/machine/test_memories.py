@@ -295,6 +295,20 @@ def test_an_update_changes_what_it_names_and_keeps_the_embedding() -> None:
     assert shard.recall(3, 4) == ["tea", "coffee"]
 
 
+def test_a_memory_knows_its_thread_its_speaker_its_pin_and_its_end() -> None:
+    shard = Shard()
+    said = shard.remember("I moved", thread="session 1", speaker="Ann", pinned=True, ttl_ms=5)
+    found = shard.read("GetMemory", id=said.id).memory
+    assert (found.thread, found.speaker, found.pinned) == ("session 1", "Ann", True)
+    assert found.expires_at_us == said.time_us + 5_000
+    updated = shard.update(said.id, pinned=False, ttl_ms=7)
+    found = shard.read("GetMemory", id=said.id).memory
+    assert (found.thread, found.speaker, found.pinned) == ("session 1", "Ann", False)
+    assert found.expires_at_us == updated.time_us + 7_000
+    shard.update(said.id, ttl_ms=0)
+    assert shard.read("GetMemory", id=said.id).memory.expires_at_us == 0
+
+
 def test_a_filter_an_entity_and_a_moment_confine_together() -> None:
     shard = Shard()
     for number in range(300):
@@ -318,6 +332,10 @@ def test_a_filter_an_entity_and_a_moment_confine_together() -> None:
 @pytest.mark.parametrize(
     ("call", "fields", "says"),
     [
+        ("Remember", {"text": "t", "thread": "x" * 513}, "thread: 513 bytes"),
+        ("Remember", {"text": "t", "speaker": "a\nb"}, "speaker: "),
+        ("Remember", {"text": "t", "ttl_ms": 1 << 60}, "ttl_ms: 1152921504606846976, at most 3153600000000"),
+        ("UpdateMemory", {"id": "m", "ttl_ms": 1 << 60}, "ttl_ms: 1152921504606846976, at most"),
         ("Remember", {"text": "t", "valid_from_us": 5, "valid_until_us": 5}, "valid_until_us: .*5Z is not"),
         ("Remember", {"text": "t", "valid_from_us": -1}, "valid_from_us: -1, from 0 to 253402300799999999"),
         ("Remember", {"text": "t", "valid_until_us": 1 << 62}, "valid_until_us: 4611686018427387904, from 0"),

@@ -73,6 +73,17 @@ def test_closing_leaves_a_state_and_nothing_to_replay(
         assert again.usage("default").bytes == machine.usage("default").bytes
 
 
+def test_all_fields_of_a_memory_come_back_from_the_state(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    with Memory(path=path) as memory:
+        memory.remember("plain")
+        memory.remember("said", thread="t", speaker="Ann", pinned=True, ttl_ms=10_000_000)
+        before = memory.memories().items
+    assert in_log(path) == (3, 2)  # nothing is left to replay
+    with Memory(path=path) as memory:
+        assert memory.memories().items == before
+
+
 def test_a_killed_process_leaves_state_and_log_that_make_all_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
