@@ -29,8 +29,17 @@ from memraft_server.cli.demo.replay import said
 from memraft_server.projections.text import DEFAULT_WINDOW, Window
 from memraft_server.projections.text_terms import terms_of
 from memraft_server.projections.vector_math import Floats, Rows
-from memraft_server.recall.fusion import Weights, diversified, min_max, reciprocal_ranks
-from memraft_server.recall.signals import NAMES, Candidates
+from memraft_server.recall.fusion import (
+    NAMES,
+    SCALED,
+    Weights,
+    diversified,
+    min_max,
+    reciprocal_ranks,
+    scaled,
+    shares,
+)
+from memraft_server.recall.signals import Candidates
 
 DEPTH = max(KS)
 Order = Callable[[Remembered, locomo.Question, Floats], Rows]
@@ -132,7 +141,7 @@ def unseen(memories: Sequence[Remembered]) -> tuple[dict[str, dict[str, float]],
 def _asked(memory: Remembered, question: locomo.Question, candidates: Candidates) -> Asked:
     evidence = memory.evidence(question)
     places = [place for place, row in enumerate(candidates.rows.tolist()) if row in evidence]
-    return Asked(candidates.signals, places)
+    return Asked(scaled(candidates.signals), places)
 
 
 def ablations() -> dict[str, Order]:
@@ -154,15 +163,15 @@ def ablations() -> dict[str, Order]:
 def _by_ranks(memory: Remembered, question: locomo.Question, vector: Floats) -> Rows:
     candidates = memory.candidates(question.text, vector)
     whole, signals = Weights(), candidates.signals.copy()
-    for place in (0, 1):
-        signals[:, place] = min_max(reciprocal_ranks(signals[:, place]))
+    for place in SCALED:
+        signals[:, place] = reciprocal_ranks(signals[:, place])
     return Candidates(candidates.rows, signals).best(whole, DEPTH)
 
 
 def _diverse(relevance: float) -> Order:
     def order(memory: Remembered, question: locomo.Question, vector: Floats) -> Rows:
         candidates = memory.candidates(question.text, vector)
-        scores = min_max(candidates.scores(Weights()))
+        scores = min_max(shares(candidates.signals, Weights()).sum(axis=1))
         places = diversified(memory.vectors[candidates.rows], scores, DEPTH, relevance)
         return candidates.rows[places]
 

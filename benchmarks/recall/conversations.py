@@ -40,7 +40,7 @@ class Remembered:
     def candidates(self, text: str, query_vector: Floats, window: Window = DEFAULT_WINDOW) -> Candidates:
         """The candidates of a question and their signals."""
         nearest = self.nearest(query_vector, CANDIDATES_EACH)
-        return gather(text, nearest, query_vector, self.vectors, self.index, self.columns, window)
+        return gather(text, nearest, query_vector, self.vectors.__getitem__, self.index, self.columns, window)
 
     def evidence(self, question: Question) -> set[int]:
         """The rows that hold the answer."""

@@ -223,7 +223,7 @@ class TextIndex:
             ceiling: As of this version.
             allowed: Per row of the index, whether it may be found; None for all.
         """
-        count = self._count(ceiling)
+        count = self.count(ceiling)
         terms = self._terms(query, count)
         if not terms or k <= 0:
             return np.empty(0, np.int64), np.empty(0, np.float32)
@@ -260,7 +260,7 @@ class TextIndex:
         of one text do; idf is that of single texts. The mean length is that of a window without gaps.
         """
         places, weights, whole = windows.places, windows.weights, windows.whole
-        count = self._count(ceiling)
+        count = self.count(ceiling)
         terms = self._terms(query, count)
         if not terms or not places.size:
             return np.zeros(places.shape[1], np.float32)
@@ -283,7 +283,7 @@ class TextIndex:
 
     def windows(self, rows: Rows, ceiling: int = NOW, window: Window = DEFAULT_WINDOW) -> Windows:
         """Returns the windows around these rows as of version `ceiling`."""
-        count = self._count(ceiling)
+        count = self.count(ceiling)
         steps = [(rows, 1.0)]
         for links, factors in ((self._previous, window.before), (self._next, window.after)):
             column = np.frombuffer(links, np.int32)
@@ -300,14 +300,14 @@ class TextIndex:
         whole = np.float32(1 + sum(window.before) + sum(window.after))
         return Windows(places, np.asarray(weights, np.float32), whole)
 
-    # Steps of a search
-
-    def _count(self, ceiling: int) -> int:
+    def count(self, ceiling: int) -> int:
         """How many rows were born as of a version."""
         born = self._born
         if not born or born[-1] <= ceiling:
             return len(born)
         return int(np.frombuffer(born, np.int64).searchsorted(ceiling, "right"))
+
+    # Steps of a search
 
     def _mean(self, count: int) -> np.float32:
         return np.float32(self._totals[count - 1] / count or 1.0)

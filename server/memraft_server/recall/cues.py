@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 SUBSTANCE_TERMS = 16
@@ -55,8 +55,6 @@ def asks_when(query: str) -> bool:
     return _ASKS_WHEN.search(query.lower()) is not None
 
 
-def author_named(query: str, authors: Collection[str]) -> str | None:
-    """Returns the one author whom a query names by a whole word of the name, or None if none or several."""
-    words = set(_WORD.findall(query.lower()))
-    named = [author for author in authors if words.intersection(_WORD.findall(author.lower()))]
-    return named[0] if len(named) == 1 else None
+def words_of(text: str) -> list[str]:
+    """The words of a text or a name in lower case."""
+    return _WORD.findall(text.lower())

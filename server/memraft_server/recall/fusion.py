@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 
@@ -36,6 +36,41 @@ class Weights:
     """It says when."""
     time_asked: float = 0.3
     """It says when, and the query asks for that."""
+    graph: float = 0.0
+    """How near what it is about is to what the query names, in the graph. Not of the indexes of texts."""
+    recency: float = 0.0
+    """How long ago it was written or read. Likewise."""
+    salience: float = 0.0
+    """How much it was said to matter, less what time took off. Likewise."""
+
+
+NAMES = tuple(field.name for field in fields(Weights))
+"""Of the signals: the columns of an array of them."""
+
+SCALED = tuple(NAMES.index(name) for name in ("text", "vector"))
+"""Those that say something only beside the other candidates' and are scaled over these."""
+
+
+def scaled(signals: Floats) -> Floats:
+    """Returns a copy of signals as they were measured with those of `SCALED` from 0 to 1.
+
+    Args:
+        signals: Of all candidates of a query, shape (candidates, len(NAMES)).
+    """
+    values = signals.copy()
+    for column in SCALED:
+        values[:, column] = min_max(values[:, column])
+    return values
+
+
+def shares(signals: Floats, weights: Weights) -> Floats:
+    """What each signal adds to the score of each candidate: shape (candidates, len(NAMES))."""
+    return np.asarray(scaled(signals) * np.array(astuple(weights), np.float32), np.float32)
+
+
+def best(rows: Rows, scores: Floats, k: int) -> Rows:
+    """Returns the places of the `k` highest scores, of equal ones those of the older rows first."""
+    return np.lexsort((rows, -scores))[:k]
 
 
 def min_max(values: Floats) -> Floats:

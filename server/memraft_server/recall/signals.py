@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections import Counter
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,88 +14,120 @@ from numpy.typing import NDArray
 from memraft_server.projections.text import DEFAULT_WINDOW, TextIndex, Window, Windows
 from memraft_server.projections.text_terms import terms_of
 from memraft_server.projections.vector_math import Floats, Rows
-from memraft_server.recall.cues import Cues, asks_when, author_named
-from memraft_server.recall.fusion import Weights, min_max
+from memraft_server.projections.versions import NOW
+from memraft_server.recall.cues import Cues, asks_when, words_of
+from memraft_server.recall.fusion import NAMES, Weights, best, shares
 
 CANDIDATES_EACH = 20
 """The best by text and as many by vector; their neighbours are candidates too (docs/recall-quality.md)."""
 
-NAMES = tuple(field.name for field in fields(Weights))
+NO_AUTHOR = -1
+
+VectorsOf = Callable[[Rows], Floats]
+"""Gives the vectors of rows, of unit length, zeros for a row that has none: shape (rows, dimension)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Rows and their signals: float32 of shape (rows, len(NAMES))."""
+    """Rows, ascending, and their signals as measured: float32 of shape (rows, len(NAMES))."""
 
     rows: Rows
     signals: Floats
 
-    def scores(self, weights: Weights) -> Floats:
-        """The weighted sum of each row's signals."""
-        return np.asarray(self.signals @ np.array(astuple(weights), np.float32), np.float32)
-
     def best(self, weights: Weights, k: int) -> Rows:
         """The `k` rows of the highest scores, of equal ones the older first."""
-        return self.rows[np.lexsort((self.rows, -self.scores(weights)))[:k]]
+        scores = shares(self.signals, weights).sum(axis=1)
+        return self.rows[best(self.rows, scores, k)]
 
 
 class Columns:
     """What is kept of each row beside the indexes, 16 bytes: its author and its cues."""
 
+    __slots__ = ("_authors", "_cues", "_first_rows", "_numbers", "_said")
+
     def __init__(self) -> None:
-        self.authors: dict[str, int] = {}
-        """Whose memories these are, numbered."""
+        self._numbers: dict[str, int] = {}
+        self._first_rows: list[int] = []  # of each author: as of a version before, an author is not known yet
+        self._said: dict[str, list[int]] = {}  # a word of names -> the authors whose name has it
         self._authors = array("i")
         self._cues = array("f")
 
     def append(self, author: str, cues: Cues) -> None:
-        """Adds the next row."""
-        self._authors.append(self.authors.setdefault(author, len(self.authors)))
+        """Adds the next row. An empty author is none."""
+        self._authors.append(self._number(author) if author else NO_AUTHOR)
         self._cues.extend((cues.asks, cues.tells_time, cues.substance))
 
-    def said_by(self, rows: Rows, author: str) -> NDArray[np.bool_]:
-        """Whether each row is of this author."""
-        return np.equal(np.frombuffer(self._authors, np.int32)[rows], self.authors[author])
+    def named(self, query: str, count: int) -> list[int]:
+        """The numbers of the authors that a query names by a word, of those of the first `count` rows."""
+        known = bisect_left(self._first_rows, count)
+        found = {number for word in words_of(query) for number in self._said.get(word, ()) if number < known}
+        return sorted(found)
+
+    def said_by(self, rows: Rows, authors: list[int]) -> NDArray[np.bool_]:
+        """Whether each row is of one of these authors."""
+        return np.isin(np.frombuffer(self._authors, np.int32)[rows], authors)
 
     def cues(self, rows: Rows) -> Floats:
         """Whether it asks, whether it tells a time, its substance: shape (rows, 3)."""
         return np.frombuffer(self._cues, np.float32).reshape(-1, 3)[rows]
+
+    def _number(self, author: str) -> int:
+        number = self._numbers.get(author)
+        if number is None:
+            number = self._numbers[author] = len(self._numbers)
+            self._first_rows.append(len(self._authors))
+            for word in set(words_of(author)):
+                self._said.setdefault(word, []).append(number)
+        return number
 
 
 def gather(
     query: str,
     nearest: Rows,
     query_vector: Floats | None,
-    vectors: Floats | None,
-    index: TextIndex,
+    vectors: VectorsOf | None,
+    text: TextIndex,
     columns: Columns,
     window: Window = DEFAULT_WINDOW,
+    ceiling: int = NOW,
+    allowed: NDArray[np.bool_] | None = None,
 ) -> Candidates:
-    """Finds the candidates of a query and measures each.
+    """Finds the candidates of a query and measures each. Nothing is scaled: `fusion` does that.
 
     Args:
-        nearest: The rows that the vector index found, empty without one.
+        query: Its text; empty for a query that is a vector alone.
+        nearest: The rows that the vector index found as of `ceiling`, or that else should be candidates.
         query_vector: Of unit length, shape (dimension,), or None.
-        vectors: Of all rows, unit length, shape (rows, dimension), or None.
-        columns: Of the same rows.
+        vectors: The vectors of rows, or None.
+        columns: Of the same rows as `text`.
         window: How much neighbours count.
+        ceiling: As of this version.
+        allowed: Per row, whether it may be a candidate; None for all. What is not allowed still counts as
+            the neighbour of what is.
+
+    Returns:
+        The candidates. Signals that are not of these indexes (`graph`, `recency`, `salience`) are 0.
     """
     asked: dict[str, float] = dict(Counter(terms_of(query)))
-    found, _ = index.search(asked, CANDIDATES_EACH)
+    found, _ = text.search(asked, CANDIDATES_EACH, ceiling, allowed)
     reach = max(len(window.before), len(window.after))
-    rows = index.neighbours(np.union1d(found, nearest).astype(np.int64), reach)
-    windows = index.windows(rows, window=window)
+    rows = text.neighbours(np.union1d(found, nearest).astype(np.int64), reach, ceiling)
+    if allowed is not None:
+        rows = rows[allowed[rows]]
     signals = np.zeros((len(rows), len(NAMES)), np.float32)
+    if not len(rows):
+        return Candidates(rows, signals)
+    windows = text.windows(rows, ceiling, window)
     column = {name: signals[:, place] for place, name in enumerate(NAMES)}
-    column["text"][:] = min_max(index.around(asked, windows))
-    if query_vector is not None and vectors is not None and len(rows):
-        column["vector"][:] = min_max(_nearness(query_vector, vectors, windows))
-    author = author_named(query, columns.authors)
-    if author is not None:
-        column["author"][:] = columns.said_by(rows, author)
+    column["text"][:] = text.around(asked, windows, ceiling)
+    if query_vector is not None and vectors is not None:
+        column["vector"][:] = _nearness(query_vector, vectors, windows)
+    authors = columns.named(query, text.count(ceiling))
+    if authors:
+        column["author"][:] = columns.said_by(rows, authors)
     cues = columns.cues(rows)
     column["question"][:] = cues[:, 0]
-    if window.before and len(rows):
+    if window.before:
         column["reply"][:] = columns.cues(windows.places[1])[:, 0] * (windows.weights[1] > 0)
     column["substance"][:] = cues[:, 2]
     column["time"][:] = cues[:, 1]
@@ -102,10 +136,12 @@ def gather(
     return Candidates(rows, signals)
 
 
-def _nearness(query: Floats, vectors: Floats, windows: Windows) -> Floats:
+def _nearness(query: Floats, vectors: VectorsOf, windows: Windows) -> Floats:
     """Cosine of the query with the weighted mean of the vectors of each window."""
+    needed, index = np.unique(windows.places, return_inverse=True)
+    known, index = vectors(needed), index.reshape(windows.places.shape)
     means = np.zeros((windows.places.shape[1], len(query)), np.float32)
-    for rows, share in zip(windows.places, windows.weights, strict=True):
-        means += vectors[rows] * share[:, None]
+    for places, share in zip(index, windows.weights, strict=True):
+        means += known[places] * share[:, None]
     lengths = np.sqrt(np.einsum("rv,rv->r", means, means))
     return np.asarray(means @ query / np.maximum(lengths, np.float32(1e-9)), np.float32)

@@ -6,9 +6,17 @@ import pytest
 from memraft_server.projections.text import NO_ROW, TextIndex, Vocabulary, Window
 from memraft_server.projections.text_terms import terms_of
 from memraft_server.projections.vector_math import Floats
-from memraft_server.recall.cues import asks_when, author_named, cues_of
-from memraft_server.recall.fusion import Weights, diversified, min_max, reciprocal_ranks
-from memraft_server.recall.signals import NAMES, Candidates, Columns, gather
+from memraft_server.recall.cues import asks_when, cues_of
+from memraft_server.recall.fusion import (
+    NAMES,
+    Weights,
+    diversified,
+    min_max,
+    reciprocal_ranks,
+    scaled,
+    shares,
+)
+from memraft_server.recall.signals import Candidates, Columns, gather
 
 TALK = (
     ("Ada", "Did you ever sail?"),
@@ -56,7 +64,21 @@ def test_the_author_whom_a_query_names_counts() -> None:
     }  # fmt: skip
     assert ask("Ada's uncle").best(Weights(), 1).tolist() == [6]
     assert ask("Ben's uncle").best(Weights(), 1).tolist() == [1]
-    assert not any(ask("Did Ada or Ben have an uncle?").signals[:, NAMES.index("author")])
+    assert set(signal(ask("Did Ada or Ben have an uncle?"), "author").values()) == {1}
+    assert set(signal(ask("Did anyone have an uncle?"), "author").values()) == {0}
+
+
+def test_authors_are_named_by_whole_words_of_their_names_as_of_then() -> None:
+    columns, nothing = Columns(), cues_of("", [])
+    for author in ("Ada Lovelace", "", "Ben", "Ada Lovelace", "Mary Lovelace"):
+        columns.append(author, nothing)
+    rows = np.arange(5)
+    assert columns.named("Did ada call?", 5) == [0]
+    assert columns.named("Was Adam there?", 5) == []
+    assert columns.named("The Lovelace family and Ben", 5) == [0, 1, 2]
+    assert columns.named("The Lovelace family and Ben", 4) == [0, 1], "Mary came with the fifth row"
+    assert columns.named("Ben", 2) == []
+    assert columns.said_by(rows, [0, 2]).tolist() == [True, False, False, True, True]
 
 
 def test_cues_reach_the_candidates() -> None:
@@ -71,13 +93,30 @@ def test_vectors_find_and_order_over_the_window() -> None:
     index, columns = talk()
     vectors: Floats = np.eye(len(TALK), dtype=np.float32)
     query = vectors[4]
-    found = gather("electronics", np.array([4]), query, vectors, index, columns, Window((0.5,), (0.25,)))
+    window = Window((0.5,), (0.25,))
+    found = gather("electronics", np.array([4]), query, vectors.__getitem__, index, columns, window)
     assert found.rows.tolist() == [3, 4, 5]
     # Row 4 is itself, the one after row 3 and the one before row 5: cosines with the mean of their windows.
     length = np.sqrt(1 + 0.25 + 0.0625)
-    cosines = np.array([0.25, 1.0, 0.5], np.float32) / length
-    expected = dict(zip([3, 4, 5], min_max(cosines).tolist(), strict=True))
-    assert signal(found, "vector") == pytest.approx(expected, abs=1e-4)
+    assert signal(found, "vector") == pytest.approx(
+        {3: 0.25 / length, 4: 1 / length, 5: 0.5 / length}, abs=1e-4
+    )
+
+
+def test_what_is_not_allowed_is_no_candidate_and_still_counts_as_a_neighbour() -> None:
+    index, columns = talk()
+    allowed = np.array([author == "Ben" for author, _ in TALK])
+    whole, filtered = ask("uncle"), gather("uncle", NONE, None, None, index, columns, allowed=allowed)
+    assert filtered.rows.tolist() == [1, 3]
+    values = signal(whole, "text")
+    assert signal(filtered, "text") == {row: values[row] for row in (1, 3)}
+
+
+def test_a_query_as_of_a_version_sees_what_was_said_until_then() -> None:
+    index, columns = talk()
+    then = gather("Ben's radios or Ada's uncle", NONE, None, None, index, columns, ceiling=4)
+    assert then.rows.tolist() == [0, 1, 2, 3]
+    assert gather("uncle", NONE, None, None, index, columns, ceiling=0).rows.tolist() == []
 
 
 def test_a_weighted_sum_orders_and_the_older_row_wins_a_tie() -> None:
@@ -115,8 +154,6 @@ def test_what_a_query_asks_for() -> None:
     assert asks_when("How long has Ben sailed?")
     assert asks_when("Which year was it?")
     assert not asks_when("Which boat was it?")
-    assert author_named("Did ada lovelace call?", ["Ada Lovelace", "Ben"]) == "Ada Lovelace"
-    assert author_named("Was Adam there?", ["Ada", "Ben"]) is None
 
 
 def test_scales_of_fusion() -> None:
@@ -124,6 +161,17 @@ def test_scales_of_fusion() -> None:
     assert min_max(np.array([2, 2], np.float32)).tolist() == [0, 0]
     ranks = reciprocal_ranks(np.array([0.1, 0.9, 0, 0.9], np.float32))
     assert ranks.tolist() == pytest.approx([1 / 63, 1 / 61, 0, 1 / 62])
+
+
+def test_shares_are_scaled_signals_times_weights() -> None:
+    signals = np.zeros((3, len(NAMES)), np.float32)
+    text, vector, author = (NAMES.index(name) for name in ("text", "vector", "author"))
+    signals[:, text], signals[:, vector], signals[:, author] = [4, 8, 6], [-0.5, 0, 0.5], [0, 1, 0]
+    assert scaled(signals)[:, [text, vector]].tolist() == [[0, 0], [1, 0.5], [0.5, 1]]
+    assert signals[1, text] == 8, "what was measured stays as it is"
+    parts = shares(signals, Weights(text=2.0, vector=1.0, author=0.5))
+    assert parts[1, [text, vector, author]].tolist() == [2, 0.5, 0.5]
+    assert parts[2, [text, vector, author]].tolist() == [1, 1, 0]
 
 
 def test_marginal_relevance_prefers_what_was_not_said_yet() -> None:
