@@ -1,10 +1,31 @@
 from memraft_proto.v1 import common_pb2 as _common_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class Fusion(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FUSION_UNSPECIFIED: _ClassVar[Fusion]
+    FUSION_MIN_MAX: _ClassVar[Fusion]
+    FUSION_RECIPROCAL_RANKS: _ClassVar[Fusion]
+
+class ReceiptMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RECEIPT_MODE_UNSPECIFIED: _ClassVar[ReceiptMode]
+    RECEIPT_MODE_SOON: _ClassVar[ReceiptMode]
+    RECEIPT_MODE_NOW: _ClassVar[ReceiptMode]
+    RECEIPT_MODE_NONE: _ClassVar[ReceiptMode]
+FUSION_UNSPECIFIED: Fusion
+FUSION_MIN_MAX: Fusion
+FUSION_RECIPROCAL_RANKS: Fusion
+RECEIPT_MODE_UNSPECIFIED: ReceiptMode
+RECEIPT_MODE_SOON: ReceiptMode
+RECEIPT_MODE_NOW: ReceiptMode
+RECEIPT_MODE_NONE: ReceiptMode
 
 class RememberRequest(_message.Message):
     __slots__ = ("namespace", "context", "text", "embedding", "fingerprint", "metadata", "about", "kind", "salience", "id", "valid_from_us", "valid_until_us", "thread", "speaker", "pinned", "ttl_ms")
@@ -182,8 +203,48 @@ class ListMemoriesResponse(_message.Message):
     next_cursor: str
     def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., memories: _Optional[_Iterable[_Union[MemoryRecord, _Mapping]]] = ..., next_cursor: _Optional[str] = ...) -> None: ...
 
+class RecallParameters(_message.Message):
+    __slots__ = ("text", "vector", "author", "question", "reply", "substance", "time", "time_asked", "dated", "graph", "recency", "salience", "decay_per_day", "half_life_days", "diversity", "duplicate_cosine", "graph_depth", "fusion")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    VECTOR_FIELD_NUMBER: _ClassVar[int]
+    AUTHOR_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
+    REPLY_FIELD_NUMBER: _ClassVar[int]
+    SUBSTANCE_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    TIME_ASKED_FIELD_NUMBER: _ClassVar[int]
+    DATED_FIELD_NUMBER: _ClassVar[int]
+    GRAPH_FIELD_NUMBER: _ClassVar[int]
+    RECENCY_FIELD_NUMBER: _ClassVar[int]
+    SALIENCE_FIELD_NUMBER: _ClassVar[int]
+    DECAY_PER_DAY_FIELD_NUMBER: _ClassVar[int]
+    HALF_LIFE_DAYS_FIELD_NUMBER: _ClassVar[int]
+    DIVERSITY_FIELD_NUMBER: _ClassVar[int]
+    DUPLICATE_COSINE_FIELD_NUMBER: _ClassVar[int]
+    GRAPH_DEPTH_FIELD_NUMBER: _ClassVar[int]
+    FUSION_FIELD_NUMBER: _ClassVar[int]
+    text: float
+    vector: float
+    author: float
+    question: float
+    reply: float
+    substance: float
+    time: float
+    time_asked: float
+    dated: float
+    graph: float
+    recency: float
+    salience: float
+    decay_per_day: float
+    half_life_days: float
+    diversity: float
+    duplicate_cosine: float
+    graph_depth: int
+    fusion: Fusion
+    def __init__(self, text: _Optional[float] = ..., vector: _Optional[float] = ..., author: _Optional[float] = ..., question: _Optional[float] = ..., reply: _Optional[float] = ..., substance: _Optional[float] = ..., time: _Optional[float] = ..., time_asked: _Optional[float] = ..., dated: _Optional[float] = ..., graph: _Optional[float] = ..., recency: _Optional[float] = ..., salience: _Optional[float] = ..., decay_per_day: _Optional[float] = ..., half_life_days: _Optional[float] = ..., diversity: _Optional[float] = ..., duplicate_cosine: _Optional[float] = ..., graph_depth: _Optional[int] = ..., fusion: _Optional[_Union[Fusion, str]] = ...) -> None: ...
+
 class RecallRequest(_message.Message):
-    __slots__ = ("namespace", "context", "embedding", "fingerprint", "k", "about", "kind", "filter", "valid_at_us")
+    __slots__ = ("namespace", "context", "embedding", "fingerprint", "k", "about", "kind", "filter", "valid_at_us", "query", "parameters", "tokens", "receipt", "agent", "run", "turn", "about_hops")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     EMBEDDING_FIELD_NUMBER: _ClassVar[int]
@@ -193,6 +254,14 @@ class RecallRequest(_message.Message):
     KIND_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
     VALID_AT_US_FIELD_NUMBER: _ClassVar[int]
+    QUERY_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    AGENT_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    TURN_FIELD_NUMBER: _ClassVar[int]
+    ABOUT_HOPS_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     context: _common_pb2.ReadContext
     embedding: bytes
@@ -202,20 +271,52 @@ class RecallRequest(_message.Message):
     kind: str
     filter: bytes
     valid_at_us: int
-    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.ReadContext, _Mapping]] = ..., embedding: _Optional[bytes] = ..., fingerprint: _Optional[str] = ..., k: _Optional[int] = ..., about: _Optional[str] = ..., kind: _Optional[str] = ..., filter: _Optional[bytes] = ..., valid_at_us: _Optional[int] = ...) -> None: ...
+    query: str
+    parameters: RecallParameters
+    tokens: int
+    receipt: ReceiptMode
+    agent: str
+    run: str
+    turn: str
+    about_hops: int
+    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.ReadContext, _Mapping]] = ..., embedding: _Optional[bytes] = ..., fingerprint: _Optional[str] = ..., k: _Optional[int] = ..., about: _Optional[str] = ..., kind: _Optional[str] = ..., filter: _Optional[bytes] = ..., valid_at_us: _Optional[int] = ..., query: _Optional[str] = ..., parameters: _Optional[_Union[RecallParameters, _Mapping]] = ..., tokens: _Optional[int] = ..., receipt: _Optional[_Union[ReceiptMode, str]] = ..., agent: _Optional[str] = ..., run: _Optional[str] = ..., turn: _Optional[str] = ..., about_hops: _Optional[int] = ...) -> None: ...
+
+class RecallSignal(_message.Message):
+    __slots__ = ("name", "rank", "value", "weight", "share")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    RANK_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    rank: int
+    value: float
+    weight: float
+    share: float
+    def __init__(self, name: _Optional[str] = ..., rank: _Optional[int] = ..., value: _Optional[float] = ..., weight: _Optional[float] = ..., share: _Optional[float] = ...) -> None: ...
 
 class RecallHit(_message.Message):
-    __slots__ = ("memory", "score")
+    __slots__ = ("memory", "score", "signals")
     MEMORY_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
+    SIGNALS_FIELD_NUMBER: _ClassVar[int]
     memory: MemoryRecord
     score: float
-    def __init__(self, memory: _Optional[_Union[MemoryRecord, _Mapping]] = ..., score: _Optional[float] = ...) -> None: ...
+    signals: _containers.RepeatedCompositeFieldContainer[RecallSignal]
+    def __init__(self, memory: _Optional[_Union[MemoryRecord, _Mapping]] = ..., score: _Optional[float] = ..., signals: _Optional[_Iterable[_Union[RecallSignal, _Mapping]]] = ...) -> None: ...
 
 class RecallResponse(_message.Message):
-    __slots__ = ("stamp", "hits")
+    __slots__ = ("stamp", "hits", "receipt", "text_indexed", "parameters", "pipeline")
     STAMP_FIELD_NUMBER: _ClassVar[int]
     HITS_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    TEXT_INDEXED_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    PIPELINE_FIELD_NUMBER: _ClassVar[int]
     stamp: _common_pb2.ReadStamp
     hits: _containers.RepeatedCompositeFieldContainer[RecallHit]
-    def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., hits: _Optional[_Iterable[_Union[RecallHit, _Mapping]]] = ...) -> None: ...
+    receipt: str
+    text_indexed: float
+    parameters: RecallParameters
+    pipeline: int
+    def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., hits: _Optional[_Iterable[_Union[RecallHit, _Mapping]]] = ..., receipt: _Optional[str] = ..., text_indexed: _Optional[float] = ..., parameters: _Optional[_Union[RecallParameters, _Mapping]] = ..., pipeline: _Optional[int] = ...) -> None: ...

@@ -107,7 +107,7 @@ class MemoryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Recall(self, request, context):
-        """Finds the memories nearest to a query.
+        """Finds the memories that answer a query, by text, meaning, time and graph, and says why.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

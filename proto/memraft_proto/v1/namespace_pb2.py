@@ -23,33 +23,34 @@ _sym_db = _symbol_database.Default()
 
 
 from memraft_proto.v1 import common_pb2 as memraft__proto_dot_v1_dot_common__pb2
+from memraft_proto.v1 import memory_pb2 as memraft__proto_dot_v1_dot_memory__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n memraft_proto/v1/namespace.proto\x12\nmemraft.v1\x1a\x1dmemraft_proto/v1/common.proto\"p\n\x10SetSchemaRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\x0e\n\x06prefix\x18\x03 \x01(\t\x12\x0e\n\x06schema\x18\x04 \x01(\x0c\"D\n\x11SetSchemaResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0f\n\x07time_us\x18\x02 \x01(\x03\x12\r\n\x05\x66ound\x18\x03 \x01(\x08\"\x80\x01\n\x12ListSchemasRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\x0e\n\x06prefix\x18\x03 \x01(\t\x12\r\n\x05limit\x18\x04 \x01(\r\x12\x0e\n\x06\x63ursor\x18\x05 \x01(\t\"Z\n\x0cPrefixSchema\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x0e\n\x06schema\x18\x02 \x01(\x0c\x12*\n\nprovenance\x18\x03 \x01(\x0b\x32\x16.memraft.v1.Provenance\"{\n\x13ListSchemasResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12)\n\x07schemas\x18\x02 \x03(\x0b\x32\x18.memraft.v1.PrefixSchema\x12\x13\n\x0bnext_cursor\x18\x03 \x01(\t\"\xdb\x01\n\x1bSetNamespaceSettingsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\x1b\n\x0e\x64\x65\x66\x61ult_ttl_ms\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\x18\n\x0b\x65ntries_max\x18\x04 \x01(\x04H\x01\x88\x01\x01\x12\x16\n\tbytes_max\x18\x05 \x01(\x04H\x02\x88\x01\x01\x42\x11\n\x0f_default_ttl_msB\x0e\n\x0c_entries_maxB\x0c\n\n_bytes_max\"@\n\x1cSetNamespaceSettingsResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0f\n\x07time_us\x18\x02 \x01(\x03\"Z\n\x1bGetNamespaceSettingsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\"\x98\x02\n\x1cGetNamespaceSettingsResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12\x16\n\x0e\x64\x65\x66\x61ult_ttl_ms\x18\x02 \x01(\x04\x12\x13\n\x0b\x65ntries_max\x18\x03 \x01(\x04\x12\x11\n\tbytes_max\x18\x04 \x01(\x04\x12.\n\x0ettl_provenance\x18\x05 \x01(\x0b\x32\x16.memraft.v1.Provenance\x12\x31\n\x11\x62ounds_provenance\x18\x06 \x01(\x0b\x32\x16.memraft.v1.Provenance\x12\x0f\n\x07schemas\x18\x07 \x01(\r\x12\x0f\n\x07\x65ntries\x18\x08 \x01(\x04\x12\r\n\x05\x62ytes\x18\t \x01(\x04\x32\x82\x03\n\x10NamespaceService\x12H\n\tSetSchema\x12\x1c.memraft.v1.SetSchemaRequest\x1a\x1d.memraft.v1.SetSchemaResponse\x12N\n\x0bListSchemas\x12\x1e.memraft.v1.ListSchemasRequest\x1a\x1f.memraft.v1.ListSchemasResponse\x12i\n\x14SetNamespaceSettings\x12\'.memraft.v1.SetNamespaceSettingsRequest\x1a(.memraft.v1.SetNamespaceSettingsResponse\x12i\n\x14GetNamespaceSettings\x12\'.memraft.v1.GetNamespaceSettingsRequest\x1a(.memraft.v1.GetNamespaceSettingsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n memraft_proto/v1/namespace.proto\x12\nmemraft.v1\x1a\x1dmemraft_proto/v1/common.proto\x1a\x1dmemraft_proto/v1/memory.proto\"p\n\x10SetSchemaRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\x0e\n\x06prefix\x18\x03 \x01(\t\x12\x0e\n\x06schema\x18\x04 \x01(\x0c\"D\n\x11SetSchemaResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0f\n\x07time_us\x18\x02 \x01(\x03\x12\r\n\x05\x66ound\x18\x03 \x01(\x08\"\x80\x01\n\x12ListSchemasRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\x0e\n\x06prefix\x18\x03 \x01(\t\x12\r\n\x05limit\x18\x04 \x01(\r\x12\x0e\n\x06\x63ursor\x18\x05 \x01(\t\"Z\n\x0cPrefixSchema\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x0e\n\x06schema\x18\x02 \x01(\x0c\x12*\n\nprovenance\x18\x03 \x01(\x0b\x32\x16.memraft.v1.Provenance\"{\n\x13ListSchemasResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12)\n\x07schemas\x18\x02 \x03(\x0b\x32\x18.memraft.v1.PrefixSchema\x12\x13\n\x0bnext_cursor\x18\x03 \x01(\t\"\x89\x02\n\x1bSetNamespaceSettingsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\x1b\n\x0e\x64\x65\x66\x61ult_ttl_ms\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\x18\n\x0b\x65ntries_max\x18\x04 \x01(\x04H\x01\x88\x01\x01\x12\x16\n\tbytes_max\x18\x05 \x01(\x04H\x02\x88\x01\x01\x12,\n\x06recall\x18\x06 \x01(\x0b\x32\x1c.memraft.v1.RecallParametersB\x11\n\x0f_default_ttl_msB\x0e\n\x0c_entries_maxB\x0c\n\n_bytes_max\"@\n\x1cSetNamespaceSettingsResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0f\n\x07time_us\x18\x02 \x01(\x03\"Z\n\x1bGetNamespaceSettingsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\"\xf9\x02\n\x1cGetNamespaceSettingsResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12\x16\n\x0e\x64\x65\x66\x61ult_ttl_ms\x18\x02 \x01(\x04\x12\x13\n\x0b\x65ntries_max\x18\x03 \x01(\x04\x12\x11\n\tbytes_max\x18\x04 \x01(\x04\x12.\n\x0ettl_provenance\x18\x05 \x01(\x0b\x32\x16.memraft.v1.Provenance\x12\x31\n\x11\x62ounds_provenance\x18\x06 \x01(\x0b\x32\x16.memraft.v1.Provenance\x12\x0f\n\x07schemas\x18\x07 \x01(\r\x12\x0f\n\x07\x65ntries\x18\x08 \x01(\x04\x12\r\n\x05\x62ytes\x18\t \x01(\x04\x12,\n\x06recall\x18\n \x01(\x0b\x32\x1c.memraft.v1.RecallParameters\x12\x31\n\x11recall_provenance\x18\x0b \x01(\x0b\x32\x16.memraft.v1.Provenance2\x82\x03\n\x10NamespaceService\x12H\n\tSetSchema\x12\x1c.memraft.v1.SetSchemaRequest\x1a\x1d.memraft.v1.SetSchemaResponse\x12N\n\x0bListSchemas\x12\x1e.memraft.v1.ListSchemasRequest\x1a\x1f.memraft.v1.ListSchemasResponse\x12i\n\x14SetNamespaceSettings\x12\'.memraft.v1.SetNamespaceSettingsRequest\x1a(.memraft.v1.SetNamespaceSettingsResponse\x12i\n\x14GetNamespaceSettings\x12\'.memraft.v1.GetNamespaceSettingsRequest\x1a(.memraft.v1.GetNamespaceSettingsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'memraft_proto.v1.namespace_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SETSCHEMAREQUEST']._serialized_start=79
-  _globals['_SETSCHEMAREQUEST']._serialized_end=191
-  _globals['_SETSCHEMARESPONSE']._serialized_start=193
-  _globals['_SETSCHEMARESPONSE']._serialized_end=261
-  _globals['_LISTSCHEMASREQUEST']._serialized_start=264
-  _globals['_LISTSCHEMASREQUEST']._serialized_end=392
-  _globals['_PREFIXSCHEMA']._serialized_start=394
-  _globals['_PREFIXSCHEMA']._serialized_end=484
-  _globals['_LISTSCHEMASRESPONSE']._serialized_start=486
-  _globals['_LISTSCHEMASRESPONSE']._serialized_end=609
-  _globals['_SETNAMESPACESETTINGSREQUEST']._serialized_start=612
-  _globals['_SETNAMESPACESETTINGSREQUEST']._serialized_end=831
-  _globals['_SETNAMESPACESETTINGSRESPONSE']._serialized_start=833
-  _globals['_SETNAMESPACESETTINGSRESPONSE']._serialized_end=897
-  _globals['_GETNAMESPACESETTINGSREQUEST']._serialized_start=899
-  _globals['_GETNAMESPACESETTINGSREQUEST']._serialized_end=989
-  _globals['_GETNAMESPACESETTINGSRESPONSE']._serialized_start=992
-  _globals['_GETNAMESPACESETTINGSRESPONSE']._serialized_end=1272
-  _globals['_NAMESPACESERVICE']._serialized_start=1275
-  _globals['_NAMESPACESERVICE']._serialized_end=1661
+  _globals['_SETSCHEMAREQUEST']._serialized_start=110
+  _globals['_SETSCHEMAREQUEST']._serialized_end=222
+  _globals['_SETSCHEMARESPONSE']._serialized_start=224
+  _globals['_SETSCHEMARESPONSE']._serialized_end=292
+  _globals['_LISTSCHEMASREQUEST']._serialized_start=295
+  _globals['_LISTSCHEMASREQUEST']._serialized_end=423
+  _globals['_PREFIXSCHEMA']._serialized_start=425
+  _globals['_PREFIXSCHEMA']._serialized_end=515
+  _globals['_LISTSCHEMASRESPONSE']._serialized_start=517
+  _globals['_LISTSCHEMASRESPONSE']._serialized_end=640
+  _globals['_SETNAMESPACESETTINGSREQUEST']._serialized_start=643
+  _globals['_SETNAMESPACESETTINGSREQUEST']._serialized_end=908
+  _globals['_SETNAMESPACESETTINGSRESPONSE']._serialized_start=910
+  _globals['_SETNAMESPACESETTINGSRESPONSE']._serialized_end=974
+  _globals['_GETNAMESPACESETTINGSREQUEST']._serialized_start=976
+  _globals['_GETNAMESPACESETTINGSREQUEST']._serialized_end=1066
+  _globals['_GETNAMESPACESETTINGSRESPONSE']._serialized_start=1069
+  _globals['_GETNAMESPACESETTINGSRESPONSE']._serialized_end=1446
+  _globals['_NAMESPACESERVICE']._serialized_start=1449
+  _globals['_NAMESPACESERVICE']._serialized_end=1835
 # @@protoc_insertion_point(module_scope)

@@ -1,4 +1,5 @@
 from memraft_proto.v1 import common_pb2 as _common_pb2
+from memraft_proto.v1 import memory_pb2 as _memory_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -63,18 +64,20 @@ class ListSchemasResponse(_message.Message):
     def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., schemas: _Optional[_Iterable[_Union[PrefixSchema, _Mapping]]] = ..., next_cursor: _Optional[str] = ...) -> None: ...
 
 class SetNamespaceSettingsRequest(_message.Message):
-    __slots__ = ("namespace", "context", "default_ttl_ms", "entries_max", "bytes_max")
+    __slots__ = ("namespace", "context", "default_ttl_ms", "entries_max", "bytes_max", "recall")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_TTL_MS_FIELD_NUMBER: _ClassVar[int]
     ENTRIES_MAX_FIELD_NUMBER: _ClassVar[int]
     BYTES_MAX_FIELD_NUMBER: _ClassVar[int]
+    RECALL_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     context: _common_pb2.WriteContext
     default_ttl_ms: int
     entries_max: int
     bytes_max: int
-    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.WriteContext, _Mapping]] = ..., default_ttl_ms: _Optional[int] = ..., entries_max: _Optional[int] = ..., bytes_max: _Optional[int] = ...) -> None: ...
+    recall: _memory_pb2.RecallParameters
+    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.WriteContext, _Mapping]] = ..., default_ttl_ms: _Optional[int] = ..., entries_max: _Optional[int] = ..., bytes_max: _Optional[int] = ..., recall: _Optional[_Union[_memory_pb2.RecallParameters, _Mapping]] = ...) -> None: ...
 
 class SetNamespaceSettingsResponse(_message.Message):
     __slots__ = ("version", "time_us")
@@ -93,7 +96,7 @@ class GetNamespaceSettingsRequest(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.ReadContext, _Mapping]] = ...) -> None: ...
 
 class GetNamespaceSettingsResponse(_message.Message):
-    __slots__ = ("stamp", "default_ttl_ms", "entries_max", "bytes_max", "ttl_provenance", "bounds_provenance", "schemas", "entries", "bytes")
+    __slots__ = ("stamp", "default_ttl_ms", "entries_max", "bytes_max", "ttl_provenance", "bounds_provenance", "schemas", "entries", "bytes", "recall", "recall_provenance")
     STAMP_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_TTL_MS_FIELD_NUMBER: _ClassVar[int]
     ENTRIES_MAX_FIELD_NUMBER: _ClassVar[int]
@@ -103,6 +106,8 @@ class GetNamespaceSettingsResponse(_message.Message):
     SCHEMAS_FIELD_NUMBER: _ClassVar[int]
     ENTRIES_FIELD_NUMBER: _ClassVar[int]
     BYTES_FIELD_NUMBER: _ClassVar[int]
+    RECALL_FIELD_NUMBER: _ClassVar[int]
+    RECALL_PROVENANCE_FIELD_NUMBER: _ClassVar[int]
     stamp: _common_pb2.ReadStamp
     default_ttl_ms: int
     entries_max: int
@@ -112,4 +117,6 @@ class GetNamespaceSettingsResponse(_message.Message):
     schemas: int
     entries: int
     bytes: int
-    def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., default_ttl_ms: _Optional[int] = ..., entries_max: _Optional[int] = ..., bytes_max: _Optional[int] = ..., ttl_provenance: _Optional[_Union[_common_pb2.Provenance, _Mapping]] = ..., bounds_provenance: _Optional[_Union[_common_pb2.Provenance, _Mapping]] = ..., schemas: _Optional[int] = ..., entries: _Optional[int] = ..., bytes: _Optional[int] = ...) -> None: ...
+    recall: _memory_pb2.RecallParameters
+    recall_provenance: _common_pb2.Provenance
+    def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., default_ttl_ms: _Optional[int] = ..., entries_max: _Optional[int] = ..., bytes_max: _Optional[int] = ..., ttl_provenance: _Optional[_Union[_common_pb2.Provenance, _Mapping]] = ..., bounds_provenance: _Optional[_Union[_common_pb2.Provenance, _Mapping]] = ..., schemas: _Optional[int] = ..., entries: _Optional[int] = ..., bytes: _Optional[int] = ..., recall: _Optional[_Union[_memory_pb2.RecallParameters, _Mapping]] = ..., recall_provenance: _Optional[_Union[_common_pb2.Provenance, _Mapping]] = ...) -> None: ...
