@@ -70,7 +70,7 @@ proto: $(STAMP)  ## Regenerate the Python stubs from the .proto files
 	$(BIN)/python scripts/generate_proto.py
 
 bench: $(STAMP)  ## Speed and memory, as JSON
-	@for what in kv stream vector graph fork; do $(BIN)/memraft bench $$what --json || exit; done
+	@for what in kv stream vector recall graph fork; do $(BIN)/memraft bench $$what --json || exit; done
 
 bench-raft: $(STAMP)  ## This consensus and PySyncObj: the same loads, the same kills (some 10 min)
 	@$(BIN)/python -m benchmarks.raft_comparison --seconds $(or $(SECONDS),5) --kills $(or $(KILLS),10)

@@ -16,6 +16,11 @@ def register(commands: Any) -> None:
         ("kv", "documents: embedded, over gRPC on one and on three nodes, memory per record"),
         ("stream", "events: appended many and one at a time, read and verified, in process"),
         ("vector", "nearest vectors: latency, and recall against the exact answer"),
+        (
+            "recall",
+            "recall: nearest vectors, with a hop of graph, all of it, in process and on three nodes;"
+            " with --input, how much it finds in real conversations",
+        ),
         ("graph", "neighbours in a graph and its index, in process"),
         ("fork", "forks of namespaces small and large, replays, reads of the past from the disk, in process"),
     ):
@@ -23,8 +28,21 @@ def register(commands: Any) -> None:
         parser.set_defaults(run=partial(_run, name))
         parser.add_argument("--quick", action="store_true", help="few and short rounds: shows that it works")
         add_json(parser)
+        if name == "recall":
+            _recall_arguments(parser)
 
 
 def _run(name: str, arguments: argparse.Namespace) -> int:
     status: int = import_module(f"memraft_server.cli.bench.{name}").run(arguments)
     return status
+
+
+def _recall_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--input", metavar="FILE", help="a LoCoMo JSON file: how much recall finds in its conversations"
+    )
+    parser.add_argument("--model", metavar="DIR", help="with --input: an ONNX model (else the default one)")
+    parser.add_argument("--cluster", action="store_true", help="with --input: on three nodes, over gRPC")
+    parser.add_argument(
+        "--memories", type=int, metavar="N", help="without --input: over so many, in process only (10,000)"
+    )

@@ -24,7 +24,7 @@ class Clustered:
 def clustered(vectors: int, queries: int, dimension: int, seed: int) -> Clustered:
     """Draws vectors and, apart from them, queries around the same centres. Same seed, same numbers."""
     random = np.random.default_rng(seed)
-    centres = _normalised(random.standard_normal((max(1, vectors // VECTORS_PER_CLUSTER), dimension)))
+    centres = normalised(random.standard_normal((max(1, vectors // VECTORS_PER_CLUSTER), dimension)))
     return Clustered(
         vectors=_around(random, centres, vectors),
         queries=_around(random, centres, queries),
@@ -34,10 +34,11 @@ def clustered(vectors: int, queries: int, dimension: int, seed: int) -> Clustere
 def _around(random: np.random.Generator, centres: FloatArray, n: int) -> FloatArray:
     dimension = centres.shape[1]
     noise = random.standard_normal((n, dimension), dtype=np.float32) * (NOISE / dimension**0.5)
-    return _normalised(centres[random.integers(len(centres), size=n)] + noise)
+    return normalised(centres[random.integers(len(centres), size=n)] + noise)
 
 
-def _normalised(rows: npt.NDArray[np.floating]) -> FloatArray:
+def normalised(rows: npt.NDArray[np.floating]) -> FloatArray:
+    """Each row scaled to length 1, as float32."""
     unit: FloatArray = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
     return unit
 

@@ -1,6 +1,8 @@
-"""Evidence recall: which part of the turns that hold an answer is among the first k that were found."""
+"""Evidence recall: which part of the turns that hold an answer is among the first k that were found; and the
+mean reciprocal rank of the first such turn."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
@@ -18,20 +20,24 @@ class Answered(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """Mean evidence recall over the questions of one category: method -> one figure for each of `KS`."""
+    """Means over the questions of one category: method -> evidence recall, one figure for each of `KS`; and
+    method -> reciprocal rank of the first evidence, 0 where none was found."""
 
     category: str
     questions: int
     recall: dict[str, tuple[float, ...]]
+    mrr: dict[str, float]
 
 
 class Evaluation(msgspec.Struct, frozen=True):
-    """The table: categories 1 to 4, all of these together, and apart from them the adversarial questions."""
+    """The table: categories 1 to 4, all of these together, apart from them the adversarial questions, and all
+    questions there are."""
 
     ks: tuple[int, ...]
     rows: list[Row]
     overall: Row
     adversarial: Row
+    everything: Row
     questions_without_evidence: int
     evidence_malformed: int
 
@@ -40,6 +46,11 @@ def recall_at(evidence: Sequence[str], found: Sequence[str], k: int) -> float:
     """The share of `evidence` (not empty) among the first `k` of `found`, from 0 to 1."""
     first = set(found[:k])
     return sum(turn_id in first for turn_id in evidence) / len(evidence)
+
+
+def reciprocal_rank(evidence: Sequence[str], found: Sequence[str]) -> float:
+    """1 / the place of the first of `found` that is evidence, counted from 1; 0 where none is."""
+    return next((1 / place for place, turn_id in enumerate(found, 1) if turn_id in evidence), 0.0)
 
 
 def evaluate(answered: Sequence[Answered], methods: Sequence[str]) -> Evaluation:
@@ -59,21 +70,23 @@ def evaluate(answered: Sequence[Answered], methods: Sequence[str]) -> Evaluation
         ],
         overall=_row("all of these", regular, methods),
         adversarial=_row(CATEGORIES[ADVERSARIAL], by_category[ADVERSARIAL], methods),
+        everything=_row("all questions", usable, methods),
         questions_without_evidence=len(answered) - len(usable),
         evidence_malformed=sum(item.question.malformed for item in answered),
     )
 
 
 def _row(category: str, items: Sequence[Answered], methods: Sequence[str]) -> Row:
+    def mean(figure: Callable[[Sequence[str], Sequence[str]], float], method: str) -> float:
+        total = sum(figure(item.question.evidence, item.found[method]) for item in items)
+        return round(total / len(items), 4) if items else 0.0
+
+    def recall(method: str) -> tuple[float, ...]:
+        return tuple(mean(partial(recall_at, k=k), method) for k in KS)
+
     return Row(
         category=category,
         questions=len(items),
-        recall={method: tuple(_mean(items, method, k) for k in KS) for method in methods},
+        recall={method: recall(method) for method in methods},
+        mrr={method: mean(reciprocal_rank, method) for method in methods},
     )
-
-
-def _mean(items: Sequence[Answered], method: str, k: int) -> float:
-    if not items:
-        return 0.0
-    total = sum(recall_at(item.question.evidence, item.found[method], k) for item in items)
-    return round(total / len(items), 4)

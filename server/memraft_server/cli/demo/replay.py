@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -51,6 +51,22 @@ def said(turn: Turn) -> str:
     return f"{turn.speaker}: {turn.text}"
 
 
+def details(turn: Turn) -> dict[str, Any]:
+    """What is remembered of a turn beside its text: a session is a thread."""
+    return {
+        "kind": "turn",
+        "thread": f"session-{turn.session}",
+        "speaker": turn.speaker,
+        "metadata": {"turn": turn.turn_id, "session": turn.session, "date": turn.date},
+    }
+
+
+def namespace_of(number: int, conversation: Conversation) -> str:
+    """A namespace for each conversation, the `number`th of its file."""
+    name = _NOT_IN_A_NAMESPACE.sub("-", conversation.sample_id) or "sample"
+    return f"{TENANT}/conversations/{number}-{name}"
+
+
 class _Replay:
     def __init__(self, cluster: DevCluster, certs: Path, report: Report) -> None:
         self._cluster = cluster
@@ -61,22 +77,14 @@ class _Replay:
         self._total = 0
 
     def memory(self, number: int, conversation: Conversation) -> AsyncMemory:
-        """A namespace for each conversation."""
-        name = _NOT_IN_A_NAMESPACE.sub("-", conversation.sample_id) or "sample"
-        namespace = f"{TENANT}/conversations/{number}-{name}"
+        namespace = namespace_of(number, conversation)
         return AsyncMemory(self._cluster.endpoints, certs=str(self._certs), namespace=namespace)
 
     async def write(self, memory: AsyncMemory, conversation: Conversation) -> None:
         """Remembers the turns one after the other, in the order they were said."""
         for turn in conversation.turns:
             began = time.perf_counter()
-            await memory.remember(
-                said(turn),
-                kind="turn",
-                metadata={
-                    "turn": turn.turn_id, "session": turn.session, "date": turn.date, "speaker": turn.speaker
-                },
-            )  # fmt: skip
+            await memory.remember(said(turn), **details(turn))
             self._writes_s.append(time.perf_counter() - began)
             self._report(f"writing turns: {len(self._writes_s):,} of {self._total:,}")
 

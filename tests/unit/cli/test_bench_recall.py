@@ -1,0 +1,92 @@
+"""`memraft bench recall`: what it finds in a small conversation set of our own, and how long it takes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from memraft_server.cli import main
+from memraft_server.cli.bench.clustered import exact_neighbours
+from memraft_server.cli.bench.recall_texts import Nearest, Talk
+from memraft_server.cli.demo.evidence import reciprocal_rank
+
+CONVERSATIONS = Path(__file__).parents[2] / "data" / "conversations.json"
+METHODS = {"memraft recall", "plain BM25", "exact vectors"}
+
+
+def test_every_question_is_asked_of_every_method(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "recall", "--input", str(CONVERSATIONS), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["conversations"], report["turns"], report["questions"]) == (2, 54, 22)
+    assert report["questions_without_evidence"] == 1
+    assert report["results"].keys() == METHODS
+    for groups in report["results"].values():
+        categories = ("multi-hop", "temporal", "open-domain", "single-hop", "adversarial")
+        assert list(groups) == [*categories, "1-4", "all"]
+        assert groups["all"]["questions"] == sum(groups[name]["questions"] for name in categories) == 21
+        assert groups["1-4"]["questions"] == 19
+        whole = groups["all"]
+        assert 0 < whole["recall@5"] <= whole["recall@10"] <= whole["recall@20"] <= 1
+        assert 0 < whole["mrr"] <= 1
+    for method in METHODS:
+        assert report["latency"][method]["count"] == 22
+    assert report["latency"]["remember"]["count"] == 54
+
+
+def test_what_is_found_is_shown_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "recall", "--input", str(CONVERSATIONS)]) == 0
+    shown = capsys.readouterr().out
+    for method in METHODS:
+        assert method in shown
+    assert "2 conversations, 54 turns, 22 questions" in shown
+    assert "1 questions whose evidence names no turn" in shown
+
+
+def test_the_times_of_recall_are_measured_in_process(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "recall", "--quick", "--memories", "200", "--json"]) == 0
+    figures = {each["name"]: each for each in json.loads(capsys.readouterr().out)["figures"]}
+    assert "200 memories, full pipeline, p50" in figures
+    assert figures["200 memories, k-NN, share of the exact ones"]["value"]["median"] == 1
+    assert all(each["value"]["median"] > 0 for each in figures.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--input", "nowhere.json"], "nowhere.json"),
+        (["--input", str(CONVERSATIONS), "--memories", "5"], "--memories"),
+        (["--memories", "0"], "--memories"),
+        (["--cluster"], "--input"),
+        (["--model", "directory"], "--input"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(
+    arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", "recall", *arguments]) != 0
+    assert reason in capsys.readouterr().err
+
+
+def test_talk_is_the_same_for_the_same_seed() -> None:
+    one, other = Talk(300, 16, seed=4), Talk(300, 16, seed=4)
+    [whole], [again] = one.chunks(300), other.chunks(300)
+    assert whole.texts == again.texts and np.array_equal(whole.vectors, again.vectors)
+    assert len(set(whole.threads)) == 15 and len(set(whole.about)) == 3
+    assert one.queries(5).texts == other.queries(5).texts
+
+
+def test_the_nearest_of_vectors_shown_in_parts_are_the_exact_ones() -> None:
+    talk = Talk(500, 16, seed=4)
+    queries = talk.queries(7)
+    nearest, shown = Nearest(queries.vectors, 10), []
+    for chunk in talk.chunks(120):
+        nearest.show(chunk.vectors)
+        shown.append(chunk.vectors)
+    exact = exact_neighbours(np.concatenate(shown), queries.vectors, 10)
+    assert [set(row) for row in nearest.places.tolist()] == [set(row) for row in exact.tolist()]
+
+
+def test_the_reciprocal_rank_is_that_of_the_first_evidence() -> None:
+    assert reciprocal_rank(("b", "c"), ["a", "b", "c"]) == 0.5
+    assert reciprocal_rank(("z",), ["a", "b"]) == 0
