@@ -427,6 +427,7 @@ _BY_REASON: dict[str, type[MemraftError]] = {
     "NO_SUCH_TRACE": NotFound,
     "NO_SUCH_EVENT": NotFound,
     "NO_SUCH_MEMORY": NotFound,
+    "NO_SUCH_RECEIPT": NotFound,
     "NO_SUCH_PROJECTION": NotFound,
     "PROJECTION_BUILDING": Unavailable,
     "PROJECTION_FAILED": ProjectionFailed,

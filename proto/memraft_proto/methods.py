@@ -15,6 +15,7 @@ from memraft_proto.v1 import (
     batch_pb2,
     cluster_pb2,
     coordination_pb2,
+    forgetting_pb2,
     fork_pb2,
     graph_pb2,
     history_pb2,
@@ -26,6 +27,7 @@ from memraft_proto.v1 import (
     namespace_pb2,
     projection_pb2,
     query_pb2,
+    recall_pb2,
     retention_pb2,
     run_pb2,
     state_pb2,
@@ -44,6 +46,8 @@ SERVICE_FILES = (
     state_pb2,
     vector_pb2,
     memory_pb2,
+    forgetting_pb2,
+    recall_pb2,
     run_pb2,
     fork_pb2,
     graph_pb2,
@@ -77,6 +81,12 @@ KIND_EVICT = 104
 
 KIND_TRIM = 105
 """Kind of a TrimCommand in the log."""
+
+KIND_RECORD_RECALLS = 106
+"""Kind of a RecordRecallsCommand in the log."""
+
+KIND_EVICT_MEMORIES = 107
+"""Kind of an EvictMemoriesCommand in the log."""
 
 
 class Access(Enum):
@@ -149,3 +159,5 @@ COMMANDS[KIND_EXPIRE] = log_pb2.ExpireCommand
 COMMANDS[KIND_EXPIRE_LEASES] = log_pb2.ExpireLeasesCommand
 COMMANDS[KIND_EVICT] = log_pb2.EvictCommand
 COMMANDS[KIND_TRIM] = log_pb2.TrimCommand
+COMMANDS[KIND_RECORD_RECALLS] = log_pb2.RecordRecallsCommand
+COMMANDS[KIND_EVICT_MEMORIES] = log_pb2.EvictMemoriesCommand

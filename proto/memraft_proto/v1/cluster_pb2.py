@@ -22,59 +22,64 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from memraft_proto.v1 import log_pb2 as memraft__proto_dot_v1_dot_log__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ememraft_proto/v1/cluster.proto\x12\nmemraft.v1\"\x14\n\x12GetShardMapRequest\"=\n\x0bNodeAddress\x12\x0f\n\x07node_id\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\"t\n\nShardRoute\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x12\n\nslot_first\x18\x02 \x01(\r\x12\x11\n\tslot_last\x18\x03 \x01(\r\x12\x16\n\x0eleader_node_id\x18\x04 \x01(\r\x12\x18\n\x10replica_node_ids\x18\x05 \x03(\r\"\xb4\x01\n\x13GetShardMapResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x12\n\nslot_count\x18\x02 \x01(\r\x12&\n\x05nodes\x18\x03 \x03(\x0b\x32\x17.memraft.v1.NodeAddress\x12&\n\x06shards\x18\x04 \x03(\x0b\x32\x16.memraft.v1.ShardRoute\x12\x19\n\x11\x61nswering_node_id\x18\x05 \x01(\r\x12\x0f\n\x07\x63luster\x18\x06 \x01(\t\"\x16\n\x14GetNodeStatusRequest\"\x81\x01\n\x0cPeerProgress\x12\x0f\n\x07node_id\x18\x01 \x01(\r\x12\x13\n\x0bmatch_index\x18\x02 \x01(\x04\x12\x0e\n\x06\x61\x63tive\x18\x03 \x01(\x08\x12\x15\n\ris_recovering\x18\x04 \x01(\x08\x12\r\n\x05state\x18\x05 \x01(\t\x12\x15\n\rapplied_index\x18\x06 \x01(\x04\"\xe6\x02\n\rReplicaStatus\x12\r\n\x05shard\x18\x01 \x01(\r\x12%\n\x04role\x18\x02 \x01(\x0e\x32\x17.memraft.v1.ReplicaRole\x12\x0c\n\x04term\x18\x03 \x01(\x04\x12\x16\n\x0eleader_node_id\x18\x04 \x01(\r\x12\x14\n\x0c\x63ommit_index\x18\x05 \x01(\x04\x12\x15\n\rapplied_index\x18\x06 \x01(\x04\x12\x12\n\nlast_index\x18\x07 \x01(\x04\x12\x14\n\x0c\x61pplied_hash\x18\x08 \x01(\t\x12\'\n\x05peers\x18\t \x03(\x0b\x32\x18.memraft.v1.PeerProgress\x12\x16\n\x0evoter_node_ids\x18\n \x03(\r\x12\x18\n\x10learner_node_ids\x18\x0b \x03(\r\x12\x10\n\x08is_whole\x18\x0c \x01(\x08\x12\x12\n\nbase_index\x18\r \x01(\x04\x12\x13\n\x0bsaved_index\x18\x0e \x01(\x04\x12\x0c\n\x04step\x18\x0f \x01(\t\"\xfc\x01\n\x15GetNodeStatusResponse\x12\x0f\n\x07node_id\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x63luster\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x10\n\x08uptime_s\x18\x05 \x01(\x01\x12+\n\x08replicas\x18\x06 \x03(\x0b\x32\x19.memraft.v1.ReplicaStatus\x12\x16\n\x0eresident_bytes\x18\x07 \x01(\x04\x12)\n\x06record\x18\x08 \x01(\x0b\x32\x19.memraft.v1.ReplicaStatus\x12\r\n\x05\x65poch\x18\t \x01(\x04\x12\x11\n\tnot_ready\x18\n \x03(\t\",\n\x17GetClusterRecordRequest\x12\x11\n\tis_latest\x18\x01 \x01(\x08\"l\n\x18GetClusterRecordResponse\x12\x0e\n\x06record\x18\x01 \x01(\x0c\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x19\n\x11\x61nswering_node_id\x18\x03 \x01(\r\x12\x16\n\x0eleader_node_id\x18\x04 \x01(\r\"F\n\x07\x41\x64\x64Node\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04peer\x18\x02 \x01(\t\x12\x0e\n\x06\x63lient\x18\x03 \x01(\t\x12\x0f\n\x07node_id\x18\x04 \x01(\r\")\n\nRemoveNode\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\"<\n\x0bMoveReplica\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\"/\n\x0eTransferLeader\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x0e\n\x06target\x18\x02 \x01(\t\"\x1d\n\tRebalance\x12\x10\n\x08replicas\x18\x01 \x01(\r\"\x8c\x02\n\x14\x43hangeClusterRequest\x12\'\n\x08\x61\x64\x64_node\x18\x01 \x01(\x0b\x32\x13.memraft.v1.AddNodeH\x00\x12-\n\x0bremove_node\x18\x02 \x01(\x0b\x32\x16.memraft.v1.RemoveNodeH\x00\x12/\n\x0cmove_replica\x18\x03 \x01(\x0b\x32\x17.memraft.v1.MoveReplicaH\x00\x12\x35\n\x0ftransfer_leader\x18\x04 \x01(\x0b\x32\x1a.memraft.v1.TransferLeaderH\x00\x12*\n\trebalance\x18\x05 \x01(\x0b\x32\x15.memraft.v1.RebalanceH\x00\x42\x08\n\x06\x63hange\"X\n\x15\x43hangeClusterResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0e\n\x06record\x18\x03 \x01(\x0c\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\"n\n\x15ReportReplicasRequest\x12\r\n\x05group\x18\x01 \x01(\r\x12\x16\n\x0evoter_node_ids\x18\x02 \x03(\r\x12\x18\n\x10learner_node_ids\x18\x03 \x03(\r\x12\x14\n\x0c\x63ommit_index\x18\x04 \x01(\x04\"\'\n\x16ReportReplicasResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\"#\n\x12\x42\x61\x63kupShardRequest\x12\r\n\x05shard\x18\x01 \x01(\r\"$\n\x13\x42\x61\x63kupShardResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c*{\n\x0bReplicaRole\x12\x1c\n\x18REPLICA_ROLE_UNSPECIFIED\x10\x00\x12\x19\n\x15REPLICA_ROLE_FOLLOWER\x10\x01\x12\x1a\n\x16REPLICA_ROLE_CANDIDATE\x10\x02\x12\x17\n\x13REPLICA_ROLE_LEADER\x10\x03\x32\x96\x04\n\x0e\x43lusterService\x12N\n\x0bGetShardMap\x12\x1e.memraft.v1.GetShardMapRequest\x1a\x1f.memraft.v1.GetShardMapResponse\x12T\n\rGetNodeStatus\x12 .memraft.v1.GetNodeStatusRequest\x1a!.memraft.v1.GetNodeStatusResponse\x12]\n\x10GetClusterRecord\x12#.memraft.v1.GetClusterRecordRequest\x1a$.memraft.v1.GetClusterRecordResponse\x12T\n\rChangeCluster\x12 .memraft.v1.ChangeClusterRequest\x1a!.memraft.v1.ChangeClusterResponse\x12W\n\x0eReportReplicas\x12!.memraft.v1.ReportReplicasRequest\x1a\".memraft.v1.ReportReplicasResponse\x12P\n\x0b\x42\x61\x63kupShard\x12\x1e.memraft.v1.BackupShardRequest\x1a\x1f.memraft.v1.BackupShardResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ememraft_proto/v1/cluster.proto\x12\nmemraft.v1\x1a\x1amemraft_proto/v1/log.proto\"\x14\n\x12GetShardMapRequest\"=\n\x0bNodeAddress\x12\x0f\n\x07node_id\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\"t\n\nShardRoute\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x12\n\nslot_first\x18\x02 \x01(\r\x12\x11\n\tslot_last\x18\x03 \x01(\r\x12\x16\n\x0eleader_node_id\x18\x04 \x01(\r\x12\x18\n\x10replica_node_ids\x18\x05 \x03(\r\"\xb4\x01\n\x13GetShardMapResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x12\n\nslot_count\x18\x02 \x01(\r\x12&\n\x05nodes\x18\x03 \x03(\x0b\x32\x17.memraft.v1.NodeAddress\x12&\n\x06shards\x18\x04 \x03(\x0b\x32\x16.memraft.v1.ShardRoute\x12\x19\n\x11\x61nswering_node_id\x18\x05 \x01(\r\x12\x0f\n\x07\x63luster\x18\x06 \x01(\t\"\x16\n\x14GetNodeStatusRequest\"\x81\x01\n\x0cPeerProgress\x12\x0f\n\x07node_id\x18\x01 \x01(\r\x12\x13\n\x0bmatch_index\x18\x02 \x01(\x04\x12\x0e\n\x06\x61\x63tive\x18\x03 \x01(\x08\x12\x15\n\ris_recovering\x18\x04 \x01(\x08\x12\r\n\x05state\x18\x05 \x01(\t\x12\x15\n\rapplied_index\x18\x06 \x01(\x04\"\xe6\x02\n\rReplicaStatus\x12\r\n\x05shard\x18\x01 \x01(\r\x12%\n\x04role\x18\x02 \x01(\x0e\x32\x17.memraft.v1.ReplicaRole\x12\x0c\n\x04term\x18\x03 \x01(\x04\x12\x16\n\x0eleader_node_id\x18\x04 \x01(\r\x12\x14\n\x0c\x63ommit_index\x18\x05 \x01(\x04\x12\x15\n\rapplied_index\x18\x06 \x01(\x04\x12\x12\n\nlast_index\x18\x07 \x01(\x04\x12\x14\n\x0c\x61pplied_hash\x18\x08 \x01(\t\x12\'\n\x05peers\x18\t \x03(\x0b\x32\x18.memraft.v1.PeerProgress\x12\x16\n\x0evoter_node_ids\x18\n \x03(\r\x12\x18\n\x10learner_node_ids\x18\x0b \x03(\r\x12\x10\n\x08is_whole\x18\x0c \x01(\x08\x12\x12\n\nbase_index\x18\r \x01(\x04\x12\x13\n\x0bsaved_index\x18\x0e \x01(\x04\x12\x0c\n\x04step\x18\x0f \x01(\t\"\xfc\x01\n\x15GetNodeStatusResponse\x12\x0f\n\x07node_id\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x63luster\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x10\n\x08uptime_s\x18\x05 \x01(\x01\x12+\n\x08replicas\x18\x06 \x03(\x0b\x32\x19.memraft.v1.ReplicaStatus\x12\x16\n\x0eresident_bytes\x18\x07 \x01(\x04\x12)\n\x06record\x18\x08 \x01(\x0b\x32\x19.memraft.v1.ReplicaStatus\x12\r\n\x05\x65poch\x18\t \x01(\x04\x12\x11\n\tnot_ready\x18\n \x03(\t\",\n\x17GetClusterRecordRequest\x12\x11\n\tis_latest\x18\x01 \x01(\x08\"l\n\x18GetClusterRecordResponse\x12\x0e\n\x06record\x18\x01 \x01(\x0c\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x19\n\x11\x61nswering_node_id\x18\x03 \x01(\r\x12\x16\n\x0eleader_node_id\x18\x04 \x01(\r\"F\n\x07\x41\x64\x64Node\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04peer\x18\x02 \x01(\t\x12\x0e\n\x06\x63lient\x18\x03 \x01(\t\x12\x0f\n\x07node_id\x18\x04 \x01(\r\")\n\nRemoveNode\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\"<\n\x0bMoveReplica\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\"/\n\x0eTransferLeader\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x0e\n\x06target\x18\x02 \x01(\t\"\x1d\n\tRebalance\x12\x10\n\x08replicas\x18\x01 \x01(\r\"\x8c\x02\n\x14\x43hangeClusterRequest\x12\'\n\x08\x61\x64\x64_node\x18\x01 \x01(\x0b\x32\x13.memraft.v1.AddNodeH\x00\x12-\n\x0bremove_node\x18\x02 \x01(\x0b\x32\x16.memraft.v1.RemoveNodeH\x00\x12/\n\x0cmove_replica\x18\x03 \x01(\x0b\x32\x17.memraft.v1.MoveReplicaH\x00\x12\x35\n\x0ftransfer_leader\x18\x04 \x01(\x0b\x32\x1a.memraft.v1.TransferLeaderH\x00\x12*\n\trebalance\x18\x05 \x01(\x0b\x32\x15.memraft.v1.RebalanceH\x00\x42\x08\n\x06\x63hange\"X\n\x15\x43hangeClusterResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0e\n\x06record\x18\x03 \x01(\x0c\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\"n\n\x15ReportReplicasRequest\x12\r\n\x05group\x18\x01 \x01(\r\x12\x16\n\x0evoter_node_ids\x18\x02 \x03(\r\x12\x18\n\x10learner_node_ids\x18\x03 \x03(\r\x12\x14\n\x0c\x63ommit_index\x18\x04 \x01(\x04\"\'\n\x16ReportReplicasResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\"X\n\x14RecordRecallsRequest\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x31\n\x07\x63ommand\x18\x02 \x01(\x0b\x32 .memraft.v1.RecordRecallsCommand\"\x17\n\x15RecordRecallsResponse\"#\n\x12\x42\x61\x63kupShardRequest\x12\r\n\x05shard\x18\x01 \x01(\r\"$\n\x13\x42\x61\x63kupShardResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c*{\n\x0bReplicaRole\x12\x1c\n\x18REPLICA_ROLE_UNSPECIFIED\x10\x00\x12\x19\n\x15REPLICA_ROLE_FOLLOWER\x10\x01\x12\x1a\n\x16REPLICA_ROLE_CANDIDATE\x10\x02\x12\x17\n\x13REPLICA_ROLE_LEADER\x10\x03\x32\xec\x04\n\x0e\x43lusterService\x12N\n\x0bGetShardMap\x12\x1e.memraft.v1.GetShardMapRequest\x1a\x1f.memraft.v1.GetShardMapResponse\x12T\n\rGetNodeStatus\x12 .memraft.v1.GetNodeStatusRequest\x1a!.memraft.v1.GetNodeStatusResponse\x12]\n\x10GetClusterRecord\x12#.memraft.v1.GetClusterRecordRequest\x1a$.memraft.v1.GetClusterRecordResponse\x12T\n\rChangeCluster\x12 .memraft.v1.ChangeClusterRequest\x1a!.memraft.v1.ChangeClusterResponse\x12W\n\x0eReportReplicas\x12!.memraft.v1.ReportReplicasRequest\x1a\".memraft.v1.ReportReplicasResponse\x12T\n\rRecordRecalls\x12 .memraft.v1.RecordRecallsRequest\x1a!.memraft.v1.RecordRecallsResponse\x12P\n\x0b\x42\x61\x63kupShard\x12\x1e.memraft.v1.BackupShardRequest\x1a\x1f.memraft.v1.BackupShardResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'memraft_proto.v1.cluster_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_REPLICAROLE']._serialized_start=2206
-  _globals['_REPLICAROLE']._serialized_end=2329
-  _globals['_GETSHARDMAPREQUEST']._serialized_start=46
-  _globals['_GETSHARDMAPREQUEST']._serialized_end=66
-  _globals['_NODEADDRESS']._serialized_start=68
-  _globals['_NODEADDRESS']._serialized_end=129
-  _globals['_SHARDROUTE']._serialized_start=131
-  _globals['_SHARDROUTE']._serialized_end=247
-  _globals['_GETSHARDMAPRESPONSE']._serialized_start=250
-  _globals['_GETSHARDMAPRESPONSE']._serialized_end=430
-  _globals['_GETNODESTATUSREQUEST']._serialized_start=432
-  _globals['_GETNODESTATUSREQUEST']._serialized_end=454
-  _globals['_PEERPROGRESS']._serialized_start=457
-  _globals['_PEERPROGRESS']._serialized_end=586
-  _globals['_REPLICASTATUS']._serialized_start=589
-  _globals['_REPLICASTATUS']._serialized_end=947
-  _globals['_GETNODESTATUSRESPONSE']._serialized_start=950
-  _globals['_GETNODESTATUSRESPONSE']._serialized_end=1202
-  _globals['_GETCLUSTERRECORDREQUEST']._serialized_start=1204
-  _globals['_GETCLUSTERRECORDREQUEST']._serialized_end=1248
-  _globals['_GETCLUSTERRECORDRESPONSE']._serialized_start=1250
-  _globals['_GETCLUSTERRECORDRESPONSE']._serialized_end=1358
-  _globals['_ADDNODE']._serialized_start=1360
-  _globals['_ADDNODE']._serialized_end=1430
-  _globals['_REMOVENODE']._serialized_start=1432
-  _globals['_REMOVENODE']._serialized_end=1473
-  _globals['_MOVEREPLICA']._serialized_start=1475
-  _globals['_MOVEREPLICA']._serialized_end=1535
-  _globals['_TRANSFERLEADER']._serialized_start=1537
-  _globals['_TRANSFERLEADER']._serialized_end=1584
-  _globals['_REBALANCE']._serialized_start=1586
-  _globals['_REBALANCE']._serialized_end=1615
-  _globals['_CHANGECLUSTERREQUEST']._serialized_start=1618
-  _globals['_CHANGECLUSTERREQUEST']._serialized_end=1886
-  _globals['_CHANGECLUSTERRESPONSE']._serialized_start=1888
-  _globals['_CHANGECLUSTERRESPONSE']._serialized_end=1976
-  _globals['_REPORTREPLICASREQUEST']._serialized_start=1978
-  _globals['_REPORTREPLICASREQUEST']._serialized_end=2088
-  _globals['_REPORTREPLICASRESPONSE']._serialized_start=2090
-  _globals['_REPORTREPLICASRESPONSE']._serialized_end=2129
-  _globals['_BACKUPSHARDREQUEST']._serialized_start=2131
-  _globals['_BACKUPSHARDREQUEST']._serialized_end=2166
-  _globals['_BACKUPSHARDRESPONSE']._serialized_start=2168
-  _globals['_BACKUPSHARDRESPONSE']._serialized_end=2204
-  _globals['_CLUSTERSERVICE']._serialized_start=2332
-  _globals['_CLUSTERSERVICE']._serialized_end=2866
+  _globals['_REPLICAROLE']._serialized_start=2349
+  _globals['_REPLICAROLE']._serialized_end=2472
+  _globals['_GETSHARDMAPREQUEST']._serialized_start=74
+  _globals['_GETSHARDMAPREQUEST']._serialized_end=94
+  _globals['_NODEADDRESS']._serialized_start=96
+  _globals['_NODEADDRESS']._serialized_end=157
+  _globals['_SHARDROUTE']._serialized_start=159
+  _globals['_SHARDROUTE']._serialized_end=275
+  _globals['_GETSHARDMAPRESPONSE']._serialized_start=278
+  _globals['_GETSHARDMAPRESPONSE']._serialized_end=458
+  _globals['_GETNODESTATUSREQUEST']._serialized_start=460
+  _globals['_GETNODESTATUSREQUEST']._serialized_end=482
+  _globals['_PEERPROGRESS']._serialized_start=485
+  _globals['_PEERPROGRESS']._serialized_end=614
+  _globals['_REPLICASTATUS']._serialized_start=617
+  _globals['_REPLICASTATUS']._serialized_end=975
+  _globals['_GETNODESTATUSRESPONSE']._serialized_start=978
+  _globals['_GETNODESTATUSRESPONSE']._serialized_end=1230
+  _globals['_GETCLUSTERRECORDREQUEST']._serialized_start=1232
+  _globals['_GETCLUSTERRECORDREQUEST']._serialized_end=1276
+  _globals['_GETCLUSTERRECORDRESPONSE']._serialized_start=1278
+  _globals['_GETCLUSTERRECORDRESPONSE']._serialized_end=1386
+  _globals['_ADDNODE']._serialized_start=1388
+  _globals['_ADDNODE']._serialized_end=1458
+  _globals['_REMOVENODE']._serialized_start=1460
+  _globals['_REMOVENODE']._serialized_end=1501
+  _globals['_MOVEREPLICA']._serialized_start=1503
+  _globals['_MOVEREPLICA']._serialized_end=1563
+  _globals['_TRANSFERLEADER']._serialized_start=1565
+  _globals['_TRANSFERLEADER']._serialized_end=1612
+  _globals['_REBALANCE']._serialized_start=1614
+  _globals['_REBALANCE']._serialized_end=1643
+  _globals['_CHANGECLUSTERREQUEST']._serialized_start=1646
+  _globals['_CHANGECLUSTERREQUEST']._serialized_end=1914
+  _globals['_CHANGECLUSTERRESPONSE']._serialized_start=1916
+  _globals['_CHANGECLUSTERRESPONSE']._serialized_end=2004
+  _globals['_REPORTREPLICASREQUEST']._serialized_start=2006
+  _globals['_REPORTREPLICASREQUEST']._serialized_end=2116
+  _globals['_REPORTREPLICASRESPONSE']._serialized_start=2118
+  _globals['_REPORTREPLICASRESPONSE']._serialized_end=2157
+  _globals['_RECORDRECALLSREQUEST']._serialized_start=2159
+  _globals['_RECORDRECALLSREQUEST']._serialized_end=2247
+  _globals['_RECORDRECALLSRESPONSE']._serialized_start=2249
+  _globals['_RECORDRECALLSRESPONSE']._serialized_end=2272
+  _globals['_BACKUPSHARDREQUEST']._serialized_start=2274
+  _globals['_BACKUPSHARDREQUEST']._serialized_end=2309
+  _globals['_BACKUPSHARDRESPONSE']._serialized_start=2311
+  _globals['_BACKUPSHARDRESPONSE']._serialized_end=2347
+  _globals['_CLUSTERSERVICE']._serialized_start=2475
+  _globals['_CLUSTERSERVICE']._serialized_end=3095
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,4 @@
+from memraft_proto.v1 import log_pb2 as _log_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -244,6 +245,18 @@ class ReportReplicasResponse(_message.Message):
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     def __init__(self, epoch: _Optional[int] = ...) -> None: ...
+
+class RecordRecallsRequest(_message.Message):
+    __slots__ = ("shard", "command")
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    COMMAND_FIELD_NUMBER: _ClassVar[int]
+    shard: int
+    command: _log_pb2.RecordRecallsCommand
+    def __init__(self, shard: _Optional[int] = ..., command: _Optional[_Union[_log_pb2.RecordRecallsCommand, _Mapping]] = ...) -> None: ...
+
+class RecordRecallsResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class BackupShardRequest(_message.Message):
     __slots__ = ("shard",)

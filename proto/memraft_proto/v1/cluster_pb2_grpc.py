@@ -60,6 +60,11 @@ class ClusterServiceStub(object):
                 request_serializer=memraft__proto_dot_v1_dot_cluster__pb2.ReportReplicasRequest.SerializeToString,
                 response_deserializer=memraft__proto_dot_v1_dot_cluster__pb2.ReportReplicasResponse.FromString,
                 _registered_method=True)
+        self.RecordRecalls = channel.unary_unary(
+                '/memraft.v1.ClusterService/RecordRecalls',
+                request_serializer=memraft__proto_dot_v1_dot_cluster__pb2.RecordRecallsRequest.SerializeToString,
+                response_deserializer=memraft__proto_dot_v1_dot_cluster__pb2.RecordRecallsResponse.FromString,
+                _registered_method=True)
         self.BackupShard = channel.unary_stream(
                 '/memraft.v1.ClusterService/BackupShard',
                 request_serializer=memraft__proto_dot_v1_dot_cluster__pb2.BackupShardRequest.SerializeToString,
@@ -107,6 +112,13 @@ class ClusterServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecordRecalls(self, request, context):
+        """Nodes only: hands receipts of recalls that a leader answered to the one that leads after it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def BackupShard(self, request, context):
         """Streams the state of one shard as of one log index, which has in it all that was acknowledged before the call.
         Only the shard's leader takes it; once it streams, it may lose its lead and goes on. Operators only.
@@ -142,6 +154,11 @@ def add_ClusterServiceServicer_to_server(servicer, server):
                     servicer.ReportReplicas,
                     request_deserializer=memraft__proto_dot_v1_dot_cluster__pb2.ReportReplicasRequest.FromString,
                     response_serializer=memraft__proto_dot_v1_dot_cluster__pb2.ReportReplicasResponse.SerializeToString,
+            ),
+            'RecordRecalls': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordRecalls,
+                    request_deserializer=memraft__proto_dot_v1_dot_cluster__pb2.RecordRecallsRequest.FromString,
+                    response_serializer=memraft__proto_dot_v1_dot_cluster__pb2.RecordRecallsResponse.SerializeToString,
             ),
             'BackupShard': grpc.unary_stream_rpc_method_handler(
                     servicer.BackupShard,
@@ -285,6 +302,33 @@ class ClusterService(object):
             '/memraft.v1.ClusterService/ReportReplicas',
             memraft__proto_dot_v1_dot_cluster__pb2.ReportReplicasRequest.SerializeToString,
             memraft__proto_dot_v1_dot_cluster__pb2.ReportReplicasResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordRecalls(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/memraft.v1.ClusterService/RecordRecalls',
+            memraft__proto_dot_v1_dot_cluster__pb2.RecordRecallsRequest.SerializeToString,
+            memraft__proto_dot_v1_dot_cluster__pb2.RecordRecallsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -22,21 +22,26 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from memraft_proto.v1 import forgetting_pb2 as memraft__proto_dot_v1_dot_forgetting__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amemraft_proto/v1/log.proto\x12\nmemraft.v1\"B\n\rExpireCommand\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04keys\x18\x02 \x03(\t\x12\x10\n\x08versions\x18\x03 \x03(\x04\"A\n\x0c\x45victCommand\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04keys\x18\x02 \x03(\t\x12\x10\n\x08versions\x18\x03 \x03(\x04\"O\n\x0bTrimCommand\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\r\n\x05kinds\x18\x02 \x01(\x0c\x12\r\n\x05names\x18\x03 \x03(\t\x12\x0f\n\x07through\x18\x04 \x03(\x04\"7\n\x13\x45xpireLeasesCommand\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\r\n\x05names\x18\x02 \x03(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amemraft_proto/v1/log.proto\x12\nmemraft.v1\x1a!memraft_proto/v1/forgetting.proto\"B\n\rExpireCommand\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04keys\x18\x02 \x03(\t\x12\x10\n\x08versions\x18\x03 \x03(\x04\"A\n\x0c\x45victCommand\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04keys\x18\x02 \x03(\t\x12\x10\n\x08versions\x18\x03 \x03(\x04\"O\n\x0bTrimCommand\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\r\n\x05kinds\x18\x02 \x01(\x0c\x12\r\n\x05names\x18\x03 \x03(\t\x12\x0f\n\x07through\x18\x04 \x03(\x04\"7\n\x13\x45xpireLeasesCommand\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\r\n\x05names\x18\x02 \x03(\t\"V\n\x14RecordRecallsCommand\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0b\n\x03ids\x18\x02 \x03(\t\x12\x10\n\x08receipts\x18\x03 \x03(\x0c\x12\x0c\n\x04over\x18\x04 \x03(\t\"\x9b\x01\n\x14\x45victMemoriesCommand\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x06reason\x18\x02 \x01(\x0e\x32\x18.memraft.v1.ForgetReason\x12\x0b\n\x03ids\x18\x03 \x03(\t\x12\x10\n\x08versions\x18\x04 \x03(\x04\x12\'\n\x06worths\x18\x05 \x03(\x0b\x32\x17.memraft.v1.MemoryWorthb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'memraft_proto.v1.log_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EXPIRECOMMAND']._serialized_start=42
-  _globals['_EXPIRECOMMAND']._serialized_end=108
-  _globals['_EVICTCOMMAND']._serialized_start=110
-  _globals['_EVICTCOMMAND']._serialized_end=175
-  _globals['_TRIMCOMMAND']._serialized_start=177
-  _globals['_TRIMCOMMAND']._serialized_end=256
-  _globals['_EXPIRELEASESCOMMAND']._serialized_start=258
-  _globals['_EXPIRELEASESCOMMAND']._serialized_end=313
+  _globals['_EXPIRECOMMAND']._serialized_start=77
+  _globals['_EXPIRECOMMAND']._serialized_end=143
+  _globals['_EVICTCOMMAND']._serialized_start=145
+  _globals['_EVICTCOMMAND']._serialized_end=210
+  _globals['_TRIMCOMMAND']._serialized_start=212
+  _globals['_TRIMCOMMAND']._serialized_end=291
+  _globals['_EXPIRELEASESCOMMAND']._serialized_start=293
+  _globals['_EXPIRELEASESCOMMAND']._serialized_end=348
+  _globals['_RECORDRECALLSCOMMAND']._serialized_start=350
+  _globals['_RECORDRECALLSCOMMAND']._serialized_end=436
+  _globals['_EVICTMEMORIESCOMMAND']._serialized_start=439
+  _globals['_EVICTMEMORIESCOMMAND']._serialized_end=594
 # @@protoc_insertion_point(module_scope)

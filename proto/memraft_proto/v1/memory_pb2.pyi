@@ -108,14 +108,16 @@ class UpdateMemoryResponse(_message.Message):
     def __init__(self, version: _Optional[int] = ..., time_us: _Optional[int] = ...) -> None: ...
 
 class ForgetRequest(_message.Message):
-    __slots__ = ("namespace", "context", "id")
+    __slots__ = ("namespace", "context", "id", "reason")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     context: _common_pb2.WriteContext
     id: str
-    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.WriteContext, _Mapping]] = ..., id: _Optional[str] = ...) -> None: ...
+    reason: str
+    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.WriteContext, _Mapping]] = ..., id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ForgetResponse(_message.Message):
     __slots__ = ("version", "time_us", "found")

@@ -38,6 +38,8 @@ _RECORD_NAMES: Mapping[bytes, str] = {
     notes.GATE: GATE,
     notes.TRACE: TRACE,
 }
+_NOT_CONTENTS = frozenset((notes.MERGE, notes.FLOOR, notes.RECEIPT, notes.INFLUENCE))
+"""Records that tell of merges, of retention and of reads, and not what a namespace holds."""
 _encode = msgspec.json.Encoder().encode
 
 _COMPARED_EVENTS_MAX = 1_000
@@ -219,7 +221,7 @@ def contents_of(space: Namespace) -> dict[str, Content]:
     found: dict[str, Content] = {
         kind_name(kind): _Records(table(space)[0])
         for kind, table in RECORD_TABLES.items()
-        if kind not in (notes.MERGE, notes.FLOOR)
+        if kind not in _NOT_CONTENTS
     }
     found[TRACE] = _Traces(RECORD_TABLES[notes.TRACE](space)[0])
     found[MEMORY] = _Memories(space.projection(MemoryStore))

@@ -11,7 +11,8 @@
     events       e  namespace:4  stream\\0  sequence  their number:4  version
                                                               -> hashes, author, types, ends, payloads
     document     k  namespace:4  key\\0  version               -> one version of it
-    setting      f, node g, edge h, lease l, counter n, gate o, trace t: likewise
+    setting      f, node g, edge h, influence i, lease l, counter n, gate o: likewise
+    merge        p, receipt q, trace t: likewise
     memory       m  namespace:4  version [version of death]   -> all of it
     run          r  namespace:4  version [version of its end] -> what it began, or ended, with
     state        s  namespace:4  name\\0  version              -> one version of it

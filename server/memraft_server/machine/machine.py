@@ -10,7 +10,14 @@ from typing import Any, cast
 import numpy as np
 from google.protobuf.message import Message
 
-from memraft_proto.methods import KIND_EVICT, KIND_EXPIRE, KIND_EXPIRE_LEASES, KIND_TRIM, METHODS
+from memraft_proto.methods import (
+    KIND_EVICT,
+    KIND_EXPIRE,
+    KIND_EXPIRE_LEASES,
+    KIND_RECORD_RECALLS,
+    KIND_TRIM,
+    METHODS,
+)
 from memraft_proto.v1.common_pb2 import WriteContext
 from memraft_server.machine import expiry
 from memraft_server.machine.changes import Changes
@@ -64,7 +71,7 @@ _HASH_BYTES = 16
 _HEADER = Struct("<QqQQ").pack
 _COMMAND = Struct("<IQQ").pack
 _NOBODY = Author("", "", "")
-_OWN_KINDS = frozenset((KIND_EXPIRE, KIND_EXPIRE_LEASES, KIND_EVICT, KIND_TRIM))
+_OWN_KINDS = frozenset((KIND_EXPIRE, KIND_EXPIRE_LEASES, KIND_EVICT, KIND_TRIM, KIND_RECORD_RECALLS))
 """Commands that leaders write themselves."""
 _RESPONSES = {method.kind: method.response for method in METHODS.values() if method.kind}
 # A command begins only where even a Batch whose last operation is the largest there is still fits the entry.

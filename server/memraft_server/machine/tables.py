@@ -11,6 +11,7 @@ from memraft_server.projections.floors import FloorsProjection
 from memraft_server.projections.graph import GraphProjection
 from memraft_server.projections.leases import LeasesProjection
 from memraft_server.projections.merges import MergesProjection
+from memraft_server.projections.receipts import InfluencesProjection, ReceiptsProjection
 from memraft_server.projections.state import StateProjection
 from memraft_server.projections.traces import TracesProjection
 from memraft_server.projections.versions import VersionedRecords
@@ -59,6 +60,14 @@ def _traces(space: Namespace) -> tuple[VersionedRecords, Extend | None]:
     return space.projection(TracesProjection).records, None
 
 
+def _receipts(space: Namespace) -> tuple[VersionedRecords, Extend | None]:
+    return space.projection(ReceiptsProjection).records, None
+
+
+def _influences(space: Namespace) -> tuple[VersionedRecords, Extend | None]:
+    return space.projection(InfluencesProjection).records, None
+
+
 def _floors(space: Namespace) -> tuple[VersionedRecords, Extend | None]:
     return space.projection(FloorsProjection).records, None
 
@@ -75,6 +84,8 @@ RECORD_TABLES: dict[bytes, Callable[[Namespace], tuple[VersionedRecords, Extend 
     notes.GATE: _gates,
     notes.MERGE: _merges,
     notes.TRACE: _traces,
+    notes.RECEIPT: _receipts,
+    notes.INFLUENCE: _influences,
 }
 """Kind -> the records of that kind in a namespace. A primitive that keeps records is complete on disk, in
 snapshots and in backups once its kind stands here."""

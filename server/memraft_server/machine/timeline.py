@@ -23,6 +23,7 @@ from memraft_server.machine.traces import looked_max, shown_trace
 from memraft_server.machine.turn import Check, Query, View
 from memraft_server.machine.validate_common import check_count, check_text, shown
 from memraft_server.projections import notes
+from memraft_server.projections.events import EventRecord
 from memraft_server.projections.graph import (
     SEPARATOR,
     GraphProjection,
@@ -128,16 +129,20 @@ def _of_stream(space: Namespace, name: str, low: int, high: int, count_max: int)
         return []
     first, end = max(stream.count_at(low), stream.forgotten), stream.count_at(high)
 
-    def happened(place: int) -> Happened:
-        event = stream.events[place]
+    return [
+        event_happened(name, place, stream.events[place])
+        for place in range(first, min(end, first + count_max))
+    ]
 
-        def fill(into: history_pb2.Happening) -> Author:
-            into.what, into.value, into.sequence = "appended", event.payload, place + 1
-            return event.author
 
-        return Happened(event.version, "event", name, fill)
+def event_happened(stream: str, place: int, event: EventRecord) -> Happened:
+    """Returns the event at a place of a stream, from 0, as what happened."""
 
-    return [happened(place) for place in range(first, min(end, first + count_max))]
+    def fill(into: history_pb2.Happening) -> Author:
+        into.what, into.value, into.sequence = "appended", event.payload, place + 1
+        return event.author
+
+    return Happened(event.version, "event", stream, fill)
 
 
 def _of_traces(
@@ -152,11 +157,13 @@ def _of_traces(
             return found, place[0] - 1
         at = traces.at(place, high)
         if at is not None and at[0].stream in streams:
-            found.append(_trace(place, at[1]))
+            found.append(trace_happened(place, at[1]))
     return found, high
 
 
-def _trace(place: tuple[int, str], record: Record) -> Happened:
+def trace_happened(place: tuple[int, str], record: Record) -> Happened:
+    """Returns a trace as what happened."""
+
     def fill(into: history_pb2.Happening) -> Author:
         into.what, into.value = "written", _encode(shown_trace(record.value or b""))
         return record.author

@@ -5,15 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from memraft_proto.methods import KIND_BATCH, KIND_EVICT, KIND_EXPIRE, KIND_EXPIRE_LEASES, KIND_TRIM, KIND_TXN
+from memraft_proto.methods import (
+    KIND_BATCH,
+    KIND_EVICT,
+    KIND_EXPIRE,
+    KIND_EXPIRE_LEASES,
+    KIND_RECORD_RECALLS,
+    KIND_TRIM,
+    KIND_TXN,
+)
 from memraft_proto.v1 import batch_pb2
 from memraft_server.machine import (
     feeds,
     handlers_indexes,
+    handlers_receipts,
     handlers_retention,
     handlers_settings,
     hosted,
     queries_index,
+    queries_receipts,
     timeline,
     traces,
     validate_coordination,
@@ -38,6 +48,7 @@ WRITE_CHECKS: dict[int, Check] = {
     **handlers_settings.WRITE_CHECKS,
     **handlers_retention.WRITE_CHECKS,
     **handlers_indexes.WRITE_CHECKS,
+    **handlers_receipts.WRITE_CHECKS,
     **validate_log.WRITE_CHECKS,
     **validate_coordination.WRITE_CHECKS,
     **validate_forks.WRITE_CHECKS,
@@ -60,6 +71,7 @@ READ_CHECKS: dict[str, Check] = {
     **validate_vectors.READ_CHECKS,
     **validate_graph.READ_CHECKS,
     **queries_index.READ_CHECKS,
+    **queries_receipts.READ_CHECKS,
     **hosted.READ_CHECKS,
     **traces.READ_CHECKS,
 }
@@ -72,8 +84,11 @@ _ITEMS_COLUMNS = {
     "record_traces": ("traces",),
 }
 
-_OWN_KINDS = frozenset((KIND_EXPIRE, KIND_EXPIRE_LEASES, KIND_EVICT, KIND_TRIM))
-_ALONE = frozenset(("set_retention", "set_schema", "set_namespace_settings", "declare_index", "drop_index"))
+_OWN_KINDS = frozenset((KIND_EXPIRE, KIND_EXPIRE_LEASES, KIND_EVICT, KIND_TRIM, KIND_RECORD_RECALLS))
+_ALONE = frozenset((
+    "set_retention", "set_schema", "set_namespace_settings", "declare_index", "drop_index",
+    "record_influence",
+))  # fmt: skip
 """Operations that are no part of a Batch or a transaction: what was checked before might not hold after."""
 
 
@@ -113,7 +128,7 @@ def _check_operations(operations: Sequence[batch_pb2.Operation], limits: Limits)
             raise invalid(f"operations[{i}]: no operation in it", field=f"operations[{i}]")
         if field in _ALONE:
             raise invalid(
-                f"operations[{i}].{field}: settings are changed by calls of their own",
+                f"operations[{i}].{field}: it is a call of its own, and no part of others",
                 field=f"operations[{i}]",
             )
         inner = getattr(operation, field)

@@ -25,22 +25,40 @@ EVENT = b"e"
 SETTING = b"f"
 NODE = b"g"
 EDGE = b"h"
+INFLUENCE = b"i"
 DOCUMENT = b"k"
 LEASE = b"l"
 MEMORY = b"m"
 COUNTER = b"n"
 GATE = b"o"
 MERGE = b"p"
+RECEIPT = b"q"
 RUN = b"r"
 STATE = b"s"
 TRACE = b"t"
 VECTOR = b"v"
 SESSION = b"x"
+FORGOTTEN = b"y"
 CLIENT_MARK = b"\1"
 """Kinds. Rows are loaded in this order: moments and namespaces before what refers to them. In a session's key
 the mark stands between tenant and client id."""
 
-RECORD_KINDS = (FLOOR, SETTING, NODE, EDGE, DOCUMENT, LEASE, COUNTER, GATE, STATE, MERGE, TRACE)
+RECORD_KINDS = (
+    FLOOR,
+    SETTING,
+    NODE,
+    EDGE,
+    INFLUENCE,
+    DOCUMENT,
+    LEASE,
+    COUNTER,
+    GATE,
+    MERGE,
+    RECEIPT,
+    STATE,
+    TRACE,
+    FORGOTTEN,
+)
 """Kinds whose facts are versions of records under names; see `projections.versions`."""
 
 NOT_INHERITED = frozenset((LEASE, FLOOR))

@@ -411,7 +411,7 @@ def test_indexes_are_declared_by_calls_of_their_own() -> None:
     shard = Shard()
     inner = query_pb2.DeclareIndexRequest(field="n")
     batch = batch_pb2.BatchRequest(namespace=NAMESPACE, operations=[batch_pb2.Operation(declare_index=inner)])
-    with pytest.raises(Refused, match="settings are changed by calls of their own"):
+    with pytest.raises(Refused, match="it is a call of its own, and no part of others"):
         shard.write(batch)
     assert command(query_pb2.DropIndexRequest()).kind == 19
 

@@ -1,0 +1,102 @@
+"""Applies what leaders gather of recalls, and which answers were made from them."""
+
+from __future__ import annotations
+
+from memraft_proto.methods import KIND_RECORD_RECALLS
+from memraft_proto.v1 import kv_pb2, log_pb2, recall_pb2
+from memraft_server.machine.limits import Limits
+from memraft_server.machine.namespaces import Namespace
+from memraft_server.machine.refused import Refused, invalid
+from memraft_server.machine.turn import Check, Handler, Turn
+from memraft_server.machine.validate_common import check_count, check_text, shown
+from memraft_server.projections.receipts import (
+    SEPARATOR,
+    InfluenceBody,
+    InfluencesProjection,
+    ReceiptHead,
+    ReceiptsProjection,
+    decode_head,
+    encode_receipt,
+)
+from memraft_server.projections.versions import EXPIRED, Author
+
+RECORD_INFLUENCE = 51
+
+
+def record_recalls(
+    turn: Turn, space: Namespace, request: log_pb2.RecordRecallsCommand
+) -> kv_pb2.MultiPutResponse:
+    """Stores the receipts that are not there yet, and ends those that are over; counts both."""
+    records = space.projection(ReceiptsProjection).records
+    authors: dict[tuple[str, str], Author] = {}
+    count = 0
+    for id, body in zip(request.ids, request.receipts, strict=False):
+        if id in records.heads:  # a leader that does not know what became of them writes them once more
+            continue
+        head = decode_head(body)
+        who = (head.agent, head.run)
+        author = authors.get(who) or authors.setdefault(who, Author(*who, ""))
+        records.store(id, body, turn.version + count, author, 0)
+        count += 1
+    for id in request.over:
+        if id in records.heads and records.remove(id, turn.version + count, EXPIRED):
+            count += 1
+    turn.items = max(1, count)
+    return kv_pb2.MultiPutResponse(first_version=turn.version, count=count, time_us=turn.time_us)
+
+
+def record_influence(
+    turn: Turn, space: Namespace, request: recall_pb2.RecordInfluenceRequest
+) -> recall_pb2.RecordInfluenceResponse:
+    """Ties an answer to memories.
+
+    What the receipt says was looked up before, see `complete_influence`: so the same command does the same in
+    a replay of its run, which has no receipts.
+    """
+    body = InfluenceBody(tuple(request.used), tuple(request.versions))
+    name = f"{request.answer_id}{SEPARATOR}{request.receipt}"
+    records = space.projection(InfluencesProjection).records
+    records.store(name, encode_receipt(body), turn.version, turn.author, 0)
+    return recall_pb2.RecordInfluenceResponse(version=turn.version, time_us=turn.time_us)
+
+
+def complete_influence(space: Namespace | None, request: recall_pb2.RecordInfluenceRequest) -> None:
+    """Writes into a request what its receipt says: the memories, where it names none, and their versions.
+
+    Raises:
+        Refused: `NO_SUCH_RECEIPT`; a memory is named that the receipt does not have.
+    """
+    head = find_receipt(space, request.receipt)
+    if head is None:
+        raise Refused(
+            "NO_SUCH_RECEIPT",
+            f"receipt: there is no receipt {shown(request.receipt)} in {shown(request.namespace)}",
+            {"receipt": request.receipt},
+        )
+    versions = dict(zip(head.ids, head.versions, strict=True))
+    used = list(dict.fromkeys(request.used)) or list(head.ids)
+    for id in used:
+        if id not in versions:
+            raise invalid(
+                f"used: memory {shown(id)} is not in receipt {shown(request.receipt)}", field="used"
+            )
+    request.used[:] = used
+    request.versions[:] = [versions[id] for id in used]
+
+
+def find_receipt(space: Namespace | None, id: str) -> ReceiptHead | None:
+    """Returns the head of a receipt that is kept, None where there is none."""
+    record = space.projection(ReceiptsProjection).records.head(id) if space is not None else None
+    return decode_head(record.value) if record is not None and record.value is not None else None
+
+
+def _check_influence(request: recall_pb2.RecordInfluenceRequest, limits: Limits) -> None:
+    check_text("receipt", request.receipt, limits.label_bytes_max)
+    check_text("answer_id", request.answer_id, limits.key_bytes_max)
+    check_count("used", len(request.used), limits.k_max)
+    for i, id in enumerate(request.used):
+        check_text(f"used[{i}]", id, limits.key_bytes_max)
+
+
+HANDLERS: dict[int, Handler] = {KIND_RECORD_RECALLS: record_recalls, RECORD_INFLUENCE: record_influence}
+WRITE_CHECKS: dict[int, Check] = {RECORD_INFLUENCE: _check_influence}
