@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from memraft_server.projections import validity
+from memraft_server.projections.node_names import NodeNames
 from memraft_server.projections.notes import EDGE, NODE, Notes
 from memraft_server.projections.usage import Usage
 from memraft_server.projections.versions import NOW, Author, OrderedRecords, Record, VersionedRecords
@@ -395,13 +396,15 @@ class _Telling:
 class GraphProjection:
     """The nodes and edges of one namespace."""
 
-    __slots__ = ("adjacency", "edges", "nodes", "parent")
+    __slots__ = ("adjacency", "edges", "names", "nodes", "parent")
 
     def __init__(self, usage: Usage, notes: Notes | None = None) -> None:
         self.nodes = OrderedRecords(usage, notes, NODE)
         self.edges = VersionedRecords(usage, notes, EDGE)
         self.adjacency = Adjacency(usage)
         self.nodes.follow_own(_Telling(self.adjacency.node_changed))
+        self.names = NodeNames(lambda value: decode_node(value).properties)
+        self.nodes.follow_own(self.names)
         self.edges.follow_own(_Telling(self.adjacency.edge_changed))
         self.edges.on_gone = self.adjacency.edge_gone
         self.parent: GraphProjection | None = notes.join(_ADJACENCY, self) if notes is not None else None

@@ -36,8 +36,10 @@ class Weights:
     """It says when."""
     time_asked: float = 0.3
     """It says when, and the query asks for that."""
-    graph: float = 0.0
-    """How near what it is about is to what the query names, in the graph. Not of the indexes of texts."""
+    dated: float = 0.2
+    """It is of the time that the query names. Not of the indexes of texts."""
+    graph: float = 0.2
+    """How near what it is about is to what the query names, in the graph. Likewise."""
     recency: float = 0.0
     """How long ago it was written or read. Likewise."""
     salience: float = 0.0

@@ -1,0 +1,102 @@
+"""Which entities a query names, and what is near them in the graph."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+
+from memraft_server.projections.graph import GraphProjection, Which, other_end
+
+WORDS_MAX = 48
+"""Words of a query that are looked up as names; one that goes on longer names its subject before."""
+NAME_WORDS_MAX = 3
+ENTITIES_MAX = 64
+"""Entities that are taken in, those that are named before those that are near."""
+EDGES_MAX = 1_000
+"""A node of more edges is near everything: nothing is looked for beyond it."""
+
+_WORD = re.compile(r"[^\s?!,;.\"()\[\]]+(?:[.:][^\s?!,;.\"()\[\]]+)*")
+_POSSESSIVE = re.compile("['\u2019]s?$")
+_BOTH_WAYS = Which(into=True)
+
+
+def named(query: str, graph: GraphProjection, ceiling: int, is_entity: Callable[[str], bool]) -> list[str]:
+    """Returns the ids of the entities that a query names, by id or by the name of their node, in the order of
+    the query.
+
+    Args:
+        query: Its text.
+        graph: Of the namespace.
+        ceiling: As of this version.
+        is_entity: Whether there is something about an id that is no node.
+    """
+    found: dict[str, None] = {}
+    for said in _said(query):
+        lower = said.lower()
+        for id in dict.fromkeys((said, lower, said.title(), *_ids_of(graph, lower))):
+            if is_entity(id):
+                found[id] = None
+            if _is_node(graph, id):
+                node, body, _ = graph.resolve(id, ceiling)
+                if body is not None:
+                    found[node] = None
+                    found[id] = None
+        if len(found) >= ENTITIES_MAX:
+            break
+    return list(found)[:ENTITIES_MAX]
+
+
+def nearness(graph: GraphProjection, starts: Iterable[str], ceiling: int, depth_max: int) -> dict[str, float]:
+    """Returns how near entities are to those of `starts`: 1 for these, half of it for each edge more.
+
+    Args:
+        graph: Of the namespace.
+        starts: Ids.
+        ceiling: As of this version.
+        depth_max: How many edges away.
+    """
+    found = dict.fromkeys(starts, 1.0)
+    front = list(found)
+    for depth in range(1, depth_max + 1):
+        beyond: list[str] = []
+        for id in front:
+            if not _is_node(graph, id) or _degree(graph, id) > EDGES_MAX:
+                continue
+            for edge in graph.around(id, ceiling, _BOTH_WAYS):
+                other = other_end(edge, id)
+                if other not in found:
+                    if len(found) >= ENTITIES_MAX:
+                        return found
+                    found[other] = 0.5**depth
+                    beyond.append(other)
+        front = beyond
+    return found
+
+
+def _said(query: str) -> Iterator[str]:
+    """Yields every run of one to three words, the longest first."""
+    words = [_POSSESSIVE.sub("", word) for word in _WORD.findall(query)[:WORDS_MAX]]
+    for count in range(min(NAME_WORDS_MAX, len(words)), 0, -1):
+        for start in range(len(words) - count + 1):
+            yield " ".join(words[start : start + count])
+
+
+def _chain(graph: GraphProjection) -> Iterator[GraphProjection]:
+    """Yields a graph and what it is a fork of."""
+    at: GraphProjection | None = graph
+    while at is not None:
+        yield at
+        at = at.parent
+
+
+def _ids_of(graph: GraphProjection, name: str) -> list[str]:
+    return [id for each in _chain(graph) for id in each.names.find(name)]
+
+
+def _is_node(graph: GraphProjection, id: str) -> bool:
+    return any(id in each.adjacency.places for each in _chain(graph))
+
+
+def _degree(graph: GraphProjection, id: str) -> int:
+    places = (each.adjacency.places.get(id) for each in _chain(graph))
+    return sum(len(place.out) + len(place.into) for place in places if place is not None)

@@ -1,0 +1,204 @@
+"""From the signals of candidates to hits: scores, near-duplicates, diversity, reasons, what fits a budget."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memraft_server.projections.contents import tokens_of
+from memraft_server.projections.memories import Remembered
+from memraft_server.projections.vector_math import Floats, Rows
+from memraft_server.recall.fusion import NAMES, Weights, best, diversified, min_max, reciprocal_ranks, shares
+from memraft_server.recall.parameters import Parameters
+
+PROFILE = "profile"
+"""The kind of memories that come first where there is a budget."""
+
+_COLUMN = {name: place for place, name in enumerate(NAMES)}
+_DAY_US = 86_400_000_000
+_COMPARED = 32
+"""Candidates beyond the number asked for among which duplicates are looked for at once."""
+_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
+_NEGATIONS = frozenset(
+    {"no", "not", "never", "none", "nobody", "nothing", "without", "cannot", "neither", "nor"}
+)
+
+
+_Table = list[list[float]]
+
+
+class Signal(NamedTuple):
+    """What one signal added to a score; see `RecallSignal` in the contract."""
+
+    name: str
+    rank: int
+    value: float
+    weight: float
+    share: float
+
+
+class Scored(NamedTuple):
+    """A memory that was found, how good it is, and why."""
+
+    item: Remembered
+    score: float
+    signals: tuple[Signal, ...]
+
+
+def faded(salience: Floats, age_us: Floats, decay_per_day: float) -> Floats:
+    """What is left of salience after a time: salience * exp(-rate * days)."""
+    return np.asarray(salience * np.exp(age_us * np.float32(-decay_per_day / _DAY_US)), np.float32)
+
+
+def recent(age_us: Floats, half_life_days: float) -> Floats:
+    """1 for what is new, half of it after each half-life."""
+    return np.asarray(np.exp2(age_us * np.float32(-1 / (half_life_days * _DAY_US))), np.float32)
+
+
+def weighed(signals: Floats, parameters: Parameters) -> Floats:
+    """What each signal adds to the score of each candidate, shape (candidates, len(NAMES)).
+
+    The shares are parts of the sum of all positive weights: no score is above 1.
+    """
+    if parameters.by_ranks:
+        signals = signals.copy()
+        for name in ("text", "vector"):
+            signals[:, _COLUMN[name]] = reciprocal_ranks(signals[:, _COLUMN[name]])
+    parts = shares(signals, parameters.weights)
+    for name in ("text", "vector"):
+        column = signals[:, _COLUMN[name]]
+        if len(column) and 0 < column.min() == column.max():  # the one candidate there is, say
+            parts[:, _COLUMN[name]] = getattr(parameters.weights, name)
+    return np.asarray(parts / np.float32(_whole(parameters.weights)), np.float32)
+
+
+def _whole(weights: Weights) -> float:
+    whole = sum(max(0.0, getattr(weights, name)) for name in NAMES)
+    return whole if whole > 0 else 1.0
+
+
+def chosen(
+    items: Sequence[Remembered],
+    keys: Rows,
+    scores: Floats,
+    vectors: Callable[[Rows], Floats] | None,
+    k: int,
+    parameters: Parameters,
+) -> list[int]:
+    """Returns the places of the best candidates, best first, without near-duplicates.
+
+    Args:
+        items: The candidates.
+        keys: Their age in order, the lower the older: of equal scores the older comes first.
+        scores: Shape (candidates,).
+        vectors: Gives the vectors of places, of unit length, zeros where there is none; None: there are none.
+        k: How many at most.
+        parameters: Of them the diversity and the cosine of duplicates.
+    """
+    order = best(keys, scores, len(scores))
+    if parameters.diversity > 0 and vectors is not None:
+        # Likeness is only taken off where it could change who is among the first.
+        pool = order[: 4 * k + _COMPARED]
+        relevance = 1 - parameters.diversity
+        order = pool[diversified(vectors(pool), min_max(scores[pool]), len(pool), relevance)]
+    looked = k + _COMPARED
+    while True:
+        kept = _distinct(items, order[:looked], vectors, k, parameters.duplicate_cosine)
+        if len(kept) == k or looked >= len(order):
+            return kept
+        looked *= 2
+
+
+def _distinct(
+    items: Sequence[Remembered],
+    order: Rows,
+    vectors: Callable[[Rows], Floats] | None,
+    k: int,
+    cosine_min: float,
+) -> list[int]:
+    """Returns the first `k` of these places whose memory says something that none before it does."""
+    near: NDArray[np.bool_] | None = None
+    if vectors is not None and cosine_min <= 1 and len(order):
+        known = vectors(order)
+        near = np.tril(known @ known.T >= np.float32(cosine_min), -1)  # each with those before it
+        if not near.any():
+            near = None
+    kept: list[int] = []
+    taken: dict[int, int] = {}
+    said: set[tuple[object, ...]] = set()
+    for position, place in enumerate(order.tolist()):
+        item = items[place]
+        key = (*_labels(item), " ".join(item.text.lower().split()))
+        if key in said:
+            continue
+        if near is not None:
+            like: list[int] = np.flatnonzero(near[position]).tolist()
+            if any(other in taken and _says_the_same(item, items[taken[other]]) for other in like):
+                continue
+        said.add(key)
+        taken[position] = place
+        kept.append(place)
+        if len(kept) == k:
+            break
+    return kept
+
+
+def _labels(item: Remembered) -> tuple[object, ...]:
+    """What two memories must have in common to be duplicates."""
+    return item.about, item.kind, item.speaker, item.valid_from_us, item.valid_until_us
+
+
+def _says_the_same(one: Remembered, other: Remembered) -> bool:
+    """Whether two memories whose vectors are near may stand for each other: no number and no negation is in
+    only one of them. A vector of the whole text hardly tells these."""
+    if _labels(one) != _labels(other):
+        return False
+    differing = set(_WORD.findall(one.text.lower())) ^ set(_WORD.findall(other.text.lower()))
+    return not any(
+        word in _NEGATIONS or word.endswith("n't") or any(map(str.isdigit, word)) for word in differing
+    )
+
+
+def reasons(
+    places: Sequence[int], signals: Floats, parts: Floats, weights: Weights
+) -> list[tuple[Signal, ...]]:
+    """Says of each of these candidates which signals made its score, those that counted most first.
+
+    Args:
+        places: Of the candidates.
+        signals: Of all candidates as measured, shape (candidates, len(NAMES)).
+        parts: What they added to the scores, of the same shape.
+        weights: What they were weighed with.
+    """
+    own, added = signals[places], parts[places]
+    ranks = np.zeros(own.shape, np.int64)
+    for column in np.flatnonzero(added.any(axis=0)).tolist():
+        ordered = np.sort(signals[:, column])
+        if ordered[0] != ordered[-1]:
+            ranks[:, column] = len(ordered) + 1 - ordered.searchsorted(own[:, column], "right")
+    counted: list[list[int]] = np.argsort(-np.abs(added), axis=1, kind="stable").tolist()
+    weight_of = [float(getattr(weights, name)) for name in NAMES]
+    rank, value, share = cast("tuple[_Table, _Table, _Table]", (ranks.tolist(), own.tolist(), added.tolist()))
+    return [
+        tuple(
+            Signal(NAMES[at], int(rank[row][at]), value[row][at], weight_of[at], share[row][at])
+            for at in columns
+            if share[row][at]
+        )
+        for row, columns in enumerate(counted)
+    ]
+
+
+def fitting(found: Iterable[Scored], tokens: int) -> list[Scored]:
+    """Returns those that fit a budget, in their order; what does not fit leaves room for what comes after."""
+    kept = []
+    for each in found:
+        cost = tokens_of(each.item.text)
+        if cost <= tokens:
+            tokens -= cost
+            kept.append(each)
+    return kept
