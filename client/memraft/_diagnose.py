@@ -8,13 +8,19 @@ import base64
 import re
 import socket
 import ssl
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from . import errors
 from ._status import CONNECT_FAILED
 from ._target import CERTIFICATE_FILE, KEY_FILE, Certificates, split_address
 
+T = TypeVar("T")
+
 TIMEOUT_S = 1.0
+RECEIVED_BYTES_MAX = 16_384
 
 _ALERTS = (
     ("certificate_expired", "CERTIFICATE_EXPIRED", "client_certificate_expired", "has expired"),
@@ -91,24 +97,58 @@ def _handshake(
                 "client_certificate_refused",
             )
         try:
-            with context.wrap_socket(connection, server_hostname=host) as secured:
-                return error if _speaks(secured) else None
+            return error if _Secured(connection, context, host).speaks() else None
         except ssl.SSLCertVerificationError as failure:
             return _server_certificate(address, failure)
         except ssl.SSLError as failure:
             return _alert(address, certificates, failure) or error
-        except ConnectionResetError:
+        except ConnectionError:
             # Before the handshake was over: a forwarder whose node is down, or a node that is going down.
             return error
 
 
-def _speaks(secured: ssl.SSLSocket) -> bool:
-    """Whether the server accepts our certificate: in TLS 1.3 it judges that when its own part of the
-    handshake is over, and then speaks first."""
-    try:
-        return bool(secured.recv(1))
-    except ConnectionResetError:
-        return False
+class _Secured:
+    """TLS over a connection that its owner closes, once the handshake is over.
+
+    `SSLContext.wrap_socket` takes the connection away from its owner, and leaves it open where the server has
+    reset it by then.
+    """
+
+    def __init__(self, connection: socket.socket, context: ssl.SSLContext, host: str | None) -> None:
+        self._connection = connection
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._session = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        self._run(self._session.do_handshake)
+
+    def speaks(self) -> bool:
+        """Whether the server accepts our certificate: in TLS 1.3 it judges that when its own part of the
+        handshake is over, and then speaks first."""
+        try:
+            return bool(self._run(lambda: self._session.read(1)))
+        except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            return False
+
+    def _run(self, step: Callable[[], T]) -> T:
+        while True:
+            try:
+                result = step()
+            except ssl.SSLWantReadError:
+                self._send()
+            except ssl.SSLError:
+                with suppress(OSError):  # what it tells the server is no longer what matters
+                    self._send()
+                raise
+            else:
+                self._send()
+                return result
+            if data := self._connection.recv(RECEIVED_BYTES_MAX):
+                self._incoming.write(data)
+            else:
+                self._incoming.write_eof()
+
+    def _send(self) -> None:
+        if data := self._outgoing.read():
+            self._connection.sendall(data)
 
 
 def _refused(address: str, certificates: Certificates) -> errors.TlsError:
@@ -181,8 +221,8 @@ def _plain(connection: socket.socket, address: str, error: errors.MemraftError) 
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     try:
-        with connection, context.wrap_socket(connection):
-            pass
+        with connection:
+            _Secured(connection, context, None)
     except OSError:
         return error
     return errors.TlsError(

@@ -205,23 +205,24 @@ def test_nobody_listens(tmp_path: Path, authority: Path) -> None:
     assert error.retryable
 
 
-def hang_up(listener: socket.socket) -> None:
-    """Takes every connection and resets it at its first byte, until the listener is closed."""
+def hang_up(listener: socket.socket, bytes_taken: int) -> None:
+    """Takes every connection and resets it after so many bytes, until the listener is closed."""
     with suppress(OSError):
         while True:
             connection, _ = listener.accept()
-            connection.recv(1)
+            connection.recv(bytes_taken)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             connection.close()
 
 
+@pytest.mark.parametrize("bytes_taken", [0, 1])
 def test_who_hangs_up_before_the_handshake_has_not_judged_the_certificate(
-    tmp_path: Path, authority: Path
+    tmp_path: Path, authority: Path, bytes_taken: int
 ) -> None:
     """A port forwarder whose node is down: Docker's, a load balancer's, `kubectl port-forward`."""
     certs.issue_agent(authority, tmp_path / "agent", "acme", "support")
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=hang_up, args=(listener,))
+        thread = threading.Thread(target=hang_up, args=(listener, bytes_taken))
         thread.start()
         error = refused_by(tmp_path / "agent", f"127.0.0.1:{listener.getsockname()[1]}", timeout_s=0.5)
         listener.shutdown(socket.SHUT_RDWR)
