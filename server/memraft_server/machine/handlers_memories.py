@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec.structs import replace
 
 from memraft_proto.v1 import memory_pb2
@@ -9,12 +11,14 @@ from memraft_server.machine import cursors
 from memraft_server.machine.handlers_vectors import K_DEFAULT, as_vector, refuse_other_embedding, want_index
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.refused import Refused
-from memraft_server.machine.turn import Handler, Query, Turn, View
+from memraft_server.machine.turn import Handler, Indexed, Query, Turn, View
 from memraft_server.machine.validate_common import refuse_early_end, shown
 from memraft_server.machine.validate_vectors import parse_filter
 from memraft_server.projections.memories import NO_ROW, MemoryStore, Remembered, size_of
+from memraft_server.projections.memory_rows import Wanted
 from memraft_server.projections.rows import ALIVE
 from memraft_server.projections.versions import NOW
+from memraft_server.recall.index import index_of
 
 PAGE_DEFAULT = 100
 RECORD_WIRE_BYTES = 101
@@ -47,10 +51,19 @@ def remember(
         pinned=request.pinned,
         expires_at_us=_deadline(turn, request.ttl_ms),
     )
+    index_of(store)
     store.remember(item, as_vector(data) if data else None, request.fingerprint)
     if store.rows is not None:
         want_index(turn, store.rows)
     return memory_pb2.RememberResponse(id=item.id, version=turn.version, time_us=turn.time_us)
+
+
+def begin_reading(spaces: Iterable[Namespace], due: dict[Indexed, None]) -> None:
+    """Has the texts of the memories that were loaded read."""
+    for space in spaces:
+        store = space.memories
+        if store is not None and (index := index_of(store)).loaded():
+            due[index] = None
 
 
 def update_memory(
@@ -68,6 +81,7 @@ def update_memory(
     refuse_early_end("", item.valid_from_us, item.valid_until_us)
     embedding = store.embedding_of(old)
     turn.copy(size_of(old) + (embedding.nbytes if embedding is not None else 0))
+    index_of(store)
     store.remember(item, embedding, store.fingerprint if embedding is not None else "")
     if store.rows is not None:
         want_index(turn, store.rows)
@@ -138,11 +152,13 @@ def recall(view: View, space: Namespace, request: memory_pb2.RecallRequest) -> m
         as_vector(data),
         request.k or K_DEFAULT,
         None if view.is_now else view.ceiling,
-        request.about,
-        request.kind,
-        text,
-        parse_filter(text, view.limits) if text else None,
-        _valid_at_us(request),
+        Wanted(
+            request.about,
+            request.kind,
+            text,
+            parse_filter(text, view.limits) if text else None,
+            _valid_at_us(request),
+        ),
     )
     size = 0
     for item, score in found:

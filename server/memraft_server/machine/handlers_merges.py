@@ -27,8 +27,10 @@ from memraft_server.machine.contents import (
     shown_name,
     vectors_of,
 )
+from memraft_server.machine.forgetting import forget_memory, note_limits
 from memraft_server.machine.forks import fork_name
 from memraft_server.machine.handlers_indexes import follow_settings
+from memraft_server.machine.handlers_memories import store_memory
 from memraft_server.machine.handlers_settings import SCHEMAS_MAX
 from memraft_server.machine.handlers_vectors import want_index
 from memraft_server.machine.limits import INDEXES_MAX, ITEMS_MAX
@@ -38,6 +40,7 @@ from memraft_server.machine.refused import Refused, invalid
 from memraft_server.machine.tables import RECORD_TABLES
 from memraft_server.machine.turn import Handler, Turn
 from memraft_server.projections.events import EventRecord
+from memraft_server.projections.forgetting import ForgettingProjection, Why
 from memraft_server.projections.memories import NO_ROW, MemoryStore
 from memraft_server.projections.merges import MergesProjection
 from memraft_server.projections.rows import ALIVE
@@ -102,6 +105,7 @@ def merge_fork(
         changes = [change for change in changes if change not in kept]
     response.merged = _Merge(turn, ours.space, fork, merged).apply(changes)
     turn.note_crowded(space)
+    note_limits(turn, space)
     return response
 
 
@@ -237,16 +241,17 @@ class _Merge:
             streams.appended(name)
 
     def _memory(self, id: str) -> None:
-        mine, theirs = self._parent.projection(MemoryStore), self._fork.projection(MemoryStore)
+        theirs = self._fork.projection(MemoryStore)
         item, version = theirs.get(id, NOW), self._next()
         if item is None:
-            mine.forget(id, version, self._turn.author)
+            ends = [ended for ended, _, _, now in theirs.changes_of(id, self._merged) if now is None]
+            why = self._fork.projection(ForgettingProjection).why(max(ends, default=0)) or Why(id, 0)
+            forget_memory(self._turn, self._parent, version, why, self._turn.author)
         else:
             embedding = theirs.given_embedding(item)
             copied = replace(item, version=version, row=NO_ROW, died=ALIVE)
-            mine.remember(copied, embedding, theirs.fingerprint if embedding is not None else "")
-        if mine.rows is not None:
-            want_index(self._turn, mine.rows)
+            fingerprint = theirs.fingerprint if embedding is not None else ""
+            store_memory(self._turn, self._parent, copied, embedding, fingerprint)
 
     def _vector(self, name: str) -> None:
         found = vectors_of(self._fork).find(name, NOW)

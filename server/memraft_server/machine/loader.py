@@ -44,6 +44,7 @@ from memraft_server.projections.runs import RunsProjection
 from memraft_server.projections.streams import Stream, StreamsProjection
 from memraft_server.projections.vectors import Collection, Settings, VectorStore
 from memraft_server.projections.versions import NOBODY, Author, Record, VersionedRecords
+from memraft_server.recall.index import MemoryIndex
 
 _SPACE = slice(1, 5)
 _ROWS_TOGETHER = 256
@@ -384,6 +385,8 @@ class Loader:
         if space.origin is not None:
             self._memories_of(space.origin.parent)  # the store of a fork begins with its model
         store = space.projection(MemoryStore)
+        if store.follower is None:
+            store.follower = MemoryIndex(store, is_loading=True)
         model = space.projection(FloorsProjection).model
         if model is not None and not store.model[0]:
             store.restore_model(*model)

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from memraft_server.machine.sessions import SessionJournal, Sessions
+from memraft_server.projections.graph import GraphProjection
 from memraft_server.projections.kv import KvProjection
 from memraft_server.projections.memories import MemoryStore
 from memraft_server.projections.notes import Notes
@@ -102,6 +103,16 @@ class Namespace:
                 self.origin.parent.make_settings()  # for the fork's to find them
             self.settings = SettingsProjection(self.usage, self.notes, self.kv.records)
         return self.settings
+
+    @property
+    def memories(self) -> MemoryStore | None:
+        """The memories, where there ever were any."""
+        return self._projections.get(MemoryStore)
+
+    @property
+    def graph(self) -> GraphProjection | None:
+        """The graph, where there ever was one."""
+        return self._projections.get(GraphProjection)
 
     def vector_rows(self) -> Iterator[RowStore]:
         """Yields the rows of vectors that searches look in."""

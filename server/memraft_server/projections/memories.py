@@ -7,17 +7,17 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from itertools import islice, takewhile
 from struct import Struct
+from typing import Protocol
 
 import msgspec
 import numpy as np
 
-from memraft_server.projections.filters import Predicate
+from memraft_server.projections.memory_rows import MemoryRows, Wanted
 from memraft_server.projections.notes import MEMORY, Notes
-from memraft_server.projections.rows import ALIVE, COSINE, ROW_BYTES, Accept, RowStore
+from memraft_server.projections.rows import ALIVE, ROW_BYTES, RowStore
 from memraft_server.projections.usage import Usage
-from memraft_server.projections.validity import Bounds, holds_at
+from memraft_server.projections.validity import holds_at
 from memraft_server.projections.vector_math import Floats, Rows
-from memraft_server.projections.vectors import VerdictCache
 from memraft_server.projections.versions import NOBODY, NOW, Author
 
 MEMORY_BYTES = 350
@@ -78,6 +78,16 @@ def version_of(item: Remembered) -> int:
     return item.version
 
 
+class Follower(Protocol):
+    """Is told what becomes of the memories of a store; a row is a place in `MemoryStore.items`."""
+
+    def added(self, row: int, item: Remembered, replaced: Remembered | None) -> None:
+        """A memory was appended, in place of another where it has its id."""
+
+    def ended(self, item: Remembered) -> None:
+        """A memory of the store was replaced or forgotten."""
+
+
 class MemoryStore:
     """The memories of one namespace. All embeddings have the dimension and fingerprint of the first one.
 
@@ -87,10 +97,9 @@ class MemoryStore:
     """
 
     __slots__ = (
-        "_add", "_base", "_bounds", "_by_row", "_delete", "_embedded_since", "_ended", "_enders", "_given",
-        "_heads", "_is_vectorial", "_items", "_metadatas", "_parent", "_past", "_positions_about",
-        "_prefix", "_rows_about", "_rows_of_kind", "_usage", "_verdicts", "dimension", "fingerprint",
-        "on_change", "rows",
+        "_add", "_base", "_delete", "_embedded_since", "_ended", "_ended_at", "_ended_born", "_enders",
+        "_given", "_heads", "_is_vectorial", "_parent", "_past", "_prefix", "_usage", "dimension",
+        "fingerprint", "follower", "found_by", "items", "on_change",
     )  # fmt: skip
 
     def __init__(self, usage: Usage, notes: Notes | None = None) -> None:
@@ -103,32 +112,35 @@ class MemoryStore:
         self.dimension = 0
         """Of all embeddings; 0 before there is one."""
         self.fingerprint = ""
-        self.rows: RowStore | None = None
-        """The embeddings that came here, once there is one."""
         self._embedded_since = 0
         """The version of the first embedding that came here; 0: none did."""
         self._heads: dict[str, Remembered] = {}
         self._past: dict[str, list[Remembered]] = {}
-        self._items: list[Remembered] = []
-        self._by_row: list[Remembered] = []
-        self._metadatas: list[bytes] = []
-        self._positions_about: dict[str, array[int]] = {}
-        self._rows_about: dict[str, array[int]] = {}
-        self._rows_of_kind: dict[str, array[int]] = {}
-        self._verdicts = VerdictCache(self._metadatas)
-        self._bounds = Bounds()
+        self.items: list[Remembered] = []
+        """All that came here and is kept, in order of version."""
+        self.found_by = MemoryRows(self.items)
+        """Their embeddings, and what filters ask for; a row is a place in `items`."""
+        self.follower: Follower | None = None
+        """Is told of all that changes here; None: nobody is."""
         self._enders: dict[int, Author] = {}
         """Version at which a memory was forgotten -> by whom."""
         self._base = notes.base if notes is not None else 0
         self._ended: dict[str, tuple[int, bool]] = {}
         """Of a fork: id of a memory of its parent -> the version at which it ended here, and whether it has
         an embedding."""
+        self._ended_at, self._ended_born = array("q"), array("q")
+        """Of the same: the versions at which they ended here, and the versions that ended."""
         self._parent: MemoryStore | None = notes.join(MEMORY, self) if notes is not None else None
         self._given: dict[int, Floats] | None = {} if self._parent is not None else None
         """Of a fork: version -> the embedding as it was given, for a merge; rows are scaled."""
         self._is_vectorial = self._parent is not None and self._parent.has_embeddings(self._base)
         if self._parent is not None and self._is_vectorial:
             self.dimension, self.fingerprint = self._parent.dimension, self._parent.fingerprint
+
+    @property
+    def rows(self) -> RowStore | None:
+        """The embeddings that came here, once there is one."""
+        return self.found_by.vectors
 
     def has_embeddings(self, ceiling: int) -> bool:
         """Whether there was an embedding as of `ceiling`."""
@@ -155,14 +167,15 @@ class MemoryStore:
         else:
             self._end_inherited(item.id, item.version)
         self._heads[item.id] = item
-        if item.about:
-            self._positions_about.setdefault(item.about, array("q")).append(len(self._items))
-        self._items.append(item)
+        self.items.append(item)
         usage = self._usage
         usage.records += 1
         usage.bytes += size_of(item)
         if embedding is not None:
-            self._embed(item, embedding, fingerprint)
+            self._note_embedding(item, embedding, fingerprint)
+        self.found_by.add(item, embedding)
+        if self.follower is not None:
+            self.follower.added(len(self.items) - 1, item, old)
 
     def forget(self, id: str, version: int, author: Author = NOBODY) -> bool:
         """Ends the life of a memory; returns whether there was one."""
@@ -193,7 +206,7 @@ class MemoryStore:
             if not self._end_inherited(self._parent.id_of(version), died):
                 raise LookupError(f"the parent has no memory of version {version} to end")
             return
-        item = self._items[-1]
+        item = self.items[-1]
         if item.version != version:
             raise LookupError(f"there is no memory of version {version} to end")
         self._end(item, died)
@@ -241,7 +254,7 @@ class MemoryStore:
         """Returns all that was ever remembered about an entity and is kept, oldest first, none above
         `ceiling`."""
         found = self._parent.items_about(about, min(ceiling, self._base)) if self._parent is not None else []
-        own = [self._items[position] for position in self._positions_about.get(about, ())]
+        own = [self.items[row] for row in self.found_by.about(about)]
         return found + [item for item in own if item.version <= ceiling and item.about]
 
     def ended(self, item: Remembered) -> int:
@@ -273,22 +286,25 @@ class MemoryStore:
             self._usage.bytes -= size_of(item)
             self._enders.pop(item.died, None)
             blank = Remembered("", "", b"", "", "", 0.0, item.version, NOBODY, item.row, item.died)
-            self._items[bisect_left(self._items, item.version, key=version_of)] = blank
+            self.items[bisect_left(self.items, item.version, key=version_of)] = blank
             if item.row != NO_ROW:
                 self._usage.bytes -= 4 * self.dimension + ROW_BYTES
-                self._metadatas[item.row], self._by_row[item.row] = b"", blank
         if self._delete is not None:
             self._delete(keys)
         return len(gone), gone[-1].died if gone else 0
+
+    def row_of(self, version: int) -> int:
+        """Returns the row of what was remembered here at `version`."""
+        return bisect_left(self.items, version, key=version_of)
 
     def id_of(self, version: int) -> str:
         """Returns the id of the memory of `version`. Raises LookupError."""
         if version <= self._base and self._parent is not None:
             return self._parent.id_of(version)
-        position = bisect_left(self._items, version, key=version_of)
-        if position == len(self._items) or self._items[position].version != version:
+        position = bisect_left(self.items, version, key=version_of)
+        if position == len(self.items) or self.items[position].version != version:
             raise LookupError(f"there is no memory of version {version}")
-        return self._items[position].id
+        return self.items[position].id
 
     def ids(self) -> list[str]:
         """Returns the ids of all memories that ever were, of a fork those that were changed in it."""
@@ -309,7 +325,7 @@ class MemoryStore:
     def changed(self, low: int, high: int) -> Iterator[str]:
         """Yields the ids of the memories that were remembered, replaced or forgotten here above version `low`
         and up to `high`; some may come twice."""
-        for item in self._items:
+        for item in self.items:
             if (low < item.version <= high or low < item.died <= high) and item.id in self._heads:
                 yield item.id
         for id, (died, _) in self._ended.items():
@@ -337,31 +353,39 @@ class MemoryStore:
             ceiling: The highest version to see.
             below: Begin with the newest whose version is lower than this.
         """
-        items = self._items
+        items = self.items
         start = bisect_left(items, min(ceiling + 1, below), key=version_of)
         if about:
-            chosen = self._positions_about.get(about, array("q"))
-            positions = (chosen[i] for i in range(bisect_left(chosen, start) - 1, -1, -1))
+            chosen = self.found_by.about(about)
+            rows = (chosen[i] for i in range(bisect_left(chosen, start) - 1, -1, -1))
         else:
-            positions = (i for i in range(start - 1, -1, -1))
-        for position in positions:
-            item = items[position]
+            rows = (i for i in range(start - 1, -1, -1))
+        for row in rows:
+            item = items[row]
             yield item.version, item if item.died > ceiling else None
         if self._parent is not None:
             for version, inherited in self._parent.newest(about, min(ceiling, self._base), below):
                 ended = inherited is None or self._has_ended(inherited.id, ceiling)
                 yield version, None if ended else inherited
 
+    def parts(self, ceiling: int) -> Iterator[tuple[MemoryStore, int, Rows]]:
+        """Yields the stores that a read sees as of `ceiling`, this one first, then what it is a fork of: each
+        with the highest version to see of it, and the versions of what ended in those before."""
+        store, ended = self, np.empty(0, np.int64)
+        while True:
+            yield store, ceiling, ended
+            if store._parent is None:
+                return
+            here = np.frombuffer(store._ended_at, np.int64) <= ceiling
+            ended = np.concatenate((ended, np.frombuffer(store._ended_born, np.int64)[here]))
+            ceiling, store = min(ceiling, store._base), store._parent
+
     def recall(
         self,
         embedding: Floats,
         k: int,
         ceiling: int | None,
-        about: str,
-        kind: str,
-        filter_text: bytes,
-        predicate: Predicate | None,
-        valid_at_us: int | None = None,
+        wanted: Wanted,
     ) -> list[tuple[Remembered, float]]:
         """Finds the memories nearest to a query.
 
@@ -369,63 +393,30 @@ class MemoryStore:
             embedding: Shape (dimension,), finite.
             k: How many at most.
             ceiling: None for now, else the highest version to see.
-            about: Only memories about this entity; empty: all.
-            kind: Only memories of this kind; empty: all.
-            filter_text: The filter; verdicts are kept under it.
-            predicate: The compiled filter, or None for none.
-            valid_at_us: Only memories that are true in the world at this moment; None: whenever.
+            wanted: Which it may find.
 
         Returns:
             (memory, cosine), best first.
         """
-        own: list[tuple[Remembered, float]] = []
-        if self.rows is not None:
-            accept: Accept | None = None
-            if predicate is not None:
-                accept = self._verdicts.get(filter_text, predicate)
-            if valid_at_us is not None:
-                accept = self._bounds.at(valid_at_us, accept)
-            found, scores = self.rows.search(embedding, k, ceiling, self._candidates(about, kind), accept)
-            own = [(self._by_row[row], score) for row, score in zip(found, scores, strict=True)]
+        found, scores = self.found_by.search(embedding, k, ceiling, wanted)
+        own = [(self.items[row], score) for row, score in zip(found, scores, strict=True)]
         if self._parent is None or not self._is_vectorial:
             return own
         seen = NOW if ceiling is None else ceiling
         ended = {id for id, (died, embedded) in self._ended.items() if embedded and died <= seen}
         base = min(seen, self._base)
         # As many more as ended here: so `k` of the others are among them, if there are so many.
-        older = self._parent.recall(
-            embedding, k + len(ended), base, about, kind, filter_text, predicate, valid_at_us
-        )
+        older = self._parent.recall(embedding, k + len(ended), base, wanted)
         both = [pair for pair in older if pair[0].id not in ended] + own
         both.sort(key=lambda pair: -pair[1])  # stable: of equal scores the older memory first
         return both[:k]
 
-    def _candidates(self, about: str, kind: str) -> Rows | None:
-        """Returns the rows about an entity and of a kind, ascending, or None for all."""
-        chosen = []
-        if about:
-            chosen.append(np.array(self._rows_about.get(about, ()), np.int64))
-        if kind:
-            chosen.append(np.array(self._rows_of_kind.get(kind, ()), np.int64))
-        if len(chosen) == 2:
-            return np.intersect1d(chosen[0], chosen[1], assume_unique=True)
-        return chosen[0] if chosen else None
-
-    def _embed(self, item: Remembered, embedding: Floats, fingerprint: str) -> None:
-        if self.rows is None:
+    def _note_embedding(self, item: Remembered, embedding: Floats, fingerprint: str) -> None:
+        if self.found_by.vectors is None:
             self.dimension, self.fingerprint = len(embedding), fingerprint
-            self.rows = RowStore(self.dimension, COSINE)
             self._embedded_since = self._embedded_since or item.version
-        item.row = self.rows.append_one(embedding, item.version)
-        self._by_row.append(item)
         if self._given is not None:
             self._given[item.version] = embedding
-        self._metadatas.append(item.metadata)
-        self._bounds.add(item.row, item.valid_from_us, item.valid_until_us)
-        if item.about:
-            self._rows_about.setdefault(item.about, array("q")).append(item.row)
-        if item.kind:
-            self._rows_of_kind.setdefault(item.kind, array("q")).append(item.row)
         self._usage.vectors += 1
         self._usage.bytes += 4 * self.dimension + ROW_BYTES
 
@@ -442,6 +433,8 @@ class MemoryStore:
         if item is None:
             return False
         self._ended[id] = (version, item.row != NO_ROW)
+        self._ended_at.append(version)
+        self._ended_born.append(item.version)
         if self._add is not None:
             self._add((self._prefix, item, (version, self._enders.get(version))))
         self._usage.bytes += MEMORY_BYTES
@@ -452,6 +445,8 @@ class MemoryStore:
         if item.died != ALIVE:
             return
         item.died = version
+        if self.follower is not None:
+            self.follower.ended(item)
         if self._add is not None:
             self._add((self._prefix, item, (version, self._enders.get(version))))
         self._usage.records -= 1

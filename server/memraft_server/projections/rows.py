@@ -181,6 +181,10 @@ class RowStore:
         row_vector: Floats = self._chunks[number][offset].copy()
         return row_vector
 
+    def read(self, rows: Rows) -> Floats:
+        """Returns a copy of the vectors of these rows, at least one, ascending: shape (rows, dimension)."""
+        return read_rows(self._chunks, self._chunk_bits, rows)
+
     def changed(self, low: int, high: int) -> list[int]:
         """Returns the rows that were born or died above version `low` and up to `high`, ascending."""
         born, died = self._born[: self.count], self._died[: self.count]

@@ -9,12 +9,17 @@ Rows are appended in the order of their versions and never change but for the ve
 as of a version therefore sees a prefix of every posting list, and takes N, n and the mean length from that
 prefix: the scores are those that were given then. Dead rows go on counting in these statistics until the
 index is rebuilt.
+
+Rows may be reserved before their texts are read, and filled from the newest to the oldest: so a search may be
+answered while an index is made, out of the newest texts, as if there were no others.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from array import array
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from memraft_server.projections.rows import ALIVE
 from memraft_server.projections.vector_math import Floats, Rows
 from memraft_server.projections.versions import NOW
 
@@ -84,17 +90,19 @@ DEFAULT_WINDOW = Window()
 class Vocabulary:
     """Numbers for terms, shared by all indexes of a process: a term's text is held once."""
 
-    __slots__ = ("_numbers",)
+    __slots__ = ("_numbers", "_unused")
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
+        self._unused = itertools.count()
 
     def __len__(self) -> int:
         return len(self._numbers)
 
     def number(self, term: str) -> int:
-        """Returns the term's number, a new one for a new term."""
-        return self._numbers.setdefault(term, len(self._numbers))
+        """Returns the term's number, a new one for a new term; of several threads all get the same."""
+        number = self._numbers.get(term)
+        return self._numbers.setdefault(term, next(self._unused)) if number is None else number
 
     def find(self, term: str) -> int | None:
         """Returns the term's number, or None for one that was never said."""
@@ -102,22 +110,75 @@ class Vocabulary:
 
 
 class Postings:
-    """A list that grows at its end only: a view taken before stays as it was."""
+    """A list that grows at its ends only: a view taken before stays as it was."""
 
-    __slots__ = ("_count", "_packed")
+    __slots__ = ("_packed", "_start", "_stop")
 
     def __init__(self, packed: Packed) -> None:
         self._packed = packed
-        self._count = len(packed)
+        self._start, self._stop = 0, len(packed)
 
     def append(self, packed: int) -> None:
-        if self._count == len(self._packed):
-            self._packed = np.concatenate((self._packed, np.empty(self._count + 2, np.uint32)))
-        self._packed[self._count] = packed
-        self._count += 1
+        if self._stop == len(self._packed):
+            self._packed = np.concatenate((self.view(), np.empty(self._stop - self._start + 2, np.uint32)))
+            self._start, self._stop = 0, self._stop - self._start
+        self._packed[self._stop] = packed
+        self._stop += 1
+
+    def prepend(self, packed: int) -> None:
+        if not self._start:
+            room = self._stop + 2
+            self._packed = np.concatenate((np.empty(room, np.uint32), self._packed))
+            self._start, self._stop = room, self._stop + room
+        self._start -= 1
+        self._packed[self._start] = packed
 
     def view(self) -> Packed:
-        return self._packed[: self._count]
+        return self._packed[self._start : self._stop]
+
+
+class Places:
+    """Which rows have stood, one after the other, at each place of the threads; needed once a row takes the
+    place of another. The first row at a place is the one that its neighbours are linked to.
+
+    Args:
+        count: Of rows so far: each has its own place.
+    """
+
+    __slots__ = ("_first", "_last", "_later")
+
+    def __init__(self, count: int) -> None:
+        self._first = array("i", range(count))
+        self._last = array("i", range(count))
+        self._later: dict[int, list[int]] = {}
+
+    def add(self, replaced: int) -> None:
+        """Takes the next row, which stands where `replaced` stood, or with `NO_ROW` at a place of its own."""
+        row = len(self._first)
+        first = row if replaced == NO_ROW else self._first[replaced]
+        self._first.append(first)
+        self._last.append(row)
+        if first != row:
+            self._last[first] = row
+            self._later.setdefault(first, []).append(row)
+
+    def firsts(self, rows: Rows) -> Rows:
+        """Returns the first row at the place of each of these."""
+        found: Rows = np.frombuffer(self._first, np.int32)[rows].astype(np.int64)
+        return found
+
+    def shown(self, firsts: Rows, count: int) -> Rows:
+        """Returns the last of the first `count` rows at each of these places; each has one among them."""
+        rows: Rows = np.frombuffer(self._last, np.int32)[firsts].astype(np.int64)
+        late = rows >= count
+        if late.any():
+            rows[late] = [self._as_of(first, count) for first in firsts[late].tolist()]
+        return rows
+
+    def _as_of(self, first: int, count: int) -> int:
+        later = self._later[first]
+        place = bisect_left(later, count)
+        return later[place - 1] if place else first
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,19 +209,23 @@ class TextIndex:
     """
 
     __slots__ = (
-        "_born", "_died", "_entries", "_lengths", "_lists", "_next", "_parameters", "_previous", "_totals",
-        "_vocabulary",
+        "_born", "_died", "_ends", "_entries", "_lengths", "_lists", "_next", "_parameters", "_places",
+        "_previous", "_totals", "_vocabulary", "first",
     )  # fmt: skip
 
     def __init__(self, vocabulary: Vocabulary, parameters: Parameters = DEFAULT_PARAMETERS) -> None:
         self._vocabulary = vocabulary
         self._parameters = parameters
+        self.first = 0
+        """Rows from here on have their texts; those before are reserved."""
         self._born = array("q")
-        self._died: dict[int, int] = {}  # few rows die; a column of eight bytes a row would be mostly empty
+        self._died: array[int] | None = None  # of each row, once one has died
+        self._ends = array("i")  # the rows that died
         self._lengths = array("i")
-        self._totals = array("q")  # of lengths: the mean as of any version is one look-up
+        self._totals = array("q", (0,))  # of lengths, between any two rows: their mean is two look-ups
         self._previous = array("i")
         self._next = array("i")
+        self._places: Places | None = None
         # Small: term numbers beside packed rows, in the order of rows. Large: a posting list for each term.
         self._entries: tuple[array[int], array[int]] | None = (array("I"), array("I"))
         self._lists: dict[int, Postings] = {}
@@ -168,46 +233,76 @@ class TextIndex:
     def __len__(self) -> int:
         return len(self._born)
 
-    def add(self, terms: Sequence[str], version: int, previous: int = NO_ROW) -> int:
+    def add(self, terms: Sequence[str], version: int, previous: int = NO_ROW, replaced: int = NO_ROW) -> int:
         """Appends a text and returns its row; the next search finds it.
 
         Args:
             terms: What it says, of `text_terms.terms_of`.
             version: It was born at; not below that of the row before.
             previous: The row said before it in its thread, which no other row may follow, or `NO_ROW`.
+            replaced: The row whose place in its thread it takes from `version` on, or `NO_ROW`.
         """
-        row = len(self._born)
-        if row >= ROWS_MAX:
-            raise ValueError(f"an index holds at most {ROWS_MAX} texts")
-        if row and version < self._born[-1]:
-            raise ValueError(f"version {version} after {self._born[-1]}: rows are in the order of versions")
-        if previous != NO_ROW and (not 0 <= previous < row or self._next[previous] != NO_ROW):
-            raise ValueError(f"row {previous} cannot be followed by row {row}")
-        self._born.append(version)
-        self._lengths.append(len(terms))
-        self._totals.append((self._totals[-1] if row else 0) + len(terms))
-        self._previous.append(previous)
-        self._next.append(NO_ROW)
-        if previous != NO_ROW:
-            self._next[previous] = row
+        row = self._append(version, previous, replaced)
+        self._lengths[row] = len(terms)
+        self._totals[row + 1] = self._totals[row] + len(terms)
         for term, times in Counter(terms).items():
             self._post(self._vocabulary.number(term), row << TIMES_BITS | min(times, TIMES_MAX))
         if self._entries is not None and len(self._entries[0]) > SCANNED_MAX:
             self._sort_entries(*self._entries)
         return row
 
+    def reserve(self, version: int, previous: int = NO_ROW, replaced: int = NO_ROW) -> int:
+        """Appends a row whose text is still to be read, as are those of all before it; returns the row.
+
+        Args:
+            version: As in `add`, like the others.
+        """
+        if self.first < len(self):
+            raise ValueError(f"row {self.first} has its text: none after it can be reserved")
+        self.first = self._append(version, previous, replaced) + 1
+        return self.first - 1
+
+    def fill(self, terms: Sequence[str]) -> None:
+        """Reads the text of the last row that is reserved; the next search finds it."""
+        row = self.first - 1
+        self._lengths[row] = len(terms)
+        self._totals[row] = self._totals[row + 1] - len(terms)
+        self.first = row
+        found = [
+            (self._vocabulary.number(term), row << TIMES_BITS | min(times, TIMES_MAX))
+            for term, times in Counter(terms).items()
+        ]
+        if self._entries is None:
+            for number, packed in found:
+                self._list(number).prepend(packed)
+            return
+        numbers, postings = self._entries
+        numbers[:0] = array("I", [number for number, _ in found])
+        postings[:0] = array("I", [packed for _, packed in found])
+        if len(numbers) > SCANNED_MAX:
+            self._sort_entries(numbers, postings)
+
+    def rows_of(self, versions: Rows) -> Rows:
+        """Returns the rows that were born at these versions, where there are such."""
+        born = np.frombuffer(self._born, np.int64)
+        at = born.searchsorted(versions)
+        at = at[at < len(born)]
+        rows: Rows = at[np.isin(born[at], versions)]
+        return rows
+
     def kill(self, row: int, version: int) -> None:
         """Notes that the text of a row is gone from `version` on."""
+        if self._died is None:
+            self._died = array("q", (ALIVE,)) * len(self)
         self._died[row] = version
+        self._ends.append(row)
 
     def alive(self, rows: Rows, ceiling: int) -> NDArray[np.bool_]:
         """Says of each row whether its text is there as of version `ceiling`."""
-        born = np.frombuffer(self._born, np.int64)[rows] <= ceiling
-        if self._died:
-            dead = self._died
-            there = (row not in dead or dead[row] > ceiling for row in rows.tolist())
-            born &= np.fromiter(there, np.bool_, len(rows))
-        return born
+        alive: NDArray[np.bool_] = np.frombuffer(self._born, np.int64)[rows] <= ceiling
+        if self._died is not None:
+            alive &= np.frombuffer(self._died, np.int64)[rows] > ceiling
+        return alive
 
     def search(
         self,
@@ -284,10 +379,11 @@ class TextIndex:
     def windows(self, rows: Rows, ceiling: int = NOW, window: Window = DEFAULT_WINDOW) -> Windows:
         """Returns the windows around these rows as of version `ceiling`."""
         count = self.count(ceiling)
+        firsts = rows if self._places is None else self._places.firsts(rows)
         steps = [(rows, 1.0)]
         for links, factors in ((self._previous, window.before), (self._next, window.after)):
             column = np.frombuffer(links, np.int32)
-            at = rows
+            at = firsts
             for factor in factors:
                 at = np.where(at == NO_ROW, NO_ROW, column[at]).astype(np.int64)
                 at[at >= count] = NO_ROW
@@ -295,8 +391,10 @@ class TextIndex:
         places = np.stack([at for at, _ in steps])
         weights = np.array([factor for _, factor in steps], np.float32)[:, None] * (places != NO_ROW)
         places[places == NO_ROW] = 0
-        if self._died:
-            weights *= self.alive(places.ravel(), ceiling).reshape(places.shape)
+        if self._places is not None and len(rows):
+            places[1:] = self._places.shown(places[1:], count)
+        if self._died is not None:
+            weights *= self.alive(places, ceiling)
         whole = np.float32(1 + sum(window.before) + sum(window.after))
         return Windows(places, np.asarray(weights, np.float32), whole)
 
@@ -310,7 +408,8 @@ class TextIndex:
     # Steps of a search
 
     def _mean(self, count: int) -> np.float32:
-        return np.float32(self._totals[count - 1] / count or 1.0)
+        said = self._totals[count] - self._totals[self.first]
+        return np.float32(said / (count - self.first) or 1.0)
 
     def _norms(self, rows: Rows, count: int) -> Floats:
         lengths = np.frombuffer(self._lengths, np.int32)[rows]
@@ -320,8 +419,11 @@ class TextIndex:
         )
 
     def _mask(self, count: int, ceiling: int, allowed: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
-        dead = [row for row, version in self._died.items() if version <= ceiling and row < count]
-        if allowed is None and not dead:
+        dead = np.frombuffer(self._ends, np.int32)
+        if self._died is not None:
+            dead = dead[dead < count]
+            dead = dead[np.frombuffer(self._died, np.int64)[dead] <= ceiling]
+        if allowed is None and not len(dead):
             return None
         mask = np.ones(count, np.bool_) if allowed is None else allowed[:count].copy()
         mask[dead] = False
@@ -329,12 +431,13 @@ class TextIndex:
 
     def _terms(self, query: Mapping[str, float], count: int) -> list[_Term]:
         """The terms that any of the first `count` rows says, the weightiest first."""
+        texts = count - self.first
         numbers = ((self._vocabulary.find(term), times) for term, times in query.items())
         found = []
         for number, times in numbers:
-            postings = self._postings(number, count) if number is not None else None
+            postings = self._postings(number, count) if number is not None and texts > 0 else None
             if postings is not None and len(postings):
-                idf = math.log1p((count - len(postings) + 0.5) / (len(postings) + 0.5))
+                idf = math.log1p((texts - len(postings) + 0.5) / (len(postings) + 0.5))
                 found.append(_Term(postings, idf * times))
         found.sort(key=lambda term: -term.weight)
         return found[:QUERY_TERMS_MAX]
@@ -360,15 +463,42 @@ class TextIndex:
 
     # Postings
 
+    def _append(self, version: int, previous: int, replaced: int) -> int:
+        """Appends a row without its text."""
+        row = len(self._born)
+        if row >= ROWS_MAX:
+            raise ValueError(f"an index holds at most {ROWS_MAX} texts")
+        if row and version < self._born[-1]:
+            raise ValueError(f"version {version} after {self._born[-1]}: rows are in the order of versions")
+        if previous != NO_ROW and (not 0 <= previous < row or self._next[previous] != NO_ROW):
+            raise ValueError(f"row {previous} cannot be followed by row {row}")
+        self._born.append(version)
+        self._lengths.append(0)
+        self._totals.append(0)
+        self._previous.append(previous)
+        self._next.append(NO_ROW)
+        if previous != NO_ROW:
+            self._next[previous] = row
+        if replaced != NO_ROW and self._places is None:
+            self._places = Places(row)
+        if self._places is not None:
+            self._places.add(replaced)
+        if self._died is not None:
+            self._died.append(ALIVE)
+        return row
+
     def _post(self, number: int, packed: int) -> None:
         if self._entries is not None:
             self._entries[0].append(number)
             self._entries[1].append(packed)
-            return
+        else:
+            self._list(number).append(packed)
+
+    def _list(self, number: int) -> Postings:
         postings = self._lists.get(number)
         if postings is None:
             postings = self._lists[number] = Postings(np.empty(0, np.uint32))
-        postings.append(packed)
+        return postings
 
     def _postings(self, number: int, count: int) -> Packed:
         """The packed postings of a term in the first `count` rows, ascending."""

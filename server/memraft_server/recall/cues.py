@@ -39,6 +39,9 @@ class Cues:
     """Of how many different terms it is, on a logarithmic scale: greetings and thanks have little."""
 
 
+NO_CUES = Cues(asks=False, tells_time=False, substance=0.0)
+
+
 def cues_of(text: str, terms: Sequence[str]) -> Cues:
     """Reads the cues off a text and its terms (of `terms_of`); a closing note in brackets is not said."""
     said = _NOTE.sub("", text)

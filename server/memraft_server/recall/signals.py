@@ -57,6 +57,10 @@ class Columns:
         self._authors.append(self._number(author) if author else NO_AUTHOR)
         self._cues.extend((cues.asks, cues.tells_time, cues.substance))
 
+    def note(self, row: int, cues: Cues) -> None:
+        """Notes the cues of a row that was added without."""
+        self._cues[3 * row : 3 * row + 3] = array("f", (cues.asks, cues.tells_time, cues.substance))
+
     def named(self, query: str, count: int) -> list[int]:
         """The numbers of the authors that a query names by a word, of those of the first `count` rows."""
         known = bisect_left(self._first_rows, count)

@@ -1,0 +1,237 @@
+"""By what the memories of one store are found beside their ids and their texts: embeddings, and what filters
+ask for.
+
+A row is the place of a memory's version in the order in which they came: each has one, also without an
+embedding. Of the rows that have one, the vectors stand in a `RowStore`, numbered by themselves.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memraft_server.projections.filters import Predicate
+from memraft_server.projections.rows import COSINE, Accept, RowStore
+from memraft_server.projections.validity import Bounds
+from memraft_server.projections.vector_math import Floats, Rows
+from memraft_server.projections.vectors import VerdictCache
+
+if TYPE_CHECKING:
+    from memraft_server.projections.memories import Remembered
+
+NO_VECTOR = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which memories a query may find.
+
+    Attributes:
+        about: Only those about this entity; empty: all.
+        kind: Only those of this kind; empty: all.
+        filter_text: The filter of the metadata; verdicts are kept under it.
+        predicate: The compiled filter, or None for none.
+        valid_at_us: Only those that are true in the world at this moment; None: whenever.
+    """
+
+    about: str = ""
+    kind: str = ""
+    filter_text: bytes = b""
+    predicate: Predicate | None = None
+    valid_at_us: int | None = None
+
+
+WANTED_ALL = Wanted()
+
+
+class _Metadatas(Sequence[bytes]):
+    """The metadata of each row."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: list[Remembered]) -> None:
+        self._items = items
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, row: int) -> bytes:  # type: ignore[override]
+        return self._items[row].metadata
+
+
+class _Translated:
+    """A verdict on rows as one on vectors."""
+
+    __slots__ = ("_accept", "_row_of", "_rows")
+
+    def __init__(self, accept: Accept, rows: MemoryRows) -> None:
+        self._accept = accept
+        self._rows = rows
+
+    def check(self, vectors: Rows) -> NDArray[np.bool_]:
+        return self._accept.check(self._rows.of_vectors(vectors))
+
+    def matching(self, count: int) -> Rows:
+        rows = self._accept.matching(self._rows.count_at_vector(count))
+        return self._rows.vectors_of(rows)
+
+    def is_complete(self) -> bool:
+        return self._accept.is_complete()
+
+
+class MemoryRows:
+    """See the module.
+
+    Args:
+        items: The memories, one a row; who has them appends to them.
+    """
+
+    __slots__ = ("_about", "_bounds", "_items", "_kinds", "_row_of", "_vector_of", "_verdicts", "vectors")
+
+    def __init__(self, items: list[Remembered]) -> None:
+        self.vectors: RowStore | None = None
+        """The embeddings, once there is one."""
+        self._items = items
+        self._vector_of = array("i")
+        self._row_of = array("i")
+        self._about: dict[str, array[int]] = {}
+        self._kinds: dict[str, array[int]] = {}
+        self._verdicts = VerdictCache(_Metadatas(items))
+        self._bounds = Bounds()
+
+    def add(self, item: Remembered, embedding: Floats | None) -> None:
+        """Takes the memory that was appended to the items.
+
+        Args:
+            item: With no row yet; it gets that of its embedding.
+            embedding: Shape (dimension,), finite, or None.
+        """
+        row = len(self._vector_of)
+        if embedding is not None:
+            if self.vectors is None:
+                self.vectors = RowStore(len(embedding), COSINE)
+            item.row = self.vectors.append_one(embedding, item.version)
+            self._row_of.append(row)
+        self._vector_of.append(item.row)
+        if item.about:
+            self._about.setdefault(item.about, array("i")).append(row)
+        if item.kind:
+            self._kinds.setdefault(item.kind, array("i")).append(row)
+        self._bounds.add(row, item.valid_from_us, item.valid_until_us)
+
+    def about(self, entity: str) -> array[int]:
+        """Returns the rows about an entity, ascending."""
+        return self._about.get(entity, array("i"))
+
+    @property
+    def is_about_any(self) -> bool:
+        """Whether any row is about an entity."""
+        return bool(self._about)
+
+    def of_kind(self, kind: str) -> array[int]:
+        """Returns the rows of a kind, ascending."""
+        return self._kinds.get(kind, array("i"))
+
+    def starting(self, start_us: int, end_us: int, count_max: int) -> Rows:
+        """Returns the rows that become true in the world in a span of time: the last `count_max`, ascending."""
+        return self._bounds.starting(start_us, end_us, count_max)
+
+    def of_vectors(self, vectors: Rows) -> Rows:
+        """Returns the row of each of these vectors."""
+        rows: Rows = np.frombuffer(self._row_of, np.int32)[vectors].astype(np.int64)
+        return rows
+
+    def vectors_of(self, rows: Rows) -> Rows:
+        """Returns the vectors of those of these rows that have one."""
+        vectors: Rows = np.frombuffer(self._vector_of, np.int32)[rows].astype(np.int64)
+        return vectors[vectors != NO_VECTOR]
+
+    def count_at_vector(self, vector: int) -> int:
+        """Returns how many rows there are before that of a vector, or of the next one to come."""
+        return self._row_of[vector] if vector < len(self._row_of) else len(self._vector_of)
+
+    def embeddings(self, rows: Rows) -> Floats:
+        """Returns the vectors of rows, of unit length, zeros where there is none: shape (rows, dimension).
+
+        Args:
+            rows: Ascending.
+        """
+        if self.vectors is None:
+            return np.zeros((len(rows), 0), np.float32)
+        numbers = np.frombuffer(self._vector_of, np.int32)[rows].astype(np.int64)
+        has = numbers != NO_VECTOR
+        if has.all() and len(rows):
+            return self.vectors.read(numbers)
+        found = np.zeros((len(rows), self.vectors.dimension), np.float32)
+        if has.any():
+            found[has] = self.vectors.read(numbers[has])
+        return found
+
+    def search(
+        self, embedding: Floats, k: int, ceiling: int | None, wanted: Wanted
+    ) -> tuple[list[int], list[float]]:
+        """Finds the nearest: (rows, cosines), best first, of equal ones the older first; see `RowStore`."""
+        if self.vectors is None:
+            return [], []
+        accept = self._accepts(wanted)
+        among = self._among(wanted)
+        found, scores = self.vectors.search(
+            embedding,
+            k,
+            ceiling,
+            self.vectors_of(among) if among is not None else None,
+            _Translated(accept, self) if accept is not None else None,
+        )
+        row_of = self._row_of
+        return [row_of[vector] for vector in found], scores
+
+    def nearest(self, embedding: Floats, k: int, ceiling: int, allowed: NDArray[np.bool_] | None) -> Rows:
+        """Returns the rows nearest to a query, best first.
+
+        Args:
+            embedding: Shape (dimension,), finite.
+            k: How many at most.
+            ceiling: As of this version.
+            allowed: Per row, whether it may be found; None for all.
+        """
+        if self.vectors is None:
+            return np.empty(0, np.int64)
+        among = None if allowed is None else self.vectors_of(np.flatnonzero(allowed))
+        found, _ = self.vectors.search(embedding, k, ceiling, among)
+        return self.of_vectors(np.array(found, np.int64))
+
+    def allowed(self, wanted: Wanted) -> NDArray[np.bool_] | None:
+        """Says of each row whether a query may find it; None: it may find all."""
+        count = len(self._vector_of)
+        among, accept = self._among(wanted), self._accepts(wanted)
+        if accept is not None:
+            among = accept.matching(count) if among is None else among[accept.check(among)]
+        if among is None:
+            return None
+        mask = np.zeros(count, np.bool_)
+        mask[among] = True
+        return mask
+
+    def _accepts(self, wanted: Wanted) -> Accept | None:
+        accept: Accept | None = None
+        if wanted.predicate is not None:
+            accept = self._verdicts.get(wanted.filter_text, wanted.predicate)
+        if wanted.valid_at_us is not None:
+            accept = self._bounds.at(wanted.valid_at_us, accept)
+        return accept
+
+    def _among(self, wanted: Wanted) -> Rows | None:
+        """Returns the rows about an entity and of a kind, ascending, or None for all."""
+        chosen = []
+        if wanted.about:
+            chosen.append(np.array(self._about.get(wanted.about, ()), np.int64))
+        if wanted.kind:
+            chosen.append(np.array(self._kinds.get(wanted.kind, ()), np.int64))
+        if len(chosen) == 2:
+            return np.intersect1d(chosen[0], chosen[1], assume_unique=True)
+        return chosen[0] if chosen else None

@@ -1,0 +1,218 @@
+"""The index of a namespace's memories that a recall looks in: texts, threads, speakers and cues, as of any
+version.
+
+Each `MemoryStore` has one, made with the first memory that comes to it, and told of all that come after: what
+was remembered is found by the next recall. A row is a place in `MemoryStore.items`. Of a store that is loaded
+the rows are reserved, and their texts are read afterwards, a portion at a time and the newest first
+(`Reading`); a recall meanwhile finds by text what has been read, by vector everything.
+
+A fork has an index of its own memories beside that of what it is a fork of: a read sees several `Part`s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memraft_server.projections.memories import MemoryStore, Remembered
+from memraft_server.projections.memory_rows import WANTED_ALL, Wanted
+from memraft_server.projections.rows import ALIVE
+from memraft_server.projections.text import NO_ROW, TextIndex, Vocabulary
+from memraft_server.projections.text_terms import terms_of
+from memraft_server.projections.vector_math import Floats, Rows
+from memraft_server.recall.cues import NO_CUES, cues_of
+from memraft_server.recall.signals import Columns, VectorsOf
+
+PORTION_TEXTS = 40
+"""Texts that are read at a time: about a millisecond."""
+
+VOCABULARY = Vocabulary()
+"""Of all indexes of the process; safe for many threads."""
+
+
+def said(item: Remembered) -> str:
+    """Returns the text of a memory as it is found: with the name of who said it."""
+    speaker = item.speaker
+    return f"{speaker}: {item.text}" if speaker and not item.text.startswith(speaker) else item.text
+
+
+class MemoryIndex:
+    """The index of one store, which follows it.
+
+    Args:
+        store: Whose.
+        is_loading: Memories that come are there already: their texts are to be read later, by a job.
+    """
+
+    __slots__ = ("_is_given", "_last", "columns", "is_loading", "store", "text")
+
+    def __init__(self, store: MemoryStore, is_loading: bool = False) -> None:
+        self.store = store
+        self.text = TextIndex(VOCABULARY)
+        self.columns = Columns()
+        self.is_loading = is_loading
+        self._is_given = False
+        self._last: dict[str, int] = {}
+        """Thread -> its last row."""
+
+    # What happens to the store
+
+    def added(self, row: int, item: Remembered, replaced: Remembered | None) -> None:
+        """Takes the next memory: `projections.memories.Follower`."""
+        previous, place = NO_ROW, NO_ROW
+        thread = item.thread
+        if thread and replaced is not None and replaced.thread == thread and replaced.died == item.version:
+            place = self.store.row_of(replaced.version)
+        elif thread:
+            previous = self._last.get(thread, NO_ROW)
+            self._last[thread] = row
+        if self.is_loading:
+            self.text.reserve(item.version, previous, place)
+            self.columns.append(item.speaker, NO_CUES)
+        else:
+            text = said(item)
+            terms = terms_of(text)
+            self.text.add(terms, item.version, previous, place)
+            self.columns.append(item.speaker, cues_of(item.text, terms))
+
+    def ended(self, item: Remembered) -> None:
+        """Notes the end of a memory: `projections.memories.Follower`."""
+        self.text.kill(self.store.row_of(item.version), item.died)
+
+    # Reading the texts of what was loaded
+
+    def loaded(self) -> bool:
+        """All that there was came: from now on texts are read as they come. Returns whether some are to be
+        read."""
+        self.is_loading = False
+        return self.index_pending
+
+    @property
+    def index_pending(self) -> bool:
+        """Whether there are texts to be read: `machine.turn.Indexed`."""
+        return self.text.first > 0
+
+    def index_job(self) -> Reading | None:
+        """Returns the reading of them, once; again where that was given up."""
+        if self._is_given or not self.index_pending:
+            return None
+        self._is_given = True
+        return Reading(self)
+
+    def give_back(self) -> None:
+        """Leaves what the job would have done to another."""
+        self._is_given = False
+
+    def read_portion(self) -> None:
+        """Reads some texts, the newest first."""
+        text, items = self.text, self.store.items
+        for row in range(text.first - 1, max(text.first - PORTION_TEXTS, 0) - 1, -1):
+            item = items[row]
+            terms = terms_of(said(item))
+            text.fill(terms)
+            self.columns.note(row, cues_of(item.text, terms))
+
+
+class Reading:
+    """The reading of the texts that were loaded, as a job (see `machine.turn.IndexJob`).
+
+    Nothing of it is for a thread: it holds the interpreter, and texts come meanwhile.
+    """
+
+    def __init__(self, index: MemoryIndex) -> None:
+        self._index = index
+
+    def run(self) -> None:
+        """Does nothing."""
+
+    def install(self) -> Reading | None:
+        """Reads the next portion; returns itself until there is none."""
+        self._index.read_portion()
+        if self._index.index_pending:
+            return self
+        self._index.give_back()
+        return None
+
+    def abandon(self) -> None:
+        """Leaves it to be done later."""
+        self._index.give_back()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a read sees of one store.
+
+    Attributes:
+        index: Of the store.
+        ceiling: The highest version to see.
+        allowed: Per row, whether it may be found; None: all may.
+    """
+
+    index: MemoryIndex
+    ceiling: int
+    allowed: NDArray[np.bool_] | None
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return self.index.text.count(self.ceiling)
+
+    @property
+    def vectors(self) -> VectorsOf | None:
+        """Gives the vectors of rows (ascending), of unit length, zeros where there is none; None: there is
+        none of any."""
+        found_by = self.index.store.found_by
+        return found_by.embeddings if found_by.vectors is not None else None
+
+    def nearest(self, embedding: Floats, k: int) -> Rows:
+        """Returns the rows of the `k` highest cosines, best first; `embedding` is of shape (dimension,)."""
+        return self.index.store.found_by.nearest(embedding, k, self.ceiling, self.allowed)
+
+    def items(self, rows: Rows) -> list[Remembered]:
+        """Returns the memories of rows."""
+        items = self.index.store.items
+        return [items[row] for row in rows.tolist()]
+
+
+def index_of(store: MemoryStore) -> MemoryIndex:
+    """Returns the index of a store, made where there is none."""
+    index = store.follower
+    if isinstance(index, MemoryIndex):
+        return index
+    index = store.follower = MemoryIndex(store, is_loading=bool(store.items))
+    heads: dict[str, Remembered] = {}
+    for row, item in enumerate(store.items):
+        index.added(row, item, heads.get(item.id))
+        heads[item.id] = item
+    for item in store.items:
+        if item.died != ALIVE:
+            index.ended(item)
+    if index.loaded():
+        index.read_portion()
+    return index
+
+
+def parts_of(store: MemoryStore, ceiling: int, wanted: Wanted = WANTED_ALL) -> list[Part]:
+    """Returns what a read of a store as of `ceiling` sees: of a fork also of what it is a fork of, less what
+    ended in it; that comes first, as it is older."""
+    parts = []
+    for each, seen, ended in store.parts(ceiling):
+        if not each.items:
+            continue
+        index = index_of(each)
+        allowed = each.found_by.allowed(wanted)
+        rows = index.text.rows_of(ended) if len(ended) else ended
+        if len(rows):
+            allowed = np.ones(len(each.items), np.bool_) if allowed is None else allowed
+            allowed[rows] = False
+        parts.append(Part(index, seen, allowed))
+    return parts[::-1]
+
+
+def indexed_share(parts: list[Part]) -> float:
+    """Returns which part of the texts that parts have can be found by text by now: 1 for all."""
+    count = sum(part.count for part in parts)
+    missing = sum(min(part.index.text.first, part.count) for part in parts)
+    return 1 - missing / count if count else 1.0
