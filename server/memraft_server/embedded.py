@@ -29,6 +29,7 @@ from memraft_proto.v1 import cluster_pb2
 from memraft_server.admission.identity import Caller, Role
 from memraft_server.clock import steady_time_us
 from memraft_server.embedded_directory import DirectoryUnusable
+from memraft_server.embedded_receipts import LocalOutbox
 from memraft_server.embedded_storage import EmbeddedStorage
 from memraft_server.entries import EntryBuilder, decode_header, encode_command
 from memraft_server.extensions import ProjectionUnusable, load_projections
@@ -103,7 +104,10 @@ class EmbeddedEngine:
         if classes:
             self._machine.host(classes, _log_fault)
         self._shard = LocalShard(self._machine, self._storage)
-        service = Service({0: self._shard}, lambda _namespace: 0, _Directory(), limits=Limits())
+        self._outbox = LocalOutbox(self._shard, self._lock, self.is_durable)
+        service = Service(
+            {0: self._shard}, lambda _namespace: 0, _Directory(), limits=Limits(), receipts=self._outbox
+        )
         self._service = service
         self._serve = service.call
         self._followers = 0
@@ -263,7 +267,10 @@ class EmbeddedEngine:
             if self._is_closed:
                 return
             self._is_closed = True
-            self._shard.ended = "this memory is closed"
+        self._outbox.stop()
+        with self._lock:
+            self._outbox.flush()
+            self._shard.ended = self._shard.ended or "this memory is closed"
             self._machine.changes.wake_all()
         self._indexer.stop()
         if self._storage is not None:
@@ -313,6 +320,7 @@ class LocalShard:
     """A shard that is its own majority: what is proposed is logged, applied and answered at once."""
 
     number = 0
+    leads = True
 
     def __init__(self, machine: Machine, storage: EmbeddedStorage | None) -> None:
         self.machine = machine

@@ -22,6 +22,7 @@ from memraft_cluster.shards import even_map
 from memraft_cluster.state_machine import CHUNK_BYTES_MAX
 from memraft_cluster.tls import TlsFiles
 from memraft_cluster.transport import Peer, Transport, TransportConfig
+from memraft_proto.v1.log_pb2 import RecordRecallsCommand
 from memraft_server import logs
 from memraft_server.admission.identity import Caller, parse_identity
 from memraft_server.admission.quotas import Quotas
@@ -46,9 +47,10 @@ from memraft_server.metrics import (
     shard_families,
     transport_families,
 )
+from memraft_server.receipts import Outbox
 from memraft_server.reconcile import Reconciler
 from memraft_server.replica import Replica, StoredReplica
-from memraft_server.rpc.others import OtherNodes
+from memraft_server.rpc.others import AskFailed, OtherNodes
 from memraft_server.rpc.server import ListenFailed, RpcConfig, RpcServer, TlsBytes
 from memraft_server.saver import stored_journal
 from memraft_server.service import Service
@@ -148,6 +150,7 @@ class Node:
         # One worker: checking large documents takes a core for as long as it runs, and calls need the others.
         self._schema_worker = ThreadPoolExecutor(1, "memraft-schema")
         self.backups = BackupSource(self.driver, config.cluster.shards)
+        self.outbox = Outbox(self.hosting.shards, self._hand_over)
         self.service = Service(
             self.hosting.shards,
             even_map(config.cluster.shards, [config.node.id]).shard_of,
@@ -159,6 +162,7 @@ class Node:
             backups=self.backups,
             followers=Followers(config.client.followers_max, config.client.heartbeat_ms),
             schemas=SchemaBarrier(self._schema_worker),
+            receipts=self.outbox,
         )
         self.rpc = RpcServer(rpc_config, self.service, self.directory.client_address, self.calls)
         host, port = split_address(config.metrics.listen)
@@ -185,6 +189,16 @@ class Node:
             machine.host(self._projections, _log_fault)
         return StoredReplica(machine, store)
 
+    async def _hand_over(self, shard: int, leader: int, command: RecordRecallsCommand) -> None:
+        """Has the node that leads a shard write receipts. Raises ConnectionError."""
+        address = self.directory.client_address(leader or self.directory.leader(shard))
+        if not address:
+            raise ConnectionError(f"nobody is known to lead shard {shard}")
+        try:
+            await self._others.record_recalls(address, shard, command)
+        except AskFailed as failure:
+            raise ConnectionError(str(failure)) from None
+
     def _hosting_changed(self) -> None:
         self.service.forget_routes()
 
@@ -206,6 +220,7 @@ class Node:
             await self._host()
             await self.rpc.start()
             self.background.start()
+            self.outbox.start()
             self.reconciler.start()
         except BaseException:
             await self.stop()
@@ -250,12 +265,14 @@ class Node:
         self.backups.close()
         self.service.followers.close()
         await self.background.stop()
+        await self.outbox.stop()
         await self.reconciler.stop()
         # First the driver: it finishes what was proposed and finds new leaders, while calls are still told
         # where to go. Then the calls that are left.
         await self.driver.stop()
         self._storage.store.close()
         await self.rpc.stop(DRAIN_GRACE_S)
+        self.outbox.close()
         self._schema_worker.shutdown(wait=False, cancel_futures=True)
         await self._others.close()
         await self.health.stop()

@@ -143,6 +143,10 @@ class ReplicatedShard:
         self._driver = driver
         self._builder = builder
 
+    @property
+    def leads(self) -> bool:
+        return self._driver.is_leader(self.number)
+
     def propose(self, command: Command, request: bytes | None) -> Awaitable[Message]:
         raw = command.request.SerializeToString() if request is None else request
         data = encode_command(command.kind, command.agent, raw)

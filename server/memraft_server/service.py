@@ -21,9 +21,11 @@ from memraft_server.following import Followers
 from memraft_server.machine import Limits, Refused
 from memraft_server.machine.changes import Wake
 from memraft_server.machine.feeds import Feed, open_feed
+from memraft_server.machine.handlers_receipts import RECORD_INFLUENCE
 from memraft_server.machine.validate import check_namespace as check_syntax
 from memraft_server.machine.validate import check_read, check_write
 from memraft_server.reads import Reader
+from memraft_server.recalls import LOGGED, Recalls, Receipts, record_recalls
 from memraft_server.shard import Outcome, Shard
 from memraft_server.writes import write
 
@@ -76,6 +78,7 @@ class Service:
         backups: None: there are none, as in an embedded memory.
         followers: serves the calls that follow a shard; None: with default limits.
         schemas: checks documents; None: where calls arrive.
+        receipts: has receipts of recalls written; None: recalls have none.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class Service:
         backups: Backups | None = None,
         followers: Followers | None = None,
         schemas: SchemaBarrier | None = None,
+        receipts: Receipts | None = None,
     ) -> None:
         self.limits = limits
         self._shards = shards
@@ -102,6 +106,7 @@ class Service:
         self._reader = Reader(clock_us, lag_wait_ms)
         self._request_bytes_max = request_bytes_max
         self._routes: dict[str, Shard] = {}
+        self._recalls = Recalls(self._reader, receipts) if receipts is not None else None
         self._schemas = schemas if schemas is not None else SchemaBarrier()
         self.followers = followers if followers is not None else Followers()
 
@@ -198,11 +203,18 @@ class Service:
                 return self._schemas.pass_through(
                     shard, kind, request, raw, lambda data: write(shard, quota, caller, kind, request, data)
                 )
+            if kind == RECORD_INFLUENCE and self._recalls is not None:
+                return self._recalls.influence(
+                    shard, request, lambda: write(shard, quota, caller, kind, request, None)
+                )
             return write(shard, quota, caller, kind, request, raw)
         check_read(method.name, request, self.limits)
         if quota is not None and method.name == "MultiGet":
             quota.take(Cost(len(request.keys)))
-        return self._reader.read(self.shard(request.namespace), method.name, request)
+        shard = self.shard(request.namespace)
+        if self._recalls is not None and method.name in LOGGED:
+            return self._recalls.read(shard, caller, method.name, request)
+        return self._reader.read(shard, method.name, request)
 
     def _admit(self, caller: Caller, namespace: str) -> TenantQuota | None:
         """Counts a call for its caller's tenant before more is done for it; refuses what it may not touch."""
@@ -251,6 +263,8 @@ class Service:
             return directory.cluster_record(request)
         if name == "ReportReplicas":
             return directory.report_replicas(request)
+        if name == "RecordRecalls":
+            return record_recalls(self._shards.get(request.shard), request)
         return directory.change_cluster(request)
 
 
@@ -259,6 +273,7 @@ _ROLES: dict[str, tuple[frozenset[Role], str]] = {
     "GetClusterRecord": (frozenset({Role.OPERATOR, Role.NODE}), "ask for the cluster's record"),
     "ChangeCluster": (frozenset({Role.OPERATOR}), "change the cluster"),
     "ReportReplicas": (frozenset({Role.NODE}), "report where replicas are"),
+    "RecordRecalls": (frozenset({Role.NODE}), "hand over receipts"),
     "BackupShard": (frozenset({Role.OPERATOR}), "make a backup"),
 }
 """Call -> the roles that may make it, beside the owner of the process, and what it is."""

@@ -24,6 +24,10 @@ class Shard(Protocol):
     def machine(self) -> Machine:
         """What its log has been applied to so far."""
 
+    @property
+    def leads(self) -> bool:
+        """Whether what is proposed here may be applied; only :meth:`read_barrier` proves it."""
+
     def propose(self, command: Command, request: bytes | None) -> Outcome:
         """Have a command applied, durably where the shard is durable.
 

@@ -32,7 +32,7 @@ class Spaces:
         journal: Told of namespaces and forks that are made and dropped; None: nobody keeps the machine.
     """
 
-    __slots__ = ("_count", "_journal", "by_name", "made", "retained", "tenants")
+    __slots__ = ("_count", "_journal", "by_name", "made", "receipts_limited", "retained", "tenants")
 
     def __init__(self, journal: Journal | None) -> None:
         self._journal = journal
@@ -42,6 +42,8 @@ class Spaces:
         """Called with every namespace that is made."""
         self.retained: dict[str, None] = {}
         """Names of the namespaces that do not keep all of the past, in no order that lasts."""
+        self.receipts_limited: dict[str, None] = {}
+        """Names of the namespaces whose receipts have a time to live, in no order that lasts."""
         self.tenants: dict[str, Tenant] = {}
 
     def tenant(self, name: str) -> Tenant:
@@ -57,6 +59,13 @@ class Spaces:
             self.retained[name] = None
         else:
             self.retained.pop(name, None)
+
+    def note_receipts(self, name: str, is_limited: bool) -> None:
+        """Notes whether the receipts of a namespace have a time to live."""
+        if is_limited:
+            self.receipts_limited[name] = None
+        else:
+            self.receipts_limited.pop(name, None)
 
     def make(self, name: str, version: int) -> Namespace:
         """Makes a namespace that is no fork and does not exist.
@@ -89,6 +98,7 @@ class Spaces:
             raise ValueError(f"{space.name!r} is no fork")
         del self.by_name[space.name]
         del origin.parent.forks[space.name]
+        self.receipts_limited.pop(space.name, None)
         if isinstance(space.usage, PartUsage):
             space.usage.clear()
         space.tenant.usage.bytes -= NAMESPACE_BYTES
@@ -115,6 +125,7 @@ class Spaces:
         space = self.by_name[name] = Namespace(name, tenant, notes, origin)
         if origin is not None:
             origin.parent.forks[name] = space
+            self.note_receipts(name, origin.parent.name in self.receipts_limited)
         if self.made is not None:
             self.made(space)
         return space

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from memraft_proto.methods import KIND_RECORD_RECALLS
 from memraft_proto.v1 import kv_pb2, log_pb2, recall_pb2
+from memraft_server.machine.commands import Command
 from memraft_server.machine.limits import Limits
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.refused import Refused, invalid
@@ -19,6 +22,9 @@ from memraft_server.projections.receipts import (
     encode_receipt,
 )
 from memraft_server.projections.versions import EXPIRED, Author
+
+if TYPE_CHECKING:
+    from memraft_server.machine.machine import Machine
 
 RECORD_INFLUENCE = 51
 
@@ -88,6 +94,26 @@ def find_receipt(space: Namespace | None, id: str) -> ReceiptHead | None:
     """Returns the head of a receipt that is kept, None where there is none."""
     record = space.projection(ReceiptsProjection).records.head(id) if space is not None else None
     return decode_head(record.value) if record is not None and record.value is not None else None
+
+
+def receipts_over(machine: Machine, now_us: int, count_max: int) -> list[Command]:
+    """Returns commands that end receipts whose time to live is over, up to `count_max` a namespace.
+
+    They are due until they have been applied; proposing one twice does no harm.
+    """
+    commands = []
+    for name in tuple(machine.spaces.receipts_limited):
+        space = machine.space(name)
+        if space is None or space.settings is None or not space.settings.receipts_ttl_ms:
+            continue
+        through_us = now_us - 1_000 * space.settings.receipts_ttl_ms
+        receipts = space.projection(ReceiptsProjection)
+        heads = receipts.records.heads
+        over = [id for id in receipts.oldest(count_max) if machine.time_us(heads[id].version) <= through_us]
+        if over:
+            command = log_pb2.RecordRecallsCommand(namespace=name, over=over)
+            commands.append(Command(KIND_RECORD_RECALLS, "", command))
+    return commands
 
 
 def _check_influence(request: recall_pb2.RecordInfluenceRequest, limits: Limits) -> None:

@@ -15,12 +15,23 @@ from memraft_proto.v1 import kv_pb2, log_pb2, namespace_pb2
 from memraft_server.machine import cursors
 from memraft_server.machine.commands import Command
 from memraft_server.machine.limits import ITEMS_MAX, Limits
+from memraft_server.machine.memory_settings import (
+    change_memory_settings,
+    check_memory_settings,
+    fill_memory_settings,
+)
 from memraft_server.machine.namespaces import Namespace
+from memraft_server.machine.recall_settings import (
+    change_recall_settings,
+    check_parameters,
+    fill_recall_settings,
+)
 from memraft_server.machine.refused import Refused, invalid
 from memraft_server.machine.turn import Check, Handler, Query, Turn, View
 from memraft_server.machine.validate_common import check_count, check_json, check_text
 from memraft_server.projections.settings import (
     BOUNDS,
+    RECEIPTS_TTL,
     SCHEMA,
     TTL,
     Bounds,
@@ -116,6 +127,9 @@ def set_settings(
     records, version, author = settings.records, turn.version, turn.author
     if request.HasField("default_ttl_ms"):
         records.store(TTL, encode_ttl(request.default_ttl_ms), version, author, 0)
+    if request.HasField("receipts_ttl_ms"):
+        records.store(RECEIPTS_TTL, encode_ttl(request.receipts_ttl_ms), version, author, 0)
+        turn.spaces.note_receipts(space.name, request.receipts_ttl_ms > 0)
     if request.HasField("entries_max") or request.HasField("bytes_max"):
         old = settings.bounds
         bounds = Bounds(
@@ -124,6 +138,10 @@ def set_settings(
         )
         records.store(BOUNDS, encode_bounds(bounds), version, author, 0)
         turn.note_crowded(space)
+    if request.HasField("memories"):
+        change_memory_settings(turn, space, request.memories)
+    if request.HasField("recall"):
+        change_recall_settings(turn, space, request.recall)
     return namespace_pb2.SetNamespaceSettingsResponse(version=version, time_us=turn.time_us)
 
 
@@ -137,6 +155,7 @@ def get_settings(
         return response
     ttl, bounds = settings.records.at(TTL, view.ceiling), settings.records.at(BOUNDS, view.ceiling)
     response.default_ttl_ms = ttl_of(ttl)
+    response.receipts_ttl_ms = ttl_of(settings.records.at(RECEIPTS_TTL, view.ceiling))
     if ttl is not None:
         view.fill_provenance(response.ttl_provenance, ttl.version, ttl.author)
     response.entries_max, response.bytes_max = bounds_of(bounds).entries_max, bounds_of(bounds).bytes_max
@@ -147,6 +166,8 @@ def get_settings(
     )
     if view.is_now and settings.recency is not None:
         response.entries, response.bytes = len(settings.recency), settings.recency.bytes
+    fill_memory_settings(view, space, response)
+    fill_recall_settings(view, space, response)
     return response
 
 
@@ -189,9 +210,12 @@ def _check_list_schemas(request: namespace_pb2.ListSchemasRequest, limits: Limit
 
 def _check_settings(request: namespace_pb2.SetNamespaceSettingsRequest, limits: Limits) -> None:
     check_count("default_ttl_ms", request.default_ttl_ms, limits.ttl_ms_max)
+    check_count("receipts_ttl_ms", request.receipts_ttl_ms, limits.ttl_ms_max)
     check_count("entries_max", request.entries_max, ENTRIES_MAX_MAX)
     check_count("bytes_max", request.bytes_max, BYTES_MAX_MAX)
-    fields = ("default_ttl_ms", "entries_max", "bytes_max")
+    check_memory_settings(request.memories, limits)
+    check_parameters("recall", request.recall)
+    fields = ("default_ttl_ms", "entries_max", "bytes_max", "recall", "memories", "receipts_ttl_ms")
     if not any(request.HasField(field) for field in fields):
         raise invalid(f"{', '.join(fields)}: none is given: there is nothing to change")
 

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from memraft_proto.methods import (
     KIND_EVICT,
+    KIND_EVICT_MEMORIES,
     KIND_EXPIRE,
     KIND_EXPIRE_LEASES,
     KIND_RECORD_RECALLS,
@@ -24,6 +25,7 @@ from memraft_server.machine.changes import Changes
 from memraft_server.machine.commands import Command
 from memraft_server.machine.entries import EntryTable
 from memraft_server.machine.facts import StateLabel
+from memraft_server.machine.forgetting import note_limits
 from memraft_server.machine.forks import Spaces, refuse_missing_fork
 from memraft_server.machine.handlers_indexes import begin_indexes
 from memraft_server.machine.handlers_leases import refuse_stale
@@ -72,7 +74,9 @@ _HASH_BYTES = 16
 _HEADER = Struct("<QqQQ").pack
 _COMMAND = Struct("<IQQ").pack
 _NOBODY = Author("", "", "")
-_OWN_KINDS = frozenset((KIND_EXPIRE, KIND_EXPIRE_LEASES, KIND_EVICT, KIND_TRIM, KIND_RECORD_RECALLS))
+_OWN_KINDS = frozenset(
+    (KIND_EXPIRE, KIND_EXPIRE_LEASES, KIND_EVICT, KIND_TRIM, KIND_RECORD_RECALLS, KIND_EVICT_MEMORIES)
+)
 """Commands that leaders write themselves."""
 _RESPONSES = {method.kind: method.response for method in METHODS.values() if method.kind}
 # A command begins only where even a Batch whose last operation is the largest there is still fits the entry.
@@ -261,6 +265,11 @@ class Machine:
         """Heap of (expires_at_us, version, namespace, name) of leases and places in their queues."""
         return self._turn.lease_expiries
 
+    @property
+    def memory_expiries(self) -> list[tuple[int, int, str, str]]:
+        """Heap of (expires_at_us, version, namespace, id) of memories."""
+        return self._turn.memory_expiries
+
     def restore_entries(self, first: int, times_us: list[int], seeds: list[int]) -> None:
         """Takes times and seeds of entries; see `EntryTable.restore`."""
         self._entries.restore(first, times_us, seeds)
@@ -293,6 +302,8 @@ class Machine:
                 space.settings.loaded()
                 self._forest.note_retention(space.name, retention_of(space) != KEEP_ALL)
                 self._turn.note_crowded(space)
+                self._forest.note_receipts(space.name, space.settings.receipts_ttl_ms > 0)
+                note_limits(self._turn, space)
                 begin_indexes(space, due)
             for rows in space.vector_rows():
                 if rows.index_pending:
@@ -421,26 +432,16 @@ class Machine:
 
     def due(self, now_us: int, keys_max: int) -> list[Command]:
         """Returns commands that delete up to `keys_max` documents whose time to live is over at `now_us`, and
-        that end up to as many leases, and that evict what namespaces have no room for.
+        that end up to as many leases and memories, and that evict what namespaces have no room for.
 
         They are due until they have been applied; proposing one twice does no harm.
         """
-        turn, spaces = self._turn, self._spaces
-        return [
-            *expiry.documents_due(turn.expiries, spaces, now_us, keys_max),
-            *expiry.leases_due(turn.lease_expiries, spaces, now_us, keys_max),
-            *expiry.evictions_due(turn.crowded, spaces),
-        ]
+        return list(expiry.due(self._turn, self._spaces, now_us, keys_max))
 
     def next_due_us(self) -> int | None:
-        """Returns when the next document or lease is over, in microseconds since the epoch; None: none is.
-        0: documents have to go already."""
-        turn, spaces = self._turn, self._spaces
-        if turn.crowded and expiry.is_crowded(turn.crowded, spaces):
-            return 0
-        if not turn.expiries and not turn.lease_expiries:
-            return None
-        return expiry.next_due_us(turn.expiries, turn.lease_expiries, spaces)
+        """Returns when the next document, lease or memory is over, in microseconds since the epoch; None:
+        none is. 0: some have to go already."""
+        return expiry.next_due_us(self._turn, self._spaces)
 
     def index_jobs(self) -> list[IndexJob]:
         """Returns the indexes to build now. `job.run()` may happen in a thread.

@@ -11,7 +11,7 @@ from array import array
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator
 from heapq import merge
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -78,8 +78,8 @@ decode_head = msgspec.msgpack.Decoder(ReceiptHead).decode
 decode_influence = msgspec.msgpack.Decoder(InfluenceBody).decode
 
 
-class Access(NamedTuple):
-    """How often a memory was recalled, and the version of the newest receipt that has it; 0: none has."""
+class Access(msgspec.Struct, frozen=True, gc=False):
+    """How often a memory was used, and the version of the newest record that says so; 0: none does."""
 
     count: int
     last_version: int
@@ -152,7 +152,7 @@ class ReceiptsProjection:
             notes.join(_RECEIPT_INDEX, self) if notes is not None else None
         )
         before = self._parent.accesses if self._parent is not None else None
-        self.accesses = Uses(usage, before, self.records.base)
+        self.accesses: Uses = Uses(usage, before, self.records.base)
         """How often each memory was recalled."""
         self._by_run: dict[str, list[str]] = {}
         self._first = ""
@@ -219,7 +219,7 @@ class InfluencesProjection:
         self.records = OrderedRecords(usage, notes, INFLUENCE)
         parent: InfluencesProjection | None = notes.join(_INFLUENCE_INDEX, self) if notes else None
         before = parent.influences if parent is not None else None
-        self.influences = Uses(usage, before, self.records.base)
+        self.influences: Uses = Uses(usage, before, self.records.base)
         """How many answers were made from each memory."""
         self.records.follow_own(self)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from memraft_server.projections.forgetting import KEEP_ALL, keeping_of
 from memraft_server.projections.notes import SETTING, Notes
 from memraft_server.projections.recency import Recency
 from memraft_server.projections.usage import Usage
@@ -17,6 +18,9 @@ SCHEMA = "schema:"
 """What the names of schemas begin with, before the prefix of the keys that they are for."""
 TTL = "ttl"
 BOUNDS = "lru"
+RECEIPTS_TTL = "receipts_ttl"
+RECALL = "recall"
+MEMORIES = "memories"
 _ALL = SETTING + b"all"
 
 
@@ -62,14 +66,20 @@ class SettingsProjection:
     """
 
     __slots__ = (
-        "_documents", "_version", "bounds", "recency", "records", "schemas", "schemas_version", "ttl_ms",
+        "_documents", "_version", "bounds", "memories", "receipts_ttl_ms", "recency", "records", "schemas",
+        "schemas_version",
+        "ttl_ms",
     )  # fmt: skip
 
     def __init__(self, usage: Usage, notes: Notes | None, documents: VersionedRecords) -> None:
         self.records = OrderedRecords(usage, notes, SETTING)
         self.ttl_ms = 0
         """Until documents expire that are written without a time to live; 0: never."""
+        self.receipts_ttl_ms = 0
+        """Until receipts of recalls are over; 0: never."""
         self.bounds = _UNBOUNDED
+        self.memories = KEEP_ALL
+        """How many memories are kept."""
         self.recency: Recency | None = None
         """Where there are bounds: what they count. Of a fork, what was written in it."""
         self.schemas: dict[str, bytes] = {}
@@ -91,8 +101,9 @@ class SettingsProjection:
         """Takes over what another has, of which nothing is too late: every transaction begins as here, and
         must not go through the past of all settings."""
         self._version, self.ttl_ms = before._version, before.ttl_ms
+        self.receipts_ttl_ms = before.receipts_ttl_ms
         self.schemas, self.schemas_version = before.schemas.copy(), before.schemas_version
-        self.bounds = before.bounds
+        self.bounds, self.memories = before.bounds, before.memories
         self._count(self.bounds != _UNBOUNDED)
 
     def changed(self, name: str, old: Record | None, new: Record) -> None:
@@ -107,9 +118,13 @@ class SettingsProjection:
                 self.schemas[prefix] = new.value
         elif name == TTL:
             self.ttl_ms = ttl_of(new)
+        elif name == RECEIPTS_TTL:
+            self.receipts_ttl_ms = ttl_of(new)
         elif name == BOUNDS:
             self.bounds = bounds_of(new)
             self._count(self.bounds != _UNBOUNDED)
+        elif name == MEMORIES:
+            self.memories = keeping_of(new)
 
     @property
     def is_over(self) -> bool:

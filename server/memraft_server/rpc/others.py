@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from memraft_cluster.meta import Record, Report, decode_record
 from memraft_proto.methods import METHODS
 from memraft_proto.v1 import cluster_pb2
+from memraft_proto.v1.log_pb2 import RecordRecallsCommand
 from memraft_server.rpc.server import TlsBytes
 
 ASK_TIMEOUT_S = 2.0
@@ -62,6 +63,11 @@ class OtherNodes:
             commit_index=report.index,
         )
         await self._ask(address, "ReportReplicas", request)
+
+    async def record_recalls(self, address: str, shard: int, command: RecordRecallsCommand) -> None:
+        """Has the leader of a shard at ``address`` write receipts of recalls. Raises AskFailed."""
+        request = cluster_pb2.RecordRecallsRequest(shard=shard, command=command)
+        await self._ask(address, "RecordRecalls", request)
 
     async def close(self) -> None:
         """Closes all channels."""

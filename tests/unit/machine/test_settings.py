@@ -371,5 +371,5 @@ def test_settings_are_no_part_of_a_batch_or_a_transaction() -> None:
         for field in ("set_schema", "set_namespace_settings"):
             request = whole(namespace=NAMESPACE)
             getattr(request.operations.add(), field).SetInParent()
-            with pytest.raises(Refused, match=rf"operations\[0\]\.{field}: settings are changed by calls"):
+            with pytest.raises(Refused, match=rf"operations\[0\]\.{field}: it is a call of its own"):
                 check_write(command(request).kind, request, LIMITS)
