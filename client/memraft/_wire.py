@@ -27,7 +27,6 @@ from .types import (
     Documents,
     EndReason,
     Event,
-    Hit,
     KeyVersion,
     Match,
     MemoryItem,
@@ -298,11 +297,6 @@ def memory_fields(found: Any) -> dict[str, Any]:
 def memories(found: Iterable[Any]) -> tuple[MemoryItem, ...]:
     """Returns the items of `MemoryRecord` messages."""
     return tuple(MemoryItem(**memory_fields(each)) for each in found)
-
-
-def hits(found: Iterable[Any]) -> tuple[Hit, ...]:
-    """Returns the hits of `RecallHit` messages."""
-    return tuple(Hit(score=each.score, **memory_fields(each.memory)) for each in found)
 
 
 def collection(found: Any) -> Collection:

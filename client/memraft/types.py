@@ -13,6 +13,9 @@ import msgspec
 
 from ._moments import datetime_of as datetime_of
 from ._moments import time_us_of as time_us_of
+from .types_embedding import EmbeddingModels as EmbeddingModels
+from .types_embedding import NewMemory as NewMemory
+from .types_embedding import Reembedded as Reembedded
 from .types_forks import ForkInfo as ForkInfo
 from .types_forks import Versioned as Versioned
 from .types_graph import CrossDomainEdge as CrossDomainEdge
@@ -34,6 +37,13 @@ from .types_projections import ProjectionInfo as ProjectionInfo
 from .types_projections import ProjectionState as ProjectionState
 from .types_query import DocumentIndex as DocumentIndex
 from .types_query import IndexState as IndexState
+from .types_recall import FusionName as FusionName
+from .types_recall import Reason as Reason
+from .types_recall import RecallParameters as RecallParameters
+from .types_recall import ReceiptId as ReceiptId
+from .types_recall import ReceiptMode as ReceiptMode
+from .types_recall import Rerank as Rerank
+from .types_recall import why as _why
 from .types_runs import MergeConflict as MergeConflict
 from .types_runs import Merged as Merged
 from .types_runs import RecordDifference as RecordDifference
@@ -340,7 +350,15 @@ class Hit(MemoryItem, frozen=True, kw_only=True):
     """A memory that a recall found."""
 
     score: float
-    """The cosine of its embedding and the query's."""
+    """The sum of what its reasons added, at most 1: comparable within one recall. By an embedding alone: the
+    cosine of its embedding and the query's. After a reranker: what that said."""
+    reasons: tuple[Reason, ...] = ()
+    """Why it was found, what counted most first."""
+
+    def why(self) -> str:
+        """Says in one line why it was found and where it came from."""
+        origin = {"agent": self.agent, "run": self.run, "tool": self.tool, "version": self.version}
+        return _why(self.score, self.reasons, origin)
 
 
 class MemoryChange(_Stamped, frozen=True, kw_only=True):
@@ -422,6 +440,18 @@ class Results(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     def __getitem__(self, index: slice) -> tuple[T, ...]: ...
     def __getitem__(self, index: int | slice) -> T | tuple[T, ...]:
         return self.items[index]
+
+
+class Recalled(Results[Hit], frozen=True, kw_only=True):
+    """What a recall found, best first."""
+
+    receipt: ReceiptId | None = None
+    """Its receipt; None where there is none: it was not wanted, or the answer is not the leader's."""
+    text_indexed: float = 1.0
+    """The share of the memories whose texts are indexed, the newest first: below 1 for a while after a start.
+    Vectors find all of them meanwhile."""
+    parameters: RecallParameters = {}
+    """What was counted with."""
 
 
 class QueryResults(Results[Record], frozen=True, kw_only=True):

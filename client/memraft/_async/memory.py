@@ -17,6 +17,7 @@ from .base import AsyncLink
 from .batch import AsyncBatch
 from .coordination import AsyncCoordinationCalls
 from .embedding import AsyncEmbedding
+from .embeddings import AsyncEmbeddingCalls
 from .follow import AsyncFollowCalls
 from .forks import AsyncForkCalls
 from .graph import AsyncGraphCalls
@@ -28,6 +29,7 @@ from .local import AsyncLocalLink
 from .memories import AsyncMemoryCalls
 from .projections import AsyncProjectionCalls
 from .query import AsyncQueryCalls
+from .recalling import AsyncRecallCalls
 from .remote import AsyncRemoteLink
 from .runs import AsyncRunCalls
 from .settings import AsyncSettingsCalls
@@ -52,6 +54,8 @@ class AsyncMemory(
     AsyncTxnCalls,
     AsyncVectorCalls,
     AsyncMemoryCalls,
+    AsyncRecallCalls,
+    AsyncEmbeddingCalls,
     AsyncRunCalls,
     AsyncForkCalls,
     AsyncGraphCalls,
@@ -190,7 +194,7 @@ class AsyncMemory(
             errors: what to do where operations were refused, once all outcomes are in `b.results`: `raise`
                 BatchFailed, or `return` quietly. Either way the other operations were applied.
         """
-        return AsyncBatch(self._link.write, self._where, self._embedding, errors)
+        return AsyncBatch(self._link.write, self._where, self._embedding, self._embeddings, errors)
 
     async def close(self) -> None:
         """Closes connections and files. Harmless when called twice; any later call raises ClosedError."""

@@ -8,14 +8,13 @@ from typing import Any, Unpack
 
 from memraft_proto.v1 import memory_pb2
 
-from .. import _json, _wire
 from .. import _operations as operations
+from .. import _wire
 from .._moments import when_us
-from ..errors import InvalidArgument
-from ..types import At, Consistency, Deleted, Hit, MemoryChanges, MemoryItem, Results, Written
+from ..types import At, Consistency, Deleted, MemoryChanges, MemoryItem, Results, Written
 from .base import METHOD, Calls
 
-_REMEMBER, _FORGET, _RECALL = METHOD["Remember"], METHOD["Forget"], METHOD["Recall"]
+_REMEMBER, _FORGET = METHOD["Remember"], METHOD["Forget"]
 _UPDATE = METHOD["UpdateMemory"]
 _GET, _LIST = METHOD["GetMemory"], METHOD["ListMemories"]
 
@@ -72,60 +71,6 @@ class MemoryCalls(Calls):
             thread=thread, speaker=speaker, pinned=pinned, ttl_ms=ttl_ms,
         )  # fmt: skip
         return operations.remember_done(request, self._link.write(_REMEMBER, request))
-
-    def recall(
-        self,
-        query: str | None = None,
-        *,
-        about: str = "",
-        kind: str = "",
-        filter: Mapping[str, Any] | None = None,
-        valid_at: datetime | None = None,
-        k: int = 10,
-        embedding: Any = None,
-        fingerprint: str | None = None,
-        at: At = None,
-        consistency: Consistency | None = None,
-    ) -> Results[Hit]:
-        """Finds the memories nearest to a query, best first.
-
-        Args:
-            query: a text, not empty; the embedder makes its embedding. Where that is all zeros, as the
-                built-in one's of a text without letters and digits, nothing is near it: there are no hits.
-            about: only memories about this entity.
-            kind: only memories of this kind.
-            filter: only memories whose metadata pass, as in `search`.
-            valid_at: only memories that are true in the world at this aware datetime, by what is known as of
-                `at`; None: whenever.
-            k: how many, 1 to 1,000.
-            embedding: shape (dimension,): the query's embedding, instead of a text's.
-            fingerprint: what made the embedding, as in `remember`.
-            at: what would have been recalled as of an aware datetime or a log index; None: now.
-            consistency: how fresh; None: as this memory was opened with.
-
-        Returns:
-            Hits with `.text`, `.score`, `.id`, `.at`, `.about`, `.metadata` and who wrote them.
-
-        Raises:
-            EmbeddingMismatch: the namespace's memories have embeddings of another model or dimension.
-        """
-        if embedding is None:
-            _check_query(query)
-        data, named = self._embedding(query or "", embedding, fingerprint)
-        request = _wire.build(
-            memory_pb2.RecallRequest,
-            **self._from(at, consistency),
-            embedding=data,
-            fingerprint=named,
-            k=_wire.at_least_one(k, "k"),
-            about=about,
-            kind=kind,
-            filter=_json.encode_object(filter, "filter"),
-            valid_at_us=when_us(valid_at, "valid_at"),
-        )
-        response: memory_pb2.RecallResponse = self._link.read(_RECALL, request)
-        has_direction = embedding is not None or bool(data.strip(b"\0"))
-        return _wire.results(response, _wire.hits(response.hits) if has_direction else ())
 
     def update_memory(self, id: str, **changes: Unpack[MemoryChanges]) -> Written:
         """Changes what is known of a memory; its text and its embedding stay, as does all that is not named.
@@ -209,12 +154,3 @@ class MemoryCalls(Calls):
         )
         response: memory_pb2.ListMemoriesResponse = self._link.read(_LIST, request)
         return _wire.results(response, _wire.memories(response.memories))
-
-
-def _check_query(query: Any) -> None:
-    if query is None:
-        raise InvalidArgument("recall needs a query or an embedding=")
-    if not isinstance(query, str):
-        raise InvalidArgument(f"query must be a str, not {type(query).__name__}")
-    if not query:
-        raise InvalidArgument("query must not be empty; memories() lists them all")

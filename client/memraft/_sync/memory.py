@@ -19,6 +19,7 @@ from .base import Link
 from .batch import Batch
 from .coordination import CoordinationCalls
 from .embedding import Embedding
+from .embeddings import EmbeddingCalls
 from .follow import FollowCalls
 from .forks import ForkCalls
 from .graph import GraphCalls
@@ -30,6 +31,7 @@ from .local import LocalLink
 from .memories import MemoryCalls
 from .projections import ProjectionCalls
 from .query import QueryCalls
+from .recalling import RecallCalls
 from .remote import RemoteLink
 from .runs import RunCalls
 from .settings import SettingsCalls
@@ -54,6 +56,8 @@ class Memory(
     TxnCalls,
     VectorCalls,
     MemoryCalls,
+    RecallCalls,
+    EmbeddingCalls,
     RunCalls,
     ForkCalls,
     GraphCalls,
@@ -192,7 +196,7 @@ class Memory(
             errors: what to do where operations were refused, once all outcomes are in `b.results`: `raise`
                 BatchFailed, or `return` quietly. Either way the other operations were applied.
         """
-        return Batch(self._link.write, self._where, self._embedding, errors)
+        return Batch(self._link.write, self._where, self._embedding, self._embeddings, errors)
 
     def close(self) -> None:
         """Closes connections and files. Harmless when called twice; any later call raises ClosedError."""

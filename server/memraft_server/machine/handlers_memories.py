@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from heapq import heappush
+from typing import Any
 
 from msgspec.structs import replace
 
-from memraft_proto.v1 import memory_pb2
+from memraft_proto.v1 import forgetting_pb2, memory_pb2
 from memraft_server.machine import cursors
-from memraft_server.machine.handlers_vectors import K_DEFAULT, as_vector, refuse_other_embedding, want_index
+from memraft_server.machine.forgetting import forget_memory, note_memory
+from memraft_server.machine.handlers_vectors import as_vector, refuse_other_embedding, want_index
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.refused import Refused
 from memraft_server.machine.turn import Handler, Indexed, Query, Turn, View
 from memraft_server.machine.validate_common import refuse_early_end, shown
-from memraft_server.machine.validate_vectors import parse_filter
+from memraft_server.projections.forgetting import Why
 from memraft_server.projections.memories import NO_ROW, MemoryStore, Remembered, size_of
-from memraft_server.projections.memory_rows import Wanted
 from memraft_server.projections.rows import ALIVE
+from memraft_server.projections.vector_math import Floats
 from memraft_server.projections.versions import NOW
 from memraft_server.recall.index import index_of
 
@@ -49,12 +52,9 @@ def remember(
         thread=request.thread,
         speaker=request.speaker,
         pinned=request.pinned,
-        expires_at_us=_deadline(turn, request.ttl_ms),
+        expires_at_us=_deadline(turn, request.ttl_ms or _default_ttl_ms(space, request.pinned)),
     )
-    index_of(store)
-    store.remember(item, as_vector(data) if data else None, request.fingerprint)
-    if store.rows is not None:
-        want_index(turn, store.rows)
+    store_memory(turn, space, item, as_vector(data) if data else None, request.fingerprint)
     return memory_pb2.RememberResponse(id=item.id, version=turn.version, time_us=turn.time_us)
 
 
@@ -77,15 +77,37 @@ def update_memory(
     changed = {name: getattr(request, name) for name in _CHANGEABLE if request.HasField(name)}
     if request.HasField("ttl_ms"):
         changed["expires_at_us"] = _deadline(turn, request.ttl_ms)
+    store_again(turn, space, old, **changed)
+    return memory_pb2.UpdateMemoryResponse(version=turn.version, time_us=turn.time_us)
+
+
+def store_again(turn: Turn, space: Namespace, old: Remembered, **changed: Any) -> None:
+    """Stores another version of a memory, with what has changed. Raises Refused."""
+    store = space.projection(MemoryStore)
     item = replace(old, version=turn.version, author=turn.author, row=NO_ROW, died=ALIVE, **changed)
     refuse_early_end("", item.valid_from_us, item.valid_until_us)
     embedding = store.embedding_of(old)
     turn.copy(size_of(old) + (embedding.nbytes if embedding is not None else 0))
+    store_memory(turn, space, item, embedding, store.fingerprint if embedding is not None else "")
+
+
+def store_memory(
+    turn: Turn, space: Namespace, item: Remembered, embedding: Floats | None, fingerprint: str
+) -> None:
+    """Stores a version of a memory, with what follows from that: see `MemoryStore.remember`."""
+    store = space.projection(MemoryStore)
     index_of(store)
-    store.remember(item, embedding, store.fingerprint if embedding is not None else "")
+    store.remember(item, embedding, fingerprint)
     if store.rows is not None:
         want_index(turn, store.rows)
-    return memory_pb2.UpdateMemoryResponse(version=turn.version, time_us=turn.time_us)
+    if item.expires_at_us:
+        heappush(turn.memory_expiries, (item.expires_at_us, item.version, space.name, item.id))
+    note_memory(turn, space, item.id)
+
+
+def _default_ttl_ms(space: Namespace, pinned: bool) -> int:
+    """Returns the time to live of memories that are given none; 0 for none."""
+    return space.settings.memories.default_ttl_ms if space.settings is not None and not pinned else 0
 
 
 def _deadline(turn: Turn, ttl_ms: int) -> int:
@@ -95,10 +117,8 @@ def _deadline(turn: Turn, ttl_ms: int) -> int:
 
 def forget(turn: Turn, space: Namespace, request: memory_pb2.ForgetRequest) -> memory_pb2.ForgetResponse:
     """Forgets a memory; reads of the past still see it."""
-    store = space.projection(MemoryStore)
-    found = store.forget(request.id, turn.version, turn.author)
-    if store.rows is not None:
-        want_index(turn, store.rows)
+    why = Why(request.id, forgetting_pb2.FORGET_REASON_FORGOTTEN, request.reason)
+    found = forget_memory(turn, space, turn.version, why, turn.author)
     return memory_pb2.ForgetResponse(version=turn.version, time_us=turn.time_us, found=found)
 
 
@@ -139,43 +159,13 @@ def list_memories(
     return response
 
 
-def recall(view: View, space: Namespace, request: memory_pb2.RecallRequest) -> memory_pb2.RecallResponse:
-    """Finds the memories nearest to a query, as many of the best as fit a reply."""
-    store = space.projection(MemoryStore)
-    response = memory_pb2.RecallResponse()
-    if not store.dimension:
-        return response
-    data = request.embedding
-    _compare(space, store, len(data), request.fingerprint)
-    text = request.filter
-    found = store.recall(
-        as_vector(data),
-        request.k or K_DEFAULT,
-        None if view.is_now else view.ceiling,
-        Wanted(
-            request.about,
-            request.kind,
-            text,
-            parse_filter(text, view.limits) if text else None,
-            _valid_at_us(request),
-        ),
-    )
-    size = 0
-    for item, score in found:
-        size += memory_wire_bytes(item)
-        if size > view.limits.reply_bytes_max:
-            break
-        response.hits.add(memory=memory_record(view, item), score=score)
-    return response
-
-
 def _compare(space: Namespace, store: MemoryStore, size: int, fingerprint: str) -> None:
     what = f"namespace {space.name!r}"
     refuse_other_embedding(what, store.dimension, store.fingerprint, size, fingerprint)
 
 
 def _valid_at_us(
-    request: memory_pb2.GetMemoryRequest | memory_pb2.ListMemoriesRequest | memory_pb2.RecallRequest,
+    request: memory_pb2.GetMemoryRequest | memory_pb2.ListMemoriesRequest,
 ) -> int | None:
     return request.valid_at_us if request.HasField("valid_at_us") else None
 
@@ -205,4 +195,4 @@ def memory_wire_bytes(item: Remembered) -> int:
 
 HANDLERS: dict[int, Handler] = {11: remember, 12: forget, 50: update_memory}
 
-QUERIES: dict[str, Query] = {"GetMemory": get_memory, "ListMemories": list_memories, "Recall": recall}
+QUERIES: dict[str, Query] = {"GetMemory": get_memory, "ListMemories": list_memories}

@@ -6,6 +6,7 @@ from memraft_proto.methods import KIND_BATCH, KIND_TXN
 from memraft_server.machine import (
     feeds,
     handlers_coordination,
+    handlers_forgetting,
     handlers_forks,
     handlers_graph,
     handlers_indexes,
@@ -25,6 +26,7 @@ from memraft_server.machine import (
     queries_graph,
     queries_index,
     queries_kv,
+    queries_recall,
     queries_receipts,
     queries_streams,
     timeline,
@@ -50,6 +52,7 @@ HANDLERS: dict[int, Handler] = {
     **handlers_merges.HANDLERS,
     **handlers_vectors.HANDLERS,
     **handlers_memories.HANDLERS,
+    **handlers_forgetting.HANDLERS,
     **handlers_receipts.HANDLERS,
     **handlers_graph.HANDLERS,
     **traces.HANDLERS,
@@ -63,7 +66,10 @@ COMMAND_HANDLERS: dict[int, Handler] = {
 }
 """Kind of any command -> its handler."""
 
-PORTIONED: dict[str, PortionedQuery] = {**queries_documents.PORTIONED}
+PORTIONED: dict[str, PortionedQuery] = {
+    **queries_documents.PORTIONED,
+    **handlers_forgetting.PORTIONED,
+}
 """Name of a read that may take long -> its query."""
 
 QUERIES: dict[str, Query] = {
@@ -81,6 +87,8 @@ QUERIES: dict[str, Query] = {
     **timeline.QUERIES,
     **handlers_vectors.QUERIES,
     **handlers_memories.QUERIES,
+    **queries_recall.QUERIES,
+    **handlers_forgetting.QUERIES,
     **queries_graph.QUERIES,
     **queries_index.QUERIES,
     **queries_receipts.QUERIES,

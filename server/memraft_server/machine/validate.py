@@ -8,6 +8,7 @@ from typing import Any
 from memraft_proto.methods import (
     KIND_BATCH,
     KIND_EVICT,
+    KIND_EVICT_MEMORIES,
     KIND_EXPIRE,
     KIND_EXPIRE_LEASES,
     KIND_RECORD_RECALLS,
@@ -17,12 +18,14 @@ from memraft_proto.methods import (
 from memraft_proto.v1 import batch_pb2
 from memraft_server.machine import (
     feeds,
+    handlers_forgetting,
     handlers_indexes,
     handlers_receipts,
     handlers_retention,
     handlers_settings,
     hosted,
     queries_index,
+    queries_recall,
     queries_receipts,
     timeline,
     traces,
@@ -53,6 +56,7 @@ WRITE_CHECKS: dict[int, Check] = {
     **validate_coordination.WRITE_CHECKS,
     **validate_forks.WRITE_CHECKS,
     **validate_vectors.WRITE_CHECKS,
+    **handlers_forgetting.WRITE_CHECKS,
     **validate_graph.WRITE_CHECKS,
     **traces.WRITE_CHECKS,
 }
@@ -69,8 +73,10 @@ READ_CHECKS: dict[str, Check] = {
     **validate_coordination.READ_CHECKS,
     **validate_forks.READ_CHECKS,
     **validate_vectors.READ_CHECKS,
+    **handlers_forgetting.READ_CHECKS,
     **validate_graph.READ_CHECKS,
     **queries_index.READ_CHECKS,
+    **queries_recall.READ_CHECKS,
     **queries_receipts.READ_CHECKS,
     **hosted.READ_CHECKS,
     **traces.READ_CHECKS,
@@ -81,10 +87,13 @@ _ITEMS_COLUMNS = {
     "append_many": ("payloads",),
     "upsert_many": ("ids",),
     "upsert_graph": ("ids", "sources"),
+    "merge_memories": ("ids",),
     "record_traces": ("traces",),
 }
 
-_OWN_KINDS = frozenset((KIND_EXPIRE, KIND_EXPIRE_LEASES, KIND_EVICT, KIND_TRIM, KIND_RECORD_RECALLS))
+_OWN_KINDS = frozenset(
+    (KIND_EXPIRE, KIND_EXPIRE_LEASES, KIND_EVICT, KIND_TRIM, KIND_RECORD_RECALLS, KIND_EVICT_MEMORIES)
+)
 _ALONE = frozenset((
     "set_retention", "set_schema", "set_namespace_settings", "declare_index", "drop_index",
     "record_influence",

@@ -22,6 +22,7 @@ from memraft_server.machine.validate_common import (
 from memraft_server.projections.filters import FilterError, FilterLimits, Predicate, compile_filter
 
 _FLOAT_BYTES = 4
+FORGET_NOTE_BYTES_MAX = 1_024
 _FILTERS_KEPT = 256
 
 
@@ -41,11 +42,13 @@ def parse_filter(text: bytes, limits: Limits) -> Predicate | None:
         raise invalid(f"filter: {error}", field="filter") from None
 
 
-def _check_fingerprint(text: str, limits: Limits) -> None:
+def check_fingerprint(text: str, limits: Limits) -> None:
+    """Refuses what is not a fingerprint; an empty one is."""
     check_text("fingerprint", text, limits.fingerprint_bytes_max, empty=True)
 
 
-def _check_vector(field: str, data: bytes, limits: Limits) -> None:
+def check_vector(field: str, data: bytes, limits: Limits) -> None:
+    """Refuses what is not a vector of finite components."""
     if not data or len(data) % _FLOAT_BYTES:
         raise invalid(
             f"{field}: {len(data)} bytes; {_FLOAT_BYTES} bytes (float32) for each component, one at least",
@@ -71,15 +74,15 @@ def _create_collection(request: vector_pb2.CreateCollectionRequest, limits: Limi
         raise invalid(
             f"metric: {request.metric}, from 0 to {max(vector_pb2.Metric.values())}", field="metric"
         )
-    _check_fingerprint(request.fingerprint, limits)
+    check_fingerprint(request.fingerprint, limits)
 
 
 def _upsert_vector(request: vector_pb2.UpsertVectorRequest, limits: Limits) -> None:
     check_text("collection", request.collection, limits.name_bytes_max)
     check_text("id", request.id, limits.key_bytes_max)
-    _check_vector("vector", request.vector, limits)
+    check_vector("vector", request.vector, limits)
     check_json_object("metadata", request.metadata, limits.metadata_bytes_max)
-    _check_fingerprint(request.fingerprint, limits)
+    check_fingerprint(request.fingerprint, limits)
 
 
 def _upsert_many(request: vector_pb2.UpsertManyRequest, limits: Limits) -> None:
@@ -108,7 +111,7 @@ def _upsert_many(request: vector_pb2.UpsertManyRequest, limits: Limits) -> None:
         check_columns("ids", count, metadatas=len(request.metadatas))
         for i, metadata in enumerate(request.metadatas):
             check_json_object(f"metadatas[{i}]", metadata, limits.metadata_bytes_max)
-    _check_fingerprint(request.fingerprint, limits)
+    check_fingerprint(request.fingerprint, limits)
 
 
 def _delete_vector(request: vector_pb2.DeleteVectorRequest, limits: Limits) -> None:
@@ -118,10 +121,10 @@ def _delete_vector(request: vector_pb2.DeleteVectorRequest, limits: Limits) -> N
 
 def _search_vectors(request: vector_pb2.SearchVectorsRequest, limits: Limits) -> None:
     check_text("collection", request.collection, limits.name_bytes_max)
-    _check_vector("vector", request.vector, limits)
+    check_vector("vector", request.vector, limits)
     check_count("k", request.k, limits.k_max)
     parse_filter(request.filter, limits)
-    _check_fingerprint(request.fingerprint, limits)
+    check_fingerprint(request.fingerprint, limits)
 
 
 def _list_collections(request: vector_pb2.ListCollectionsRequest, limits: Limits) -> None:
@@ -134,8 +137,8 @@ def _remember(request: memory_pb2.RememberRequest, limits: Limits) -> None:
         raise invalid(f"text: missing; 1 to {limits.text_bytes_max} bytes", field="text")
     check_size("text", size, limits.text_bytes_max)
     if request.embedding:
-        _check_vector("embedding", request.embedding, limits)
-    _check_fingerprint(request.fingerprint, limits)
+        check_vector("embedding", request.embedding, limits)
+    check_fingerprint(request.fingerprint, limits)
     _check_labels(request, limits)
     check_text("id", request.id, limits.key_bytes_max, empty=True)
     check_text("thread", request.thread, limits.key_bytes_max, empty=True)
@@ -164,6 +167,7 @@ def _check_labels(
 
 def _forget(request: memory_pb2.ForgetRequest, limits: Limits) -> None:
     check_text("id", request.id, limits.key_bytes_max)
+    check_size("reason", len(request.reason.encode()), FORGET_NOTE_BYTES_MAX)
 
 
 def _get_memory(request: memory_pb2.GetMemoryRequest, limits: Limits) -> None:
@@ -174,16 +178,6 @@ def _get_memory(request: memory_pb2.GetMemoryRequest, limits: Limits) -> None:
 def _list_memories(request: memory_pb2.ListMemoriesRequest, limits: Limits) -> None:
     check_text("about", request.about, limits.key_bytes_max, empty=True)
     check_count("limit", request.limit, limits.page_items_max)
-    check_moment("valid_at_us", request.valid_at_us)
-
-
-def _recall(request: memory_pb2.RecallRequest, limits: Limits) -> None:
-    _check_vector("embedding", request.embedding, limits)
-    _check_fingerprint(request.fingerprint, limits)
-    check_count("k", request.k, limits.k_max)
-    check_text("about", request.about, limits.key_bytes_max, empty=True)
-    check_text("kind", request.kind, limits.name_bytes_max, empty=True)
-    parse_filter(request.filter, limits)
     check_moment("valid_at_us", request.valid_at_us)
 
 
@@ -202,5 +196,4 @@ READ_CHECKS: dict[str, Check] = {
     "SearchVectors": _search_vectors,
     "GetMemory": _get_memory,
     "ListMemories": _list_memories,
-    "Recall": _recall,
 }

@@ -23,9 +23,11 @@ def holds_at(valid_from_us: int, valid_until_us: int, time_us: int) -> bool:
 class Bounds:
     """Of the rows that are not true always: from when until when."""
 
-    __slots__ = ("_from_us", "_rows", "_until_us")
+    __slots__ = ("_from_us", "_ordered", "_rows", "_until_us")
 
     def __init__(self) -> None:
+        self._ordered: tuple[NDArray[np.int64], Rows] = (np.empty(0, np.int64), np.empty(0, np.int64))
+        """The first of the moments from which rows are true, in order, and their rows."""
         self._rows = array("q")
         self._from_us = array("q")
         self._until_us = array("q")
@@ -44,6 +46,19 @@ class Bounds:
         until = np.array(self._until_us, np.int64)
         holds = (np.array(self._from_us, np.int64) <= time_us) & ((until == 0) | (time_us < until))
         return _Holding(np.array(self._rows, np.int64)[~holds], accept)
+
+
+    def starting(self, start_us: int, end_us: int, count_max: int) -> Rows:
+        """Returns the rows that become true from `start_us` to before `end_us`, the last `count_max` of them,
+        ascending. What came since the last time is sorted in: that finds two runs, and merges them."""
+        times, rows = self._ordered
+        if len(times) < len(self._rows):
+            times = np.concatenate((times, np.array(self._from_us[len(times) :], np.int64)))
+            rows = np.concatenate((rows, np.array(self._rows[len(rows) :], np.int64)))
+            order = np.argsort(times, kind="stable")
+            times, rows = self._ordered = times[order], rows[order]
+        low, high = times.searchsorted((start_us, end_us))
+        return np.sort(rows[max(low, high - count_max) : high])
 
 
 class _Holding:

@@ -20,13 +20,15 @@ _POSSESSIVE = re.compile("['\u2019]s?$")
 _BOTH_WAYS = Which(into=True)
 
 
-def named(query: str, graph: GraphProjection, ceiling: int, is_entity: Callable[[str], bool]) -> list[str]:
+def named(
+    query: str, graph: GraphProjection | None, ceiling: int, is_entity: Callable[[str], bool]
+) -> list[str]:
     """Returns the ids of the entities that a query names, by id or by the name of their node, in the order of
     the query.
 
     Args:
         query: Its text.
-        graph: Of the namespace.
+        graph: Of the namespace; None: there is none.
         ceiling: As of this version.
         is_entity: Whether there is something about an id that is no node.
     """
@@ -36,7 +38,7 @@ def named(query: str, graph: GraphProjection, ceiling: int, is_entity: Callable[
         for id in dict.fromkeys((said, lower, said.title(), *_ids_of(graph, lower))):
             if is_entity(id):
                 found[id] = None
-            if _is_node(graph, id):
+            if graph is not None and _is_node(graph, id):
                 node, body, _ = graph.resolve(id, ceiling)
                 if body is not None:
                     found[node] = None
@@ -81,22 +83,22 @@ def _said(query: str) -> Iterator[str]:
             yield " ".join(words[start : start + count])
 
 
-def _chain(graph: GraphProjection) -> Iterator[GraphProjection]:
+def _chain(graph: GraphProjection | None) -> Iterator[GraphProjection]:
     """Yields a graph and what it is a fork of."""
-    at: GraphProjection | None = graph
+    at = graph
     while at is not None:
         yield at
         at = at.parent
 
 
-def _ids_of(graph: GraphProjection, name: str) -> list[str]:
+def _ids_of(graph: GraphProjection | None, name: str) -> list[str]:
     return [id for each in _chain(graph) for id in each.names.find(name)]
 
 
-def _is_node(graph: GraphProjection, id: str) -> bool:
+def _is_node(graph: GraphProjection | None, id: str) -> bool:
     return any(id in each.adjacency.places for each in _chain(graph))
 
 
-def _degree(graph: GraphProjection, id: str) -> int:
+def _degree(graph: GraphProjection | None, id: str) -> int:
     places = (each.adjacency.places.get(id) for each in _chain(graph))
     return sum(len(place.out) + len(place.into) for place in places if place is not None)

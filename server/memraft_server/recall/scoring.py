@@ -137,7 +137,7 @@ def _distinct(
             continue
         if near is not None:
             like: list[int] = np.flatnonzero(near[position]).tolist()
-            if any(other in taken and _says_the_same(item, items[taken[other]]) for other in like):
+            if any(other in taken and says_the_same(item, items[taken[other]]) for other in like):
                 continue
         said.add(key)
         taken[position] = place
@@ -152,7 +152,7 @@ def _labels(item: Remembered) -> tuple[object, ...]:
     return item.about, item.kind, item.speaker, item.valid_from_us, item.valid_until_us
 
 
-def _says_the_same(one: Remembered, other: Remembered) -> bool:
+def says_the_same(one: Remembered, other: Remembered) -> bool:
     """Whether two memories whose vectors are near may stand for each other: no number and no negation is in
     only one of them. A vector of the whole text hardly tells these."""
     if _labels(one) != _labels(other):

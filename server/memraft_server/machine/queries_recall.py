@@ -1,0 +1,181 @@
+"""Answers recalls: what a request asks for, as the pipeline takes it, and what that found, as a reply."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from memraft_proto.v1 import memory_pb2
+from memraft_server.machine.handlers_memories import memory_record, memory_wire_bytes
+from memraft_server.machine.handlers_vectors import as_vector, refuse_other_embedding
+from memraft_server.machine.limits import POSITION_BITS, Limits
+from memraft_server.machine.namespaces import Namespace
+from memraft_server.machine.recall_settings import check_parameters, fill_given, given_of, set_parameters
+from memraft_server.machine.refused import invalid
+from memraft_server.machine.turn import Check, Query, View
+from memraft_server.machine.validate_common import check_count, check_moment, check_size, check_text
+from memraft_server.machine.validate_vectors import check_fingerprint, check_vector, parse_filter
+from memraft_server.projections.graph import GraphProjection
+from memraft_server.projections.memories import MemoryStore
+from memraft_server.projections.memory_rows import Wanted
+from memraft_server.projections.receipts import ReceiptsProjection
+from memraft_server.projections.vector_math import Floats
+from memraft_server.recall.entities import named, nearness
+from memraft_server.recall.moments import span_of
+from memraft_server.recall.parameters import (
+    GRAPH_DEPTH_MAX,
+    PIPELINE,
+    SHAPES,
+    WEIGHTS,
+    Parameters,
+    overlaid,
+)
+from memraft_server.recall.pipeline import Asked, Found, Moments, nearest
+from memraft_server.recall.pipeline import recall as find
+
+_SIGNAL_WIRE_BYTES = 32
+_HIT_SIGNALS = 14
+
+
+def recall(view: View, space: Namespace, request: memory_pb2.RecallRequest) -> memory_pb2.RecallResponse:
+    """Finds memories, as many of the best as fit a reply."""
+    store = space.projection(MemoryStore)
+    response = memory_pb2.RecallResponse(text_indexed=1.0)
+    embedding = _embedding(space, store, request)
+    if not request.query and embedding is None:
+        return response
+    if not request.query and not request.HasField("parameters"):
+        ceiling = None if view.is_now else view.ceiling
+        asked = Asked("", embedding, request.k, 0, _wanted(view, request), _abouts(view, space, request))
+        _fill(response, view, nearest(store, ceiling, asked))
+        return response
+    parameters = _parameters(view, space, request)
+    moments = _moments(view, space, parameters)
+    asked = Asked(
+        request.query,
+        embedding,
+        request.k,
+        request.tokens,
+        _wanted(view, request),
+        _abouts(view, space, request),
+        _entities(view, space, request.query, parameters),
+        span_of(request.query, moments.now_us) if parameters.weights.dated else None,
+        parameters,
+    )
+    _fill(response, view, find(store, view.ceiling, asked, moments))
+    response.parameters.CopyFrom(_message_of(parameters))
+    response.pipeline = PIPELINE
+    return response
+
+
+def _fill(response: memory_pb2.RecallResponse, view: View, found: Found) -> None:
+    response.text_indexed = found.text_indexed
+    size = 0
+    for item, score, signals in found.hits:
+        size += memory_wire_bytes(item) + _HIT_SIGNALS * _SIGNAL_WIRE_BYTES
+        if size > view.limits.reply_bytes_max:
+            break
+        hit = response.hits.add(memory=memory_record(view, item), score=score)
+        for name, rank, value, weight, share in signals:
+            hit.signals.add(name=name, rank=rank, value=value, weight=weight, share=share)
+
+
+def _embedding(space: Namespace, store: MemoryStore, request: memory_pb2.RecallRequest) -> Floats | None:
+    """Returns the query's embedding, None where there is none or nothing to compare it with. Raises
+    Refused."""
+    data = request.embedding
+    if not data or not store.dimension:
+        return None
+    what = f"namespace {space.name!r}"
+    refuse_other_embedding(what, store.dimension, store.fingerprint, len(data), request.fingerprint)
+    return as_vector(data)
+
+
+def _wanted(view: View, request: memory_pb2.RecallRequest) -> Wanted:
+    return Wanted(
+        "" if request.about_hops else request.about,
+        request.kind,
+        request.filter,
+        parse_filter(request.filter, view.limits) if request.filter else None,
+        request.valid_at_us if request.HasField("valid_at_us") else None,
+    )
+
+
+def _abouts(view: View, space: Namespace, request: memory_pb2.RecallRequest) -> list[str] | None:
+    """Returns the entities that a recall is confined to, None where `_wanted` says it."""
+    if not request.about or not request.about_hops:
+        return None
+    graph = space.projection(GraphProjection)
+    about = request.about
+    starts = dict.fromkeys((about, graph.resolve(about, view.ceiling)[0]))
+    return list(nearness(graph, starts, view.ceiling, request.about_hops))
+
+
+def _entities(view: View, space: Namespace, query: str, parameters: Parameters) -> dict[str, float]:
+    """Returns how near entities are to what the query names."""
+    store, graph = space.memories, space.graph
+    if not query or not parameters.weights.graph or store is None:
+        return {}
+    found_by = [each.found_by for each, _, _ in store.parts(view.ceiling)]
+    if not any(each.is_about_any for each in found_by):
+        return {}  # whatever the graph says, no memory is about it
+    starts = named(query, graph, view.ceiling, lambda id: any(each.about(id) for each in found_by))
+    if graph is None:
+        return dict.fromkeys(starts, 1.0)
+    return nearness(graph, starts, view.ceiling, parameters.graph_depth)
+
+
+def _moments(view: View, space: Namespace, parameters: Parameters) -> Moments:
+    entries = view.entries
+    now_us = entries.time_at(view.ceiling)
+
+    def versions(start_us: int, end_us: int) -> tuple[int, int]:
+        first, after = entries.index_at(start_us - 1) + 1, entries.index_at(end_us - 1) + 1
+        return first << POSITION_BITS, after << POSITION_BITS
+
+    weights = parameters.weights
+    if not weights.recency and not weights.salience:
+        return Moments(now_us, entries.time_us, versions)
+    accesses = space.projection(ReceiptsProjection).accesses
+
+    def accessed_us(id: str) -> int:
+        version = accesses.of(id, view.ceiling).last_version
+        return entries.time_us(version) if version else 0
+
+    return Moments(now_us, entries.time_us, versions, accessed_us)
+
+
+@lru_cache(maxsize=256)
+def _message_of(parameters: Parameters) -> memory_pb2.RecallParameters:
+    message = memory_pb2.RecallParameters()
+    fill_given(message, {name: getattr(parameters.weights, name) for name in WEIGHTS})
+    fill_given(message, {name: getattr(parameters, name) for name in SHAPES})
+    return message
+
+
+def _parameters(view: View, space: Namespace, request: memory_pb2.RecallRequest) -> Parameters:
+    """Returns what a recall counts with: its own parameters over those of the namespace over the default."""
+    base = set_parameters(view, space)
+    return overlaid(base, given_of(request.parameters)) if request.HasField("parameters") else base
+
+
+def _check_recall(request: memory_pb2.RecallRequest, limits: Limits) -> None:
+    check_size("query", len(request.query.encode()), limits.text_bytes_max)
+    if request.embedding or not request.query:
+        check_vector("embedding", request.embedding, limits)
+    check_fingerprint(request.fingerprint, limits)
+    check_count("k", request.k, limits.k_max)
+    check_text("about", request.about, limits.key_bytes_max, empty=True)
+    check_count("about_hops", request.about_hops, GRAPH_DEPTH_MAX)
+    check_text("kind", request.kind, limits.name_bytes_max, empty=True)
+    parse_filter(request.filter, limits)
+    check_moment("valid_at_us", request.valid_at_us)
+    for name in ("agent", "run", "turn"):
+        check_text(name, getattr(request, name), limits.label_bytes_max, empty=True)
+    if request.receipt not in memory_pb2.ReceiptMode.values():
+        modes = memory_pb2.ReceiptMode.values()
+        raise invalid(f"receipt: {request.receipt}, from 0 to {max(modes)}", field="receipt")
+    check_parameters("parameters", request.parameters)
+
+
+QUERIES: dict[str, Query] = {"Recall": recall}
+READ_CHECKS: dict[str, Check] = {"Recall": _check_recall}

@@ -1,0 +1,298 @@
+"""The whole of a recall: candidates from texts, vectors, times and the graph, their signals, and the hits.
+
+What a fork has of its parent and what was written in it are candidates alike: signals are measured in each
+part and scaled over all candidates together.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from memraft_server.projections.memories import MemoryStore, Remembered, version_of
+from memraft_server.projections.memory_rows import Wanted
+from memraft_server.projections.vector_math import Floats, Rows, unit
+from memraft_server.recall.fusion import NAMES
+from memraft_server.recall.index import Part, indexed_share, parts_of
+from memraft_server.recall.parameters import DEFAULT, Parameters
+from memraft_server.recall.scoring import (
+    PROFILE,
+    Scored,
+    Signal,
+    chosen,
+    faded,
+    fitting,
+    reasons,
+    recent,
+    weighed,
+)
+from memraft_server.recall.signals import CANDIDATES_EACH, gather
+
+K_DEFAULT = 10
+K_WITH_TOKENS = 100
+BESIDE_MAX = 64
+"""Candidates that come from the graph, from a time or from a profile, of each at most."""
+ABOUT_EACH = 16
+"""Of these, about one entity: the newest."""
+
+_COLUMN = {name: place for place, name in enumerate(NAMES)}
+_NO_ROWS: Rows = np.empty(0, np.int64)
+
+
+def _never(_id: str) -> int:
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """What a recall asks of the log: when versions were committed, and when memories were read.
+
+    Attributes:
+        now_us: The moment that the read sees, in microseconds since the epoch.
+        time_us: Commit time of a version.
+        versions: The versions, from the first to before the second, that were committed in a span of time.
+        accessed_us: When a memory was last recalled; 0: never.
+    """
+
+    now_us: int
+    time_us: Callable[[int], int]
+    versions: Callable[[int, int], tuple[int, int]]
+    accessed_us: Callable[[str], int] = _never
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A recall.
+
+    Attributes:
+        query: Its text; empty: there is none.
+        embedding: Shape (dimension,), finite; None: there is none.
+        k: How many hits at most; 0: `K_DEFAULT`, with a budget `K_WITH_TOKENS`.
+        tokens: Of all texts together; 0: any number.
+        wanted: Which memories may be found.
+        abouts: Only those about these entities; None: about any.
+        entities: How near entities are to what the query names.
+        span_us: The time that the query names, from the first to before the second; None: it names none.
+        parameters: What counts how much.
+    """
+
+    query: str
+    embedding: Floats | None = None
+    k: int = 0
+    tokens: int = 0
+    wanted: Wanted = field(default_factory=Wanted)
+    abouts: Sequence[str] | None = None
+    entities: Mapping[str, float] = field(default_factory=dict)
+    span_us: tuple[int, int] | None = None
+    parameters: Parameters = DEFAULT
+
+
+class Found(NamedTuple):
+    """What a recall found, best first, and which share of the texts it could look in."""
+
+    hits: list[Scored]
+    text_indexed: float
+
+
+class _Measured(NamedTuple):
+    """The candidates of one part."""
+
+    part: Part
+    rows: Rows
+    items: list[Remembered]
+    signals: Floats
+
+
+def recall(store: MemoryStore, ceiling: int, asked: Asked, moments: Moments) -> Found:
+    """Finds memories.
+
+    Args:
+        store: Of the namespace.
+        ceiling: The highest version to see.
+        asked: What for.
+        moments: Of the log.
+    """
+    parts = parts_of(store, ceiling, asked.wanted)
+    if asked.abouts is not None:
+        parts = [_confined(part, asked.abouts) for part in parts]
+    query = unit(asked.embedding) if asked.embedding is not None else None
+    each = max(CANDIDATES_EACH, asked.k)
+    measured = [_measured(part, asked, query, each, moments) for part in parts]
+    return Found(_scored(measured, asked, moments), indexed_share(parts))
+
+
+def nearest(store: MemoryStore, ceiling: int | None, asked: Asked) -> Found:
+    """Finds the memories nearest to an embedding, by their own cosines alone."""
+    assert asked.embedding is not None
+    k = asked.k or K_DEFAULT
+    if asked.abouts is None:
+        found = store.recall(asked.embedding, k, ceiling, asked.wanted)
+    else:
+        wanted = [_about(asked.wanted, about) for about in asked.abouts]
+        found = [pair for each in wanted for pair in store.recall(asked.embedding, k, ceiling, each)]
+        found.sort(key=lambda pair: (-pair[1], pair[0].version))
+    return Found(
+        [
+            Scored(item, cosine, (Signal("vector", rank, cosine, 1.0, cosine),))
+            for rank, (item, cosine) in enumerate(found[:k], 1)
+        ],
+        1.0,
+    )
+
+
+def _about(wanted: Wanted, about: str) -> Wanted:
+    return Wanted(about, wanted.kind, wanted.filter_text, wanted.predicate, wanted.valid_at_us)
+
+
+def _confined(part: Part, abouts: Iterable[str]) -> Part:
+    """Returns the part with no more than what is about these entities."""
+    allowed = np.zeros(len(part.index.store.items), np.bool_)
+    for entity in abouts:
+        allowed[np.array(part.index.store.found_by.about(entity), np.int64)] = True
+    if part.allowed is not None:
+        allowed &= part.allowed
+    return Part(part.index, part.ceiling, allowed)
+
+
+def _measured(part: Part, asked: Asked, query: Floats | None, each: int, moments: Moments) -> _Measured:
+    """Finds the candidates of a part and measures them."""
+    vectors = part.vectors if query is not None else None
+    found = part.nearest(query, each) if query is not None and vectors is not None else _NO_ROWS
+    beside = [*_of_entities(part, asked), *_of_span(part, asked, moments), *_of_profile(part, asked)]
+    rows = np.concatenate((found, np.array(beside, np.int64)))
+    index = part.index
+    candidates = gather(
+        asked.query,
+        rows,
+        query,
+        vectors,
+        index.text,
+        index.columns,
+        ceiling=part.ceiling,
+        allowed=part.allowed,
+    )
+    items = part.items(candidates.rows)
+    signals = candidates.signals
+    if len(items):
+        _fill(signals, items, asked, moments)
+    return _Measured(part, candidates.rows, items, signals)
+
+
+def _fill(signals: Floats, items: list[Remembered], asked: Asked, moments: Moments) -> None:
+    """Measures what is not in the indexes of texts."""
+    weights = asked.parameters.weights
+    if asked.entities and weights.graph:
+        near = asked.entities
+        signals[:, _COLUMN["graph"]] = [near.get(item.about, 0.0) if item.about else 0.0 for item in items]
+    if asked.span_us is not None and weights.dated:
+        start, end = asked.span_us
+        low, high = moments.versions(start, end)
+        signals[:, _COLUMN["dated"]] = [
+            low <= item.version < high or start <= item.valid_from_us < end for item in items
+        ]
+    if weights.recency or weights.salience:
+        time_us, accessed_us, now_us = moments.time_us, moments.accessed_us, moments.now_us
+        age_us = np.array(
+            [max(0, now_us - max(time_us(item.version), accessed_us(item.id))) for item in items], np.float32
+        )
+        if weights.recency:
+            signals[:, _COLUMN["recency"]] = recent(age_us, asked.parameters.half_life_days)
+        if weights.salience:
+            salience = np.array([item.salience for item in items], np.float32)
+            signals[:, _COLUMN["salience"]] = faded(salience, age_us, asked.parameters.decay_per_day)
+
+
+def _of_entities(part: Part, asked: Asked) -> list[int]:
+    """Returns the newest rows about what the query names and what is near that, the nearest first."""
+    if not asked.parameters.weights.graph:
+        return []
+    found: list[int] = []
+    for entity in sorted(asked.entities, key=lambda name: -asked.entities[name]):
+        if len(found) >= BESIDE_MAX:
+            break
+        found += _newest(part, part.index.store.found_by.about(entity), ABOUT_EACH)
+    return found[:BESIDE_MAX]
+
+
+def _of_span(part: Part, asked: Asked, moments: Moments) -> list[int]:
+    """Returns the newest rows that were written in the time that the query names."""
+    if asked.span_us is None or not asked.parameters.weights.dated:
+        return []
+    items = part.index.store.items
+    low, high = (bisect_left(items, version, key=version_of) for version in moments.versions(*asked.span_us))
+    return _newest(part, range(low, high), BESIDE_MAX)
+
+
+def _of_profile(part: Part, asked: Asked) -> list[int]:
+    """Returns the newest rows of kind `profile`, where there is a budget for which they go first."""
+    if not asked.tokens:
+        return []
+    return _newest(part, part.index.store.found_by.of_kind(PROFILE), BESIDE_MAX)
+
+
+def _newest(part: Part, rows: Sequence[int], count_max: int) -> list[int]:
+    """Returns the last of these rows that may be found, looking at no more than four times as many."""
+    looked = np.array(rows[-4 * count_max :], np.int64)
+    if part.allowed is not None:
+        looked = looked[part.allowed[looked]]
+    looked = looked[part.index.text.alive(looked, part.ceiling)]
+    newest: list[int] = looked[-count_max:].tolist()
+    return newest
+
+
+def _scored(measured: list[_Measured], asked: Asked, moments: Moments) -> list[Scored]:
+    """Weighs the candidates of all parts together and returns the hits."""
+    items = [item for each in measured for item in each.items]
+    if not items:
+        return []
+    signals = np.concatenate([each.signals for each in measured])
+    parameters = asked.parameters
+    parts = weighed(signals, parameters)
+    scores = np.asarray(parts.sum(axis=1), np.float32)
+    k = asked.k or (K_WITH_TOKENS if asked.tokens else K_DEFAULT)
+    vectors = _vectors_of(measured) if any(each.part.vectors is not None for each in measured) else None
+    keys = np.arange(len(items), dtype=np.int64)  # parts come from the oldest to the newest, rows too
+    places = chosen(items, keys, scores, vectors, k, parameters)
+    first = _profile_first(items, scores, k) if asked.tokens else []
+    taken = set(first)
+    places = [*first, *(place for place in places if place not in taken)][:k]
+    told = reasons(places, signals, parts, parameters.weights)
+    hits = []
+    for place, why in zip(places, told, strict=True):
+        if place in taken:
+            why = (Signal(PROFILE, 0, 1.0, 0.0, 0.0), *why)
+        hits.append(Scored(items[place], float(scores[place]), why))
+    return fitting(hits, asked.tokens) if asked.tokens else hits
+
+
+def _profile_first(items: Sequence[Remembered], scores: Floats, k: int) -> list[int]:
+    """Returns the places of what is of kind `profile`, what matters most first."""
+    places = [place for place, item in enumerate(items) if item.kind == PROFILE]
+    places.sort(key=lambda place: (-items[place].salience, -scores[place], place))
+    return places[: min(k, BESIDE_MAX)]
+
+
+def _vectors_of(measured: list[_Measured]) -> Callable[[Rows], Floats]:
+    """Returns what gives the vectors of places among all candidates, shape (places, dimension)."""
+    starts = np.cumsum([0, *(len(each.rows) for each in measured)])
+
+    def vectors(places: Rows) -> Floats:
+        found: Floats | None = None
+        for start, end, each in zip(starts, starts[1:], measured, strict=False):
+            mine = np.flatnonzero((places >= start) & (places < end))
+            give = each.part.vectors
+            if not len(mine) or give is None:
+                continue
+            rows = each.rows[places[mine] - start]
+            order = np.argsort(rows)
+            known = give(rows[order])
+            if found is None:
+                found = np.zeros((len(places), known.shape[1]), np.float32)
+            found[mine[order]] = known
+        return found if found is not None else np.zeros((len(places), 1), np.float32)
+
+    return vectors
