@@ -38,7 +38,7 @@ _RECORD_NAMES: Mapping[bytes, str] = {
     notes.GATE: GATE,
     notes.TRACE: TRACE,
 }
-_NOT_CONTENTS = frozenset((notes.MERGE, notes.FLOOR, notes.RECEIPT, notes.INFLUENCE))
+_NOT_CONTENTS = frozenset((notes.MERGE, notes.FLOOR, notes.RECEIPT, notes.INFLUENCE, notes.FORGOTTEN))
 """Records that tell of merges, of retention and of reads, and not what a namespace holds."""
 _encode = msgspec.json.Encoder().encode
 

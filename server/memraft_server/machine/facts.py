@@ -17,6 +17,7 @@
     run          r  namespace:4  version [version of its end] -> what it began, or ended, with
     state        s  namespace:4  name\\0  version              -> one version of it
     vector       v  namespace:4  collection:4  version [death] -> id, metadata, components
+    forgotten    y  namespace:4  number\\0  version            -> why a memory ended; the number counts down
     session      x  tenant\\0  client\\0                        -> floor and last use
     kept reply   x  tenant\\0  client\\0  1  request number      -> the reply
 

@@ -25,6 +25,7 @@ from memraft_server.machine.tables import RECORD_TABLES
 from memraft_server.machine.turn import Check, Handler, Query, Turn, View
 from memraft_server.projections import notes
 from memraft_server.projections.floors import FloorsProjection
+from memraft_server.projections.forgetting import ForgettingProjection
 from memraft_server.projections.memories import MemoryStore
 from memraft_server.projections.streams import StreamsProjection
 from memraft_server.projections.vectors import VectorStore
@@ -62,7 +63,8 @@ def trim(turn: Turn, space: Namespace, request: log_pb2.TrimCommand) -> kv_pb2.M
     trimmed: dict[str, None] = {}
     memories = space.projection(MemoryStore)
     model = memories.model
-    trims = [_trim_of(space, bytes((kind,))) for kind in request.kinds]  # refuses before anything is changed
+    # All at first, as it refuses before anything is changed.
+    trims = [_trim_of(turn, space, bytes((kind,))) for kind in request.kinds]
     for kind, trim, name, through in zip(request.kinds, trims, request.names, request.through, strict=False):
         gone, from_version = trim(name, through, pin)
         count += gone
@@ -78,12 +80,12 @@ def trim(turn: Turn, space: Namespace, request: log_pb2.TrimCommand) -> kv_pb2.M
     return kv_pb2.MultiPutResponse(first_version=turn.version, count=count, time_us=turn.time_us)
 
 
-def _trim_of(space: Namespace, kind: bytes) -> Callable[[str, int, int], tuple[int, int]]:
+def _trim_of(turn: Turn, space: Namespace, kind: bytes) -> Callable[[str, int, int], tuple[int, int]]:
     """Returns what forgets versions of a kind; see `VersionedRecords.trim`."""
     if kind == notes.EVENT:
         return space.projection(StreamsProjection).trim
     if kind == notes.MEMORY:
-        return space.projection(MemoryStore).trim
+        return lambda name, through, pin: _trim_memory(turn, space, name, through, pin)
     if kind == notes.VECTOR:
         return lambda name, through, pin: _trim_vector(space, name, through, pin)
     if kind == notes.SETTING:
@@ -91,6 +93,16 @@ def _trim_of(space: Namespace, kind: bytes) -> Callable[[str, int, int], tuple[i
     if kind in RECORD_TABLES and kind != notes.FLOOR:
         return RECORD_TABLES[kind](space)[0].trim
     raise invalid(f"kinds: {kind!r} is no kind of what is forgotten")
+
+
+def _trim_memory(turn: Turn, space: Namespace, id: str, through: int, pin: int) -> tuple[int, int]:
+    """As `MemoryStore.trim`; why a memory was forgotten goes with it."""
+    store, forgotten = space.projection(MemoryStore), space.projection(ForgettingProjection)
+    ends = store.ended_of(id, store.count_ended(id))
+    count, from_version = store.trim(id, through, pin)
+    for ended in ends[:count]:
+        forgotten.drop(ended, turn.version, turn.author)
+    return count, from_version
 
 
 def _trim_setting(space: Namespace, name: str, through: int, pin: int) -> tuple[int, int]:

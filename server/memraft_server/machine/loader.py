@@ -380,6 +380,9 @@ class Loader:
             )
             embedding = np.frombuffer(body.embedding, "<f4") if body.embedding else None
             store.remember(item, embedding, body.fingerprint)
+            if item.expires_at_us:
+                due = (item.expires_at_us, version, self._space(key).name, item.id)
+                heappush(self._machine.memory_expiries, due)
 
     def _memories_of(self, space: Namespace) -> MemoryStore:
         if space.origin is not None:

@@ -8,6 +8,7 @@ from memraft_server.machine.namespaces import Namespace
 from memraft_server.projections import notes
 from memraft_server.projections.coordination import CountersProjection, GatesProjection
 from memraft_server.projections.floors import FloorsProjection
+from memraft_server.projections.forgetting import ForgettingProjection
 from memraft_server.projections.graph import GraphProjection
 from memraft_server.projections.leases import LeasesProjection
 from memraft_server.projections.merges import MergesProjection
@@ -68,6 +69,10 @@ def _influences(space: Namespace) -> tuple[VersionedRecords, Extend | None]:
     return space.projection(InfluencesProjection).records, None
 
 
+def _forgotten(space: Namespace) -> tuple[VersionedRecords, Extend | None]:
+    return space.projection(ForgettingProjection).records, None
+
+
 def _floors(space: Namespace) -> tuple[VersionedRecords, Extend | None]:
     return space.projection(FloorsProjection).records, None
 
@@ -84,6 +89,7 @@ RECORD_TABLES: dict[bytes, Callable[[Namespace], tuple[VersionedRecords, Extend 
     notes.GATE: _gates,
     notes.MERGE: _merges,
     notes.TRACE: _traces,
+    notes.FORGOTTEN: _forgotten,
     notes.RECEIPT: _receipts,
     notes.INFLUENCE: _influences,
 }

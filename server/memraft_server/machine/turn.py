@@ -80,6 +80,8 @@ class Turn:
         "index_due",
         "items",
         "lease_expiries",
+        "memory_expiries",
+        "pruned",
         "seed",
         "spaces",
         "texts_bytes_left",
@@ -105,8 +107,12 @@ class Turn:
         """Heap of (expires_at_us, version, namespace, key)."""
         self.lease_expiries: list[tuple[int, int, str, str]] = []
         """Heap of (expires_at_us, version, namespace, name of the record) of leases and places in queues."""
+        self.memory_expiries: list[tuple[int, int, str, str]] = []
+        """Heap of (expires_at_us, version, namespace, id)."""
         self.crowded: dict[str, Namespace] = {}
-        """Namespaces that may have more documents than they have room for; a handler adds to it."""
+        """Namespaces that may have more documents or memories than room; a handler adds to it."""
+        self.pruned: dict[str, Namespace] = {}
+        """Namespaces that forget memories which are worth too little; a handler adds to it."""
         self.texts_bytes_left = REPLY_TEXTS_BYTES_MAX
         """What the command's reply may still take of `REPLY_TEXTS_BYTES_MAX`."""
         self.copied_bytes_left = COPIED_BYTES_MAX

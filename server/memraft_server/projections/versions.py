@@ -33,7 +33,8 @@ class Author(msgspec.Struct, frozen=True, gc=False):
 NOBODY = Author("", "", "")
 EXPIRED = Author("", "", "expiry")
 EVICTED = Author("", "", "eviction")
-"""Who ends documents, beside those who delete them."""
+PRUNED = Author("", "", "pruning")
+"""Who ends documents and memories, beside those who delete them."""
 
 
 class Record(msgspec.Struct, gc=False):

@@ -1,0 +1,177 @@
+"""Which memories a namespace has to forget, and how they are forgotten: with why, whoever does it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from memraft_proto.methods import KIND_EVICT_MEMORIES
+from memraft_proto.v1 import forgetting_pb2
+from memraft_proto.v1.log_pb2 import EvictMemoriesCommand
+from memraft_server.machine.commands import Command
+from memraft_server.machine.entries import EntryTable
+from memraft_server.machine.handlers_vectors import want_index
+from memraft_server.machine.namespaces import Namespace
+from memraft_server.machine.turn import Turn
+from memraft_server.projections.forgetting import ForgettingProjection, Why, Worth, Worths
+from memraft_server.projections.memories import NO_ROW, MemoryStore, Remembered, size_of
+from memraft_server.projections.receipts import InfluencesProjection, ReceiptsProjection
+from memraft_server.projections.rows import ROW_BYTES
+from memraft_server.projections.versions import EVICTED, EXPIRED, NOW, PRUNED, Author
+
+EVICTION_BYTES_MAX = 256 << 10
+"""Of one command that forgets memories, about: a log may take no longer ones."""
+EVICTED_BYTES = 48
+"""What a memory takes in it beside its id."""
+
+AUTHORS: dict[int, Author] = {
+    forgetting_pb2.FORGET_REASON_EXPIRED: EXPIRED,
+    forgetting_pb2.FORGET_REASON_EVICTED: EVICTED,
+    forgetting_pb2.FORGET_REASON_PRUNED: PRUNED,
+}
+"""Why the machine forgets a memory by itself -> who it is then."""
+
+
+def forget_memory(turn: Turn, space: Namespace, version: int, why: Why, author: Author) -> bool:
+    """Forgets a memory at a version and notes why; returns whether there was one."""
+    store = space.projection(MemoryStore)
+    if not store.forget(why.id, version, author):
+        return False
+    if store.rows is not None:
+        want_index(turn, store.rows)
+    space.projection(ForgettingProjection).note(version, why, author)
+    note_memory(turn, space, why.id)
+    return True
+
+
+def note_memory(turn: Turn, space: Namespace, id: str) -> None:
+    """A memory was written or forgotten: some may have to go for what they are worth, or when its time is
+    over."""
+    settings = space.settings
+    if settings is None or not settings.memories.is_limited:
+        return
+    worths = note_limits(turn, space)
+    item = space.projection(MemoryStore).get(id, NOW)
+    if worths is None:
+        return
+    if item is None or not _is_own(space, item):
+        worths.drop(id)
+    else:
+        _put(turn.entries, space, worths, item)
+        if worths.is_over:
+            turn.crowded[space.name] = space
+
+
+def note_limits(turn: Turn, space: Namespace) -> Worths | None:
+    """Begins or ends to keep in mind what the memories of a namespace are worth, as its settings are now."""
+    rules = space.settings.memories if space.settings is not None else None
+    projection = space.projection(ForgettingProjection)
+    worths = projection.worths
+    if rules is None or not rules.is_limited:
+        projection.worths = None
+        return None
+    if worths is None or worths.rules != rules:
+        worths = projection.worths = Worths(rules)
+        for _, item in space.projection(MemoryStore).newest("", NOW, NOW):
+            if item is not None and _is_own(space, item):
+                _put(turn.entries, space, worths, item)
+    if worths.is_over:
+        turn.crowded[space.name] = space
+    if rules.prune_below:
+        turn.pruned[space.name] = space
+    return worths
+
+
+def note_recalls(space: Namespace, ids: Sequence[str], time_us: int) -> None:
+    """Memories were recalled."""
+    worths = space.projection(ForgettingProjection).worths
+    if worths is not None:
+        for id in ids:
+            worths.used(id, time_us)
+
+
+def note_answer(space: Namespace, ids: Sequence[str]) -> None:
+    """Memories led to an answer."""
+    worths = space.projection(ForgettingProjection).worths
+    if worths is not None:
+        for id in ids:
+            worths.led(id)
+
+
+def is_over(space: Namespace) -> bool:
+    """Whether a namespace has more memories than room."""
+    worths = space.projection(ForgettingProjection).worths
+    return worths is not None and worths.is_over
+
+
+def prune_due_us(space: Namespace) -> int | None:
+    """Returns when to look whether memories of a namespace are worth too little, in microseconds since the
+    epoch; None where it does not matter what they are worth."""
+    worths = space.projection(ForgettingProjection).worths
+    return worths.prune_due_us if worths is not None and worths.rules.prune_below else None
+
+
+def evicted_due(space: Namespace, now_us: int) -> Iterator[Command]:
+    """Yields the command that makes room among the memories of a namespace, if there is not enough."""
+    worths = space.projection(ForgettingProjection).worths
+    if worths is not None:
+        found = worths.victims(now_us, _EVICTED_MAX)
+        yield from _command(space, worths, forgetting_pb2.FORGET_REASON_EVICTED, found)
+
+
+def pruned_due(space: Namespace, now_us: int) -> Iterator[Command]:
+    """Yields the command that forgets memories of a namespace that are worth too little, if some are."""
+    worths = space.projection(ForgettingProjection).worths
+    if worths is not None:
+        found = worths.worthless(now_us, _EVICTED_MAX)
+        yield from _command(space, worths, forgetting_pb2.FORGET_REASON_PRUNED, found)
+
+
+_EVICTED_MAX = EVICTION_BYTES_MAX // (EVICTED_BYTES + 26)
+"""Of one command, with ids of the usual length."""
+
+
+def _command(
+    space: Namespace,
+    worths: Worths,
+    reason: forgetting_pb2.ForgetReason,
+    found: list[tuple[str, Worth]],
+) -> Iterator[Command]:
+    store = space.projection(MemoryStore)
+    request = EvictMemoriesCommand(namespace=space.name, reason=reason)
+    size = 0
+    for id, worth in found:
+        item = store.get(id, NOW)
+        if item is None:
+            worths.drop(id)
+            continue
+        size += len(id.encode()) + EVICTED_BYTES
+        if size > EVICTION_BYTES_MAX and request.ids:
+            break
+        request.ids.append(id)
+        request.versions.append(item.version)
+        request.worths.add(**worth._asdict())
+    if request.ids:
+        yield Command(KIND_EVICT_MEMORIES, "", request)
+
+
+def _is_own(space: Namespace, item: Remembered) -> bool:
+    """Whether a memory was written in the namespace, and not in what it is a fork of."""
+    return space.origin is None or item.version > space.origin.base
+
+
+def _put(entries: EntryTable, space: Namespace, worths: Worths, item: Remembered) -> None:
+    """Takes in a memory as it is, with how it was used so far."""
+    store = space.projection(MemoryStore)
+    embedding = 4 * store.dimension + ROW_BYTES if item.row != NO_ROW else 0
+    recalled = space.projection(ReceiptsProjection).accesses.of(item.id)
+    answered = space.projection(InfluencesProjection).influences.of(item.id)
+    used = max(item.version, recalled.last_version)
+    worths.put(
+        item.id,
+        entries.time_us(used),
+        size_of(item) + embedding,
+        item.salience,
+        item.pinned,
+        recalled.count,
+        answered.count,
+    )
