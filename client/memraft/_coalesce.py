@@ -49,10 +49,10 @@ GRACE_S = 1.0
 """How long after its time a caller waits for whoever carries its write."""
 
 _COLUMNAR = frozenset({"multi_put", "append_many", "upsert_many"})
-_SETTINGS = frozenset({"set_schema", "set_namespace_settings"})
-"""Not in a Batch: they change what its other operations are checked by."""
+_WHOLE = frozenset({"set_schema", "set_namespace_settings", "record_influence"})
+"""Not in a Batch: they change what its other operations are checked by, or are completed by the server."""
 FIELDS: dict[int, str] = {
-    kind: name for kind, name in OPERATION_FIELD.items() if name not in _COLUMNAR | _SETTINGS
+    kind: name for kind, name in OPERATION_FIELD.items() if name not in _COLUMNAR | _WHOLE
 }
 """Kind -> the field of `Operation`, for the writes that travel together."""
 

@@ -54,6 +54,7 @@ def set_settings(
     default_ttl_ms: int | None,
     entries_max: int | None,
     bytes_max: int | None,
+    receipts_ttl_ms: int | None,
 ) -> namespace_pb2.SetNamespaceSettingsRequest:
     """Returns the request that changes settings; None: as it is."""
     return _wire.build(
@@ -62,6 +63,7 @@ def set_settings(
         default_ttl_ms=default_ttl_ms,
         entries_max=entries_max,
         bytes_max=bytes_max,
+        receipts_ttl_ms=receipts_ttl_ms,
     )
 
 
@@ -83,6 +85,7 @@ def settings(response: namespace_pb2.GetNamespaceSettingsResponse) -> NamespaceS
         schemas=response.schemas,
         entries=response.entries,
         bytes=response.bytes,
+        receipts_ttl_ms=response.receipts_ttl_ms,
         version=last.version,
         time_us=last.time_us,
         agent=last.agent,

@@ -44,6 +44,11 @@ from .types_recall import ReceiptId as ReceiptId
 from .types_recall import ReceiptMode as ReceiptMode
 from .types_recall import Rerank as Rerank
 from .types_recall import why as _why
+from .types_receipts import Lineage as Lineage
+from .types_receipts import LineageMemory as LineageMemory
+from .types_receipts import LineageReceipt as LineageReceipt
+from .types_receipts import Receipt as Receipt
+from .types_receipts import ReceiptHit as ReceiptHit
 from .types_runs import MergeConflict as MergeConflict
 from .types_runs import Merged as Merged
 from .types_runs import RecordDifference as RecordDifference

@@ -50,6 +50,8 @@ class NamespaceSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Documents that count against `entries_max`; 0 where nothing is limited, and in a read of the past."""
     bytes: int
     """Bytes that count against `bytes_max`, likewise."""
+    receipts_ttl_ms: int = 0
+    """Milliseconds that receipts of recalls are kept; 0: they are kept."""
     version: int = 0
     """Of the last change of a time to live or a most; 0: there was none."""
     time_us: int = 0

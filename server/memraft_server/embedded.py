@@ -270,7 +270,7 @@ class EmbeddedEngine:
         self._outbox.stop()
         with self._lock:
             self._outbox.flush()
-            self._shard.ended = self._shard.ended or "this memory is closed"
+            self._shard.ended = "this memory is closed"
             self._machine.changes.wake_all()
         self._indexer.stop()
         if self._storage is not None:

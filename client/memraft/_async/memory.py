@@ -30,6 +30,7 @@ from .memories import AsyncMemoryCalls
 from .projections import AsyncProjectionCalls
 from .query import AsyncQueryCalls
 from .recalling import AsyncRecallCalls
+from .receipts import AsyncReceiptCalls
 from .remote import AsyncRemoteLink
 from .runs import AsyncRunCalls
 from .settings import AsyncSettingsCalls
@@ -56,6 +57,7 @@ class AsyncMemory(
     AsyncMemoryCalls,
     AsyncRecallCalls,
     AsyncEmbeddingCalls,
+    AsyncReceiptCalls,
     AsyncRunCalls,
     AsyncForkCalls,
     AsyncGraphCalls,

@@ -32,6 +32,7 @@ from .memories import MemoryCalls
 from .projections import ProjectionCalls
 from .query import QueryCalls
 from .recalling import RecallCalls
+from .receipts import ReceiptCalls
 from .remote import RemoteLink
 from .runs import RunCalls
 from .settings import SettingsCalls
@@ -58,6 +59,7 @@ class Memory(
     MemoryCalls,
     RecallCalls,
     EmbeddingCalls,
+    ReceiptCalls,
     RunCalls,
     ForkCalls,
     GraphCalls,

@@ -79,6 +79,7 @@ class SettingsCalls(Calls):
         default_ttl_ms: int | None = None,
         entries_max: int | None = None,
         bytes_max: int | None = None,
+        receipts_ttl_ms: int | None = None,
     ) -> Written:
         """Changes settings of the namespace; what is None stays as it is.
 
@@ -93,8 +94,10 @@ class SettingsCalls(Calls):
             entries_max: most documents; 0: any number.
             bytes_max: most bytes of keys and documents; 0: any number. The document that was used last stays
                 in any case.
+            receipts_ttl_ms: milliseconds that receipts of recalls are kept, up to a hundred years, also those
+                that are there; 0: they are kept.
         """
-        request = _settings.set_settings(self._where, default_ttl_ms, entries_max, bytes_max)
+        request = _settings.set_settings(self._where, default_ttl_ms, entries_max, bytes_max, receipts_ttl_ms)
         return _settings.settings_set(request, self._link.write(_SET, request))
 
     def settings(self, *, at: At = None, consistency: Consistency | None = None) -> NamespaceSettings:

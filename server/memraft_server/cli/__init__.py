@@ -1,7 +1,7 @@
 """The command line, `memraft COMMAND`:
 
 - `demo`, `up`, `serve`, `certs`, `status`, `cluster`, `backup`, `restore`, `doctor`, `bench`: clusters;
-- `kv`, `namespace`, `state`, `stream`, `memory`, `vector`, `graph`, `index`, `txn`, `watch`: what is stored;
+- `kv`, `namespace`, `state`, `stream`, `memory`, `receipt`, `lineage`, `vector`, `graph`, `index`, `txn`, `watch`: what is stored;
 - `run`, `trace`, `fork`, `timeline`, `history`, `retention`, `projection`: runs, the past, and views;
 - `lock`, `leader`, `counter`, `gate`: coordination.
 

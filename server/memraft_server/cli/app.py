@@ -25,6 +25,7 @@ import memraft_server.cli.lock as lock
 import memraft_server.cli.memory as memory
 import memraft_server.cli.namespace as namespace
 import memraft_server.cli.projection as projection
+import memraft_server.cli.receipt as receipt
 import memraft_server.cli.retention as retention
 import memraft_server.cli.run as run
 import memraft_server.cli.serve as serve
@@ -55,6 +56,7 @@ GROUPS: tuple[ModuleType, ...] = (
     state,
     stream,
     memory,
+    receipt,
     vector,
     graph,
     index,

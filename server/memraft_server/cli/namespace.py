@@ -36,13 +36,19 @@ def register(commands: Any) -> None:
     change.add_argument(
         "--bytes-max", type=int, metavar="N", help="most bytes of keys and documents, likewise; 0: any number"
     )
+    change.add_argument(
+        "--receipts-ttl-ms", type=int, metavar="MS", help="milliseconds that receipts are kept; 0: for good"
+    )
 
 
 def _show(arguments: argparse.Namespace) -> int:
     with open_memory(arguments) as memory:
         found = memory.settings(**read_options(arguments))
     if arguments.json:
-        fields = ("default_ttl_ms", "entries_max", "bytes_max", "schemas", "entries", "bytes", "version")
+        fields = (
+            "default_ttl_ms", "entries_max", "bytes_max", "receipts_ttl_ms", "schemas", "entries", "bytes",
+            "version",
+        )  # fmt: skip
         print_json({name: getattr(found, name) for name in fields})
         return 0
     ttl = f"{found.default_ttl_ms:,} ms" if found.default_ttl_ms else "never"
@@ -50,6 +56,7 @@ def _show(arguments: argparse.Namespace) -> int:
         ["documents expire after", ttl],
         ["documents", _of_most(found.entries, found.entries_max)],
         ["bytes", _of_most(found.bytes, found.bytes_max)],
+        ["receipts are kept for", f"{found.receipts_ttl_ms:,} ms" if found.receipts_ttl_ms else "ever"],
         ["schemas", str(found.schemas)],
     ]
     print(table(["SETTING", "VALUE"], rows))
@@ -65,9 +72,12 @@ def _set(arguments: argparse.Namespace) -> int:
         default_ttl_ms=arguments.default_ttl_ms,
         entries_max=arguments.entries_max,
         bytes_max=arguments.bytes_max,
+        receipts_ttl_ms=arguments.receipts_ttl_ms,
     )
     if not settings:
-        raise UsageError("nothing to change: give --default-ttl-ms, --entries-max or --bytes-max")
+        raise UsageError(
+            "nothing to change: give --default-ttl-ms, --entries-max, --bytes-max or --receipts-ttl-ms"
+        )
     with open_memory(arguments, makes=True) as memory:
         written = memory.set_settings(**settings)
     print_written(arguments, written, f"changed {arguments.namespace}")
