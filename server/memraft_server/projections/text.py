@@ -21,8 +21,9 @@ import math
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +49,11 @@ NO_ROW = -1
 _ROUNDING = 1.001
 """Bounds are this much wider than computed: sums of float32 in another order differ in their last bits."""
 
+ASIDE_MAX = 32
+"""Postings of a list that are kept without an array of numpy's: it takes as much as so many."""
+
 Packed = NDArray[np.uint32]
+_NONE: Packed = np.empty(0, np.uint32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +104,16 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def number(self, term: str) -> int:
-        """Returns the term's number, a new one for a new term; of several threads all get the same."""
-        number = self._numbers.get(term)
-        return self._numbers.setdefault(term, next(self._unused)) if number is None else number
+    def numbers(self, terms: Collection[str]) -> list[int]:
+        """Returns the terms' numbers, new ones for new terms; of several threads all get the same."""
+        known = self._numbers
+        found = list(map(known.get, terms))
+        if None in found:
+            found = [
+                known.setdefault(term, next(self._unused)) if number is None else number
+                for term, number in zip(terms, found, strict=True)
+            ]
+        return cast(list[int], found)
 
     def find(self, term: str) -> int | None:
         """Returns the term's number, or None for one that was never said."""
@@ -110,31 +121,52 @@ class Vocabulary:
 
 
 class Postings:
-    """A list that grows at its ends only: a view taken before stays as it was."""
+    """A list that grows at its ends only: a view taken before stays as it was.
 
-    __slots__ = ("_packed", "_start", "_stop")
+    What came since it was last looked at is kept aside: growing an array by single items takes numpy five
+    times as long.
+    """
 
-    def __init__(self, packed: Packed) -> None:
-        self._packed = packed
-        self._start, self._stop = 0, len(packed)
+    __slots__ = ("_packed", "_start", "_stop", "after", "before")
 
-    def append(self, packed: int) -> None:
-        if self._stop == len(self._packed):
-            self._packed = np.concatenate((self.view(), np.empty(self._stop - self._start + 2, np.uint32)))
-            self._start, self._stop = 0, self._stop - self._start
-        self._packed[self._stop] = packed
-        self._stop += 1
+    def __init__(self) -> None:
+        self.after = array("I")
+        """What is to be appended."""
+        self.before: array[int] | None = None
+        """What is to be prepended, the last first."""
+        self._packed: Packed | None = None
+        self._start, self._stop = 0, 0
 
     def prepend(self, packed: int) -> None:
-        if not self._start:
-            room = self._stop + 2
-            self._packed = np.concatenate((np.empty(room, np.uint32), self._packed))
-            self._start, self._stop = room, self._stop + room
-        self._start -= 1
-        self._packed[self._start] = packed
+        if self.before is None:
+            self.before = array("I")
+        self.before.append(packed)
 
     def view(self) -> Packed:
-        return self._packed[self._start : self._stop]
+        before, after = self.before, self.after
+        if self._packed is None and before is None and len(after) <= ASIDE_MAX:
+            return np.array(after, np.uint32)
+        if before or after:
+            self._take(before or array("I"), after)
+        packed: Packed = self._packed[self._start : self._stop] if self._packed is not None else _NONE
+        return packed
+
+    def _take(self, before: array[int], after: array[int]) -> None:
+        packed = self._packed if self._packed is not None else _NONE
+        start, stop = self._start - len(before), self._stop + len(after)
+        if start < 0 or stop > len(packed):
+            # Room for half as much again, on the side on which it grows.
+            room = (stop - start) >> 1
+            front = room if start < 0 else self._start
+            grown = np.empty(front + stop - start + (room if stop > len(packed) else 0), np.uint32)
+            grown[front + len(before) : front + len(before) + self._stop - self._start] = packed[
+                self._start : self._stop
+            ]
+            start, stop, packed = front, front + stop - start, grown
+        packed[start : start + len(before)] = before[::-1]
+        packed[stop - len(after) : stop] = after
+        self._packed, self._start, self._stop = packed, start, stop
+        self.before, self.after = None, array("I")
 
 
 class Places:
@@ -245,10 +277,18 @@ class TextIndex:
         row = self._append(version, previous, replaced)
         self._lengths[row] = len(terms)
         self._totals[row + 1] = self._totals[row] + len(terms)
-        for term, times in Counter(terms).items():
-            self._post(self._vocabulary.number(term), row << TIMES_BITS | min(times, TIMES_MAX))
-        if self._entries is not None and len(self._entries[0]) > SCANNED_MAX:
-            self._sort_entries(*self._entries)
+        numbers, packed = self._postings_of(terms, row)
+        if self._entries is None:
+            lists = self._lists
+            for number, posting in zip(numbers, packed, strict=True):
+                kept = lists.get(number)
+                if kept is None:
+                    kept = lists[number] = Postings()
+                kept.after.append(posting)
+        else:
+            self._entries[0].extend(numbers)
+            self._entries[1].extend(packed)
+            self._sort_many_entries()
         return row
 
     def reserve(self, version: int, previous: int = NO_ROW, replaced: int = NO_ROW) -> int:
@@ -268,19 +308,18 @@ class TextIndex:
         self._lengths[row] = len(terms)
         self._totals[row] = self._totals[row + 1] - len(terms)
         self.first = row
-        found = [
-            (self._vocabulary.number(term), row << TIMES_BITS | min(times, TIMES_MAX))
-            for term, times in Counter(terms).items()
-        ]
+        numbers, packed = self._postings_of(terms, row)
         if self._entries is None:
-            for number, packed in found:
-                self._list(number).prepend(packed)
-            return
-        numbers, postings = self._entries
-        numbers[:0] = array("I", [number for number, _ in found])
-        postings[:0] = array("I", [packed for _, packed in found])
-        if len(numbers) > SCANNED_MAX:
-            self._sort_entries(numbers, postings)
+            lists = self._lists
+            for number, posting in zip(numbers, packed, strict=True):
+                kept = lists.get(number)
+                if kept is None:
+                    kept = lists[number] = Postings()
+                kept.prepend(posting)
+        else:
+            self._entries[0][:0] = array("I", numbers)
+            self._entries[1][:0] = array("I", packed)
+            self._sort_many_entries()
 
     def rows_of(self, versions: Rows) -> Rows:
         """Returns the rows that were born at these versions, where there are such."""
@@ -487,19 +526,6 @@ class TextIndex:
             self._died.append(ALIVE)
         return row
 
-    def _post(self, number: int, packed: int) -> None:
-        if self._entries is not None:
-            self._entries[0].append(number)
-            self._entries[1].append(packed)
-        else:
-            self._list(number).append(packed)
-
-    def _list(self, number: int) -> Postings:
-        postings = self._lists.get(number)
-        if postings is None:
-            postings = self._lists[number] = Postings(np.empty(0, np.uint32))
-        return postings
-
     def _postings(self, number: int, count: int) -> Packed:
         """The packed postings of a term in the first `count` rows, ascending."""
         postings: Packed
@@ -508,19 +534,30 @@ class TextIndex:
             postings = packed[numbers == number]
         else:
             kept = self._lists.get(number)
-            postings = kept.view() if kept is not None else np.empty(0, np.uint32)
+            postings = kept.view() if kept is not None else _NONE
         if count < len(self._born):
             postings = postings[: postings.searchsorted(np.uint32(count << TIMES_BITS))]
         return postings
 
-    def _sort_entries(self, numbers: array[int], packed: array[int]) -> None:
-        """Goes over from one array that is looked through to a posting list for each term."""
+    def _postings_of(self, terms: Sequence[str], row: int) -> tuple[list[int], list[int]]:
+        """The numbers of the different terms of a row's text, and its packed posting in each."""
+        times, base = Counter(terms), row << TIMES_BITS
+        if len(terms) > TIMES_MAX:
+            return self._vocabulary.numbers(times), [base | min(each, TIMES_MAX) for each in times.values()]
+        return self._vocabulary.numbers(times), [base | each for each in times.values()]
+
+    def _sort_many_entries(self) -> None:
+        """Goes over from one array that is looked through to a list for each term, once it is long."""
+        if self._entries is None or len(self._entries[0]) <= SCANNED_MAX:
+            return
+        numbers, packed = self._entries
         terms = np.frombuffer(numbers, np.uint32)
         order = np.argsort(terms, kind="stable")
         terms, postings = terms[order], np.frombuffer(packed, np.uint32)[order]
         starts = np.flatnonzero(np.diff(terms, prepend=terms[0] + 1))
         for number, part in zip(terms[starts].tolist(), np.split(postings, starts[1:]), strict=True):
-            self._lists[number] = Postings(part.copy())
+            kept = self._lists[number] = Postings()
+            kept.after.frombytes(part.tobytes())
         self._entries = None
 
 

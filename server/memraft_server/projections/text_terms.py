@@ -8,7 +8,6 @@ the same stemmer, which leaves most of them whole, so they are found by their ex
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import Stemmer
 
@@ -16,6 +15,8 @@ WORD_CHARS_MAX = 64
 """Longer runs of letters and digits (keys, hashes, encoded data) are cut to this many characters."""
 
 _WORD = re.compile(r"[^\W_]+")
+_APART = {code: " " for code in range(128) if not chr(code).isalnum()}
+"""For ASCII alone, where it takes a fifth of the time."""
 
 _STOP_WORDS_TEXT = """
 a about above after again against all am an and any are as at be because been before being below between
@@ -29,17 +30,18 @@ yours yourself yourselves
 
 STOP_WORDS = frozenset(_STOP_WORDS_TEXT.split())
 
-_stem = Stemmer.Stemmer("english").stemWord
+_stems = Stemmer.Stemmer("english").stemWords
 
 
-def words_of(text: str) -> Iterator[str]:
+def words_of(text: str) -> list[str]:
     """The runs of letters and digits of a text in lower case, stop words left out."""
-    for match in _WORD.finditer(text.lower()):
-        word = match[0]
-        if word not in STOP_WORDS:
-            yield word[:WORD_CHARS_MAX]
+    lower = text.lower()
+    said = lower.translate(_APART).split() if lower.isascii() else _WORD.findall(lower)
+    words = [word for word in said if word not in STOP_WORDS]
+    return [word[:WORD_CHARS_MAX] for word in words] if len(text) > WORD_CHARS_MAX else words
 
 
 def terms_of(text: str) -> list[str]:
     """The terms of a text in their order; a term stands there as often as it was said."""
-    return [_stem(word) for word in words_of(text)]
+    terms: list[str] = _stems(words_of(text))
+    return terms

@@ -10,6 +10,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from memraft_server.projections.text_terms import terms_of
+
 SUBSTANCE_TERMS = 16
 """Distinct terms from which on a text has as much substance as one can have."""
 
@@ -22,6 +24,10 @@ _TIME = re.compile(
     rf"|(?:last|next|this|past|few|\d+) (?:night|morning|afternoon|evening|(?:{_SPANS})s?)"
     r"|(?:week|month|year)s?)\b"
 )
+_FIXED = "yesterday today tonight tomorrow recently ago since night morning afternoon evening"
+_YEARS = " ".join(map(str, range(1900, 2100)))
+_TIME_TERMS = frozenset(terms_of(" ".join((_FIXED, _MONTHS, _DAYS, _SPANS, _YEARS)).replace("|", " ")))
+"""Every text that tells a time has one of these; to look for them takes less than the expression."""
 _ASKS_WHEN = re.compile(r"\bwhen\b|\bhow long\b|\b(?:what|which) (?:year|month|day|date|time|week|season)\b")
 _NOTE = re.compile(r"\s*[\[(][^\])]*[\])]\s*$")
 _WORD = re.compile(r"[^\W_]+")
@@ -39,17 +45,20 @@ class Cues:
     """Of how many different terms it is, on a logarithmic scale: greetings and thanks have little."""
 
 
+_SUBSTANCE = [math.log1p(distinct) / math.log1p(SUBSTANCE_TERMS) for distinct in range(SUBSTANCE_TERMS + 1)]
+
 NO_CUES = Cues(asks=False, tells_time=False, substance=0.0)
 
 
 def cues_of(text: str, terms: Sequence[str]) -> Cues:
     """Reads the cues off a text and its terms (of `terms_of`); a closing note in brackets is not said."""
-    said = _NOTE.sub("", text)
-    distinct = min(len(set(terms)), SUBSTANCE_TERMS)
+    said, distinct = text.rstrip(), set(terms)
+    if said.endswith(("]", ")")):
+        said = _NOTE.sub("", said)
     return Cues(
-        asks=said.rstrip().endswith("?"),
-        tells_time=_TIME.search(text.lower()) is not None,
-        substance=math.log1p(distinct) / math.log1p(SUBSTANCE_TERMS),
+        asks=said.endswith("?"),
+        tells_time=not distinct.isdisjoint(_TIME_TERMS) and _TIME.search(text.lower()) is not None,
+        substance=_SUBSTANCE[min(len(distinct), SUBSTANCE_TERMS)],
     )
 
 
