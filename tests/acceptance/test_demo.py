@@ -72,6 +72,35 @@ def test_a_run_with_a_wrong_answer_is_explained_corrected_and_replayed() -> None
     assert outcome["answer_now"] == "refunded"
 
 
+def test_an_answer_is_explained_when_the_state_has_moved_on() -> None:
+    done = run("demo", "why", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    outcome = result["outcome"]
+    assert result["good"] is True and outcome["replicas_agree"] is True
+    assert outcome["kill"]["new_leader"] != outcome["kill"]["node"]
+    assert "vegetarian" in outcome["answer"] and "without nuts" in outcome["answer"]
+
+    receipt, answered = outcome["receipt"], outcome["answered"]["hits"]
+    assert (receipt["agent"], receipt["run"], receipt["turn"]) == ("planner", "order-meals", "turn-13")
+    assert receipt["query"] == outcome["question"]
+    assert [(hit["id"], hit["version"]) for hit in receipt["hits"]] == [
+        (hit["id"], hit["version"]) for hit in answered
+    ]
+    for hit, explained in zip(answered, receipt["hits"], strict=True):
+        shares = {reason["name"]: reason["share"] for reason in explained["reasons"]}
+        assert {"text", "vector"} & shares.keys()
+        assert abs(sum(shares.values()) - hit["score"]) < 1e-4
+    then, today = outcome["then"]["hits"], outcome["today"]["hits"]
+    assert [hit["id"] for hit in then] == [hit["id"] for hit in answered]
+    assert any("not allergic any more" in hit["text"] for hit in today)
+    assert not any("any more" in hit["text"] for hit in then)
+    for memory in outcome["behind"]:
+        assert (memory["agent"], memory["run"]) == ("front-desk", "call-in-march")
+        assert memory["around"]
+    assert [memory["is_current"] for memory in outcome["behind"]] == [False, True]
+
+
 TALK = {
     "sample_id": "harbour talk",
     "conversation": {
@@ -137,6 +166,12 @@ def test_the_benchmarks_run_and_name_their_targets() -> None:
     targets = {each["name"]: each["target"] for each in kv["figures"] if each["target"]}
     assert targets["embedded get, p50"] == {"sense": "at most", "value": 3.0}
     assert "3 nodes, put, 1 caller, p50" in targets
+
+    done = run("bench", "recall", "--quick", "--json")
+    assert done.returncode == 0, done.stderr
+    recall = {each["name"]: each["value"]["median"] for each in json.loads(done.stdout)["figures"]}
+    assert "300 memories, 3 nodes, full pipeline, p50" in recall
+    assert all(value > 0 for value in recall.values())
 
     done = run("bench", "fork", "--quick", "--json")
     assert done.returncode == 0, done.stderr

@@ -73,17 +73,17 @@ def test_talk_is_the_same_for_the_same_seed() -> None:
     [whole], [again] = one.chunks(300), other.chunks(300)
     assert whole.texts == again.texts and np.array_equal(whole.vectors, again.vectors)
     assert len(set(whole.threads)) == 15 and len(set(whole.about)) == 3
-    assert one.queries(5).texts == other.queries(5).texts
+    assert [query.text for query in one.queries(5)] == [query.text for query in other.queries(5)]
 
 
 def test_the_nearest_of_vectors_shown_in_parts_are_the_exact_ones() -> None:
     talk = Talk(500, 16, seed=4)
     queries = talk.queries(7)
-    nearest, shown = Nearest(queries.vectors, 10), []
+    nearest, shown = Nearest(queries, 10), []
     for chunk in talk.chunks(120):
         nearest.show(chunk.vectors)
         shown.append(chunk.vectors)
-    exact = exact_neighbours(np.concatenate(shown), queries.vectors, 10)
+    exact = exact_neighbours(np.concatenate(shown), np.stack([query.vector for query in queries]), 10)
     assert [set(row) for row in nearest.places.tolist()] == [set(row) for row in exact.tolist()]
 
 

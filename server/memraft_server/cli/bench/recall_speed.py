@@ -12,9 +12,9 @@ from pathlib import Path
 import msgspec
 
 from memraft import Memory
-from memraft.types import Hit, Match, Results
+from memraft.types import Match, Recalled, Results
 from memraft_server.cli.bench.clustered import FloatArray, recall
-from memraft_server.cli.bench.recall_texts import Nearest, Queries, Talk
+from memraft_server.cli.bench.recall_texts import Nearest, Query, Talk
 from memraft_server.cli.bench.result import Figure, Target, at_least, at_most, figure, render, report
 from memraft_server.cli.devcluster import DevCluster
 from memraft_server.cli.ending import Ending
@@ -77,23 +77,21 @@ def run(arguments: argparse.Namespace) -> int:
 class _Asked:
     """A memory that holds the talk, the queries, and how each is timed."""
 
-    def __init__(self, memory: Memory, queries: Queries, scale: Scale, about: list[str]) -> None:
+    def __init__(self, memory: Memory, queries: Sequence[Query], scale: Scale, about: list[str]) -> None:
         self._memory = memory
         self._about = about
-        self._queries = list(zip(queries.texts, queries.vectors, strict=True))
+        self._queries = queries
         self._scale = scale
         self._over = f"{scale.memories:,} memories"
 
-    def timed(
-        self, name: str, ask: Callable[[str, FloatArray], object], targets: Mapping[int, Target]
-    ) -> Figure:
+    def timed(self, name: str, ask: Callable[[Query], object], targets: Mapping[int, Target]) -> Figure:
         """The median of each round of all queries, after a round to warm up."""
         rounds = []
         for _ in range(self._scale.rounds + 1):
             taken_s = []
-            for text, vector in self._queries:
+            for query in self._queries:
                 began = time.perf_counter()
-                ask(text, vector)
+                ask(query)
                 taken_s.append(time.perf_counter() - began)
             rounds.append(latencies(taken_s))
         medians = [each.p50_us for each in rounds[1:]]
@@ -103,26 +101,34 @@ class _Asked:
         }
         return figure(f"{self._over}, {name}, p50", "us", medians, targets.get(self._scale.memories), tail)
 
-    def nearest(self, _: str, vector: FloatArray) -> Results[Match]:
+    def nearest(self, query: Query) -> Results[Match]:
         """The same vectors in a collection."""
-        return self._memory.search(COLLECTION, vector, k=K)
+        return self._memory.search(COLLECTION, query.vector, k=K)
 
-    def hop(self, text: str, vector: FloatArray) -> object:
+    def hop(self, query: Query) -> object:
         """And what the nearest memory is about, with its neighbours in the graph."""
-        nearest = self.nearest(text, vector)[0]
+        [nearest, *_] = self.nearest(query)
         return self._memory.neighbours(self._about[int(nearest.id)], limit=NEIGHBOURS)
 
-    def by_vector(self, _: str, vector: FloatArray) -> Results[Hit]:
+    def by_vector(self, query: Query) -> Recalled:
         """Memories by the vector alone: with their texts and all that is known of them."""
-        return self._memory.recall(embedding=vector, k=K)
+        return self._memory.recall(embedding=query.vector, k=K)
 
-    def whole(self, text: str, vector: FloatArray) -> Results[Hit]:
+    def nearby(self, query: Query) -> Recalled:
+        """These, of somebody and of the neighbours in the graph."""
+        return self._memory.recall(embedding=query.vector, k=K, about=query.about, about_hops=1)
+
+    def by_text(self, query: Query) -> Recalled:
+        """Memories by the text alone."""
+        return self._memory.recall(query.text, k=K, parameters={"vector": 0})
+
+    def whole(self, query: Query) -> Recalled:
         """By the text and its vector."""
-        return self._memory.recall(text, embedding=vector, k=K)
+        return self._memory.recall(query.text, embedding=query.vector, k=K)
 
     def share(self, exact: Nearest) -> Figure:
         """How many of the exact nearest are found."""
-        found = [[int(each.id) for each in self.nearest(text, vector)] for text, vector in self._queries]
+        found = [[int(each.id) for each in self.nearest(query)] for query in self._queries]
         target = SHARE_TARGETS.get(self._scale.memories)
         shares = [recall(found, exact.places)]
         return figure(f"{self._over}, k-NN, share of the exact ones", "share", shares, target)
@@ -130,16 +136,16 @@ class _Asked:
     def among_writes(self) -> Iterator[Figure]:
         """A write before every recall, which has to find what was just written."""
         written_s, taken_s = [], []
-        for number, (text, vector) in enumerate(self._queries):
-            named = f"{text} {number}th of late"
+        for number, query in enumerate(self._queries):
+            named = query._replace(text=f"{query.text} {number}th of late")
             began = time.perf_counter()
-            written = self._memory.remember(named, embedding=vector, thread="late")
+            written = self._memory.remember(named.text, embedding=named.vector, thread="late")
             then = time.perf_counter()
-            hits = self.whole(named, vector)
+            hits = self.whole(named)
             taken_s.append(time.perf_counter() - then)
             written_s.append(then - began)
             if all(hit.id != written.id for hit in hits):
-                raise CliError(f"a memory was written and not found at once: {named!r}")
+                raise CliError(f"a memory was written and not found at once: {named.text!r}")
         for what, each in (("recall right after a write", taken_s), ("write among recalls", written_s)):
             timings = latencies(each)
             tail = {"p99": timings.p99_us, "slowest": timings.max_us}
@@ -150,12 +156,12 @@ def _in_process(scale: Scale, shown: Progress) -> Iterator[Figure]:
     over = f"{scale.memories:,} memories"
     talk = Talk(scale.memories, DIMENSION, SEED)
     queries = talk.queries(scale.queries)
-    exact = Nearest(queries.vectors, K)
+    exact = Nearest(queries, K)
     with Memory(agent=AGENT, namespace=NAMESPACE) as memory:
         before_bytes, began = resident_bytes(), time.perf_counter()
         about = _store(memory, talk, shown, exact.show)
         stored_s = time.perf_counter() - began
-        memory.recall(queries.texts[0], embedding=queries.vectors[0], k=K)
+        memory.recall(queries[0].text, embedding=queries[0].vector, k=K)
         first_s = time.perf_counter() - began - stored_s
         bytes_each = (resident_bytes() - before_bytes) / scale.memories
         shown.step(f"{over}: recalling …")
@@ -164,6 +170,8 @@ def _in_process(scale: Scale, shown: Progress) -> Iterator[Figure]:
         yield asked.share(exact)
         yield asked.timed("k-NN and a hop of graph", asked.hop, HOP_TARGETS)
         yield asked.timed("recall by vector alone", asked.by_vector, {})
+        yield asked.timed("recall by vector, within a hop of an entity", asked.nearby, {})
+        yield asked.timed("recall by text alone", asked.by_text, {})
         yield asked.timed("full pipeline", asked.whole, WHOLE_TARGETS)
         yield from asked.among_writes()
     detail = {"first recall after": first_s * 1e6}

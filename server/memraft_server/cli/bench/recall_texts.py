@@ -1,8 +1,9 @@
 """Memories as conversations are: words of which a few are in most texts and most in few, turns in threads by
 speakers, about somebody, and vectors in clusters, so that a cluster's texts share words as well."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -33,12 +34,12 @@ class Chunk:
     about: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Queries:
-    """`texts` and, of the same clusters, `vectors` (texts, dimension), of length 1."""
+class Query(NamedTuple):
+    """A question: its text, its vector of length 1, and whom it is about."""
 
-    texts: list[str]
-    vectors: FloatArray
+    text: str
+    vector: FloatArray
+    about: str
 
 
 class Talk:
@@ -80,12 +81,13 @@ class Talk:
                 about=[self.entities[cluster] for cluster in clusters],
             )
 
-    def queries(self, count: int) -> Queries:
+    def queries(self, count: int) -> list[Query]:
         """Questions of a few common and a few telling words."""
         clusters = self._random.integers(len(self._centres), size=count)
-        return Queries(
-            [self._text(cluster, COMMON_WORDS_OF_A_QUERY) for cluster in clusters], self._around(clusters)
-        )
+        return [
+            Query(self._text(cluster, COMMON_WORDS_OF_A_QUERY), vector, self.entities[cluster])
+            for cluster, vector in zip(clusters.tolist(), self._around(clusters), strict=True)
+        ]
 
     def _text(self, cluster: int, common: int) -> str:
         drawn = np.searchsorted(self._cumulated, self._random.random(common))
@@ -109,8 +111,8 @@ def _word(number: int) -> str:
 class Nearest:
     """The exact nearest of all vectors that were shown, for each query: only `k` a query are kept."""
 
-    def __init__(self, queries: FloatArray, k: int) -> None:
-        self._queries, self._k, self._seen = queries, k, 0
+    def __init__(self, queries: Sequence[Query], k: int) -> None:
+        self._queries, self._k, self._seen = np.stack([query.vector for query in queries]), k, 0
         self._scores = np.full((len(queries), k), -np.inf, np.float32)
         self._places = np.zeros((len(queries), k), np.int64)
 

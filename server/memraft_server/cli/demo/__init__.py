@@ -1,7 +1,8 @@
 """`memraft demo`: three nodes, three agents, one memory, and a leader that is killed under load.
 
 With time-machine it is another one: a recorded run with a wrong answer is explained, forked, corrected,
-compared and replayed. With --input it replays real conversations in the LoCoMo form and measures what recall
+compared and replayed. With why: what an answer was made from, why of these memories, and what is known today.
+With --input it replays real conversations in the LoCoMo form and measures what recall
 finds.
 """
 
@@ -18,7 +19,10 @@ def register(commands: Any) -> None:
     )
     parser.set_defaults(run=run)
     parser.add_argument(
-        "what", nargs="?", choices=("time-machine",), help="a run with a wrong answer, and what mends it"
+        "what",
+        nargs="?",
+        choices=("time-machine", "why"),
+        help="time-machine: a run with a wrong answer, and what mends it; why: what is behind an answer",
     )
     parser.add_argument("--input", metavar="FILE", help="replay the conversations of a LoCoMo JSON file")
     parser.add_argument("--nodes", type=int, default=3, metavar="N", help="how many nodes (3)")

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from memraft_server.cli.demo import locomo, replay, report, timemachine_report
+from memraft_server.cli.demo import locomo, replay, report, timemachine_report, why_report
 from memraft_server.cli.demo.story import FULL, QUICK, Say, Story
 from memraft_server.cli.demo.timemachine import TimeMachine
+from memraft_server.cli.demo.why import Why
 from memraft_server.cli.devcluster import DevCluster
 from memraft_server.cli.ending import Ending
 from memraft_server.cli.errors import CliError, UsageError
@@ -24,7 +25,7 @@ MAJORITY_NEEDS = 3
 def run(arguments: argparse.Namespace) -> int:
     """Runs the demo that the arguments ask for and returns the exit status."""
     if arguments.what and arguments.input:
-        raise UsageError("--input is for the demo without time-machine")
+        raise UsageError(f"--input is for the demo without {arguments.what}")
     if not arguments.input and arguments.nodes < MAJORITY_NEEDS:
         raise UsageError(f"the demo kills a node: it needs --nodes {MAJORITY_NEEDS} or more")
     with Ending() as ending:
@@ -56,7 +57,10 @@ def _play(
     arguments: argparse.Namespace, cluster: DevCluster, ending: Ending, say: Say, shown: Progress
 ) -> tuple[Any, str]:
     """What came of the demo, and how a person reads it."""
-    if arguments.what:
+    if arguments.what == "why":
+        explained = _run(ending, Why(cluster, say, shown.update).run())
+        return explained, why_report.render(explained)
+    if arguments.what == "time-machine":
         found = _run(ending, TimeMachine(cluster, say, shown.update).run())
         return found, timemachine_report.render(found)
     outcome = _run(ending, Story(cluster, QUICK if arguments.quick else FULL, say, shown.update).run())

@@ -1,15 +1,48 @@
-"""Waits for what a cluster comes to after one of its nodes was killed."""
+"""Kills a leader, and waits for what the cluster comes to after that."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
+import msgspec
+
 from memraft_proto.sharding import slot_of
 from memraft_server.cli.clusterview import ClusterView, Observer
+from memraft_server.cli.devcluster import DevCluster
 from memraft_server.cli.errors import CliError
 
 REJOIN_TIMEOUT_S = 30.0
 POLL_INTERVAL_S = 0.1
+
+
+Say = Callable[[str], None]
+
+
+class Kill(msgspec.Struct, frozen=True):
+    """A leader that was killed."""
+
+    node: str
+    shard: int
+    new_leader: str
+
+
+async def fail_over(cluster: DevCluster, observer: Observer, namespace: str, when: str, say: Say) -> Kill:
+    """Kills the leader of a namespace's shard, waits for the next one, and starts the node again.
+
+    when: what goes on meanwhile, for `say`.
+    """
+    view = await asyncio.to_thread(observer.look)
+    shard = shard_of(view, namespace)
+    node = view.shards[shard].leader
+    if not node:
+        raise CliError(f"shard {shard} has no leader to kill")
+    pid = cluster.pid(node)
+    await asyncio.to_thread(cluster.kill_node, node)
+    say(f"  {when}: SIGKILL for {node} (pid {pid}), the leader")
+    leader = await leader_after(observer, shard, node)
+    say(f"  {leader} leads now; {node} is started again")
+    cluster.start_node(node)
+    return Kill(node, shard, leader)
 
 
 def shard_of(view: ClusterView, namespace: str) -> int:

@@ -17,7 +17,7 @@ import msgspec
 from memraft import AsyncMemory
 from memraft.types import RecordDifference, Replay, StepDifference
 from memraft_server.cli.clusterview import Observer
-from memraft_server.cli.demo.failover import leader_after, rejoined, replicas_agree, shard_of
+from memraft_server.cli.demo.failover import Kill, Say, fail_over, rejoined, replicas_agree
 from memraft_server.cli.devcluster import DevCluster
 from memraft_server.cli.errors import CliError
 
@@ -31,7 +31,6 @@ WRONG_RUN, RIGHT_RUN, FORK = "answer-1458", "answer-1458-again", "before-the-mis
 INPUTS = {"question": QUESTION, "order": ORDER}
 CLIENT_TIMEOUT_S = 30.0
 
-Say = Callable[[str], None]
 Model = Callable[[str, list[dict[str, Any]], dict[str, Any]], Any]
 
 
@@ -42,14 +41,6 @@ class Policy(msgspec.Struct, frozen=True):
     agent: str
     log_index: int
     at: datetime
-
-
-class Kill(msgspec.Struct, frozen=True):
-    """The leader that was killed in the middle of the first run."""
-
-    node: str
-    shard: int
-    new_leader: str
 
 
 class Verdicts(msgspec.Struct, frozen=True):
@@ -198,29 +189,15 @@ class TimeMachine:
         kills: list[Kill] = []
 
         async def thinks(*asked: Any) -> dict[str, Any]:
-            kills.append(await self._fail_over(observer))
+            self._report("waiting for the next leader …")
+            during = f"in the middle of the run {WRONG_RUN}"
+            kills.append(await fail_over(self._cluster, observer, NAMESPACE, during, self._say))
             return clerk(*asked)
 
         async with memory.run(WRONG_RUN, inputs=INPUTS) as run:
             run.outputs = answer = await agent(run, thinks)
         self._say(f"  the run {WRONG_RUN} has ended: order {ORDER} is {answer}")
         return kills[0], answer
-
-    async def _fail_over(self, observer: Observer) -> Kill:
-        """Kills the leader of the namespace's shard, waits for the next one, and starts the node again."""
-        view = await asyncio.to_thread(observer.look)
-        shard = shard_of(view, NAMESPACE)
-        node = view.shards[shard].leader
-        if not node:
-            raise CliError(f"shard {shard} has no leader to kill")
-        pid = self._cluster.pid(node)
-        await asyncio.to_thread(self._cluster.kill_node, node)
-        self._say(f"  in the middle of the run {WRONG_RUN}: SIGKILL for {node} (pid {pid}), the leader")
-        self._report("waiting for the next leader …")
-        leader = await leader_after(observer, shard, node)
-        self._say(f"  {leader} leads now; the run goes on, and {node} is started again")
-        self._cluster.start_node(node)
-        return Kill(node, shard, leader)
 
     async def _why(self, memory: AsyncMemory) -> tuple[Policy, str]:
         """Finds what the wrong answer rests on: from the recorded calls to the memory, as of the decision."""

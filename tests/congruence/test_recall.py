@@ -1,0 +1,193 @@
+"""Recall finds the same on every backend, now and in the past, over restarts and over failovers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memraft import Memory
+from memraft.types import RecallParameters
+from memraft_server.cli.demo import locomo
+from memraft_server.cli.demo.replay import details, said
+from memraft_server.cli.devcluster import DevCluster
+
+TALKS = locomo.read(Path(__file__).parents[1] / "data" / "conversations.json")
+[GARDEN, NIGHTS] = TALKS
+SCORE_TOLERANCE = 1e-3
+"""Scores may tell how many seconds ago something was written."""
+
+WAIT_S = 20.0
+
+Found = list[tuple[str, Any]]
+
+
+BY_WORDS: RecallParameters = {"vector": 0}
+
+
+def tell(memory: Memory, talk: locomo.Conversation = GARDEN) -> list[int]:
+    """Remembers a conversation turn by turn; the log index of each."""
+    return [memory.remember(said(turn), id=turn.turn_id, **details(turn)).log_index for turn in talk.turns]
+
+
+def asked(memory: Memory, talk: locomo.Conversation = GARDEN, **options: Any) -> list[Found]:
+    """What each question of a conversation finds: ids and scores."""
+    answers = [memory.recall(question.text, **options) for question in talk.questions]
+    return [[(hit.id, pytest.approx(hit.score, abs=SCORE_TOLERANCE)) for hit in hits] for hits in answers]
+
+
+def wait_until_indexed(memory: Memory) -> None:
+    """After a start texts are read beside the calls; the vectors find what is not read yet."""
+    deadline = time.monotonic() + WAIT_S
+    while memory.recall("anything").text_indexed < 1:
+        assert time.monotonic() < deadline, "the texts are not indexed"
+
+
+@contextmanager
+def told(**options: Any) -> Iterator[Memory]:
+    """A memory in process that was told the same: what all backends are held against."""
+    with Memory(agent="support", namespace="acme/reference", **options) as reference:
+        tell(reference)
+        yield reference
+
+
+@pytest.mark.parametrize("options", [{}, {"k": 3}, {"kind": "turn"}, {"filter": {"session": 2}}])
+def test_every_backend_finds_the_same(memory: Memory, options: dict[str, Any]) -> None:
+    tell(memory)
+    with told() as reference:
+        expected = asked(reference, **options)
+    assert asked(memory, **options) == expected
+    assert all(len(found) == options.get("k", min(10, len(found))) for found in expected)
+
+
+def test_words_find_what_vectors_do_not_tell_apart(memory: Memory) -> None:
+    tell(memory)
+    assert memory.recall("spaniel", parameters=BY_WORDS)[0].id == "D3:8"
+    assert memory.recall("which orchestra?", parameters=BY_WORDS)[0].id == "D1:7"
+    assert {hit.id for hit in memory.recall("Dr Lund", parameters=BY_WORDS, k=2)} == {"D2:10", "D3:10"}
+
+
+def test_a_turn_is_found_by_what_was_said_before_it_in_its_thread(memory: Memory) -> None:
+    memory.remember("Which colour did you paint the boat?", thread="harbour", id="question")
+    memory.remember("Something unrelated about a train", thread="station", id="unrelated")
+    memory.remember("Green, with a white stripe", thread="harbour", id="answer")
+    memory.remember("Another thing about lunch", thread="station", id="other")
+    found = [hit.id for hit in memory.recall("colour of the boat", parameters=BY_WORDS, k=4)]
+    assert set(found[:2]) == {"question", "answer"}
+
+
+def test_who_is_named_in_the_query_is_preferred_as_the_speaker(memory: Memory) -> None:
+    memory.remember("I like the sea in winter", speaker="Ann", id="ann")
+    memory.remember("I like the sea in winter, too", speaker="Bob", id="bob")
+    assert memory.recall("what does Bob like about the sea?", parameters=BY_WORDS)[0].id == "bob"
+    assert memory.recall("what does Ann like about the sea?", parameters=BY_WORDS)[0].id == "ann"
+
+
+def test_what_is_written_is_found_at_once_and_what_is_forgotten_no_more(memory: Memory) -> None:
+    for turn in GARDEN.turns:
+        written = memory.remember(said(turn), **details(turn))
+        assert written.id in {hit.id for hit in memory.recall(said(turn), k=3)}, turn.text
+    spaniel = memory.recall("spaniel")[0]
+    memory.forget(spaniel.id)
+    assert spaniel.id not in {hit.id for hit in memory.recall("spaniel")}
+
+
+def test_filters_confine_text_and_neighbours_alike(memory: Memory) -> None:
+    for place, (about, kind) in enumerate([("ann", "fact"), ("bob", "fact"), ("ann", "event")]):
+        memory.remember(
+            f"the lighthouse was painted {place}", about=about, kind=kind, thread="t", metadata={"n": place}
+        )
+    query = "who painted the lighthouse?"
+    assert {hit.metadata["n"] for hit in memory.recall(query, parameters=BY_WORDS)} == {0, 1, 2}
+    assert {hit.metadata["n"] for hit in memory.recall(query, parameters=BY_WORDS, about="ann")} == {0, 2}
+    assert {hit.metadata["n"] for hit in memory.recall(query, parameters=BY_WORDS, kind="fact")} == {0, 1}
+    assert {
+        hit.metadata["n"] for hit in memory.recall(query, parameters=BY_WORDS, about="ann", kind="fact")
+    } == {0}
+    assert {
+        hit.metadata["n"] for hit in memory.recall(query, parameters=BY_WORDS, filter={"n": {"$gte": 1}})
+    } == {1, 2}
+    assert len(memory.recall(query, parameters=BY_WORDS, about="nobody")) == 0
+
+
+def test_only_what_is_true_at_a_moment_is_recalled(memory: Memory) -> None:
+    may, june, july = (datetime(2024, month, 1, tzinfo=UTC) for month in (5, 6, 7))
+    memory.remember("Ann lives in Oslo", thread="t", id="oslo", valid_from=may, valid_until=july)
+    memory.remember("Ann lives in Bergen", thread="t", id="bergen", valid_from=july)
+    assert [hit.id for hit in memory.recall("where does Ann live", valid_at=june)] == ["oslo"]
+    assert [hit.id for hit in memory.recall("where does Ann live", valid_at=july)] == ["bergen"]
+
+
+def test_the_past_is_recalled_as_it_was(memory: Memory) -> None:
+    first = memory.remember("the boat is moored at the quay", id="boat", thread="t")
+    second = memory.remember("the boat lies on the slipway", id="boat", thread="t")
+    memory.remember("it needs paint", id="paint", thread="t")
+    memory.forget("boat")
+    assert [hit.text for hit in memory.recall("quay", parameters=BY_WORDS, at=first.log_index)] == [
+        "the boat is moored at the quay"
+    ]
+    assert [hit.text for hit in memory.recall("slipway", parameters=BY_WORDS, at=second.log_index)] == [
+        "the boat lies on the slipway"
+    ]
+    assert [hit.id for hit in memory.recall("boat slipway quay")] == ["paint"]
+    assert len(memory.recall("boat slipway quay", parameters=BY_WORDS)) == 0
+
+
+def test_the_past_of_a_conversation_is_what_it_was_when_it_was_over(memory: Memory) -> None:
+    moments = tell(memory)
+    over, half = asked(memory), asked(memory, at=moments[17])
+    tell(memory, NIGHTS)  # of the same ids: each replaces a turn
+    assert asked(memory, at=moments[-1]) == over
+    assert asked(memory, at=moments[17]) == half
+    assert asked(memory) != over
+    assert all(id.startswith(("D1", "D2")) for found in half for id, _ in found)
+
+
+def test_a_fork_recalls_its_parents_memories_and_its_own(memory: Memory) -> None:
+    moments = tell(memory)
+    was = asked(memory, at=moments[17])
+    fork = memory.fork("what-if", at=moments[17])
+    assert asked(fork) == was
+    fork.remember("Tom: I adopted a parrot named Captain", id="parrot", thread="session-2", speaker="Tom")
+    fork.forget("D2:3")
+    assert fork.recall("parrot")[0].id == "parrot"
+    assert "D2:3" not in {hit.id for hit in fork.recall("ox heart tomatoes", k=20)}
+    assert memory.recall("ox heart tomatoes")[0].id == "D2:3"
+    assert "parrot" not in {hit.id for hit in memory.recall("parrot", k=28)}
+    assert asked(memory, at=moments[17]) == was
+
+
+def test_recall_is_what_it_was_after_a_restart(tmp_path: Path) -> None:
+    with Memory(path=tmp_path / "m") as memory:
+        moments = tell(memory)
+        now, past = asked(memory), asked(memory, at=moments[9])
+    for _ in range(2):
+        with Memory(path=tmp_path / "m") as memory:
+            assert len(memory.recall(GARDEN.questions[0].text)) == 10
+            wait_until_indexed(memory)
+            assert asked(memory) == now
+            assert asked(memory, at=moments[9]) == past
+    with Memory(path=tmp_path / "m") as memory:
+        memory.remember("Mira: I sold the cello", id="D9:1", thread="session-3", speaker="Mira")
+        assert memory.recall("sold the cello")[0].id == "D9:1"
+
+
+def test_recall_is_what_it_was_after_a_failover(nodes: DevCluster) -> None:
+    certs = nodes.agent_certs("acme", "support")
+    with Memory(nodes.endpoints, certs=certs, namespace="acme/recall-failover", timeout_s=30) as memory:
+        moments = tell(memory)
+        now, past = asked(memory), asked(memory, at=moments[9])
+        for node in ("n1", "n2", "n3"):  # one of them led
+            nodes.kill_node(node)
+            wait_until_indexed(memory)
+            assert asked(memory, at=moments[-1]) == now
+            assert asked(memory, at=moments[9]) == past
+            late = memory.remember(f"Tom: {node} was away", thread="session-3", speaker="Tom")
+            assert late.id in {hit.id for hit in memory.recall(f"was {node} away?", k=3)}
+            nodes.start_node(node)
+            nodes.wait_ready([node])
