@@ -7,7 +7,8 @@ import numpy as np
 
 from memraft_server.cli.demo.locomo import Conversation, Question
 from memraft_server.cli.demo.replay import said
-from memraft_server.projections.text import DEFAULT_WINDOW, NO_ROW, TextIndex, Vocabulary, Window
+from memraft_server.projections.text import DEFAULT_WINDOW, TextIndex, Vocabulary, Window
+from memraft_server.projections.text_places import NO_ROW
 from memraft_server.projections.text_terms import terms_of
 from memraft_server.projections.vector_math import Floats, Rows
 from memraft_server.recall.cues import cues_of

@@ -19,7 +19,6 @@ from __future__ import annotations
 import itertools
 import math
 from array import array
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,13 +28,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memraft_server.projections.rows import ALIVE
+from memraft_server.projections.text_places import NO_ROW, Places
+from memraft_server.projections.text_postings import NO_POSTINGS, TIMES_BITS, TIMES_MAX, Packed, Postings
 from memraft_server.projections.vector_math import Floats, Rows
 from memraft_server.projections.versions import NOW
 
 ROWS_MAX = (1 << 24) - 1
 """Texts an index holds: a row number takes 24 bits of a posting, the number of times 8."""
-
-TIMES_BITS, TIMES_MAX = 8, 255
 
 SCANNED_MAX = 4096
 """Up to this many entries an index is one forward array that every search looks through (about 3 µs a term);
@@ -44,16 +43,8 @@ above it has a posting list for each term. A namespace of ten memories then take
 QUERY_TERMS_MAX = 64
 """Terms of a query that are looked for; of a longer one the rarest."""
 
-NO_ROW = -1
-
 _ROUNDING = 1.001
 """Bounds are this much wider than computed: sums of float32 in another order differ in their last bits."""
-
-ASIDE_MAX = 32
-"""Postings of a list that are kept without an array of numpy's: it takes as much as so many."""
-
-Packed = NDArray[np.uint32]
-_NONE: Packed = np.empty(0, np.uint32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,99 +111,6 @@ class Vocabulary:
         return self._numbers.get(term)
 
 
-class Postings:
-    """A list that grows at its ends only: a view taken before stays as it was.
-
-    What came since it was last looked at is kept aside: growing an array by single items takes numpy five
-    times as long.
-    """
-
-    __slots__ = ("_packed", "_start", "_stop", "after", "before")
-
-    def __init__(self) -> None:
-        self.after = array("I")
-        """What is to be appended."""
-        self.before: array[int] | None = None
-        """What is to be prepended, the last first."""
-        self._packed: Packed | None = None
-        self._start, self._stop = 0, 0
-
-    def prepend(self, packed: int) -> None:
-        if self.before is None:
-            self.before = array("I")
-        self.before.append(packed)
-
-    def view(self) -> Packed:
-        before, after = self.before, self.after
-        if self._packed is None and before is None and len(after) <= ASIDE_MAX:
-            return np.array(after, np.uint32)
-        if before or after:
-            self._take(before or array("I"), after)
-        packed: Packed = self._packed[self._start : self._stop] if self._packed is not None else _NONE
-        return packed
-
-    def _take(self, before: array[int], after: array[int]) -> None:
-        packed = self._packed if self._packed is not None else _NONE
-        start, stop = self._start - len(before), self._stop + len(after)
-        if start < 0 or stop > len(packed):
-            # Room for half as much again, on the side on which it grows.
-            room = (stop - start) >> 1
-            front = room if start < 0 else self._start
-            grown = np.empty(front + stop - start + (room if stop > len(packed) else 0), np.uint32)
-            grown[front + len(before) : front + len(before) + self._stop - self._start] = packed[
-                self._start : self._stop
-            ]
-            start, stop, packed = front, front + stop - start, grown
-        packed[start : start + len(before)] = before[::-1]
-        packed[stop - len(after) : stop] = after
-        self._packed, self._start, self._stop = packed, start, stop
-        self.before, self.after = None, array("I")
-
-
-class Places:
-    """Which rows have stood, one after the other, at each place of the threads; needed once a row takes the
-    place of another. The first row at a place is the one that its neighbours are linked to.
-
-    Args:
-        count: Of rows so far: each has its own place.
-    """
-
-    __slots__ = ("_first", "_last", "_later")
-
-    def __init__(self, count: int) -> None:
-        self._first = array("i", range(count))
-        self._last = array("i", range(count))
-        self._later: dict[int, list[int]] = {}
-
-    def add(self, replaced: int) -> None:
-        """Takes the next row, which stands where `replaced` stood, or with `NO_ROW` at a place of its own."""
-        row = len(self._first)
-        first = row if replaced == NO_ROW else self._first[replaced]
-        self._first.append(first)
-        self._last.append(row)
-        if first != row:
-            self._last[first] = row
-            self._later.setdefault(first, []).append(row)
-
-    def firsts(self, rows: Rows) -> Rows:
-        """Returns the first row at the place of each of these."""
-        found: Rows = np.frombuffer(self._first, np.int32)[rows].astype(np.int64)
-        return found
-
-    def shown(self, firsts: Rows, count: int) -> Rows:
-        """Returns the last of the first `count` rows at each of these places; each has one among them."""
-        rows: Rows = np.frombuffer(self._last, np.int32)[firsts].astype(np.int64)
-        late = rows >= count
-        if late.any():
-            rows[late] = [self._as_of(first, count) for first in firsts[late].tolist()]
-        return rows
-
-    def _as_of(self, first: int, count: int) -> int:
-        later = self._later[first]
-        place = bisect_left(later, count)
-        return later[place - 1] if place else first
-
-
 @dataclass(frozen=True, slots=True)
 class _Term:
     """A term of a query as of a version: its packed postings ascending, and its weight: its idf times how
@@ -224,12 +122,12 @@ class _Term:
     def rows_and_times(self) -> tuple[Rows, Floats]:
         return (self.postings >> TIMES_BITS).astype(np.int64), (self.postings & TIMES_MAX).astype(np.float32)
 
-    def times_in(self, rows: Rows) -> Floats:
-        """How often each of these rows says the term."""
-        at = self.postings.searchsorted((rows << TIMES_BITS).astype(np.uint32))
-        at[at == len(self.postings)] = 0
-        found = self.postings[at]
-        return np.where(found >> TIMES_BITS == rows, found & TIMES_MAX, 0).astype(np.float32)
+    def times_in(self, keys: Packed) -> Packed:
+        """How often each of some rows, as `_keys` gives them, says the term."""
+        found = self.postings.take(self.postings.searchsorted(keys), mode="clip")
+        found -= keys  # of another row the difference is more than any number of times, also below zero
+        found[found > TIMES_MAX] = 0
+        return found
 
 
 class TextIndex:
@@ -241,8 +139,8 @@ class TextIndex:
     """
 
     __slots__ = (
-        "_born", "_died", "_ends", "_entries", "_lengths", "_lists", "_next", "_parameters", "_places",
-        "_previous", "_totals", "_vocabulary", "first",
+        "_asked", "_born", "_died", "_ends", "_entries", "_lengths", "_lists", "_next", "_parameters",
+        "_places", "_previous", "_totals", "_vocabulary", "first",
     )  # fmt: skip
 
     def __init__(self, vocabulary: Vocabulary, parameters: Parameters = DEFAULT_PARAMETERS) -> None:
@@ -253,11 +151,14 @@ class TextIndex:
         self._born = array("q")
         self._died: array[int] | None = None  # of each row, once one has died
         self._ends = array("i")  # the rows that died
-        self._lengths = array("i")
+        self._lengths = array("f")
         self._totals = array("q", (0,))  # of lengths, between any two rows: their mean is two look-ups
-        self._previous = array("i")
-        self._next = array("i")
+        # One item more than rows, so that there is no row after the link of no row, which is the last item.
+        self._previous = array("i", (NO_ROW,))
+        self._next = array("i", (NO_ROW,))
         self._places: Places | None = None
+        self._asked: tuple[tuple[int, ...], Mapping[str, float], list[_Term]] = ((), {}, [])
+        """The terms of the last query: a recall asks for them twice."""
         # Small: term numbers beside packed rows, in the order of rows. Large: a posting list for each term.
         self._entries: tuple[array[int], array[int]] | None = (array("I"), array("I"))
         self._lists: dict[int, Postings] = {}
@@ -398,44 +299,58 @@ class TextIndex:
         terms = self._terms(query, count)
         if not terms or not places.size:
             return np.zeros(places.shape[1], np.float32)
-        needed, index = np.unique(places, return_inverse=True)
-        index = index.reshape(places.shape)
-        lengths = np.frombuffer(self._lengths, np.int32)[needed].astype(np.float32)
+        needed = _unique(places)
+        index = needed.searchsorted(places)
+        lengths = np.frombuffer(self._lengths, np.float32)[needed]
         k1, b = self._parameters.k1, self._parameters.b
         own = np.einsum("dr,dr->r", lengths[index], weights)
         norms = np.asarray(k1 * (1 - b + b / (self._mean(count) * whole) * own), np.float32)
-        said = np.stack([term.times_in(needed) for term in terms])
+        said, keys = np.empty((len(terms), len(needed)), np.float32), _keys(needed)
+        for term, times in zip(terms, said, strict=True):
+            times[:] = term.times_in(keys)
         times = np.einsum("tdr,dr->tr", said[:, index], weights)
         asked = np.array([term.weight for term in terms], np.float32)
         return np.asarray(asked @ self._gains(times, norms), np.float32)
 
     def neighbours(self, rows: Rows, reach: int, ceiling: int = NOW) -> Rows:
         """Returns these rows and those up to `reach` before and after in their threads, ascending."""
-        window = Window((1.0,) * reach, (1.0,) * reach)
-        windows = self.windows(rows, ceiling, window)
-        return np.unique(windows.places[windows.weights > 0])
+        places: Rows = _unique(self._around(rows, (reach, reach), self.count(ceiling)))
+        places = places[places != NO_ROW]
+        if self._died is not None:
+            places = places[self.alive(places, ceiling)]
+        return places
 
     def windows(self, rows: Rows, ceiling: int = NOW, window: Window = DEFAULT_WINDOW) -> Windows:
         """Returns the windows around these rows as of version `ceiling`."""
-        count = self.count(ceiling)
-        firsts = rows if self._places is None else self._places.firsts(rows)
-        steps = [(rows, 1.0)]
-        for links, factors in ((self._previous, window.before), (self._next, window.after)):
-            column = np.frombuffer(links, np.int32)
-            at = firsts
-            for factor in factors:
-                at = np.where(at == NO_ROW, NO_ROW, column[at]).astype(np.int64)
-                at[at >= count] = NO_ROW
-                steps.append((at, factor))
-        places = np.stack([at for at, _ in steps])
-        weights = np.array([factor for _, factor in steps], np.float32)[:, None] * (places != NO_ROW)
-        places[places == NO_ROW] = 0
-        if self._places is not None and len(rows):
-            places[1:] = self._places.shown(places[1:], count)
+        places = self._around(rows, (len(window.before), len(window.after)), self.count(ceiling))
+        factors = np.array((1.0, *window.before, *window.after), np.float32)
+        there = places != NO_ROW
+        weights = factors[:, None] * there
+        places *= there
         if self._died is not None:
             weights *= self.alive(places, ceiling)
         whole = np.float32(1 + sum(window.before) + sum(window.after))
-        return Windows(places, np.asarray(weights, np.float32), whole)
+        return Windows(places, weights, whole)
+
+    def _around(self, rows: Rows, reach: tuple[int, int], count: int) -> Rows:
+        """Returns these rows, then those at the places before and after them: shape (places, rows); `NO_ROW`
+        where there is none of the first `count` rows."""
+        places = np.empty((1 + sum(reach), len(rows)), np.int64)
+        places[0] = rows
+        firsts = rows if self._places is None else self._places.firsts(rows)
+        place = 0
+        for links, steps in zip((self._previous, self._next), reach, strict=True):
+            column, at = np.frombuffer(links, np.int32), firsts
+            for _ in range(steps):
+                place += 1
+                at = column[at].astype(np.int64)
+                if count < len(self):
+                    at[at >= count] = NO_ROW
+                places[place] = at
+        if self._places is not None and len(rows):
+            there = places[1:] != NO_ROW
+            places[1:][there] = self._places.shown(places[1:][there], count)
+        return places
 
     def count(self, ceiling: int) -> int:
         """How many rows were born as of a version."""
@@ -451,7 +366,7 @@ class TextIndex:
         return np.float32(said / (count - self.first) or 1.0)
 
     def _norms(self, rows: Rows, count: int) -> Floats:
-        lengths = np.frombuffer(self._lengths, np.int32)[rows]
+        lengths = np.frombuffer(self._lengths, np.float32)[rows]
         k1, b = self._parameters.k1, self._parameters.b
         return np.asarray(
             np.float32(k1 * (1 - b)) + np.float32(k1 * b) / self._mean(count) * lengths, np.float32
@@ -470,7 +385,9 @@ class TextIndex:
 
     def _terms(self, query: Mapping[str, float], count: int) -> list[_Term]:
         """The terms that any of the first `count` rows says, the weightiest first."""
-        texts = count - self.first
+        texts, key = count - self.first, (count, self.first, len(self))
+        if self._asked[0] == key and self._asked[1] == query:
+            return self._asked[2]
         numbers = ((self._vocabulary.find(term), times) for term, times in query.items())
         found = []
         for number, times in numbers:
@@ -479,7 +396,9 @@ class TextIndex:
                 idf = math.log1p((texts - len(postings) + 0.5) / (len(postings) + 0.5))
                 found.append(_Term(postings, idf * times))
         found.sort(key=lambda term: -term.weight)
-        return found[:QUERY_TERMS_MAX]
+        del found[QUERY_TERMS_MAX:]
+        self._asked = (key, dict(query), found)
+        return found
 
     def _bound(self, term: _Term) -> float:
         return term.weight * (self._parameters.k1 + 1)
@@ -496,7 +415,8 @@ class TextIndex:
         for term in terms:
             keep = values >= np.float32(_kth(values, k) - bound * _ROUNDING)
             rows, values, norms = rows[keep], values[keep], norms[keep]
-            values = values + self._gains(term.times_in(rows), norms) * np.float32(term.weight)
+            times = term.times_in(_keys(rows)).astype(np.float32)
+            values = values + self._gains(times, norms) * np.float32(term.weight)
             bound -= self._bound(term)
         return _best(rows, values, k)
 
@@ -514,7 +434,8 @@ class TextIndex:
         self._born.append(version)
         self._lengths.append(0)
         self._totals.append(0)
-        self._previous.append(previous)
+        self._previous[row] = previous
+        self._previous.append(NO_ROW)
         self._next.append(NO_ROW)
         if previous != NO_ROW:
             self._next[previous] = row
@@ -534,7 +455,7 @@ class TextIndex:
             postings = packed[numbers == number]
         else:
             kept = self._lists.get(number)
-            postings = kept.view() if kept is not None else _NONE
+            postings = kept.view() if kept is not None else NO_POSTINGS
         if count < len(self._born):
             postings = postings[: postings.searchsorted(np.uint32(count << TIMES_BITS))]
         return postings
@@ -559,6 +480,20 @@ class TextIndex:
             kept = self._lists[number] = Postings()
             kept.after.frombytes(part.tobytes())
         self._entries = None
+
+
+def _keys(rows: Rows) -> Packed:
+    """Where the postings of rows would begin."""
+    return (rows << TIMES_BITS).astype(np.uint32)
+
+
+def _unique(rows: Rows) -> Rows:
+    """The different ones of some rows, ascending: quicker for few than numpy's."""
+    ordered = np.sort(rows, axis=None)
+    keep = np.empty(len(ordered), np.bool_)
+    keep[:1] = True
+    np.not_equal(ordered[1:], ordered[:-1], out=keep[1:])
+    return ordered[keep]
 
 
 def _kth(values: Floats, k: int) -> float:

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from memraft_server.projections.memories import MemoryStore, Remembered
 from memraft_server.projections.memory_rows import WANTED_ALL, Wanted
 from memraft_server.projections.rows import ALIVE
-from memraft_server.projections.text import NO_ROW, TextIndex, Vocabulary
+from memraft_server.projections.text import TextIndex, Vocabulary
+from memraft_server.projections.text_places import NO_ROW
 from memraft_server.projections.text_terms import terms_of
 from memraft_server.projections.vector_math import Floats, Rows
 from memraft_server.recall.cues import NO_CUES, cues_of

@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memraft_server.projections.text import (
-    NO_ROW,
     SCANNED_MAX,
-    TIMES_MAX,
     Parameters,
     TextIndex,
     Vocabulary,
     Window,
 )
+from memraft_server.projections.text_places import NO_ROW
+from memraft_server.projections.text_postings import TIMES_MAX
 from memraft_server.projections.text_terms import STOP_WORDS, terms_of
 from memraft_server.projections.versions import NOW
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from memraft_server.projections.text import NO_ROW, TextIndex, Vocabulary, Window
+from memraft_server.projections.text import TextIndex, Vocabulary, Window
+from memraft_server.projections.text_places import NO_ROW
 from memraft_server.projections.text_terms import terms_of
 from memraft_server.projections.vector_math import Floats
 from memraft_server.recall.cues import asks_when, cues_of
