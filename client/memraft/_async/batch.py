@@ -30,6 +30,13 @@ class AsyncSend(Protocol):
     def __call__(self, method: Method, request: Any) -> Awaitable[Any]: ...
 
 
+AsyncEmbed = Callable[[str, Any, str | None], Awaitable[tuple[bytes, str]]]
+"""(text, vector or None, fingerprint or None) -> the embedding's bytes and fingerprint."""
+
+AsyncEmbedMany = Callable[[Sequence[str]], Awaitable[tuple[list[bytes], str]]]
+"""Texts -> the embeddings' bytes, and their fingerprint."""
+
+
 class AsyncWrites:
     """Collects writes of one block, which are then sent together: what a batch and a transaction share.
 
@@ -41,7 +48,8 @@ class AsyncWrites:
     def __init__(
         self,
         where: Mapping[str, Any],
-        embed: Callable[[str, Any, str | None], Awaitable[tuple[bytes, str]]],
+        embed: AsyncEmbed,
+        embed_many: AsyncEmbedMany,
     ) -> None:
         self.results: tuple[Any, ...] = ()
         """After the block: of each operation, its result, or the exception that it met."""
@@ -49,6 +57,9 @@ class AsyncWrites:
         """After the block: the log index of the entry that holds it."""
         self._where = where
         self._embed = embed
+        self._embed_many = embed_many
+        self._unembedded: list[tuple[int, str, str | None]] = []
+        """Of memories without an embedding yet: the place, the text, the fingerprint if one was given."""
         self._operations: list[tuple[Any, Any]] = []
         self._wrapped: list[batch_pb2.Operation] = []
         self._is_entered = False
@@ -72,6 +83,16 @@ class AsyncWrites:
         self._operations.append((request, done))
         self._wrapped.append(batch_pb2.Operation(**{field: request}))
         return len(self._operations) - 1
+
+    async def _embed_texts(self) -> None:
+        """Has the texts of all memories embedded together."""
+        waiting, self._unembedded = self._unembedded, []
+        if not waiting:
+            return
+        embeddings, named = await self._embed_many([text for _, text, _ in waiting])
+        for (place, _, given), embedding in zip(waiting, embeddings, strict=True):
+            request = self._wrapped[place].remember
+            request.embedding, request.fingerprint = embedding, named if given is None else given
 
     def put(self, key: str, value: Any, *, ttl_ms: int = 0, if_version: int | None = None) -> int:
         """Stores a document: see `Memory.put`."""
@@ -192,23 +213,31 @@ class AsyncWrites:
         pinned: bool = False,
         ttl_ms: int = 0,
     ) -> int:
-        """Stores a memory: see `Memory.remember`. The embedder is called here."""
-        vector = await self._embed(text, embedding, fingerprint)
+        """Stores a memory: see `Memory.remember`. The embedder is called when the block ends, once for the
+        texts of all of them."""
+        vector = (b"", "")
+        if embedding is not None:
+            vector = await self._embed(text, embedding, fingerprint)
+        elif not isinstance(text, str):
+            raise InvalidArgument(f"text must be a str, not {type(text).__name__}")
         request = operations.remember(
             _NOWHERE, text, vector, metadata, (valid_from, valid_until),
             about=about, kind=kind, salience=salience, id=id,
             thread=thread, speaker=speaker, pinned=pinned, ttl_ms=ttl_ms,
         )  # fmt: skip
-        return self._add("remember", request, operations.remember_done)
+        place = self._add("remember", request, operations.remember_done)
+        if embedding is None:
+            self._unembedded.append((place, text, fingerprint))
+        return place
 
     def update_memory(self, id: str, **changes: Unpack[MemoryChanges]) -> int:
         """Changes what is known of a memory: see `Memory.update_memory`."""
         request = operations.update_memory(_NOWHERE, id, changes)
         return self._add("update_memory", request, operations.update_memory_done)
 
-    def forget(self, id: str) -> int:
+    def forget(self, id: str, *, reason: str = "") -> int:
         """Forgets a memory: see `Memory.forget`."""
-        return self._add("forget", operations.forget(_NOWHERE, id), operations.forget_done)
+        return self._add("forget", operations.forget(_NOWHERE, id, reason), operations.forget_done)
 
     def begin_run(self, run_id: str = "", *, inputs: Any = None, record: bool = False) -> int:
         """Begins a run: see `Memory.begin_run`."""
@@ -370,12 +399,13 @@ class AsyncBatch(AsyncWrites):
         self,
         send: AsyncSend,
         where: Mapping[str, Any],
-        embed: Callable[[str, Any, str | None], Awaitable[tuple[bytes, str]]],
+        embed: AsyncEmbed,
+        embed_many: AsyncEmbedMany,
         errors: Literal["raise", "return"],
     ) -> None:
         if errors not in ("raise", "return"):
             raise InvalidArgument(f"errors must be 'raise' or 'return', not {errors!r}")
-        super().__init__(where, embed)
+        super().__init__(where, embed, embed_many)
         self._send = send
         self._errors = errors
 
@@ -395,6 +425,7 @@ class AsyncBatch(AsyncWrites):
             await self._commit()
 
     async def _commit(self) -> None:
+        await self._embed_texts()
         request = _wire.build(batch_pb2.BatchRequest, **self._where, operations=self._wrapped)
         response: batch_pb2.BatchResponse = await self._send(_BATCH, request)
         self.results = operations.batch_outcomes(self._operations, response)

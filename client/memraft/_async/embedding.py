@@ -1,6 +1,10 @@
 """Embeds the texts of a memory, each once."""
 
-from ..embedders.base import AnyEmbedder, Embedder, Vector, as_embedder, fingerprint_of, unit_rows
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..embedders.base import AnyEmbedder, Embedder, Vector, Vectors, as_embedder, fingerprint_of, unit_rows
 from ..embedders.cache import VectorCache
 from ..embedders.static import FINGERPRINT, default
 from .io import call_embedder, in_thread
@@ -39,9 +43,7 @@ class AsyncEmbedding:
             InvalidArgument: the embedder did not return numbers.
             EmbedderFailed: it is a service, which failed.
         """
-        if self._embedder is None:
-            self._embedder = await in_thread(default)
-        embedder = self._embedder
+        embedder = await self._opened()
         if len(text) <= getattr(embedder, "inline_characters_max", 0):
             # To look it up would take as long; and a thread several times that.
             vector: Vector | None = embedder.embed([text])[0]
@@ -52,3 +54,37 @@ class AsyncEmbedding:
             self._cache.keep([text], made)
             vector = made[0]
         return vector, fingerprint_of(embedder, len(vector))
+
+    async def of_many(self, texts: Sequence[str]) -> tuple[Vectors, str]:
+        """Returns the vectors of texts, shape (len(texts), dimension), and their fingerprint: the embedder is
+        called once for all that are not known.
+
+        Args:
+            texts: at least one.
+
+        Raises:
+            InvalidArgument: the embedder did not return numbers.
+            EmbedderFailed: it is a service, which failed.
+        """
+        embedder = await self._opened()
+        inline_max = getattr(embedder, "inline_characters_max", 0)
+        if inline_max:  # To look texts up would take as long.
+            listed = list(texts)
+            if sum(map(len, listed)) <= inline_max:
+                made: Vectors = embedder.embed(listed)
+            else:
+                made = unit_rows(await call_embedder(embedder, listed), len(listed))
+            return made, fingerprint_of(embedder, made.shape[1])
+        known = dict(zip(texts, self._cache.find(texts), strict=True))
+        missing = [text for text, vector in known.items() if vector is None]
+        if missing:
+            made = unit_rows(await call_embedder(embedder, missing), len(missing))
+            self._cache.keep(missing, made)
+            known.update(zip(missing, made, strict=True))
+        vectors = np.array([known[text] for text in texts], dtype=np.float32)
+        return vectors, fingerprint_of(embedder, vectors.shape[1])
+
+    async def _opened(self) -> Embedder:
+        if self._embedder is None:
+            self._embedder = await in_thread(default)
+        return self._embedder

@@ -78,7 +78,7 @@ class AsyncTxn(AsyncWrites):
 
     def __init__(self, memory: "AsyncMemory", isolation: Isolation, attempts: int) -> None:
         _txn.check_isolation(isolation)
-        super().__init__(memory._where, memory._embedding)
+        super().__init__(memory._where, memory._embedding, memory._embeddings)
         self._memory = memory
         self._isolation = isolation
         self._attempts = _wire.at_least_one(attempts, "attempts")
@@ -277,6 +277,7 @@ class AsyncTxn(AsyncWrites):
             await self._commit()
 
     async def _commit(self) -> None:
+        await self._embed_texts()
         attempt = 0
         while True:
             attempt += 1

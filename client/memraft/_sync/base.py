@@ -2,7 +2,7 @@
 
 """What all groups of calls share: where they write and read, and the link that carries them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, Self
 
 from memraft_proto.methods import METHODS, Method
@@ -110,3 +110,8 @@ class Calls:
             return _wire.vector_bytes(made), named if fingerprint is None else fingerprint
         data, dimension = _wire.matrix_bytes(vector, "embedding", rows=None)
         return data, self._embedder.of_caller(dimension) if fingerprint is None else fingerprint
+
+    def _embeddings(self, texts: Sequence[str]) -> tuple[list[bytes], str]:
+        """The embeddings' bytes and fingerprint of texts, which are embedded together."""
+        vectors, named = self._embedder.of_many(texts)
+        return [_wire.vector_bytes(vector) for vector in vectors], named

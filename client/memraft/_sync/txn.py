@@ -80,7 +80,7 @@ class Txn(Writes):
 
     def __init__(self, memory: "Memory", isolation: Isolation, attempts: int) -> None:
         _txn.check_isolation(isolation)
-        super().__init__(memory._where, memory._embedding)
+        super().__init__(memory._where, memory._embedding, memory._embeddings)
         self._memory = memory
         self._isolation = isolation
         self._attempts = _wire.at_least_one(attempts, "attempts")
@@ -279,6 +279,7 @@ class Txn(Writes):
             self._commit()
 
     def _commit(self) -> None:
+        self._embed_texts()
         attempt = 0
         while True:
             attempt += 1
