@@ -23,8 +23,18 @@ UPSERT_MANY = _FIELDS["upsert_many"].number
 UPSERT_GRAPH = _FIELDS["upsert_graph"].number
 REMEMBER = _FIELDS["remember"].number
 RECORD_TRACES = _FIELDS["record_traces"].number
+STORE_EMBEDDINGS = _FIELDS["store_embeddings"].number
 WEIGHED = frozenset(
-    (MULTI_PUT, APPEND_MANY, UPSERT_VECTOR, UPSERT_MANY, UPSERT_GRAPH, REMEMBER, RECORD_TRACES)
+    (
+        MULTI_PUT,
+        APPEND_MANY,
+        UPSERT_VECTOR,
+        UPSERT_MANY,
+        UPSERT_GRAPH,
+        REMEMBER,
+        RECORD_TRACES,
+        STORE_EMBEDDINGS,
+    )
 )
 """Kinds that may count as more than one operation, or as vectors."""
 FREEING = frozenset(
@@ -116,7 +126,7 @@ def _operations(kind: int, request: Any) -> int:
         return len(request.keys)
     if kind == APPEND_MANY:
         return len(request.payloads)
-    if kind == UPSERT_MANY:
+    if kind in (UPSERT_MANY, STORE_EMBEDDINGS):
         return len(request.ids)
     if kind == UPSERT_GRAPH:
         return len(request.ids) + len(request.sources)
@@ -126,7 +136,7 @@ def _operations(kind: int, request: Any) -> int:
 
 
 def _vectors(kind: int, request: Any) -> int:
-    if kind == UPSERT_MANY:
+    if kind in (UPSERT_MANY, STORE_EMBEDDINGS):
         return len(request.ids)
     if kind == UPSERT_VECTOR or (kind == REMEMBER and request.embedding):
         return 1

@@ -291,14 +291,18 @@ def held(machine: Machine) -> str:
                 )
                 for each in collections.all()
             ],
-            (memories._items, sorted(memories._heads.items()), sorted(memories._past.items())),
-            (memories._by_row, rows_of(memories.rows)),
+            (memories.items, sorted(memories._heads.items()), sorted(memories._past.items())),
+            [
+                (began, list(each._row_of), rows_of(each.vectors))
+                for began, each in sorted(memories.found_by.embedded.items())
+            ],
+            (memories._history.moves, memories.live_count),
             graph_of(space.projection(GraphProjection)),
             leases_of(space.projection(LeasesProjection)),
             traces_of(space.projection(TracesProjection)),
             records_of(space.projection(CountersProjection).records),
             records_of(space.projection(GatesProjection).records),
-            (memories.dimension, memories.fingerprint, sorted(memories._positions_about.items())),
+            (memories.dimension, memories.fingerprint, sorted(memories.found_by._about.items())),
         )
     tenants = {
         name: (

@@ -14,8 +14,11 @@
     setting      f, node g, edge h, influence i, lease l, counter n, gate o: likewise
     merge        p, receipt q, trace t: likewise
     memory       m  namespace:4  version [version of death]   -> all of it
+    embedded     m  namespace:4  version  version             -> the version of the memory, components
+    model        j  namespace:4  version                      -> a step of the move to another embedding model
     run          r  namespace:4  version [version of its end] -> what it began, or ended, with
     state        s  namespace:4  name\\0  version              -> one version of it
+    embedding    w  namespace:4  version of its model  version -> the version of the memory, components
     vector       v  namespace:4  collection:4  version [death] -> id, metadata, components
     forgotten    y  namespace:4  number\\0  version            -> why a memory ended; the number counts down
     session      x  tenant\\0  client\\0                        -> floor and last use
@@ -134,7 +137,9 @@ class Encoder:
             notes.COLLECTION[0]: _collection,
             notes.EVENT[0]: self._event,
             **{kind[0]: self._record for kind in notes.RECORD_KINDS},
+            notes.MODEL[0]: _model,
             notes.MEMORY[0]: _memory,
+            notes.EMBEDDING[0]: _embedding,
             notes.RUN[0]: _run,
             notes.VECTOR[0]: _vector,
         }
@@ -213,6 +218,9 @@ def _memory(fact: Any) -> Row:
         prefix, item, (died, ender) = fact
         body = b"" if ender is None else encode_body((ender.agent, ender.run, ender.tool))
         return row(prefix + _two(item.version, died), body)
+    if len(fact) == 5:
+        prefix, born, version, embedding, _ = fact
+        return row(prefix + _two(born, born), encode_body((version, embedding.tobytes())))
     prefix, item, embedding, fingerprint = fact
     author = item.author
     fields: tuple[Any, ...] = (
@@ -233,6 +241,18 @@ def _memory(fact: Any) -> Row:
     elif any(validity):
         fields += validity
     return row(prefix + _number(item.version), encode_body(fields))
+
+
+def _model(fact: Any) -> Row:
+    prefix, move, first = fact
+    author, model = (move.author.agent, move.author.run, move.author.tool), move.model
+    fields = (move.step, model.began, model.dimension, model.fingerprint, author, first)
+    return row(prefix + _number(move.version), encode_body(fields))
+
+
+def _embedding(fact: Any) -> Row:
+    prefix, model, born, version, embedding = fact
+    return row(prefix + _two(model, born), encode_body((version, embedding.tobytes())))
 
 
 def _run(fact: Any) -> Row:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from heapq import heappush
 from typing import Any
 
@@ -11,13 +11,15 @@ from msgspec.structs import replace
 from memraft_proto.v1 import forgetting_pb2, memory_pb2
 from memraft_server.machine import cursors
 from memraft_server.machine.forgetting import forget_memory, note_memory
-from memraft_server.machine.handlers_vectors import as_vector, refuse_other_embedding, want_index
+from memraft_server.machine.handlers_reembed import model_of
+from memraft_server.machine.handlers_vectors import as_vector, want_index
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.refused import Refused
 from memraft_server.machine.turn import Handler, Indexed, Query, Turn, View
 from memraft_server.machine.validate_common import refuse_early_end, shown
 from memraft_server.projections.forgetting import Why
 from memraft_server.projections.memories import NO_ROW, MemoryStore, Remembered, size_of
+from memraft_server.projections.reembedding import Model
 from memraft_server.projections.rows import ALIVE
 from memraft_server.projections.vector_math import Floats
 from memraft_server.projections.versions import NOW
@@ -36,8 +38,9 @@ def remember(
     """Stores a memory, new or in place of the one with its id."""
     store = space.projection(MemoryStore)
     data = request.embedding
-    if data and store.dimension:
-        _compare(space, store, len(data), request.fingerprint)
+    embeddings = []
+    if data:
+        embeddings.append((model_of(space, store, len(data), request.fingerprint), as_vector(data)))
     item = Remembered(
         id=request.id or turn.new_id(),
         text=request.text,
@@ -54,7 +57,7 @@ def remember(
         pinned=request.pinned,
         expires_at_us=_deadline(turn, request.ttl_ms or _default_ttl_ms(space, request.pinned)),
     )
-    store_memory(turn, space, item, as_vector(data) if data else None, request.fingerprint)
+    store_memory(turn, space, item, embeddings)
     return memory_pb2.RememberResponse(id=item.id, version=turn.version, time_us=turn.time_us)
 
 
@@ -86,20 +89,20 @@ def store_again(turn: Turn, space: Namespace, old: Remembered, **changed: Any) -
     store = space.projection(MemoryStore)
     item = replace(old, version=turn.version, author=turn.author, row=NO_ROW, died=ALIVE, **changed)
     refuse_early_end("", item.valid_from_us, item.valid_until_us)
-    embedding = store.embedding_of(old)
-    turn.copy(size_of(old) + (embedding.nbytes if embedding is not None else 0))
-    store_memory(turn, space, item, embedding, store.fingerprint if embedding is not None else "")
+    embeddings = store.embeddings_of(old)
+    turn.copy(size_of(old) + sum(embedding.nbytes for _, embedding in embeddings))
+    store_memory(turn, space, item, embeddings)
 
 
 def store_memory(
-    turn: Turn, space: Namespace, item: Remembered, embedding: Floats | None, fingerprint: str
+    turn: Turn, space: Namespace, item: Remembered, embeddings: Sequence[tuple[Model, Floats]]
 ) -> None:
-    """Stores a version of a memory, with what follows from that: see `MemoryStore.remember`."""
+    """Stores a version of a memory, with what follows from that: see `MemoryStore.put`."""
     store = space.projection(MemoryStore)
     index_of(store)
-    store.remember(item, embedding, fingerprint)
-    if store.rows is not None:
-        want_index(turn, store.rows)
+    store.put(item, embeddings)
+    for rows in store.all_rows():
+        want_index(turn, rows)
     if item.expires_at_us:
         heappush(turn.memory_expiries, (item.expires_at_us, item.version, space.name, item.id))
     note_memory(turn, space, item.id)
@@ -157,11 +160,6 @@ def list_memories(
             size += cost
             memories.append(memory_record(view, item))
     return response
-
-
-def _compare(space: Namespace, store: MemoryStore, size: int, fingerprint: str) -> None:
-    what = f"namespace {space.name!r}"
-    refuse_other_embedding(what, store.dimension, store.fingerprint, size, fingerprint)
 
 
 def _valid_at_us(

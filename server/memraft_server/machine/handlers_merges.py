@@ -186,11 +186,14 @@ class _Merge:
         kinds = {kind for kind, _ in changes}
         ours, theirs = self._parent.projection(MemoryStore), self._fork.projection(MemoryStore)
         if MEMORY in kinds and ours.dimension and theirs.dimension:
-            if (ours.dimension, ours.fingerprint) != (theirs.dimension, theirs.fingerprint):
+            has, origin = theirs.models().main, self._fork.origin
+            # Where the parent has moved to another model since, texts come without what was made of them.
+            began = origin is not None and ours.models(origin.base).named(has.dimension, has.fingerprint)
+            if not began and ours.model_for(has.dimension, has.fingerprint) is None:
                 raise Refused(
                     "EMBEDDING_MISMATCH",
                     f"memories of {self._parent.name!r} have embeddings of {ours.dimension} components by "
-                    f"{ours.fingerprint!r}, those of the fork {theirs.dimension} by {theirs.fingerprint!r}",
+                    f"{ours.fingerprint!r}, those of the fork {has.dimension} by {has.fingerprint!r}",
                 )
         if VECTOR in kinds:
             for collection in self._fork.projection(VectorStore).all():
@@ -248,10 +251,12 @@ class _Merge:
             why = self._fork.projection(ForgettingProjection).why(max(ends, default=0)) or Why(id, 0)
             forget_memory(self._turn, self._parent, version, why, self._turn.author)
         else:
-            embedding = theirs.given_embedding(item)
             copied = replace(item, version=version, row=NO_ROW, died=ALIVE)
-            fingerprint = theirs.fingerprint if embedding is not None else ""
-            store_memory(self._turn, self._parent, copied, embedding, fingerprint)
+            mine = self._parent.projection(MemoryStore)
+            made = theirs.embeddings_of(item)
+            named = [(mine.model_for(model.dimension, model.fingerprint), each) for model, each in made]
+            embeddings = [(model, each) for model, each in named if model is not None]
+            store_memory(self._turn, self._parent, copied, embeddings)
 
     def _vector(self, name: str) -> None:
         found = vectors_of(self._fork).find(name, NOW)

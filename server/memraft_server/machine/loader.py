@@ -32,6 +32,7 @@ from memraft_server.machine.facts import (
 from memraft_server.machine.journal import Journal
 from memraft_server.machine.limits import POSITION_BITS
 from memraft_server.machine.machine import Machine
+from memraft_server.machine.memory_loader import MemoryLoader
 from memraft_server.machine.namespaces import Namespace, Origin
 from memraft_server.machine.refused import BrokenInvariant
 from memraft_server.machine.sessions import Kept, Session
@@ -39,12 +40,10 @@ from memraft_server.machine.tables import RECORD_TABLES, Extend
 from memraft_server.projections import notes
 from memraft_server.projections.events import HASH_BYTES, EventBlock, EventRecord
 from memraft_server.projections.floors import FloorsProjection
-from memraft_server.projections.memories import MemoryStore, Remembered
 from memraft_server.projections.runs import RunsProjection
 from memraft_server.projections.streams import Stream, StreamsProjection
 from memraft_server.projections.vectors import Collection, Settings, VectorStore
-from memraft_server.projections.versions import NOBODY, Author, Record, VersionedRecords
-from memraft_server.recall.index import MemoryIndex
+from memraft_server.projections.versions import Author, Record, VersionedRecords
 
 _SPACE = slice(1, 5)
 _ROWS_TOGETHER = 256
@@ -63,30 +62,11 @@ class _RunBody(msgspec.Struct, array_like=True):
     recorded: bool = False
 
 
-class _MemoryBody(msgspec.Struct, array_like=True):
-    id: str
-    text: str
-    metadata: bytes
-    about: str
-    kind: str
-    salience: float
-    author: _AuthorBody
-    fingerprint: str
-    embedding: bytes
-    valid_from_us: int = 0
-    valid_until_us: int = 0
-    thread: str = ""
-    speaker: str = ""
-    pinned: bool = False
-    expires_at_us: int = 0
-
-
 _run_body = msgspec.msgpack.Decoder(_RunBody).decode
 _run_end_body = msgspec.msgpack.Decoder(tuple[int, bytes]).decode
 _vector_body = msgspec.msgpack.Decoder(tuple[str, bytes, bytes]).decode
 _session_body = msgspec.msgpack.Decoder(tuple[int, int, int]).decode
 _kept_body = msgspec.msgpack.Decoder(tuple[int, str, str, bytes]).decode
-_memory_body = msgspec.msgpack.Decoder(_MemoryBody).decode
 _fork_body = msgspec.msgpack.Decoder(tuple[str, _AuthorBody]).decode
 _types_body = msgspec.msgpack.Decoder(tuple[str, ...]).decode
 _author_body = msgspec.msgpack.Decoder(_AuthorBody).decode
@@ -143,13 +123,16 @@ class Loader:
         self._sessions: dict[str, list[tuple[bytes, Session]]] = {}
         self._session_key = b""
         self._session: Session | None = None
+        self._memories = memories = MemoryLoader(machine, self._space)
         self._kinds: dict[int, Callable[[Sequence[Row]], None]] = {
             notes.ENTRIES[0]: self._load_entries,
             notes.NAMESPACE[0]: self._load_namespaces,
             notes.COLLECTION[0]: self._load_collections,
             notes.EVENT[0]: self._load_events,
             **{kind[0]: self._load_records for kind in RECORD_TABLES},
-            notes.MEMORY[0]: self._load_memories,
+            notes.MODEL[0]: memories.load_models,
+            notes.MEMORY[0]: memories.load,
+            notes.EMBEDDING[0]: memories.load_embeddings,
             notes.RUN[0]: self._load_runs,
             notes.VECTOR[0]: self._load_vectors,
             notes.SESSION[0]: self._load_sessions,
@@ -196,7 +179,7 @@ class Loader:
         for tenant, sessions in self._sessions.items():
             machine.spaces.tenant(tenant).sessions.restore(sessions)
         for space in self._floored.values():
-            self._memories_of(space)  # there may be no row left of any memory
+            self._memories.store_of(space)  # there may be no row left of any memory
         for number, keys in self._fork_keys.items():
             fork_notes = self._space_at(number).notes
             if fork_notes is not None:
@@ -351,49 +334,6 @@ class Loader:
                 item = (expires_at_us, version, names.space.name, names.name)
                 heappush(machine.lease_expiries if key[:1] == notes.LEASE else machine.expiries, item)
         self._author_row, self._author = author_row, author
-
-    def _load_memories(self, rows: Sequence[Row]) -> None:
-        for key, value in rows:
-            store = self._memories_of(self._space(key))
-            version = int.from_bytes(key[_HEAD_BYTES : _HEAD_BYTES + NUMBER_BYTES])
-            if len(key) > _HEAD_BYTES + NUMBER_BYTES:
-                ender = value[:-CRC_BYTES]  # empty in rows of versions before this one
-                author = self._machine.author(_author_body(ender)) if ender else NOBODY
-                store.restore_end(version, int.from_bytes(key[-NUMBER_BYTES:]), author)
-                continue
-            body = _memory_body(value[:-CRC_BYTES])
-            item = Remembered(
-                body.id,
-                body.text,
-                body.metadata,
-                body.about,
-                body.kind,
-                body.salience,
-                version,
-                self._machine.author(body.author),
-                valid_from_us=body.valid_from_us,
-                valid_until_us=body.valid_until_us,
-                thread=body.thread,
-                speaker=body.speaker,
-                pinned=body.pinned,
-                expires_at_us=body.expires_at_us,
-            )
-            embedding = np.frombuffer(body.embedding, "<f4") if body.embedding else None
-            store.remember(item, embedding, body.fingerprint)
-            if item.expires_at_us:
-                due = (item.expires_at_us, version, self._space(key).name, item.id)
-                heappush(self._machine.memory_expiries, due)
-
-    def _memories_of(self, space: Namespace) -> MemoryStore:
-        if space.origin is not None:
-            self._memories_of(space.origin.parent)  # the store of a fork begins with its model
-        store = space.projection(MemoryStore)
-        if store.follower is None:
-            store.follower = MemoryIndex(store, is_loading=True)
-        model = space.projection(FloorsProjection).model
-        if model is not None and not store.model[0]:
-            store.restore_model(*model)
-        return store
 
     def _load_runs(self, rows: Sequence[Row]) -> None:
         for key, value in rows:

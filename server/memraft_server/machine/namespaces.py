@@ -119,8 +119,8 @@ class Namespace:
         for kind, made in self._projections.items():
             if kind is VectorStore:
                 yield from (collection.rows for collection in made.all())
-            elif kind is MemoryStore and made.rows is not None:
-                yield made.rows
+            elif kind is MemoryStore:
+                yield from made.all_rows()
 
     def projection(self, kind: type[P]) -> P:
         """Returns this namespace's projection of class `kind`, made as `kind(usage, notes)` at first."""

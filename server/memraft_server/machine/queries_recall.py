@@ -6,7 +6,8 @@ from functools import lru_cache
 
 from memraft_proto.v1 import memory_pb2
 from memraft_server.machine.handlers_memories import memory_record, memory_wire_bytes
-from memraft_server.machine.handlers_vectors import as_vector, refuse_other_embedding
+from memraft_server.machine.handlers_reembed import model_of
+from memraft_server.machine.handlers_vectors import as_vector
 from memraft_server.machine.limits import POSITION_BITS, Limits
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.recall_settings import check_parameters, fill_given, given_of, set_parameters
@@ -18,6 +19,7 @@ from memraft_server.projections.graph import GraphProjection
 from memraft_server.projections.memories import MemoryStore
 from memraft_server.projections.memory_rows import Wanted
 from memraft_server.projections.receipts import ReceiptsProjection
+from memraft_server.projections.reembedding import Model
 from memraft_server.projections.vector_math import Floats
 from memraft_server.recall.entities import named, nearness
 from memraft_server.recall.moments import span_of
@@ -40,12 +42,13 @@ def recall(view: View, space: Namespace, request: memory_pb2.RecallRequest) -> m
     """Finds memories, as many of the best as fit a reply."""
     store = space.projection(MemoryStore)
     response = memory_pb2.RecallResponse(text_indexed=1.0)
-    embedding = _embedding(space, store, request)
+    embedding, model = _embedding(view, space, store, request)
     if not request.query and embedding is None:
         return response
     if not request.query and not request.HasField("parameters"):
         ceiling = None if view.is_now else view.ceiling
-        asked = Asked("", embedding, request.k, 0, _wanted(view, request), _abouts(view, space, request))
+        wanted, abouts = _wanted(view, request), _abouts(view, space, request)
+        asked = Asked("", embedding, request.k, 0, wanted, abouts, model=model)
         _fill(response, view, nearest(store, ceiling, asked))
         return response
     parameters = _parameters(view, space, request)
@@ -60,6 +63,7 @@ def recall(view: View, space: Namespace, request: memory_pb2.RecallRequest) -> m
         _entities(view, space, request.query, parameters),
         span_of(request.query, moments.now_us) if parameters.weights.dated else None,
         parameters,
+        model,
     )
     _fill(response, view, find(store, view.ceiling, asked, moments))
     response.parameters.CopyFrom(_message_of(parameters))
@@ -79,15 +83,15 @@ def _fill(response: memory_pb2.RecallResponse, view: View, found: Found) -> None
             hit.signals.add(name=name, rank=rank, value=value, weight=weight, share=share)
 
 
-def _embedding(space: Namespace, store: MemoryStore, request: memory_pb2.RecallRequest) -> Floats | None:
-    """Returns the query's embedding, None where there is none or nothing to compare it with. Raises
-    Refused."""
+def _embedding(
+    view: View, space: Namespace, store: MemoryStore, request: memory_pb2.RecallRequest
+) -> tuple[Floats | None, Model | None]:
+    """Returns the query's embedding and what made it; nothing where there is none, or nothing to compare it
+    with. Raises Refused."""
     data = request.embedding
     if not data or not store.dimension:
-        return None
-    what = f"namespace {space.name!r}"
-    refuse_other_embedding(what, store.dimension, store.fingerprint, len(data), request.fingerprint)
-    return as_vector(data)
+        return None, None
+    return as_vector(data), model_of(space, store, len(data), request.fingerprint, view.ceiling)
 
 
 def _wanted(view: View, request: memory_pb2.RecallRequest) -> Wanted:

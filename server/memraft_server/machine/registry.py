@@ -15,6 +15,7 @@ from memraft_server.machine import (
     handlers_memories,
     handlers_merges,
     handlers_receipts,
+    handlers_reembed,
     handlers_retention,
     handlers_runs,
     handlers_settings,
@@ -54,6 +55,7 @@ HANDLERS: dict[int, Handler] = {
     **handlers_memories.HANDLERS,
     **handlers_forgetting.HANDLERS,
     **handlers_receipts.HANDLERS,
+    **handlers_reembed.HANDLERS,
     **handlers_graph.HANDLERS,
     **traces.HANDLERS,
 }
@@ -92,6 +94,7 @@ QUERIES: dict[str, Query] = {
     **queries_graph.QUERIES,
     **queries_index.QUERIES,
     **queries_receipts.QUERIES,
+    **handlers_reembed.QUERIES,
     **hosted.QUERIES,
     **traces.QUERIES,
     "ReplayRun": lambda view, space, request: replay_run(view, space, request, COMMAND_HANDLERS),

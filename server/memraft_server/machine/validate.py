@@ -21,6 +21,7 @@ from memraft_server.machine import (
     handlers_forgetting,
     handlers_indexes,
     handlers_receipts,
+    handlers_reembed,
     handlers_retention,
     handlers_settings,
     hosted,
@@ -52,6 +53,7 @@ WRITE_CHECKS: dict[int, Check] = {
     **handlers_retention.WRITE_CHECKS,
     **handlers_indexes.WRITE_CHECKS,
     **handlers_receipts.WRITE_CHECKS,
+    **handlers_reembed.WRITE_CHECKS,
     **validate_log.WRITE_CHECKS,
     **validate_coordination.WRITE_CHECKS,
     **validate_forks.WRITE_CHECKS,
@@ -78,6 +80,7 @@ READ_CHECKS: dict[str, Check] = {
     **queries_index.READ_CHECKS,
     **queries_recall.READ_CHECKS,
     **queries_receipts.READ_CHECKS,
+    **handlers_reembed.READ_CHECKS,
     **hosted.READ_CHECKS,
     **traces.READ_CHECKS,
 }
@@ -96,7 +99,7 @@ _OWN_KINDS = frozenset(
 )
 _ALONE = frozenset((
     "set_retention", "set_schema", "set_namespace_settings", "declare_index", "drop_index",
-    "record_influence",
+    "record_influence", "begin_reembed", "store_embeddings", "finish_reembed",
 ))  # fmt: skip
 """Operations that are no part of a Batch or a transaction: what was checked before might not hold after."""
 

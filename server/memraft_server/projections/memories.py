@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice, takewhile
 from struct import Struct
 from typing import Protocol
@@ -12,8 +12,10 @@ from typing import Protocol
 import msgspec
 import numpy as np
 
+from memraft_server.projections.embedded import NO_VECTOR, Embedded
 from memraft_server.projections.memory_rows import MemoryRows, Wanted
-from memraft_server.projections.notes import MEMORY, Notes
+from memraft_server.projections.notes import EMBEDDING, MEMORY, MODEL, Notes
+from memraft_server.projections.reembedding import BEGAN, FINISHED, Model, ModelHistory, Models, Move
 from memraft_server.projections.rows import ALIVE, ROW_BYTES, RowStore
 from memraft_server.projections.usage import Usage
 from memraft_server.projections.validity import holds_at
@@ -37,7 +39,7 @@ class Remembered(msgspec.Struct, gc=False):
         speaker: Who said it; empty: nobody in particular.
         pinned: It is never forgotten to make room.
         expires_at_us: It is to be forgotten then, in microseconds since the epoch; 0: never.
-        row: The row of its embedding, or `NO_ROW`.
+        row: The number of its embedding by the first model, or `NO_ROW`.
         died: The version that replaced it or forgot it; above every ceiling while it lives.
     """
 
@@ -89,7 +91,8 @@ class Follower(Protocol):
 
 
 class MemoryStore:
-    """The memories of one namespace. All embeddings have the dimension and fingerprint of the first one.
+    """The memories of one namespace. All embeddings have the dimension and fingerprint of the first one,
+    until they move to another model (`reembedding`).
 
     A ceiling is the highest version to see: an item is seen if `version <= ceiling < died`.
 
@@ -97,9 +100,9 @@ class MemoryStore:
     """
 
     __slots__ = (
-        "_add", "_base", "_delete", "_embedded_since", "_ended", "_ended_at", "_ended_born", "_enders",
-        "_given", "_heads", "_is_vectorial", "_parent", "_past", "_prefix", "_usage", "dimension",
-        "fingerprint", "follower", "found_by", "items", "on_change",
+        "_add", "_base", "_delete", "_embedding_prefix", "_ended", "_ended_at",
+        "_ended_born", "_enders", "_heads", "_history", "_model_prefix", "_parent", "_past",
+        "_prefix", "_usage", "follower", "found_by", "items", "live_count", "on_change",
     )  # fmt: skip
 
     def __init__(self, usage: Usage, notes: Notes | None = None) -> None:
@@ -109,11 +112,10 @@ class MemoryStore:
         self._add = notes.add if notes is not None else None
         self._delete = notes.delete if notes is not None else None
         self._prefix = notes.prefix(MEMORY) if notes is not None else b""
-        self.dimension = 0
-        """Of all embeddings; 0 before there is one."""
-        self.fingerprint = ""
-        self._embedded_since = 0
-        """The version of the first embedding that came here; 0: none did."""
+        self._embedding_prefix = notes.prefix(EMBEDDING) if notes is not None else b""
+        self._model_prefix = notes.prefix(MODEL) if notes is not None else b""
+        self.live_count = 0
+        """How many memories that came here live."""
         self._heads: dict[str, Remembered] = {}
         self._past: dict[str, list[Remembered]] = {}
         self.items: list[Remembered] = []
@@ -126,27 +128,41 @@ class MemoryStore:
         """Version at which a memory was forgotten -> by whom."""
         self._base = notes.base if notes is not None else 0
         self._ended: dict[str, tuple[int, bool]] = {}
-        """Of a fork: id of a memory of its parent -> the version at which it ended here, and whether it has
-        an embedding."""
+        """Of a fork: id of a memory of its parent -> the version at which it ended here, and whether it may
+        have an embedding."""
         self._ended_at, self._ended_born = array("q"), array("q")
         """Of the same: the versions at which they ended here, and the versions that ended."""
         self._parent: MemoryStore | None = notes.join(MEMORY, self) if notes is not None else None
-        self._given: dict[int, Floats] | None = {} if self._parent is not None else None
-        """Of a fork: version -> the embedding as it was given, for a merge; rows are scaled."""
-        self._is_vectorial = self._parent is not None and self._parent.has_embeddings(self._base)
-        if self._parent is not None and self._is_vectorial:
-            self.dimension, self.fingerprint = self._parent.dimension, self._parent.fingerprint
+        self._history = ModelHistory(self._parent._history if self._parent is not None else None, self._base)
 
     @property
     def rows(self) -> RowStore | None:
-        """The embeddings that came here, once there is one."""
-        return self.found_by.vectors
+        """The embeddings by the main model that came here, once there is one."""
+        embedded = self.found_by.embedded.get(self.models().main.began)
+        return embedded.vectors if embedded is not None else None
+
+    def all_rows(self) -> list[RowStore]:
+        """Returns the embeddings by each model that is in use."""
+        return [each.vectors for each in self.found_by.embedded.values() if each.is_open]
+
+    @property
+    def dimension(self) -> int:
+        """Of all embeddings by the main model; 0 before there is one."""
+        return self.models().main.dimension
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the main model."""
+        return self.models().main.fingerprint
+
+    @property
+    def is_fork(self) -> bool:
+        """Whether it goes back to what another store has."""
+        return self._parent is not None
 
     def has_embeddings(self, ceiling: int) -> bool:
         """Whether there was an embedding as of `ceiling`."""
-        if self._parent is not None and self._parent.has_embeddings(min(ceiling, self._base)):
-            return True
-        return 0 < self._embedded_since <= ceiling
+        return self._history.has_begun(ceiling)
 
     def remember(self, item: Remembered, embedding: Floats | None, fingerprint: str) -> None:
         """Stores a memory, replacing the one with its id.
@@ -156,7 +172,19 @@ class MemoryStore:
             embedding: Shape (dimension,), finite, or None.
             fingerprint: Of the embedding. The caller has compared both with what the store has.
         """
+        if embedding is None:
+            self.put(item, ())
+            return
+        model = self.model_for(len(embedding), fingerprint)
+        if model is None:
+            raise ValueError(f"{fingerprint!r} is no model in use")
+        self.put(item, ((model, embedding),))
+
+    def put(self, item: Remembered, embeddings: Sequence[tuple[Model, Floats]]) -> None:
+        """Stores a memory with what each of some models made of it, replacing the one with its id."""
         if self._add is not None:
+            first = next((each for each in embeddings if not each[0].began), None)
+            embedding, fingerprint = (first[1], first[0].fingerprint) if first is not None else (None, "")
             self._add((self._prefix, item, embedding, fingerprint))
         if self.on_change is not None:
             self.on_change(item.version, item.id, self.get(item.id, item.version - 1), item)
@@ -171,11 +199,17 @@ class MemoryStore:
         usage = self._usage
         usage.records += 1
         usage.bytes += size_of(item)
-        if embedding is not None:
-            self._note_embedding(item, embedding, fingerprint)
-        self.found_by.add(item, embedding)
+        self.live_count += 1
+        self.found_by.add(item)
+        for model, embedding in embeddings:
+            self._embed(len(self.items) - 1, embedding, model, item.version)
         if self.follower is not None:
             self.follower.added(len(self.items) - 1, item, old)
+
+    def restore(self, item: Remembered, embedding: Floats | None, fingerprint: str) -> None:
+        """Stores a memory as it once was, with its embedding by the first model."""
+        model = Model(0, len(embedding) if embedding is not None else 0, fingerprint)
+        self.put(item, ((model, embedding),) if embedding is not None else ())
 
     def forget(self, id: str, version: int, author: Author = NOBODY) -> bool:
         """Ends the life of a memory; returns whether there was one."""
@@ -224,13 +258,13 @@ class MemoryStore:
 
     @property
     def model(self) -> tuple[int, str, int]:
-        """The dimension and fingerprint of all embeddings, and the version of the first that came here: what
-        stays when all memories were forgotten for ever."""
-        return self.dimension, self.fingerprint, self._embedded_since
+        """The dimension and fingerprint of the first embedding that came here, and its version: what stays
+        when all memories were forgotten for ever."""
+        return self._history.first
 
     def restore_model(self, dimension: int, fingerprint: str, since: int) -> None:
         """Takes what `model` was, before any memory."""
-        self.dimension, self.fingerprint, self._embedded_since = dimension, fingerprint, since
+        self._history.begin(dimension, fingerprint, since)
 
     def count_ended(self, id: str) -> int:
         """Returns how much of what stood under an id ended here and is kept."""
@@ -286,9 +320,16 @@ class MemoryStore:
             self._usage.bytes -= size_of(item)
             self._enders.pop(item.died, None)
             blank = Remembered("", "", b"", "", "", 0.0, item.version, NOBODY, item.row, item.died)
-            self.items[bisect_left(self.items, item.version, key=version_of)] = blank
-            if item.row != NO_ROW:
-                self._usage.bytes -= 4 * self.dimension + ROW_BYTES
+            row = self.row_of(item.version)
+            self.items[row] = blank
+            for began, embedded in self.found_by.embedded.items():
+                if (vector := embedded.number(row)) != NO_VECTOR:
+                    self._usage.bytes -= 4 * embedded.vectors.dimension + ROW_BYTES
+                    born = embedded.vectors.born(vector)
+                    if began:
+                        keys.append(self._embedding_prefix + _two(began, born))
+                    elif born > item.version:
+                        keys.append(self._prefix + _two(born, born))
         if self._delete is not None:
             self._delete(keys)
         return len(gone), gone[-1].died if gone else 0
@@ -332,18 +373,111 @@ class MemoryStore:
             if low < died <= high:
                 yield id
 
-    def embedding_of(self, item: Remembered) -> Floats | None:
-        """Returns the embedding of a memory, perhaps scaled to length one; None where it has none."""
+    def embedding_of(self, item: Remembered, model: Model | None = None) -> Floats | None:
+        """Returns what a model (None: the main one) made of a memory, perhaps scaled to length one; None
+        where it made nothing of it."""
+        model = model or self.models().main
         if item.version <= self._base and self._parent is not None:
-            return self._parent.embedding_of(item)
-        if item.row == NO_ROW or self.rows is None:
-            return None
-        given = self.given_embedding(item)
-        return given if given is not None else self.rows.vector(item.row)
+            return self._parent.embedding_of(item, model) if self.is_embedded(item, model) else None
+        embedded = self.found_by.embedded.get(model.began)
+        return embedded.embedding(self.row_of(item.version)) if embedded is not None else None
 
-    def given_embedding(self, item: Remembered) -> Floats | None:
-        """Returns the embedding of a memory of a fork, which was remembered in it; None where it has none."""
-        return self._given.get(item.version) if self._given is not None else None
+    def embeddings_of(self, item: Remembered) -> list[tuple[Model, Floats]]:
+        """Returns what each model that is in use made of a memory."""
+        found = [(model, self.embedding_of(item, model)) for model in self.models().all()]
+        return [(model, embedding) for model, embedding in found if embedding is not None]
+
+    def is_embedded(self, item: Remembered, model: Model, ceiling: int = NOW) -> bool:
+        """Whether a memory has an embedding by a model, as of `ceiling`."""
+        if item.version <= self._base and self._parent is not None:
+            return self._parent.is_embedded(item, model, min(ceiling, self._base))
+        embedded = self.found_by.embedded.get(model.began)
+        vector = embedded.number(self.row_of(item.version)) if embedded is not None else NO_VECTOR
+        return embedded is not None and vector != NO_VECTOR and embedded.vectors.born(vector) <= ceiling
+
+    def lacks(self, item: Remembered, model: Model) -> bool:
+        """Whether a memory that came here has no embedding by a model."""
+        return item.version > self._base and not self.is_embedded(item, model)
+
+    def items_above(self, above: int) -> Iterator[Remembered]:
+        """Yields what was remembered at versions above a version, oldest first, what ended included; of a
+        fork first what it has of its parent."""
+        if self._parent is not None and above < self._base:
+            yield from takewhile(lambda item: item.version <= self._base, self._parent.items_above(above))
+        for row in range(bisect_right(self.items, above, key=version_of), len(self.items)):
+            yield self.items[row]
+
+    # Moving to another model
+
+    def models(self, ceiling: int = NOW) -> Models:
+        """Returns the models as of `ceiling`; a fork keeps those that it began with."""
+        return self._history.models(ceiling)
+
+    def model_for(self, dimension: int, fingerprint: str) -> Model | None:
+        """Returns the model in use that makes such embeddings, where there is none in use any; None where
+        other ones are."""
+        models = self.models()
+        if not models.main.dimension:
+            return Model(0, dimension, fingerprint)
+        return models.named(dimension, fingerprint)
+
+    def move(self, step: int, model: Model, version: int, author: Author) -> None:
+        """Begins, finishes or cancels the move to a model; the caller has compared it with `models`."""
+        closed = self.models().main if step == FINISHED else model
+        move = Move(version, step, model, author)
+        if self._add is not None:
+            self._add((self._model_prefix, move, self.model))
+        self._history.moves.append(move)
+        embedded = self.found_by.embedded.get(closed.began) if step != BEGAN else None
+        if embedded is not None:
+            embedded.is_open = False
+            self._usage.vectors -= embedded.vectors.live_count
+
+    def restore_move(self, move: Move, first: tuple[int, str, int]) -> None:
+        """Takes a step that was taken here when `model` was `first`, before any memory."""
+        if not self.model[0]:
+            self.restore_model(*first)
+        self._history.moves.append(move)
+
+    def embed(self, item: Remembered, embedding: Floats, model: Model, born: int) -> None:
+        """Adds, at version `born`, what a model made of a memory that came here and has none by it yet."""
+        self._embed(self.row_of(item.version), embedding, model, born)
+
+    def restore_embedding(self, version: int, embedding: Floats, model: int, born: int) -> None:
+        """Takes what was made, by the model to which the move began at `model`, of the memory of `version`,
+        which is there already. Raises LookupError."""
+        self.id_of(version)
+        row = self.row_of(version)
+        begun = self._history.begun(model)
+        if begun is None:
+            raise LookupError(f"there is no model of version {model}")
+        self._embed(row, embedding, begun, born)
+        item = self.items[row]
+        if item.died != ALIVE:
+            self._kill(self.found_by.embedded[model], row, item.died)
+
+    def _embed(self, row: int, embedding: Floats, model: Model, born: int) -> None:
+        spaces = self.found_by.embedded
+        if not model.began and not self.model[2]:
+            self.restore_model(model.dimension, model.fingerprint, born)
+        embedded = spaces.get(model.began)
+        if embedded is None:
+            embedded = spaces[model.began] = Embedded(len(embedding), self._parent is not None)
+            embedded.is_open = any(each.began == model.began for each in self.models().all())
+        item = self.items[row]
+        if self._add is not None and model.began:
+            self._add((self._embedding_prefix, model.began, born, item.version, embedding))
+        elif self._add is not None and born > item.version:  # among the memories: rows stay in their order
+            self._add((self._prefix, born, item.version, embedding, None))
+        vector = embedded.add(row, embedding, born)
+        if not model.began:
+            item.row = vector
+        self._usage.vectors += embedded.is_open
+        self._usage.bytes += 4 * embedded.vectors.dimension + ROW_BYTES
+
+    def _kill(self, embedded: Embedded, row: int, version: int) -> None:
+        if embedded.kill(row, version):
+            self._usage.vectors -= embedded.is_open
 
     def newest(self, about: str, ceiling: int, below: int) -> Iterator[tuple[int, Remembered | None]]:
         """Yields (version, item or None where it is not seen), newest first.
@@ -386,6 +520,7 @@ class MemoryStore:
         k: int,
         ceiling: int | None,
         wanted: Wanted,
+        model: Model | None = None,
     ) -> list[tuple[Remembered, float]]:
         """Finds the memories nearest to a query.
 
@@ -394,31 +529,24 @@ class MemoryStore:
             k: How many at most.
             ceiling: None for now, else the highest version to see.
             wanted: Which it may find.
+            model: What made the embedding, of `models` as of the ceiling; None: the main one.
 
         Returns:
             (memory, cosine), best first.
         """
-        found, scores = self.found_by.search(embedding, k, ceiling, wanted)
+        model = model or self.models(NOW if ceiling is None else ceiling).main
+        found, scores = self.found_by.search(model.began, embedding, k, ceiling, wanted)
         own = [(self.items[row], score) for row, score in zip(found, scores, strict=True)]
-        if self._parent is None or not self._is_vectorial:
+        if self._parent is None or not self._parent.has_embeddings(self._base):
             return own
         seen = NOW if ceiling is None else ceiling
         ended = {id for id, (died, embedded) in self._ended.items() if embedded and died <= seen}
         base = min(seen, self._base)
         # As many more as ended here: so `k` of the others are among them, if there are so many.
-        older = self._parent.recall(embedding, k + len(ended), base, wanted)
+        older = self._parent.recall(embedding, k + len(ended), base, wanted, model)
         both = [pair for pair in older if pair[0].id not in ended] + own
         both.sort(key=lambda pair: -pair[1])  # stable: of equal scores the older memory first
         return both[:k]
-
-    def _note_embedding(self, item: Remembered, embedding: Floats, fingerprint: str) -> None:
-        if self.found_by.vectors is None:
-            self.dimension, self.fingerprint = len(embedding), fingerprint
-            self._embedded_since = self._embedded_since or item.version
-        if self._given is not None:
-            self._given[item.version] = embedding
-        self._usage.vectors += 1
-        self._usage.bytes += 4 * self.dimension + ROW_BYTES
 
     def _has_ended(self, id: str, ceiling: int) -> bool:
         """Whether a memory of the parent's had ended here as of `ceiling`."""
@@ -432,7 +560,9 @@ class MemoryStore:
         item = self._parent.get(id, self._base)
         if item is None:
             return False
-        self._ended[id] = (version, item.row != NO_ROW)
+        models = self.models()  # what others than the first one made is loaded later
+        has_moved = models.main.began > 0 or models.next is not None
+        self._ended[id] = (version, has_moved or item.row != NO_ROW)
         self._ended_at.append(version)
         self._ended_born.append(item.version)
         if self._add is not None:
@@ -450,6 +580,7 @@ class MemoryStore:
         if self._add is not None:
             self._add((self._prefix, item, (version, self._enders.get(version))))
         self._usage.records -= 1
-        if item.row != NO_ROW and self.rows is not None:
-            self.rows.kill(item.row, version)
-            self._usage.vectors -= 1
+        self.live_count -= 1
+        for began, embedded in self.found_by.embedded.items():
+            if began or item.row != NO_ROW:
+                self._kill(embedded, self.row_of(item.version), version)

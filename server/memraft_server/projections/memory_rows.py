@@ -15,16 +15,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from memraft_server.projections.embedded import Embedded
 from memraft_server.projections.filters import Predicate
-from memraft_server.projections.rows import COSINE, Accept, RowStore
+from memraft_server.projections.rows import Accept
 from memraft_server.projections.validity import Bounds
 from memraft_server.projections.vector_math import Floats, Rows
 from memraft_server.projections.vectors import VerdictCache
 
 if TYPE_CHECKING:
     from memraft_server.projections.memories import Remembered
-
-NO_VECTOR = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +66,19 @@ class _Metadatas(Sequence[bytes]):
 class _Translated:
     """A verdict on rows as one on vectors."""
 
-    __slots__ = ("_accept", "_row_of", "_rows")
+    __slots__ = ("_accept", "_embedded", "_items")
 
-    def __init__(self, accept: Accept, rows: MemoryRows) -> None:
+    def __init__(self, accept: Accept, embedded: Embedded, items: list[Remembered]) -> None:
         self._accept = accept
-        self._rows = rows
+        self._embedded = embedded
+        self._items = items
 
     def check(self, vectors: Rows) -> NDArray[np.bool_]:
-        return self._accept.check(self._rows.of_vectors(vectors))
+        return self._accept.check(self._embedded.of_vectors(vectors))
 
     def matching(self, count: int) -> Rows:
-        rows = self._accept.matching(self._rows.count_at_vector(count))
-        return self._rows.vectors_of(rows)
+        vectors = self._embedded.vectors_of(self._accept.matching(len(self._items)))
+        return vectors[vectors < count]
 
     def is_complete(self) -> bool:
         return self._accept.is_complete()
@@ -91,33 +91,21 @@ class MemoryRows:
         items: The memories, one a row; who has them appends to them.
     """
 
-    __slots__ = ("_about", "_bounds", "_items", "_kinds", "_row_of", "_vector_of", "_verdicts", "vectors")
+    __slots__ = ("_about", "_bounds", "_items", "_kinds", "_verdicts", "embedded")
 
     def __init__(self, items: list[Remembered]) -> None:
-        self.vectors: RowStore | None = None
-        """The embeddings, once there is one."""
+        self.embedded: dict[int, Embedded] = {}
+        """The version at which the move to a model began, 0 for the first -> the embeddings by it, once there
+        is one."""
         self._items = items
-        self._vector_of = array("i")
-        self._row_of = array("i")
         self._about: dict[str, array[int]] = {}
         self._kinds: dict[str, array[int]] = {}
         self._verdicts = VerdictCache(_Metadatas(items))
         self._bounds = Bounds()
 
-    def add(self, item: Remembered, embedding: Floats | None) -> None:
-        """Takes the memory that was appended to the items.
-
-        Args:
-            item: With no row yet; it gets that of its embedding.
-            embedding: Shape (dimension,), finite, or None.
-        """
-        row = len(self._vector_of)
-        if embedding is not None:
-            if self.vectors is None:
-                self.vectors = RowStore(len(embedding), COSINE)
-            item.row = self.vectors.append_one(embedding, item.version)
-            self._row_of.append(row)
-        self._vector_of.append(item.row)
+    def add(self, item: Remembered) -> None:
+        """Takes the memory that was appended to the items."""
+        row = len(self._items) - 1
         if item.about:
             self._about.setdefault(item.about, array("i")).append(row)
         if item.kind:
@@ -138,76 +126,38 @@ class MemoryRows:
         return self._kinds.get(kind, array("i"))
 
     def starting(self, start_us: int, end_us: int, count_max: int) -> Rows:
-        """Returns the rows that become true in the world in a span of time: the last `count_max`, ascending."""
+        """Returns the last `count_max` rows that become true in the world in a span of time, ascending."""
         return self._bounds.starting(start_us, end_us, count_max)
 
-    def of_vectors(self, vectors: Rows) -> Rows:
-        """Returns the row of each of these vectors."""
-        rows: Rows = np.frombuffer(self._row_of, np.int32)[vectors].astype(np.int64)
-        return rows
-
-    def vectors_of(self, rows: Rows) -> Rows:
-        """Returns the vectors of those of these rows that have one."""
-        vectors: Rows = np.frombuffer(self._vector_of, np.int32)[rows].astype(np.int64)
-        return vectors[vectors != NO_VECTOR]
-
-    def count_at_vector(self, vector: int) -> int:
-        """Returns how many rows there are before that of a vector, or of the next one to come."""
-        return self._row_of[vector] if vector < len(self._row_of) else len(self._vector_of)
-
-    def embeddings(self, rows: Rows) -> Floats:
-        """Returns the vectors of rows, of unit length, zeros where there is none: shape (rows, dimension).
+    def search(
+        self, model: int, embedding: Floats, k: int, ceiling: int | None, wanted: Wanted
+    ) -> tuple[list[int], list[float]]:
+        """Finds the nearest: (rows, cosines), best first, of equal ones the older first; see `RowStore`.
 
         Args:
-            rows: Ascending.
+            model: What made the embedding, as in `embedded`.
+            embedding: Shape (dimension,), finite.
+            k: How many at most.
+            ceiling: None for now, else the highest version to see.
+            wanted: Which it may find.
         """
-        if self.vectors is None:
-            return np.zeros((len(rows), 0), np.float32)
-        numbers = np.frombuffer(self._vector_of, np.int32)[rows].astype(np.int64)
-        has = numbers != NO_VECTOR
-        if has.all() and len(rows):
-            return self.vectors.read(numbers)
-        found = np.zeros((len(rows), self.vectors.dimension), np.float32)
-        if has.any():
-            found[has] = self.vectors.read(numbers[has])
-        return found
-
-    def search(
-        self, embedding: Floats, k: int, ceiling: int | None, wanted: Wanted
-    ) -> tuple[list[int], list[float]]:
-        """Finds the nearest: (rows, cosines), best first, of equal ones the older first; see `RowStore`."""
-        if self.vectors is None:
+        embedded = self.embedded.get(model)
+        if embedded is None:
             return [], []
         accept = self._accepts(wanted)
         among = self._among(wanted)
-        found, scores = self.vectors.search(
+        found, scores = embedded.vectors.search(
             embedding,
             k,
             ceiling,
-            self.vectors_of(among) if among is not None else None,
-            _Translated(accept, self) if accept is not None else None,
+            embedded.vectors_of(among) if among is not None else None,
+            _Translated(accept, embedded, self._items) if accept is not None else None,
         )
-        row_of = self._row_of
-        return [row_of[vector] for vector in found], scores
-
-    def nearest(self, embedding: Floats, k: int, ceiling: int, allowed: NDArray[np.bool_] | None) -> Rows:
-        """Returns the rows nearest to a query, best first.
-
-        Args:
-            embedding: Shape (dimension,), finite.
-            k: How many at most.
-            ceiling: As of this version.
-            allowed: Per row, whether it may be found; None for all.
-        """
-        if self.vectors is None:
-            return np.empty(0, np.int64)
-        among = None if allowed is None else self.vectors_of(np.flatnonzero(allowed))
-        found, _ = self.vectors.search(embedding, k, ceiling, among)
-        return self.of_vectors(np.array(found, np.int64))
+        return embedded.of_vectors(np.array(found, np.int64)).tolist(), scores
 
     def allowed(self, wanted: Wanted) -> NDArray[np.bool_] | None:
         """Says of each row whether a query may find it; None: it may find all."""
-        count = len(self._vector_of)
+        count = len(self._items)
         among, accept = self._among(wanted), self._accepts(wanted)
         if accept is not None:
             among = accept.matching(count) if among is None else among[accept.check(among)]

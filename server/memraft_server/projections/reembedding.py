@@ -7,8 +7,7 @@ past finds the models as they were then; what the old ones made stays for it.
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -58,19 +57,6 @@ class Models(NamedTuple):
                 return model
         return None
 
-    def after(self, moves: Sequence[Move]) -> Models:
-        """Returns the models after these moves."""
-        models = self
-        for move in moves:
-            if move.step == BEGAN:
-                models = Models(models.main, move.model)
-            else:
-                models = Models(move.model if move.step == FINISHED else models.main)
-        return models
-
-
-NO_MODELS = Models(Model(0, 0, ""))
-
 
 class Move(msgspec.Struct, frozen=True, gc=False):
     """A step of a move: `BEGAN`, `FINISHED` or `CANCELLED`.
@@ -86,14 +72,58 @@ class Move(msgspec.Struct, frozen=True, gc=False):
     author: Author
 
 
-def version_of(move: Move) -> int:
-    """Returns the move's version; the key of binary searches."""
-    return move.version
+class ModelHistory:
+    """Which models the memories of a store had, and when.
 
+    Args:
+        parent: Of what it is a fork of, if it is one: a fork keeps the models that it began with.
+        base: The highest version of the parent that it has.
+    """
 
-def moves_until(moves: list[Move], ceiling: int) -> list[Move]:
-    """Returns the moves whose version is not above `ceiling`."""
-    return moves if ceiling == NOW else moves[: bisect_right(moves, ceiling, key=version_of)]
+    __slots__ = ("_base", "_begun", "_parent", "first", "moves")
+
+    def __init__(self, parent: ModelHistory | None, base: int) -> None:
+        self.first = (0, "", 0)
+        """Dimension and fingerprint of the first embedding that came here, and its version; 0 for none."""
+        self.moves: list[Move] = []
+        """The steps that were taken here, oldest first."""
+        self._parent = parent
+        self._base = base
+        self._begun = Models(Model(0, 0, ""))
+
+    def begin(self, dimension: int, fingerprint: str, since: int) -> None:
+        """Takes what `first` is to be."""
+        self.first = (dimension, fingerprint, since)
+        self._begun = Models(Model(0, dimension, fingerprint))
+
+    def has_begun(self, ceiling: int) -> bool:
+        """Whether there was a model as of `ceiling`."""
+        if self._parent is not None and self._parent.has_begun(min(ceiling, self._base)):
+            return True
+        since = self.first[2] or (self.moves[0].version if self.moves else 0)
+        return 0 < since <= ceiling
+
+    def models(self, ceiling: int = NOW) -> Models:
+        """Returns the models as of `ceiling`."""
+        if self._parent is not None and self._parent.has_begun(self._base):
+            return self._parent.models(min(ceiling, self._base))
+        models = self._begun
+        for move in self.moves:
+            if move.version > ceiling:
+                break
+            if move.step == BEGAN:
+                models = Models(models.main, move.model)
+            else:
+                models = Models(move.model if move.step == FINISHED else models.main)
+        return models
+
+    def begun(self, version: int) -> Model | None:
+        """Returns the model to which a move began at a version; 0: the first one."""
+        if self._parent is not None and self._parent.has_begun(self._base):
+            return self._parent.begun(version)
+        if not version:
+            return self._begun.main
+        return next((move.model for move in self.moves if move.model.began == version), None)
 
 
 def unembedded(store: MemoryStore, model: Model, above: int) -> Iterator[tuple[int, Remembered | None]]:

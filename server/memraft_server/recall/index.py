@@ -16,8 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from memraft_server.projections.embedded import Embedded
 from memraft_server.projections.memories import MemoryStore, Remembered
 from memraft_server.projections.memory_rows import WANTED_ALL, Wanted
+from memraft_server.projections.reembedding import Model
 from memraft_server.projections.rows import ALIVE
 from memraft_server.projections.text import TextIndex, Vocabulary
 from memraft_server.projections.text_places import NO_ROW
@@ -149,11 +151,13 @@ class Part:
         index: Of the store.
         ceiling: The highest version to see.
         allowed: Per row, whether it may be found; None: all may.
+        embedded: What the model of the query made; None: nothing.
     """
 
     index: MemoryIndex
     ceiling: int
     allowed: NDArray[np.bool_] | None
+    embedded: Embedded | None = None
 
     @property
     def count(self) -> int:
@@ -164,12 +168,13 @@ class Part:
     def vectors(self) -> VectorsOf | None:
         """Gives the vectors of rows (ascending), of unit length, zeros where there is none; None: there is
         none of any."""
-        found_by = self.index.store.found_by
-        return found_by.embeddings if found_by.vectors is not None else None
+        return self.embedded.embeddings if self.embedded is not None else None
 
     def nearest(self, embedding: Floats, k: int) -> Rows:
         """Returns the rows of the `k` highest cosines, best first; `embedding` is of shape (dimension,)."""
-        return self.index.store.found_by.nearest(embedding, k, self.ceiling, self.allowed)
+        if self.embedded is None:
+            return np.empty(0, np.int64)
+        return self.embedded.nearest(embedding, k, self.ceiling, self.allowed)
 
     def items(self, rows: Rows) -> list[Remembered]:
         """Returns the memories of rows."""
@@ -195,9 +200,12 @@ def index_of(store: MemoryStore) -> MemoryIndex:
     return index
 
 
-def parts_of(store: MemoryStore, ceiling: int, wanted: Wanted = WANTED_ALL) -> list[Part]:
+def parts_of(
+    store: MemoryStore, ceiling: int, wanted: Wanted = WANTED_ALL, model: Model | None = None
+) -> list[Part]:
     """Returns what a read of a store as of `ceiling` sees: of a fork also of what it is a fork of, less what
-    ended in it; that comes first, as it is older."""
+    ended in it; that comes first, as it is older. Embeddings are those by `model`, None: the main one."""
+    model = model or store.models(ceiling).main
     parts = []
     for each, seen, ended in store.parts(ceiling):
         if not each.items:
@@ -208,7 +216,7 @@ def parts_of(store: MemoryStore, ceiling: int, wanted: Wanted = WANTED_ALL) -> l
         if len(rows):
             allowed = np.ones(len(each.items), np.bool_) if allowed is None else allowed
             allowed[rows] = False
-        parts.append(Part(index, seen, allowed))
+        parts.append(Part(index, seen, allowed, each.found_by.embedded.get(model.began)))
     return parts[::-1]
 
 

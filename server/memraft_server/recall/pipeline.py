@@ -15,6 +15,7 @@ import numpy as np
 
 from memraft_server.projections.memories import MemoryStore, Remembered, version_of
 from memraft_server.projections.memory_rows import Wanted
+from memraft_server.projections.reembedding import Model
 from memraft_server.projections.vector_math import Floats, Rows, unit
 from memraft_server.recall.fusion import NAMES
 from memraft_server.recall.index import Part, indexed_share, parts_of
@@ -78,6 +79,7 @@ class Asked:
         entities: How near entities are to what the query names.
         span_us: The time that the query names, from the first to before the second; None: it names none.
         parameters: What counts how much.
+        model: What made the embedding; None: the main model.
     """
 
     query: str
@@ -89,6 +91,7 @@ class Asked:
     entities: Mapping[str, float] = field(default_factory=dict)
     span_us: tuple[int, int] | None = None
     parameters: Parameters = DEFAULT
+    model: Model | None = None
 
 
 class Found(NamedTuple):
@@ -116,7 +119,7 @@ def recall(store: MemoryStore, ceiling: int, asked: Asked, moments: Moments) -> 
         asked: What for.
         moments: Of the log.
     """
-    parts = parts_of(store, ceiling, asked.wanted)
+    parts = parts_of(store, ceiling, asked.wanted, asked.model)
     if asked.abouts is not None:
         parts = [_confined(part, asked.abouts) for part in parts]
     query = unit(asked.embedding) if asked.embedding is not None else None
@@ -130,10 +133,12 @@ def nearest(store: MemoryStore, ceiling: int | None, asked: Asked) -> Found:
     assert asked.embedding is not None
     k = asked.k or K_DEFAULT
     if asked.abouts is None:
-        found = store.recall(asked.embedding, k, ceiling, asked.wanted)
+        found = store.recall(asked.embedding, k, ceiling, asked.wanted, asked.model)
     else:
         wanted = [_about(asked.wanted, about) for about in asked.abouts]
-        found = [pair for each in wanted for pair in store.recall(asked.embedding, k, ceiling, each)]
+        found = [
+            pair for each in wanted for pair in store.recall(asked.embedding, k, ceiling, each, asked.model)
+        ]
         found.sort(key=lambda pair: (-pair[1], pair[0].version))
     return Found(
         [
@@ -155,7 +160,7 @@ def _confined(part: Part, abouts: Iterable[str]) -> Part:
         allowed[np.array(part.index.store.found_by.about(entity), np.int64)] = True
     if part.allowed is not None:
         allowed &= part.allowed
-    return Part(part.index, part.ceiling, allowed)
+    return Part(part.index, part.ceiling, allowed, part.embedded)
 
 
 def _measured(part: Part, asked: Asked, query: Floats | None, each: int, moments: Moments) -> _Measured:

@@ -252,10 +252,10 @@ def test_forks_keep_the_models_that_they_began_with(moving: Moving) -> None:
     moving.finish()
     after = fork("after")
     for _ in range(2):
-        assert moving.found((1, 0), before)[:3] == ["a", "c", "b"]
+        assert [id for id in moving.found((1, 0), before) if id != "x"] == ["a", "c", "b"]
         with pytest.raises(Refused, match=MISMATCH):
             moving.found((1, 0, 0), before)
-        assert moving.found((1, 0), during)[:3] == ["a", "c", "b"]
+        assert [id for id in moving.found((1, 0), during) if id != "y"] == ["a", "c", "b"]
         assert moving.found((1, 0, 0), during)[0] == "a" and "b" not in moving.found((1, 0, 0), during)
         assert moving.found((1, 0, 0), after)[0] == "a"
         moving.remember("x", (1, 0), before)
