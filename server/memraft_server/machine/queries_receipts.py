@@ -103,19 +103,19 @@ def fill_receipt(
     into.version, into.time_us = record.version, view.time_us(record.version)
     if not with_hits:
         return
-    scores = np.frombuffer(body.scores, "<f4").tolist()
-    for hit_id, version, score in zip(body.ids, body.versions, scores, strict=True):
+    for hit_id, version, score in zip(body.ids, body.versions, _floats(body.scores), strict=True):
         into.hits.add(id=hit_id, version=version, score=score)
-    shape = (-1, len(body.signals))
-    if not body.signals or not body.ranks:
-        return
-    ranks = np.frombuffer(body.ranks, "<u4").reshape(shape).tolist()
-    values = np.frombuffer(body.values, "<f4").reshape(shape).tolist()
-    shares = np.frombuffer(body.shares, "<f4").reshape(shape).tolist()
-    for hit, *columns in zip(into.hits, ranks, values, shares, strict=True):
-        for name, rank, value, share in zip(body.signals, *columns, strict=True):
-            if rank or value or share:
-                hit.signals.add(name=name, rank=rank, value=value, share=share)
+    found = body.signals
+    ranks = np.frombuffer(found.ranks, "<u4").tolist()
+    rows = zip(found.places, ranks, _floats(found.values), _floats(found.shares), strict=True)
+    for hit, count in zip(into.hits, found.counts, strict=False):  # none are there where they were cut
+        for place, rank, value, share in islice(rows, count):
+            hit.signals.add(name=found.names[place], rank=rank, value=value, share=share)
+
+
+def _floats(data: bytes) -> list[float]:
+    numbers: list[float] = np.frombuffer(data, "<f4").tolist()
+    return numbers
 
 
 # -- lineage -------------------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ def get_lineage(
         if record is not None and body is not None:
             fill_receipt(behind.receipt, view, id, record, body, with_hits=False)
             size += len(body.request) + _WIRE_BYTES
-            scores = dict(zip(body.ids, np.frombuffer(body.scores, "<f4").tolist(), strict=True))
+            scores = dict(zip(body.ids, _floats(body.scores), strict=True))
         used = decode_influence(influence.value or b"")
         for memory_id, version in zip(used.ids, used.versions, strict=True):
             if size > view.limits.page_bytes_max:

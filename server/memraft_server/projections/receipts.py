@@ -43,12 +43,25 @@ class ReceiptHead(msgspec.Struct, array_like=True, frozen=True, gc=False):
     turn: str
 
 
-class ReceiptBody(ReceiptHead, array_like=True, frozen=True, gc=False):
-    """What the record of a receipt holds; `recall.proto` says what it means.
+class Signals(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Why memories were found: columns, with a row for each signal of each hit, hit by hit."""
 
-    Of n hits and m signals, `scores` are n numbers and `ranks`, `values` and `shares` n rows of m, all of
-    four bytes, little-endian: unsigned ranks, the others floats. A signal that a hit has not is all zeros.
-    """
+    names: tuple[str, ...] = ()
+    """Of all signals, up to 256."""
+    counts: bytes = b""
+    """Of each hit: how many rows it has."""
+    places: bytes = b""
+    """Of each row: where in `names` its name stands."""
+    ranks: bytes = b""
+    """Of each row: its rank, an unsigned number of four bytes, little-endian."""
+    values: bytes = b""
+    """Of each row: what was measured, a float of four bytes, little-endian."""
+    shares: bytes = b""
+    """Of each row: what it added to the score, likewise."""
+
+
+class ReceiptBody(ReceiptHead, array_like=True, frozen=True, gc=False):
+    """What the record of a receipt holds; `recall.proto` says what it means."""
 
     recalled_at_us: int
     request: bytes
@@ -58,10 +71,8 @@ class ReceiptBody(ReceiptHead, array_like=True, frozen=True, gc=False):
     pipeline: int
     embedding_hash: bytes
     scores: bytes
-    signals: tuple[str, ...]
-    ranks: bytes
-    values: bytes
-    shares: bytes
+    """Of each memory: a float of four bytes, little-endian."""
+    signals: Signals
     is_cut: bool = False
 
 

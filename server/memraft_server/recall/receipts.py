@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from struct import pack
 from typing import Any
 
-import numpy as np
-
 from memraft_proto.v1 import memory_pb2
-from memraft_server.projections.receipts import ReceiptBody, encode_receipt
+from memraft_server.projections.receipts import ReceiptBody, Signals, encode_receipt
 
 RECEIPT_BYTES_MAX = 128 << 10
 """Of one receipt; in a larger one signals are left out. A query of 64 KiB and a thousand hits fit without."""
+_SIGNALS_MAX = 255
+"""Of one hit: more than there are."""
 _NOT_KEPT = ("namespace", "embedding", "fingerprint", "receipt", "agent", "run", "turn")
 
 
 def make_receipt(
     agent: str, request: memory_pb2.RecallRequest, response: memory_pb2.RecallResponse, now_us: int
 ) -> bytes:
-    """Returns the body of a receipt, encoded: some 20 microseconds.
+    """Returns the body of a receipt, encoded: some 30 microseconds.
 
     Args:
         agent: Who asked.
@@ -29,7 +30,6 @@ def make_receipt(
     hits = response.hits
     memories = [hit.memory for hit in hits]
     embedding, fingerprint, run, turn = request.embedding, request.fingerprint, request.run, request.turn
-    names, ranks, values, shares = _signals(hits)
     body = ReceiptBody(
         ids=tuple([memory.id for memory in memories]),
         versions=tuple([memory.provenance.version for memory in memories]),
@@ -43,18 +43,14 @@ def make_receipt(
         fingerprint=fingerprint if embedding else "",
         pipeline=response.pipeline,
         embedding_hash=sha256(embedding).digest() if embedding else b"",
-        scores=np.array([hit.score for hit in hits], "<f4").tobytes(),
-        signals=names,
-        ranks=ranks,
-        values=values,
-        shares=shares,
+        scores=pack(f"<{len(hits)}f", *[hit.score for hit in hits]),
+        signals=_signals(hits),
     )
     encoded = encode_receipt(body)
     if len(encoded) <= RECEIPT_BYTES_MAX:
         return encoded
     parts = {name: getattr(body, name) for name in body.__struct_fields__}
-    parts |= {"signals": (), "ranks": b"", "values": b"", "shares": b"", "is_cut": True}
-    return encode_receipt(ReceiptBody(**parts))
+    return encode_receipt(ReceiptBody(**{**parts, "signals": Signals(), "is_cut": True}))
 
 
 def _kept(request: memory_pb2.RecallRequest, response: memory_pb2.RecallResponse) -> bytes:
@@ -71,24 +67,17 @@ def _kept(request: memory_pb2.RecallRequest, response: memory_pb2.RecallResponse
     return request.SerializeToString()
 
 
-def _signals(hits: Any) -> tuple[tuple[str, ...], bytes, bytes, bytes]:
-    """Names, ranks, values and shares; see `ReceiptBody`."""
-    columns: dict[str, int] = {}
-    cells = [
-        (row, columns.setdefault(signal.name, len(columns)), signal.rank, signal.value, signal.share)
-        for row, hit in enumerate(hits)
-        for signal in hit.signals
-    ]
-    if not cells:
-        return (), b"", b"", b""
-    rows, places, *columned = zip(*cells, strict=True)
-    flat = np.array(rows) * len(columns) + np.array(places)
-    size = len(hits) * len(columns)
-
-    def table(kind: str, cells: Any) -> bytes:
-        made = np.zeros(size, kind)
-        made[flat] = cells
-        return made.tobytes()
-
-    ranks, values, shares = columned
-    return tuple(columns), table("<u4", ranks), table("<f4", values), table("<f4", shares)
+def _signals(hits: Any) -> Signals:
+    counts = bytes([min(len(hit.signals), _SIGNALS_MAX) for hit in hits])
+    signals = [signal for hit in hits for signal in hit.signals[:_SIGNALS_MAX]]
+    names = [signal.name for signal in signals]
+    places = {name: place for place, name in enumerate(dict.fromkeys(names))}
+    count = len(signals)
+    return Signals(
+        names=tuple(places),
+        counts=counts,
+        places=bytes([places[name] for name in names]),
+        ranks=pack(f"<{count}I", *[signal.rank for signal in signals]),
+        values=pack(f"<{count}f", *[signal.value for signal in signals]),
+        shares=pack(f"<{count}f", *[signal.share for signal in signals]),
+    )
