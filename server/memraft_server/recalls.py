@@ -70,6 +70,7 @@ class Recalls:
             return self._reader.read(shard, name, request)
         if not shard.leads:
             if mode == memory_pb2.RECEIPT_MODE_NOW:
+                shard.read_barrier()  # it says who leads
                 raise NotLeader(shard.number, 0)
             return self._reader.read(shard, name, request)
         outcome: Any = self._reader.read(shard, name, request)
