@@ -12,15 +12,25 @@ from numpy.typing import NDArray
 from memraft_server.projections.contents import tokens_of
 from memraft_server.projections.memories import Remembered
 from memraft_server.projections.vector_math import Floats, Rows
-from memraft_server.recall.fusion import NAMES, Weights, best, diversified, min_max, reciprocal_ranks, shares
+from memraft_server.recall.fusion import (
+    NAMES,
+    SCALED,
+    Weights,
+    best,
+    diversified,
+    min_max,
+    reciprocal_ranks,
+    row_of,
+    shares,
+)
 from memraft_server.recall.parameters import Parameters
 
 PROFILE = "profile"
 """The kind of memories that come first where there is a budget."""
 
-_COLUMN = {name: place for place, name in enumerate(NAMES)}
+
 _DAY_US = 86_400_000_000
-_COMPARED = 32
+_COMPARED = 8
 """Candidates beyond the number asked for among which duplicates are looked for at once."""
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _NEGATIONS = frozenset(
@@ -66,19 +76,16 @@ def weighed(signals: Floats, parameters: Parameters) -> Floats:
     """
     if parameters.by_ranks:
         signals = signals.copy()
-        for name in ("text", "vector"):
-            signals[:, _COLUMN[name]] = reciprocal_ranks(signals[:, _COLUMN[name]])
+        for column in SCALED:
+            signals[:, column] = reciprocal_ranks(signals[:, column])
+    row = row_of(parameters.weights)
     parts = shares(signals, parameters.weights)
-    for name in ("text", "vector"):
-        column = signals[:, _COLUMN[name]]
-        if len(column) and 0 < column.min() == column.max():  # the one candidate there is, say
-            parts[:, _COLUMN[name]] = getattr(parameters.weights, name)
-    return np.asarray(parts / np.float32(_whole(parameters.weights)), np.float32)
-
-
-def _whole(weights: Weights) -> float:
-    whole = sum(max(0.0, getattr(weights, name)) for name in NAMES)
-    return whole if whole > 0 else 1.0
+    for column in SCALED if len(signals) else ():
+        values = signals[:, column]
+        if 0 < values[0] == values[-1] and (values == values[0]).all():  # the one candidate there is, say
+            parts[:, column] = row[column]
+    parts *= np.float32(1 / (np.maximum(row, 0).sum() or 1))
+    return parts
 
 
 def chosen(
@@ -102,7 +109,7 @@ def chosen(
     order = best(keys, scores, len(scores))
     if parameters.diversity > 0 and vectors is not None:
         # Likeness is only taken off where it could change who is among the first.
-        pool = order[: 4 * k + _COMPARED]
+        pool = order[: 4 * k + 32]
         relevance = 1 - parameters.diversity
         order = pool[diversified(vectors(pool), min_max(scores[pool]), len(pool), relevance)]
     looked = k + _COMPARED
@@ -176,12 +183,11 @@ def reasons(
     """
     own, added = signals[places], parts[places]
     ranks = np.zeros(own.shape, np.int64)
-    for column in np.flatnonzero(added.any(axis=0)).tolist():
-        ordered = np.sort(signals[:, column])
-        if ordered[0] != ordered[-1]:
-            ranks[:, column] = len(ordered) + 1 - ordered.searchsorted(own[:, column], "right")
+    ordered = np.sort(signals, axis=0)
+    for column in np.flatnonzero(added.any(axis=0) & (ordered[0] != ordered[-1])).tolist():
+        ranks[:, column] = len(ordered) + 1 - ordered[:, column].searchsorted(own[:, column], "right")
     counted: list[list[int]] = np.argsort(-np.abs(added), axis=1, kind="stable").tolist()
-    weight_of = [float(getattr(weights, name)) for name in NAMES]
+    weight_of: list[float] = row_of(weights).tolist()
     rank, value, share = cast("tuple[_Table, _Table, _Table]", (ranks.tolist(), own.tolist(), added.tolist()))
     return [
         tuple(

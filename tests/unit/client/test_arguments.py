@@ -148,7 +148,6 @@ def test_blocks_of_one_batch_do_not_nest(m: Memory) -> None:
     [
         ("k", lambda m, n: m.search("c", [1, 2, 3], k=n)),
         ("k", lambda m, n: m.search("c", [1, 2, 3], k=n, consistency="linearizable")),
-        ("k", lambda m, n: m.recall("tea", k=n)),
         ("limit", lambda m, n: m.list(limit=n)),
         ("limit", lambda m, n: m.history("k", limit=n)),
         ("limit", lambda m, n: m.events("s", limit=n)),
@@ -163,6 +162,22 @@ def test_how_many_is_one_at_least(
     with pytest.raises(InvalidArgument, match=f"^{argument} must be an integer from 1, not "):
         call(m, count)
     assert call(m, np.int64(1)) is not None
+
+
+@pytest.mark.parametrize("count", [0, -5, "3", 1.5])
+@pytest.mark.parametrize(
+    ("argument", "call"),
+    [
+        ("k", lambda m, n: m.recall("tea", k=n)),
+        ("tokens", lambda m, n: m.recall("tea", tokens=n)),
+        ("rerank_k", lambda m, n: m.recall("tea", rerank=lambda _, texts: [0.0] * len(texts), rerank_k=n)),
+    ],
+)
+def test_what_a_recall_may_leave_out_is_one_at_least_where_it_is_given(
+    m: Memory, count: Any, argument: str, call: Callable[[Memory, Any], object]
+) -> None:
+    with pytest.raises(InvalidArgument, match=f"^{argument} must be an integer from 1, not "):
+        call(m, count)
 
 
 @pytest.mark.parametrize(

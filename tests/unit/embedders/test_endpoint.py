@@ -296,7 +296,8 @@ def test_what_is_no_endpoint_is_refused(make: Callable[[], EndpointEmbedder], me
 def test_a_memory_embeds_with_it(service: Service) -> None:
     with Memory(embedder=service.embedder()) as memory:
         memory.remember("likes tea")
-        assert memory.recall("likes tea")[0].score == pytest.approx(1.0)
+        [meaning] = [each for each in memory.recall("likes tea")[0].reasons if each.name == "vector"]
+        assert meaning.value == pytest.approx(1.0)
         service.script = [(401, {}, b"no")]
         with pytest.raises(EmbedderFailed):
             memory.remember("likes coffee")

@@ -88,7 +88,8 @@ def test_a_text_is_embedded_once() -> None:
     counting = Counting()
     with Memory(embedder=counting) as memory:
         memory.remember("likes tea")
-        assert memory.recall("likes tea")[0].score == pytest.approx(1.0)
+        [meaning] = [each for each in memory.recall("likes tea")[0].reasons if each.name == "vector"]
+        assert meaning.value == pytest.approx(1.0)
         memory.scoped(agent="another").recall("likes tea")
         memory.recall("likes coffee")
         assert counting.asked == ["likes tea", "likes coffee"]
