@@ -318,8 +318,8 @@ def update_memory_done(
     return Written(id=request.id, version=response.version, time_us=response.time_us)
 
 
-def forget(where: Where, id: str) -> memory_pb2.ForgetRequest:
-    return _wire.build(memory_pb2.ForgetRequest, **where, id=id)
+def forget(where: Where, id: str, reason: str) -> memory_pb2.ForgetRequest:
+    return _wire.build(memory_pb2.ForgetRequest, **where, id=id, reason=reason)
 
 
 def forget_done(request: memory_pb2.ForgetRequest, response: memory_pb2.ForgetResponse) -> Deleted:

@@ -5,8 +5,8 @@ from typing import Any
 
 from memraft_proto.v1 import namespace_pb2
 
-from . import _json, _wire
-from .types import Deleted, Results, Written
+from . import _forgetting, _json, _wire
+from .types import Deleted, MemorySettingsChanges, Results, Written
 from .types_settings import NamespaceSettings, SchemaInfo
 
 
@@ -55,6 +55,7 @@ def set_settings(
     entries_max: int | None,
     bytes_max: int | None,
     receipts_ttl_ms: int | None,
+    memories: MemorySettingsChanges | None,
 ) -> namespace_pb2.SetNamespaceSettingsRequest:
     """Returns the request that changes settings; None: as it is."""
     return _wire.build(
@@ -64,6 +65,7 @@ def set_settings(
         entries_max=entries_max,
         bytes_max=bytes_max,
         receipts_ttl_ms=receipts_ttl_ms,
+        memories=_forgetting.memory_settings(memories),
     )
 
 
@@ -77,7 +79,8 @@ def settings_set(
 
 def settings(response: namespace_pb2.GetNamespaceSettingsResponse) -> NamespaceSettings:
     """Returns the settings."""
-    last = max(response.ttl_provenance, response.bounds_provenance, key=lambda each: each.version)
+    changes = (response.ttl_provenance, response.bounds_provenance, response.memories_provenance)
+    last = max(changes, key=lambda each: each.version)
     return NamespaceSettings(
         default_ttl_ms=response.default_ttl_ms,
         entries_max=response.entries_max,
@@ -86,6 +89,9 @@ def settings(response: namespace_pb2.GetNamespaceSettingsResponse) -> NamespaceS
         entries=response.entries,
         bytes=response.bytes,
         receipts_ttl_ms=response.receipts_ttl_ms,
+        memories=_forgetting.read_memory_settings(response.memories),
+        memories_entries=response.memories_entries,
+        memories_bytes=response.memories_bytes,
         version=last.version,
         time_us=last.time_us,
         agent=last.agent,

@@ -16,6 +16,12 @@ from ._moments import time_us_of as time_us_of
 from .types_embedding import EmbeddingModels as EmbeddingModels
 from .types_embedding import NewMemory as NewMemory
 from .types_embedding import Reembedded as Reembedded
+from .types_forgetting import Consolidation as Consolidation
+from .types_forgetting import ForgetReason as ForgetReason
+from .types_forgetting import MemorySettings as MemorySettings
+from .types_forgetting import MemorySettingsChanges as MemorySettingsChanges
+from .types_forgetting import MemoryWorth as MemoryWorth
+from .types_forgetting import MergedMemories as MergedMemories
 from .types_forks import ForkInfo as ForkInfo
 from .types_forks import Versioned as Versioned
 from .types_graph import CrossDomainEdge as CrossDomainEdge
@@ -336,6 +342,24 @@ class MemoryItem(_Stamped, frozen=True, kw_only=True):
     def valid_until(self) -> datetime | None:
         """`valid_until_us`, aware, in UTC; None where it has no end."""
         return datetime_of(self.valid_until_us) if self.valid_until_us else None
+
+
+class Forgotten(_Stamped, frozen=True, kw_only=True):
+    """A memory that was forgotten; version and time are those of its end."""
+
+    memory: MemoryItem
+    """It as it was then."""
+    reason: ForgetReason
+    note: str = ""
+    """What who forgot it said about why. Empty: nothing."""
+    worth: MemoryWorth | None = None
+    """What it was worth, where it was evicted or pruned."""
+    merged_into: str = ""
+    """The id of the memory that it was merged into. Empty: it was not."""
+    agent: str = ""
+    """Who forgot it. Empty: the machine by itself."""
+    run: str = ""
+    tool: str = ""
 
 
 class MemoryChanges(TypedDict, total=False):

@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from ._moments import datetime_of
+from .types_forgetting import MemorySettings
 
 EndReason: TypeAlias = Literal["", "deleted", "expired", "evicted"]
 """Why there is nothing under a key any more; empty where there is something."""
@@ -52,6 +53,12 @@ class NamespaceSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes that count against `bytes_max`, likewise."""
     receipts_ttl_ms: int = 0
     """Milliseconds that receipts of recalls are kept; 0: they are kept."""
+    memories: MemorySettings = MemorySettings()
+    """How many memories are kept."""
+    memories_entries: int = 0
+    """Memories there are; 0 where none has to go for what it is worth, and in a read of the past."""
+    memories_bytes: int = 0
+    """Bytes that they take with their embeddings, likewise."""
     version: int = 0
     """Of the last change of a time to live or a most; 0: there was none."""
     time_us: int = 0

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from memraft_proto.methods import (
     COMMANDS,
     KIND_EVICT,
+    KIND_EVICT_MEMORIES,
     KIND_EXPIRE,
     KIND_EXPIRE_LEASES,
+    KIND_RECORD_RECALLS,
     KIND_TRIM,
     METHODS,
 )
@@ -90,7 +92,7 @@ def messages(draw: st.DrawFn, kind: type[Message]) -> Any:
     return message
 
 
-OWN_KINDS = {KIND_EXPIRE, KIND_EXPIRE_LEASES, KIND_EVICT, KIND_TRIM}
+OWN_KINDS = {KIND_EXPIRE, KIND_EXPIRE_LEASES, KIND_EVICT, KIND_TRIM, KIND_EVICT_MEMORIES, KIND_RECORD_RECALLS}
 """Commands that leaders write themselves: they have no context."""
 _TOP = {*COMMANDS.values(), *(method.request for method in METHODS.values())}
 _READS = sorted(method.name for method in METHODS.values() if method.access.value == "read")

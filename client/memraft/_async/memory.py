@@ -19,6 +19,7 @@ from .coordination import AsyncCoordinationCalls
 from .embedding import AsyncEmbedding
 from .embeddings import AsyncEmbeddingCalls
 from .follow import AsyncFollowCalls
+from .forgetting import AsyncForgettingCalls
 from .forks import AsyncForkCalls
 from .graph import AsyncGraphCalls
 from .history import AsyncHistoryCalls
@@ -58,6 +59,7 @@ class AsyncMemory(
     AsyncRecallCalls,
     AsyncEmbeddingCalls,
     AsyncReceiptCalls,
+    AsyncForgettingCalls,
     AsyncRunCalls,
     AsyncForkCalls,
     AsyncGraphCalls,

@@ -5,7 +5,16 @@ from typing import Any
 from memraft_proto.v1 import namespace_pb2
 
 from .. import _settings, _wire
-from ..types import At, Consistency, Deleted, NamespaceSettings, Results, SchemaInfo, Written
+from ..types import (
+    At,
+    Consistency,
+    Deleted,
+    MemorySettingsChanges,
+    NamespaceSettings,
+    Results,
+    SchemaInfo,
+    Written,
+)
 from .base import METHOD, AsyncCalls
 
 _SET_SCHEMA, _LIST_SCHEMAS = METHOD["SetSchema"], METHOD["ListSchemas"]
@@ -78,6 +87,7 @@ class AsyncSettingsCalls(AsyncCalls):
         entries_max: int | None = None,
         bytes_max: int | None = None,
         receipts_ttl_ms: int | None = None,
+        memories: MemorySettingsChanges | None = None,
     ) -> Written:
         """Changes settings of the namespace; what is None stays as it is.
 
@@ -94,8 +104,12 @@ class AsyncSettingsCalls(AsyncCalls):
                 in any case.
             receipts_ttl_ms: milliseconds that receipts of recalls are kept, up to a hundred years, also those
                 that are there; 0: they are kept.
+            memories: what to change of how many memories are kept and for how long, such as
+                `{"entries_max": 10_000}`: see `types.MemorySettings`.
         """
-        request = _settings.set_settings(self._where, default_ttl_ms, entries_max, bytes_max, receipts_ttl_ms)
+        request = _settings.set_settings(
+            self._where, default_ttl_ms, entries_max, bytes_max, receipts_ttl_ms, memories
+        )
         return _settings.settings_set(request, await self._link.write(_SET, request))
 
     async def settings(self, *, at: At = None, consistency: Consistency | None = None) -> NamespaceSettings:

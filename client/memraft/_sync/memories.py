@@ -89,13 +89,14 @@ class MemoryCalls(Calls):
         request = operations.update_memory(self._where, id, changes)
         return operations.update_memory_done(request, self._link.write(_UPDATE, request))
 
-    def forget(self, id: str) -> Deleted:
-        """Forgets a memory. It stays readable with an earlier `at=`.
+    def forget(self, id: str, *, reason: str = "") -> Deleted:
+        """Forgets a memory. It stays readable with an earlier `at=`, and `forgotten` tells of it.
 
         Args:
             id: which one. Forgetting an absent one is no error: see `.found`.
+            reason: why, for those who ask later: up to 1,024 bytes.
         """
-        request = operations.forget(self._where, id)
+        request = operations.forget(self._where, id, reason)
         return operations.forget_done(request, self._link.write(_FORGET, request))
 
     def memory(

@@ -21,6 +21,7 @@ from .coordination import CoordinationCalls
 from .embedding import Embedding
 from .embeddings import EmbeddingCalls
 from .follow import FollowCalls
+from .forgetting import ForgettingCalls
 from .forks import ForkCalls
 from .graph import GraphCalls
 from .history import HistoryCalls
@@ -60,6 +61,7 @@ class Memory(
     RecallCalls,
     EmbeddingCalls,
     ReceiptCalls,
+    ForgettingCalls,
     RunCalls,
     ForkCalls,
     GraphCalls,

@@ -26,15 +26,15 @@ from memraft_proto.v1 import common_pb2 as memraft__proto_dot_v1_dot_common__pb2
 from memraft_proto.v1 import memory_pb2 as memraft__proto_dot_v1_dot_memory__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!memraft_proto/v1/forgetting.proto\x12\nmemraft.v1\x1a\x1dmemraft_proto/v1/common.proto\x1a\x1dmemraft_proto/v1/memory.proto\"b\n\x0bMemoryWorth\x12\r\n\x05score\x18\x01 \x01(\x02\x12\x0f\n\x07recency\x18\x02 \x01(\x02\x12\x11\n\tfrequency\x18\x03 \x01(\x02\x12\x10\n\x08salience\x18\x04 \x01(\x02\x12\x0e\n\x06impact\x18\x05 \x01(\x02\"\xa8\x01\n\x14ListForgottenRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\n\n\x02id\x18\x03 \x01(\t\x12(\n\x06reason\x18\x04 \x01(\x0e\x32\x18.memraft.v1.ForgetReason\x12\r\n\x05limit\x18\x05 \x01(\r\x12\x0e\n\x06\x63ursor\x18\x06 \x01(\t\"\xdc\x01\n\x0f\x46orgottenMemory\x12(\n\x06memory\x18\x01 \x01(\x0b\x32\x18.memraft.v1.MemoryRecord\x12(\n\x06reason\x18\x02 \x01(\x0e\x32\x18.memraft.v1.ForgetReason\x12\x0c\n\x04note\x18\x03 \x01(\t\x12&\n\x05worth\x18\x04 \x01(\x0b\x32\x17.memraft.v1.MemoryWorth\x12\x13\n\x0bmerged_into\x18\x05 \x01(\t\x12*\n\nprovenance\x18\x06 \x01(\x0b\x32\x16.memraft.v1.Provenance\"\x81\x01\n\x15ListForgottenResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12-\n\x08memories\x18\x02 \x03(\x0b\x32\x1b.memraft.v1.ForgottenMemory\x12\x13\n\x0bnext_cursor\x18\x03 \x01(\t\"\xa3\x01\n\x15\x46indDuplicatesRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\x11\n\tthreshold\x18\x03 \x01(\x02\x12\r\n\x05\x61\x62out\x18\x04 \x01(\t\x12\x0c\n\x04kind\x18\x05 \x01(\t\x12\r\n\x05limit\x18\x06 \x01(\r\x12\x0e\n\x06\x63ursor\x18\x07 \x01(\t\">\n\x0f\x44uplicateMemory\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0e\n\x06\x63osine\x18\x03 \x01(\x02\"h\n\x0e\x44uplicateGroup\x12\x0f\n\x07keep_id\x18\x01 \x01(\t\x12\x14\n\x0ckeep_version\x18\x02 \x01(\x04\x12/\n\nduplicates\x18\x03 \x03(\x0b\x32\x1b.memraft.v1.DuplicateMemory\"\x8f\x01\n\x16\x46indDuplicatesResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12*\n\x06groups\x18\x02 \x03(\x0b\x32\x1a.memraft.v1.DuplicateGroup\x12\x0e\n\x06looked\x18\x03 \x01(\r\x12\x13\n\x0bnext_cursor\x18\x04 \x01(\t\"\x9a\x01\n\x14MergeMemoriesRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\x0f\n\x07keep_id\x18\x03 \x01(\t\x12\x14\n\x0ckeep_version\x18\x04 \x01(\x04\x12\x0b\n\x03ids\x18\x05 \x03(\t\x12\x10\n\x08versions\x18\x06 \x03(\x04\"Z\n\x15MergeMemoriesResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0f\n\x07time_us\x18\x02 \x01(\x03\x12\x10\n\x08\x63onflict\x18\x03 \x01(\x08\x12\r\n\x05\x63ount\x18\x04 \x01(\r*\xb4\x01\n\x0c\x46orgetReason\x12\x1d\n\x19\x46ORGET_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x46ORGET_REASON_FORGOTTEN\x10\x01\x12\x19\n\x15\x46ORGET_REASON_EXPIRED\x10\x02\x12\x19\n\x15\x46ORGET_REASON_EVICTED\x10\x03\x12\x18\n\x14\x46ORGET_REASON_PRUNED\x10\x04\x12\x18\n\x14\x46ORGET_REASON_MERGED\x10\x05\x32\x98\x02\n\x11\x46orgettingService\x12T\n\rListForgotten\x12 .memraft.v1.ListForgottenRequest\x1a!.memraft.v1.ListForgottenResponse\x12W\n\x0e\x46indDuplicates\x12!.memraft.v1.FindDuplicatesRequest\x1a\".memraft.v1.FindDuplicatesResponse\x12T\n\rMergeMemories\x12 .memraft.v1.MergeMemoriesRequest\x1a!.memraft.v1.MergeMemoriesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!memraft_proto/v1/forgetting.proto\x12\nmemraft.v1\x1a\x1dmemraft_proto/v1/common.proto\x1a\x1dmemraft_proto/v1/memory.proto\"b\n\x0bMemoryWorth\x12\r\n\x05score\x18\x01 \x01(\x02\x12\x0f\n\x07recency\x18\x02 \x01(\x02\x12\x11\n\tfrequency\x18\x03 \x01(\x02\x12\x10\n\x08salience\x18\x04 \x01(\x02\x12\x0e\n\x06impact\x18\x05 \x01(\x02\"\xa8\x01\n\x14ListForgottenRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\n\n\x02id\x18\x03 \x01(\t\x12(\n\x06reason\x18\x04 \x01(\x0e\x32\x18.memraft.v1.ForgetReason\x12\r\n\x05limit\x18\x05 \x01(\r\x12\x0e\n\x06\x63ursor\x18\x06 \x01(\t\"\xdc\x01\n\x0f\x46orgottenMemory\x12(\n\x06memory\x18\x01 \x01(\x0b\x32\x18.memraft.v1.MemoryRecord\x12(\n\x06reason\x18\x02 \x01(\x0e\x32\x18.memraft.v1.ForgetReason\x12\x0c\n\x04note\x18\x03 \x01(\t\x12&\n\x05worth\x18\x04 \x01(\x0b\x32\x17.memraft.v1.MemoryWorth\x12\x13\n\x0bmerged_into\x18\x05 \x01(\t\x12*\n\nprovenance\x18\x06 \x01(\x0b\x32\x16.memraft.v1.Provenance\"\x81\x01\n\x15ListForgottenResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12-\n\x08memories\x18\x02 \x03(\x0b\x32\x1b.memraft.v1.ForgottenMemory\x12\x13\n\x0bnext_cursor\x18\x03 \x01(\t\"\xb8\x01\n\x15\x46indDuplicatesRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\x11\n\tthreshold\x18\x03 \x01(\x02\x12\r\n\x05\x61\x62out\x18\x04 \x01(\t\x12\x0c\n\x04kind\x18\x05 \x01(\t\x12\r\n\x05limit\x18\x06 \x01(\r\x12\x0e\n\x06\x63ursor\x18\x07 \x01(\t\x12\x13\n\x0bparaphrases\x18\x08 \x01(\x08\">\n\x0f\x44uplicateMemory\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0e\n\x06\x63osine\x18\x03 \x01(\x02\"h\n\x0e\x44uplicateGroup\x12\x0f\n\x07keep_id\x18\x01 \x01(\t\x12\x14\n\x0ckeep_version\x18\x02 \x01(\x04\x12/\n\nduplicates\x18\x03 \x03(\x0b\x32\x1b.memraft.v1.DuplicateMemory\"\x8f\x01\n\x16\x46indDuplicatesResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12*\n\x06groups\x18\x02 \x03(\x0b\x32\x1a.memraft.v1.DuplicateGroup\x12\x0e\n\x06looked\x18\x03 \x01(\r\x12\x13\n\x0bnext_cursor\x18\x04 \x01(\t\"\x9a\x01\n\x14MergeMemoriesRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\x0f\n\x07keep_id\x18\x03 \x01(\t\x12\x14\n\x0ckeep_version\x18\x04 \x01(\x04\x12\x0b\n\x03ids\x18\x05 \x03(\t\x12\x10\n\x08versions\x18\x06 \x03(\x04\"Z\n\x15MergeMemoriesResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0f\n\x07time_us\x18\x02 \x01(\x03\x12\x10\n\x08\x63onflict\x18\x03 \x01(\x08\x12\r\n\x05\x63ount\x18\x04 \x01(\r*\xb4\x01\n\x0c\x46orgetReason\x12\x1d\n\x19\x46ORGET_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x46ORGET_REASON_FORGOTTEN\x10\x01\x12\x19\n\x15\x46ORGET_REASON_EXPIRED\x10\x02\x12\x19\n\x15\x46ORGET_REASON_EVICTED\x10\x03\x12\x18\n\x14\x46ORGET_REASON_PRUNED\x10\x04\x12\x18\n\x14\x46ORGET_REASON_MERGED\x10\x05\x32\x98\x02\n\x11\x46orgettingService\x12T\n\rListForgotten\x12 .memraft.v1.ListForgottenRequest\x1a!.memraft.v1.ListForgottenResponse\x12W\n\x0e\x46indDuplicates\x12!.memraft.v1.FindDuplicatesRequest\x1a\".memraft.v1.FindDuplicatesResponse\x12T\n\rMergeMemories\x12 .memraft.v1.MergeMemoriesRequest\x1a!.memraft.v1.MergeMemoriesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'memraft_proto.v1.forgetting_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FORGETREASON']._serialized_start=1469
-  _globals['_FORGETREASON']._serialized_end=1649
+  _globals['_FORGETREASON']._serialized_start=1490
+  _globals['_FORGETREASON']._serialized_end=1670
   _globals['_MEMORYWORTH']._serialized_start=111
   _globals['_MEMORYWORTH']._serialized_end=209
   _globals['_LISTFORGOTTENREQUEST']._serialized_start=212
@@ -44,17 +44,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTFORGOTTENRESPONSE']._serialized_start=606
   _globals['_LISTFORGOTTENRESPONSE']._serialized_end=735
   _globals['_FINDDUPLICATESREQUEST']._serialized_start=738
-  _globals['_FINDDUPLICATESREQUEST']._serialized_end=901
-  _globals['_DUPLICATEMEMORY']._serialized_start=903
-  _globals['_DUPLICATEMEMORY']._serialized_end=965
-  _globals['_DUPLICATEGROUP']._serialized_start=967
-  _globals['_DUPLICATEGROUP']._serialized_end=1071
-  _globals['_FINDDUPLICATESRESPONSE']._serialized_start=1074
-  _globals['_FINDDUPLICATESRESPONSE']._serialized_end=1217
-  _globals['_MERGEMEMORIESREQUEST']._serialized_start=1220
-  _globals['_MERGEMEMORIESREQUEST']._serialized_end=1374
-  _globals['_MERGEMEMORIESRESPONSE']._serialized_start=1376
-  _globals['_MERGEMEMORIESRESPONSE']._serialized_end=1466
-  _globals['_FORGETTINGSERVICE']._serialized_start=1652
-  _globals['_FORGETTINGSERVICE']._serialized_end=1932
+  _globals['_FINDDUPLICATESREQUEST']._serialized_end=922
+  _globals['_DUPLICATEMEMORY']._serialized_start=924
+  _globals['_DUPLICATEMEMORY']._serialized_end=986
+  _globals['_DUPLICATEGROUP']._serialized_start=988
+  _globals['_DUPLICATEGROUP']._serialized_end=1092
+  _globals['_FINDDUPLICATESRESPONSE']._serialized_start=1095
+  _globals['_FINDDUPLICATESRESPONSE']._serialized_end=1238
+  _globals['_MERGEMEMORIESREQUEST']._serialized_start=1241
+  _globals['_MERGEMEMORIESREQUEST']._serialized_end=1395
+  _globals['_MERGEMEMORIESRESPONSE']._serialized_start=1397
+  _globals['_MERGEMEMORIESRESPONSE']._serialized_end=1487
+  _globals['_FORGETTINGSERVICE']._serialized_start=1673
+  _globals['_FORGETTINGSERVICE']._serialized_end=1953
 # @@protoc_insertion_point(module_scope)

@@ -80,7 +80,7 @@ class ListForgottenResponse(_message.Message):
     def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., memories: _Optional[_Iterable[_Union[ForgottenMemory, _Mapping]]] = ..., next_cursor: _Optional[str] = ...) -> None: ...
 
 class FindDuplicatesRequest(_message.Message):
-    __slots__ = ("namespace", "context", "threshold", "about", "kind", "limit", "cursor")
+    __slots__ = ("namespace", "context", "threshold", "about", "kind", "limit", "cursor", "paraphrases")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     THRESHOLD_FIELD_NUMBER: _ClassVar[int]
@@ -88,6 +88,7 @@ class FindDuplicatesRequest(_message.Message):
     KIND_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     CURSOR_FIELD_NUMBER: _ClassVar[int]
+    PARAPHRASES_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     context: _common_pb2.ReadContext
     threshold: float
@@ -95,7 +96,8 @@ class FindDuplicatesRequest(_message.Message):
     kind: str
     limit: int
     cursor: str
-    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.ReadContext, _Mapping]] = ..., threshold: _Optional[float] = ..., about: _Optional[str] = ..., kind: _Optional[str] = ..., limit: _Optional[int] = ..., cursor: _Optional[str] = ...) -> None: ...
+    paraphrases: bool
+    def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.ReadContext, _Mapping]] = ..., threshold: _Optional[float] = ..., about: _Optional[str] = ..., kind: _Optional[str] = ..., limit: _Optional[int] = ..., cursor: _Optional[str] = ..., paraphrases: bool = ...) -> None: ...
 
 class DuplicateMemory(_message.Message):
     __slots__ = ("id", "version", "cosine")

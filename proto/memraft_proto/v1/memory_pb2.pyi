@@ -206,7 +206,7 @@ class ListMemoriesResponse(_message.Message):
     def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., memories: _Optional[_Iterable[_Union[MemoryRecord, _Mapping]]] = ..., next_cursor: _Optional[str] = ...) -> None: ...
 
 class RecallParameters(_message.Message):
-    __slots__ = ("text", "vector", "author", "question", "reply", "substance", "time", "time_asked", "dated", "graph", "recency", "salience", "decay_per_day", "half_life_days", "diversity", "duplicate_cosine", "graph_depth", "fusion")
+    __slots__ = ("text", "vector", "author", "question", "reply", "substance", "time", "time_asked", "dated", "graph", "recency", "salience", "decay_per_day", "half_life_days", "diversity", "duplicate_cosine", "graph_depth", "fusion", "passage")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     VECTOR_FIELD_NUMBER: _ClassVar[int]
     AUTHOR_FIELD_NUMBER: _ClassVar[int]
@@ -225,6 +225,7 @@ class RecallParameters(_message.Message):
     DUPLICATE_COSINE_FIELD_NUMBER: _ClassVar[int]
     GRAPH_DEPTH_FIELD_NUMBER: _ClassVar[int]
     FUSION_FIELD_NUMBER: _ClassVar[int]
+    PASSAGE_FIELD_NUMBER: _ClassVar[int]
     text: float
     vector: float
     author: float
@@ -243,7 +244,8 @@ class RecallParameters(_message.Message):
     duplicate_cosine: float
     graph_depth: int
     fusion: Fusion
-    def __init__(self, text: _Optional[float] = ..., vector: _Optional[float] = ..., author: _Optional[float] = ..., question: _Optional[float] = ..., reply: _Optional[float] = ..., substance: _Optional[float] = ..., time: _Optional[float] = ..., time_asked: _Optional[float] = ..., dated: _Optional[float] = ..., graph: _Optional[float] = ..., recency: _Optional[float] = ..., salience: _Optional[float] = ..., decay_per_day: _Optional[float] = ..., half_life_days: _Optional[float] = ..., diversity: _Optional[float] = ..., duplicate_cosine: _Optional[float] = ..., graph_depth: _Optional[int] = ..., fusion: _Optional[_Union[Fusion, str]] = ...) -> None: ...
+    passage: float
+    def __init__(self, text: _Optional[float] = ..., vector: _Optional[float] = ..., author: _Optional[float] = ..., question: _Optional[float] = ..., reply: _Optional[float] = ..., substance: _Optional[float] = ..., time: _Optional[float] = ..., time_asked: _Optional[float] = ..., dated: _Optional[float] = ..., graph: _Optional[float] = ..., recency: _Optional[float] = ..., salience: _Optional[float] = ..., decay_per_day: _Optional[float] = ..., half_life_days: _Optional[float] = ..., diversity: _Optional[float] = ..., duplicate_cosine: _Optional[float] = ..., graph_depth: _Optional[int] = ..., fusion: _Optional[_Union[Fusion, str]] = ..., passage: _Optional[float] = ...) -> None: ...
 
 class RecallRequest(_message.Message):
     __slots__ = ("namespace", "context", "embedding", "fingerprint", "k", "about", "kind", "filter", "valid_at_us", "query", "parameters", "tokens", "receipt", "agent", "run", "turn", "about_hops")

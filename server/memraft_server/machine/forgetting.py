@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from memraft_proto.methods import KIND_EVICT_MEMORIES
 from memraft_proto.v1 import forgetting_pb2
@@ -36,8 +36,8 @@ def forget_memory(turn: Turn, space: Namespace, version: int, why: Why, author: 
     store = space.projection(MemoryStore)
     if not store.forget(why.id, version, author):
         return False
-    if store.rows is not None:
-        want_index(turn, store.rows)
+    for rows in store.all_rows():
+        want_index(turn, rows)
     space.projection(ForgettingProjection).note(version, why, author)
     note_memory(turn, space, why.id)
     return True
@@ -81,20 +81,11 @@ def note_limits(turn: Turn, space: Namespace) -> Worths | None:
     return worths
 
 
-def note_recalls(space: Namespace, ids: Sequence[str], time_us: int) -> None:
-    """Memories were recalled."""
-    worths = space.projection(ForgettingProjection).worths
-    if worths is not None:
+def note_uses(turn: Turn, space: Namespace, ids: Iterable[str]) -> None:
+    """Memories were recalled, or led to an answer, or it is no longer known that they did."""
+    if space.settings is not None and space.settings.memories.is_limited:
         for id in ids:
-            worths.used(id, time_us)
-
-
-def note_answer(space: Namespace, ids: Sequence[str]) -> None:
-    """Memories led to an answer."""
-    worths = space.projection(ForgettingProjection).worths
-    if worths is not None:
-        for id in ids:
-            worths.led(id)
+            note_memory(turn, space, id)
 
 
 def is_over(space: Namespace) -> bool:
@@ -170,7 +161,7 @@ def _put(entries: EntryTable, space: Namespace, worths: Worths, item: Remembered
         item.id,
         entries.time_us(used),
         size_of(item) + embedding,
-        item.salience,
+        item.salience if 0 <= item.salience <= 1 else 0.0,
         item.pinned,
         recalled.count,
         answered.count,

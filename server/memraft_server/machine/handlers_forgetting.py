@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import msgspec
 
@@ -23,7 +25,7 @@ from memraft_server.machine.validate_common import check_columns, check_count, c
 from memraft_server.projections.forgetting import ForgettingProjection, Why, why_of
 from memraft_server.projections.memories import MemoryStore, Remembered
 from memraft_server.projections.memory_rows import Wanted
-from memraft_server.projections.versions import NOW, Record
+from memraft_server.projections.versions import EVICTED, NOW, Record
 from memraft_server.recall.scoring import says_the_same
 
 MERGED_MAX = 1_000
@@ -43,6 +45,7 @@ PORTION = 8
 PAGE_DEFAULT = 100
 
 _WHY_WIRE_BYTES = 96
+_WORD = re.compile(r"[^\W_]+")
 _parse = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _parse_ids = msgspec.json.Decoder(list[str]).decode
 _encode = msgspec.json.Encoder().encode
@@ -53,7 +56,7 @@ def evict_memories(
 ) -> kv_pb2.MultiPutResponse:
     """Forgets the memories that had to go, where they still have the version that they had then."""
     store = space.projection(MemoryStore)
-    author = AUTHORS[request.reason]
+    author = AUTHORS.get(request.reason, EVICTED)
     worths = request.worths
     count = 0
     for place, (id, version) in enumerate(zip(request.ids, request.versions, strict=False)):
@@ -106,8 +109,8 @@ def merge_memories(
 
 def _with_merged(metadata: bytes, ids: list[str]) -> bytes:
     """Returns metadata that tell of memories which were merged into this one, where there is room for it."""
-    fields = _parse(metadata) if metadata else {}
     try:
+        fields = _parse(metadata) if metadata else {}
         before = _parse_ids(fields[MERGED_FROM]) if MERGED_FROM in fields else []
     except msgspec.DecodeError:
         return metadata  # the caller has it for something else
@@ -163,7 +166,7 @@ def find_duplicates(
 ) -> Iterator[forgetting_pb2.FindDuplicatesResponse | None]:
     """Yields None after each portion of the work, and at last the page."""
     store = space.projection(MemoryStore)
-    kind = cursors.kind_of("duplicates", request.threshold, request.about, request.kind)
+    kind = cursors.kind_of("duplicates", request.threshold, request.about, request.kind, request.paraphrases)
     below = cursors.decode_number(kind, request.cursor) if request.cursor else NOW
     looked_max = request.limit or LOOKED_DEFAULT
     response = forgetting_pb2.FindDuplicatesResponse()
@@ -176,7 +179,7 @@ def find_duplicates(
         if item is None or request.kind not in ("", item.kind):
             continue
         response.looked += 1
-        near = _near(view, store, item, request.threshold)
+        near = _near(view, store, item, request)
         if near:
             _group(response.groups.add(), item, near)
         if response.looked % PORTION == 0:
@@ -184,31 +187,52 @@ def find_duplicates(
     yield response
 
 
+class _Near(NamedTuple):
+    """An older memory that says nearly what another one says, perhaps with more words."""
+
+    item: Remembered
+    cosine: float
+    says_more: bool
+
+
 def _near(
-    view: View, store: MemoryStore, item: Remembered, threshold: float
-) -> list[tuple[Remembered, float]]:
+    view: View, store: MemoryStore, item: Remembered, request: forgetting_pb2.FindDuplicatesRequest
+) -> list[_Near]:
     """Returns the older memories that say nearly what one says, the nearest first."""
     embedding = store.embedding_of(item)
     if embedding is None:
         return []
     ceiling = None if view.is_now else view.ceiling
-    found = store.recall(embedding, NEAR_MAX, ceiling, Wanted(item.about, item.kind))
-    return [
-        (other, cosine)
-        for other, cosine in found
-        if other.version < item.version and cosine >= threshold and says_the_same(item, other)
-    ]
+    said = _words(item.text)
+    found = []
+    for other, cosine in store.recall(embedding, NEAR_MAX, ceiling, Wanted(item.about, item.kind)):
+        if cosine < request.threshold or other.version >= item.version or not says_the_same(item, other):
+            continue
+        others = _words(other.text)
+        if request.paraphrases or _is_within(said, others) or _is_within(others, said):
+            found.append(_Near(other, cosine, len(others) > len(said) and _is_within(said, others)))
+    return found
 
 
-def _group(
-    group: forgetting_pb2.DuplicateGroup, item: Remembered, near: list[tuple[Remembered, float]]
-) -> None:
-    """Settles which is kept: the newest, unless an older one is pinned; what is pinned goes nowhere."""
-    pinned = next(((other, cosine) for other, cosine in near if other.pinned), None)
-    if pinned is not None and not item.pinned:
-        kept, others = pinned[0], [(item, pinned[1])]
+def _words(text: str) -> list[str]:
+    """All of them: two texts may differ in no more than `up` and `down`, which searches pass over."""
+    return _WORD.findall(text.lower())
+
+
+def _is_within(few: list[str], many: list[str]) -> bool:
+    """Whether some words are among others, in their order."""
+    rest = iter(many)
+    return all(word in rest for word in few)
+
+
+def _group(group: forgetting_pb2.DuplicateGroup, item: Remembered, near: list[_Near]) -> None:
+    """Settles which is kept: the newest, unless an older one is pinned or says more; what is pinned goes
+    nowhere."""
+    better = [each for each in near if each.item.pinned] or [each for each in near if each.says_more]
+    if better and not item.pinned:
+        kept, others = better[0].item, [(item, better[0].cosine)]
     else:
-        kept, others = item, [(other, cosine) for other, cosine in near if not other.pinned]
+        kept, others = item, [(each.item, each.cosine) for each in near if not each.item.pinned]
     group.keep_id, group.keep_version = kept.id, kept.version
     for other, cosine in others:
         group.duplicates.add(id=other.id, version=other.version, cosine=cosine)

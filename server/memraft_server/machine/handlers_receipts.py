@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from memraft_proto.methods import KIND_RECORD_RECALLS
 from memraft_proto.v1 import kv_pb2, log_pb2, recall_pb2
 from memraft_server.machine.commands import Command
+from memraft_server.machine.forgetting import note_uses
 from memraft_server.machine.limits import Limits
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.refused import Refused, invalid
@@ -43,9 +44,12 @@ def record_recalls(
         who = (head.agent, head.run)
         author = authors.get(who) or authors.setdefault(who, Author(*who, ""))
         records.store(id, body, turn.version + count, author, 0)
+        note_uses(turn, space, head.ids)
         count += 1
     for id in request.over:
-        if id in records.heads and records.remove(id, turn.version + count, EXPIRED):
+        record = records.head(id) if id in records.heads else None
+        if record is not None and records.remove(id, turn.version + count, EXPIRED):
+            note_uses(turn, space, decode_head(record.value or b"").ids)
             count += 1
     turn.items = max(1, count)
     return kv_pb2.MultiPutResponse(first_version=turn.version, count=count, time_us=turn.time_us)
@@ -63,6 +67,7 @@ def record_influence(
     name = f"{request.answer_id}{SEPARATOR}{request.receipt}"
     records = space.projection(InfluencesProjection).records
     records.store(name, encode_receipt(body), turn.version, turn.author, 0)
+    note_uses(turn, space, body.ids)
     return recall_pb2.RecordInfluenceResponse(version=turn.version, time_us=turn.time_us)
 
 

@@ -216,3 +216,6 @@ def _written(operations: Any) -> Iterator[tuple[int, str]]:
             yield txn_pb2.READ_KIND_STATE, operation.compare_and_swap.name
         elif field in ("remember", "update_memory", "forget") and getattr(operation, field).id:
             yield txn_pb2.READ_KIND_MEMORY, getattr(operation, field).id
+        elif field == "merge_memories":
+            for id in (operation.merge_memories.keep_id, *operation.merge_memories.ids):
+                yield txn_pb2.READ_KIND_MEMORY, id

@@ -1,5 +1,5 @@
-"""What the machine did by itself while a run went on: it ended documents and leases whose time was over, and
-evicted documents where there was no room for more.
+"""What the machine did by itself while a run went on: it ended documents, leases and memories whose time was
+over, and evicted documents and memories where there was no room for more.
 
 Such commands belong to no run, but to what runs have written: a replay has to do them again, where they
 were done. They are found in the past of each record that the replay writes: where its next version is the
@@ -14,10 +14,21 @@ from heapq import heappop, heappush
 from memraft_server.machine.entries import EntryTable
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.projections.leases import LeasesProjection, Writing, lease_of
-from memraft_server.projections.versions import EVICTED, EXPIRED, NOBODY, Record, VersionedRecords
+from memraft_server.projections.memories import MemoryStore, Remembered
+from memraft_server.projections.versions import (
+    EVICTED,
+    EXPIRED,
+    NOBODY,
+    NOW,
+    PRUNED,
+    Record,
+    VersionedRecords,
+)
 
 _MACHINE = (NOBODY, EXPIRED, EVICTED)
 """Authors of what the machine does by itself."""
+
+_MACHINE_ENDING_MEMORIES = (EXPIRED, EVICTED, PRUNED)
 
 End = Callable[[str, Record], None]
 """Ends what stands under a name, as the version that ended it."""
@@ -49,6 +60,32 @@ class _Ends:
                 self._end(name, after)
 
 
+class _MemoryEnds:
+    """As `_Ends`, of memories."""
+
+    def __init__(self, replayed: MemoryStore, recorded: MemoryStore) -> None:
+        self._replayed = replayed
+        self._recorded = recorded
+        self._waiting: list[tuple[int, int, str]] = []
+        replayed.on_change = self._changed
+
+    def _changed(self, version: int, id: str, old: Remembered | None, new: Remembered | None) -> None:
+        recorded = self._recorded.get(id, version) if new is not None else None
+        if recorded is None or recorded.version != version:
+            return
+        ended = self._recorded.ended(recorded)
+        if self._recorded.ender(ended) in _MACHINE_ENDING_MEMORIES:
+            heappush(self._waiting, (ended, version, id))
+
+    def repeat(self, version: int) -> None:
+        """As `_Ends.repeat`."""
+        while self._waiting and self._waiting[0][0] < version:
+            ended, written, id = heappop(self._waiting)
+            item = self._replayed.get(id, NOW)
+            if item is not None and item.version == written:
+                self._replayed.forget(id, ended, self._recorded.ender(ended))
+
+
 class Lapses:
     """Repeats in a replay what the machine did by itself.
 
@@ -61,12 +98,13 @@ class Lapses:
         self._entries = entries
         self._documents = space.kv.records
         self._leases = space.projection(LeasesProjection)
-        self._ends: list[_Ends] = []
+        self._ends: list[_Ends | _MemoryEnds] = []
         if space.origin is not None:
             recorded = space.origin.parent
             self._ends = [
                 _Ends(self._documents, recorded.kv.records, self._end_document),
                 _Ends(self._leases.records, recorded.projection(LeasesProjection).records, self._end_lease),
+                _MemoryEnds(space.projection(MemoryStore), recorded.projection(MemoryStore)),
             ]
 
     def repeat(self, version: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec.structs import replace
 
 from memraft_proto.v1 import namespace_pb2
@@ -11,22 +13,30 @@ from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.refused import invalid
 from memraft_server.machine.turn import Turn, View
 from memraft_server.machine.validate_common import check_count
-from memraft_server.projections.forgetting import ForgettingProjection, encode_keeping, keeping_of
+from memraft_server.projections.forgetting import (
+    KEEP_ALL,
+    ForgettingProjection,
+    Keeping,
+    encode_keeping,
+    keeping_of,
+)
 from memraft_server.projections.settings import MEMORIES
 
-WEIGHT_MAX = 100.0
-HALF_LIFE_DAYS_MIN, HALF_LIFE_DAYS_MAX = 0.001, 36_500.0
-"""A minute and a half, below which all are worth the same soon, to a hundred years."""
 ENTRIES_MAX_MAX = 1 << 32
 BYTES_MAX_MAX = 1 << 50
 _WEIGHTS = ("recency", "frequency", "salience", "impact")
+_RANGES = {
+    **dict.fromkeys(_WEIGHTS, (0.0, 100.0)),
+    "prune_below": (0.0, 1.0),
+    "half_life_days": (0.001, 36_500.0),  # from a minute and a half to a hundred years
+}
 
 
 def change_memory_settings(turn: Turn, space: Namespace, changed: namespace_pb2.MemorySettings) -> None:
     """Changes what is there of these settings. Raises Refused."""
     settings = space.make_settings()
-    changes = {field.name: value for field, value in changed.ListFields()}
-    rules = replace(settings.memories, **changes)
+    rules = replace(settings.memories, **_given(changed))
+    _check_ranges(rules)
     if not rules.weight:
         raise invalid(f"memories: {', '.join(_WEIGHTS)}: one of these weights must be above 0")
     settings.records.store(MEMORIES, encode_keeping(rules), turn.version, turn.author, 0)
@@ -55,14 +65,17 @@ def check_memory_settings(rules: namespace_pb2.MemorySettings, limits: Limits) -
     check_count("memories.default_ttl_ms", rules.default_ttl_ms, limits.ttl_ms_max)
     check_count("memories.entries_max", rules.entries_max, ENTRIES_MAX_MAX)
     check_count("memories.bytes_max", rules.bytes_max, BYTES_MAX_MAX)
-    _check_range("prune_below", rules.prune_below, 0.0, 1.0)
-    for name in _WEIGHTS:
-        _check_range(name, getattr(rules, name), 0.0, WEIGHT_MAX)
-    if rules.HasField("half_life_days"):
-        _check_range("half_life_days", rules.half_life_days, HALF_LIFE_DAYS_MIN, HALF_LIFE_DAYS_MAX)
+    if rules.ListFields():
+        _check_ranges(replace(KEEP_ALL, **_given(rules)))
 
 
-def _check_range(name: str, value: float, least: float, most: float) -> None:
-    if not least <= value <= most:  # NaN fails too
-        field = f"memories.{name}"
-        raise invalid(f"{field}: {value:g}, from {least:g} to {most:g}", field=field, limit=f"{most:g}")
+def _given(rules: namespace_pb2.MemorySettings) -> dict[str, Any]:
+    return {field.name: value for field, value in rules.ListFields()}
+
+
+def _check_ranges(rules: Keeping) -> None:
+    for name, (least, most) in _RANGES.items():
+        value = getattr(rules, name)
+        if not least <= value <= most:  # NaN fails too
+            field = f"memories.{name}"
+            raise invalid(f"{field}: {value:g}, from {least:g} to {most:g}", field=field, limit=f"{most:g}")

@@ -214,20 +214,6 @@ class Worths:
             self._rows[last_id] = row
             columns[row] = columns[len(self._ids)]
 
-    def used(self, id: str, used_us: int) -> None:
-        """A memory was recalled."""
-        row = self._rows.get(id)
-        if row is not None:
-            columns = self._columns
-            columns["recalls"][row] += 1
-            columns["used_us"][row] = max(int(columns["used_us"][row]), used_us)
-
-    def led(self, id: str) -> None:
-        """A memory led to an answer."""
-        row = self._rows.get(id)
-        if row is not None:
-            self._columns["answers"][row] += 1
-
     @property
     def is_over(self) -> bool:
         """Whether there are more than there may be, and of those that are not pinned one that can stay."""
@@ -289,17 +275,15 @@ class Worths:
         """What adds up to the score of each: shape (4, rows), recency, frequency, salience, impact."""
         rules = self._rules
         age_days = np.maximum(now_us - columns["used_us"], 0) / DAY_US
-        fresh = np.exp2(-age_days / rules.half_life_days)
         recalls, answers = columns["recalls"], columns["answers"]
-        parts = np.stack(
-            (
-                rules.recency * fresh,
-                rules.frequency * recalls / (recalls + RECALLS_HALF),
-                rules.salience * columns["salience"] * fresh,
-                rules.impact * answers / (answers + ANSWERS_HALF),
-            )
+        fresh = np.exp2(-age_days / rules.half_life_days)
+        parts = (
+            rules.recency * fresh,
+            rules.frequency * recalls / (recalls + RECALLS_HALF),
+            rules.salience * columns["salience"] * fresh,
+            rules.impact * answers / (answers + ANSWERS_HALF),
         )
-        return parts / rules.weight
+        return np.stack(parts) / rules.weight
 
     def _due_us(self, columns: Columns) -> NDArray[np.int64]:
         """When each of some rows is worth too little if it is not used before; `NOW` for never."""

@@ -7,15 +7,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from memraft_proto.v1 import forgetting_pb2, fork_pb2, memory_pb2, namespace_pb2, retention_pb2, txn_pb2
+from memraft_proto.v1 import (
+    forgetting_pb2,
+    fork_pb2,
+    log_pb2,
+    memory_pb2,
+    namespace_pb2,
+    recall_pb2,
+    retention_pb2,
+    txn_pb2,
+)
 from memraft_server.machine import Refused
 from memraft_server.machine.facts import Encoder
-from memraft_server.machine.forgetting import EVICTION_BYTES_MAX, note_answer, note_recalls
+from memraft_server.machine.forgetting import EVICTION_BYTES_MAX
 from memraft_server.machine.journal import Journal
 from memraft_server.machine.loader import load
 from memraft_server.machine.machine import Machine
 from memraft_server.machine.retention import Trimmer
 from memraft_server.projections.forgetting import PRUNE_INTERVAL_US, ForgettingProjection
+from memraft_server.projections.receipts import ReceiptHead, encode_receipt
 from tests.unit.machine.harness import LIMITS, NAMESPACE, SECOND_US, Shard
 from tests.unit.machine.test_settings import sweep
 
@@ -60,6 +70,18 @@ def forget(shard: Shard, id: str, **more: Any) -> Any:
     return shard.write(memory_pb2.ForgetRequest(id=id, **{"namespace": NAMESPACE, **more}))
 
 
+def recall(shard: Shard, *ids: str) -> None:
+    """Stores the receipt of a recall that found these."""
+    id = f"receipt {shard.machine.applied_index}"
+    head = encode_receipt(ReceiptHead(ids, tuple(1 for _ in ids), "alice", "", ""))
+    shard.write(log_pb2.RecordRecallsCommand(namespace=NAMESPACE, ids=[id], receipts=[head]))
+
+
+def answer(shard: Shard, *used: str) -> None:
+    request = recall_pb2.RecordInfluenceRequest(namespace=NAMESPACE, receipt="r", answer_id="a", used=used)
+    shard.write(request)
+
+
 def wait(shard: Shard, time_us: int) -> None:
     shard.time_us += time_us
     sweep(shard)
@@ -95,10 +117,8 @@ def test_what_is_worth_least_is_evicted_with_its_reason() -> None:
     for id, salience in (("dull", 0.1), ("used", 0.1), ("good", 0.9)):
         remember(shard, id, salience=salience)
     assert shard.machine.next_due_us() is None
-    space = shard.machine.space(NAMESPACE)
-    assert space is not None
     for _ in range(4):
-        note_recalls(space, ["used", "nothing"], shard.time_us)
+        recall(shard, "used", "nothing")
     wait(shard, 30 * DAY_US)
     remember(shard, "new", salience=0.5)
     assert shard.machine.next_due_us() == 0
@@ -112,7 +132,7 @@ def test_what_is_worth_least_is_evicted_with_its_reason() -> None:
     assert worth.salience == pytest.approx(4 / 8 * 0.1 / 2, abs=1e-5)
     assert (worth.frequency, worth.impact) == (0, 0)
     assert worth.score == pytest.approx(worth.recency + worth.salience)
-    note_answer(space, ["used"])
+    answer(shard, "used")
     remember(shard, "newer", salience=0.0)
     sweep(shard)
     # used: 1/8 * .5 + 2/8 * .5 + 4/8 * .05 + 1/8 / 3 = .254, newer: 1/8 + 0
@@ -192,9 +212,7 @@ def test_what_is_worth_less_than_the_threshold_is_pruned() -> None:
     assert (each.memory.id, each.provenance.tool) == ("poor", "pruning")
     assert each.worth.score == pytest.approx(0.25, abs=1e-3)
     wait(shard, PRUNE_INTERVAL_US)
-    space = shard.machine.space(NAMESPACE)
-    assert space is not None
-    note_recalls(space, ["good"], shard.time_us)
+    recall(shard, "good")
     wait(shard, 15 * DAY_US)
     assert ids(shard) == ["good", "pinned"]
     wait(shard, 5 * DAY_US + PRUNE_INTERVAL_US)
@@ -390,19 +408,21 @@ def test_near_duplicates_are_found_among_memories_of_the_same_labels() -> None:
     remember(shard, "a", "likes tea", 1.0, 0.0)
     remember(shard, "b", "likes green tea", 1.0, 0.1)
     remember(shard, "other", "likes tea", 1.0, 0.0, about="user:2")
-    remember(shard, "far", "likes cars", 0.0, 1.0)
+    remember(shard, "far", "likes tea", 0.0, 1.0)
+    remember(shard, "coffee", "likes coffee", 1.0, 0.0)
     remember(shard, "none", "has no embedding")
     remember(shard, "c", "really likes tea", 1.0, 0.05)
     remember(shard, "not", "does not like tea", 1.0, 0.05)
-    assert duplicates(shard) == [("c", ["b", "a"]), ("b", ["a"])]
+    assert duplicates(shard) == [("c", ["a"]), ("b", ["a"])]
+    assert duplicates(shard, paraphrases=True)[0] == ("c", ["b", "a", "coffee"])
     assert duplicates(shard, about="user:2") == []
     assert duplicates(shard, kind="fact") == []
     assert duplicates(shard, threshold=0.9999) == []
-    first = shard.read(forgetting_pb2.FindDuplicatesRequest(namespace=NAMESPACE, threshold=0.95, limit=5))
-    assert first.looked == 5 and first.next_cursor and [each.keep_id for each in first.groups] == ["c"]
+    first = shard.read(forgetting_pb2.FindDuplicatesRequest(namespace=NAMESPACE, threshold=0.95, limit=6))
+    assert first.looked == 6 and first.next_cursor and [each.keep_id for each in first.groups] == ["c"]
     rest = shard.read(
         forgetting_pb2.FindDuplicatesRequest(
-            namespace=NAMESPACE, threshold=0.95, limit=5, cursor=first.next_cursor
+            namespace=NAMESPACE, threshold=0.95, limit=6, cursor=first.next_cursor
         )
     )
     assert [each.keep_id for each in rest.groups] == ["b"] and not rest.next_cursor
@@ -416,6 +436,17 @@ def test_of_duplicates_the_newest_is_kept_unless_another_is_pinned() -> None:
     assert duplicates(shard) == [("pinned", ["new"]), ("pinned", ["old"])]
     remember(shard, "pinned too", "likes tea", 1.0, 0.2, pinned=True)
     assert duplicates(shard)[0] == ("pinned too", ["new", "old"])
+
+
+def test_of_duplicates_the_one_that_says_more_is_kept() -> None:
+    shard = Shard()
+    remember(shard, "more", "Bob likes green tea", 1.0, 0.0)
+    remember(shard, "less", "Bob likes tea", 1.0, 0.1)
+    assert duplicates(shard) == [("more", ["less"])]
+    remember(shard, "swapped", "Tea likes Bob", 1.0, 0.1)
+    remember(shard, "up", "the server is up", 0.0, 1.0)
+    remember(shard, "down", "the server is down", 0.0, 1.0)
+    assert duplicates(shard) == [("more", ["less"])]
 
 
 def test_merging_keeps_one_memory_with_what_the_others_were() -> None:
