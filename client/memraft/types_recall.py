@@ -25,6 +25,8 @@ class RecallParameters(TypedDict, total=False):
     """Weight: BM25 of the text, with what was said around it in its thread."""
     vector: float
     """Weight: cosine of the query's embedding and the memory's, with those around it. 0: none is made."""
+    passage: float
+    """Weight: how good the best turn is of the passage of its thread that was found with it."""
     author: float
     """Weight: it was said by whom the query names."""
     question: float

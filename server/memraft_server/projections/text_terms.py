@@ -1,8 +1,9 @@
 """Turns text into the terms that it is found by: words in lower case, without stop words, cut to their stem.
 
 English: a list of stop words with the remains of contractions ("don", "ll"), and the Snowball project's
-stemmer Porter2 (PyStemmer, its own C code, the same on every machine). Words of other languages go through
-the same stemmer, which leaves most of them whole, so they are found by their exact form.
+stemmer Porter2 (PyStemmer, its own C code, the same on every machine), before it irregular forms and a few
+short ones are put back to the word they are of. Words of other languages go through the same stemmer, which
+leaves most of them whole, so they are found by their exact form.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import re
 
 import Stemmer
+
+from memraft_server.projections.word_forms import BASES
 
 WORD_CHARS_MAX = 64
 """Longer runs of letters and digits (keys, hashes, encoded data) are cut to this many characters."""
@@ -43,5 +46,5 @@ def words_of(text: str) -> list[str]:
 
 def terms_of(text: str) -> list[str]:
     """The terms of a text in their order; a term stands there as often as it was said."""
-    terms: list[str] = _stems(words_of(text))
+    terms: list[str] = _stems([BASES.get(word, word) for word in words_of(text)])
     return terms

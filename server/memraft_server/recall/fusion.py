@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass, fields
+from functools import lru_cache
 
 import numpy as np
 
@@ -22,19 +23,21 @@ class Weights:
 
     text: float = 1.0
     """BM25 over the window of a memory."""
-    vector: float = 0.8
+    vector: float = 0.55
     """Cosine with the mean vector of the window."""
-    author: float = 0.15
+    passage: float = 0.6
+    """How good, by text and vector, the best turn is of the passage of its thread that was found with it."""
+    author: float = 0.2
     """It was said by the one author whom the query names."""
-    question: float = -0.15
+    question: float = -0.2
     """It ends with a question."""
-    reply: float = 0.1
+    reply: float = 0.15
     """What was said before it in its thread ends with a question."""
-    substance: float = 0.2
+    substance: float = 0.4
     """How many different terms it has."""
-    time: float = 0.05
+    time: float = 0.1
     """It says when."""
-    time_asked: float = 0.3
+    time_asked: float = 0.35
     """It says when, and the query asks for that."""
     dated: float = 0.2
     """It is of the time that the query names. Not of the indexes of texts."""
@@ -53,6 +56,12 @@ SCALED = tuple(NAMES.index(name) for name in ("text", "vector"))
 """Those that say something only beside the other candidates' and are scaled over these."""
 
 
+@lru_cache(maxsize=256)
+def row_of(weights: Weights) -> Floats:
+    """The weights in the order of `NAMES`, shape (len(NAMES),). Not to be changed."""
+    return np.array(astuple(weights), np.float32)
+
+
 def scaled(signals: Floats) -> Floats:
     """Returns a copy of signals as they were measured with those of `SCALED` from 0 to 1.
 
@@ -67,7 +76,7 @@ def scaled(signals: Floats) -> Floats:
 
 def shares(signals: Floats, weights: Weights) -> Floats:
     """What each signal adds to the score of each candidate: shape (candidates, len(NAMES))."""
-    return np.asarray(scaled(signals) * np.array(astuple(weights), np.float32), np.float32)
+    return np.asarray(scaled(signals) * row_of(weights), np.float32)
 
 
 def best(rows: Rows, scores: Floats, k: int) -> Rows:

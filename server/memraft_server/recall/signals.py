@@ -11,15 +11,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from memraft_server.projections.text import DEFAULT_WINDOW, TextIndex, Window, Windows
+from memraft_server.projections.text import DEFAULT_WINDOW, Allowed, TextIndex, Window, Windows
 from memraft_server.projections.text_terms import terms_of
 from memraft_server.projections.vector_math import Floats, Rows
 from memraft_server.projections.versions import NOW
 from memraft_server.recall.cues import Cues, asks_when, words_of
-from memraft_server.recall.fusion import NAMES, Weights, best, shares
+from memraft_server.recall.fusion import NAMES, Weights, best, min_max, shares
 
 CANDIDATES_EACH = 20
 """The best by text and as many by vector; their neighbours are candidates too (docs/recall-quality.md)."""
+
+PASSAGE_VECTOR = np.float32(0.8)
+"""What vectors count for beside texts in how good a passage is."""
 
 NO_AUTHOR = -1
 
@@ -94,7 +97,7 @@ def gather(
     columns: Columns,
     window: Window = DEFAULT_WINDOW,
     ceiling: int = NOW,
-    allowed: NDArray[np.bool_] | None = None,
+    allowed: Allowed | None = None,
 ) -> Candidates:
     """Finds the candidates of a query and measures each. Nothing is scaled: `fusion` does that.
 
@@ -133,11 +136,29 @@ def gather(
     column["question"][:] = cues[:, 0]
     if window.before:
         column["reply"][:] = columns.cues(windows.places[1])[:, 0] * (windows.weights[1] > 0)
+        column["passage"][:] = _best_around(rows, windows, column["text"], column["vector"])
     column["substance"][:] = cues[:, 2]
     column["time"][:] = cues[:, 1]
     if asks_when(query):
         column["time_asked"][:] = cues[:, 1]
     return Candidates(rows, signals)
+
+
+def _best_around(rows: Rows, windows: Windows, text: Floats, vector: Floats) -> Floats:
+    """How good, from 0 to 1, the best of the candidates is that a row hangs together with in its thread."""
+    scores = (min_max(text) + PASSAGE_VECTOR * min_max(vector)) / np.float32(1 + PASSAGE_VECTOR)
+    places = np.arange(len(rows))
+    before = np.minimum(rows.searchsorted(windows.places[1]), len(rows) - 1)
+    linked = (windows.weights[1] > 0) & (rows[before] == windows.places[1])
+    first = np.where(linked, before, places)
+    for _ in range(len(rows).bit_length()):  # each time from twice as far before
+        further = first[first]
+        if np.array_equal(further, first):
+            break
+        first = further
+    highest = np.zeros(len(rows), np.float32)
+    np.maximum.at(highest, first, scores)
+    return highest[first]
 
 
 def _nearness(query: Floats, vectors: VectorsOf, windows: Windows) -> Floats:

@@ -34,7 +34,7 @@ NONE = np.empty(0, np.int64)
 def talk() -> tuple[TextIndex, Columns]:
     index, columns = TextIndex(Vocabulary()), Columns()
     for row, (author, text) in enumerate(TALK):
-        terms = terms_of(text)
+        terms = terms_of(f"{author}: {text}")
         index.add(terms, row + 1, row - 1 if row else NO_ROW)
         columns.append(author, cues_of(text, terms))
     return index, columns
@@ -88,6 +88,26 @@ def test_cues_reach_the_candidates() -> None:
     assert signal(asked, "reply") == {0: 0, 1: 1, 2: 0}
     assert signal(asked, "time") == signal(asked, "time_asked") == {0: 0, 1: 1, 2: 0}
     assert not any(ask("Who can sail?").signals[:, NAMES.index("time_asked")])
+
+
+def test_what_hangs_together_shares_how_good_the_best_of_it_is() -> None:
+    index, columns = TextIndex(Vocabulary()), Columns()
+    said = ("boat", "", "", "", "lake boat", "", "", "", "", "", "", "boat shed", "", "")
+    for row, text in enumerate(said):  # two threads of seven turns, by turns
+        terms = terms_of(text)
+        index.add(terms, row + 1, row - 2 if row > 1 else NO_ROW)
+        columns.append("", cues_of(text, terms))
+    found = gather("lake", NONE, None, None, index, columns)
+    assert found.rows.tolist() == [0, 2, 4, 6, 8]
+    assert set(signal(found, "passage").values()) == {round(1 / 1.8, 5)}, "the best by text, none by vector"
+    both = gather("lake shed", NONE, None, None, index, columns)
+    assert both.rows.tolist() == [0, 2, 4, 6, 7, 8, 9, 11, 13]
+    text, passage = signal(both, "text"), signal(both, "passage")
+    best = {parity: max(value for row, value in text.items() if row % 2 == parity) for parity in (0, 1)}
+    assert best[0] != best[1]
+    scale = max(text.values()) - min(text.values())
+    expected = {row: (best[row % 2] - min(text.values())) / scale / 1.8 for row in text}
+    assert passage == pytest.approx(expected, abs=1e-4)
 
 
 def test_vectors_find_and_order_over_the_window() -> None:
