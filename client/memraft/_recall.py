@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from math import isfinite
 from reprlib import repr as shown
 from typing import Any, cast, get_args
@@ -101,10 +102,18 @@ def parameters(given: Mapping[str, Any] | None) -> memory_pb2.RecallParameters |
 
 def as_parameters(message: memory_pb2.RecallParameters) -> RecallParameters:
     """Returns what a message says."""
-    found: dict[str, Any] = {field.name: value for field, value in message.ListFields()}
+    return cast(RecallParameters, dict(_read_parameters(message.SerializeToString(deterministic=True))))
+
+
+@lru_cache(maxsize=256)
+def _read_parameters(data: bytes) -> dict[str, Any]:
+    message = memory_pb2.RecallParameters.FromString(data)
+    found: dict[str, Any] = {}
+    for field, value in message.ListFields():  # a float32 has seven digits, and no more are shown
+        found[field.name] = float(f"{value:.7g}") if isinstance(value, float) else value
     if "fusion" in found:
         found["fusion"] = _FUSION_NAMES.get(found["fusion"], "min-max")
-    return cast(RecallParameters, found)
+    return found
 
 
 def needs_vector(given: Mapping[str, Any] | None) -> bool:

@@ -5,8 +5,8 @@ from typing import Any
 
 from memraft_proto.v1 import namespace_pb2
 
-from . import _forgetting, _json, _wire
-from .types import Deleted, MemorySettingsChanges, Results, Written
+from . import _forgetting, _json, _recall, _wire
+from .types import Deleted, MemorySettingsChanges, RecallParameters, Results, Written
 from .types_settings import NamespaceSettings, SchemaInfo
 
 
@@ -56,6 +56,7 @@ def set_settings(
     bytes_max: int | None,
     receipts_ttl_ms: int | None,
     memories: MemorySettingsChanges | None,
+    recall: RecallParameters | None,
 ) -> namespace_pb2.SetNamespaceSettingsRequest:
     """Returns the request that changes settings; None: as it is."""
     return _wire.build(
@@ -66,6 +67,7 @@ def set_settings(
         bytes_max=bytes_max,
         receipts_ttl_ms=receipts_ttl_ms,
         memories=_forgetting.memory_settings(memories),
+        recall=_recall.parameters(recall),
     )
 
 
@@ -79,7 +81,12 @@ def settings_set(
 
 def settings(response: namespace_pb2.GetNamespaceSettingsResponse) -> NamespaceSettings:
     """Returns the settings."""
-    changes = (response.ttl_provenance, response.bounds_provenance, response.memories_provenance)
+    changes = (
+        response.ttl_provenance,
+        response.bounds_provenance,
+        response.memories_provenance,
+        response.recall_provenance,
+    )
     last = max(changes, key=lambda each: each.version)
     return NamespaceSettings(
         default_ttl_ms=response.default_ttl_ms,
@@ -92,6 +99,7 @@ def settings(response: namespace_pb2.GetNamespaceSettingsResponse) -> NamespaceS
         memories=_forgetting.read_memory_settings(response.memories),
         memories_entries=response.memories_entries,
         memories_bytes=response.memories_bytes,
+        recall=_recall.as_parameters(response.recall),
         version=last.version,
         time_us=last.time_us,
         agent=last.agent,

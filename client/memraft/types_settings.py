@@ -7,6 +7,7 @@ import msgspec
 
 from ._moments import datetime_of
 from .types_forgetting import MemorySettings
+from .types_recall import RecallParameters
 
 EndReason: TypeAlias = Literal["", "deleted", "expired", "evicted"]
 """Why there is nothing under a key any more; empty where there is something."""
@@ -59,6 +60,8 @@ class NamespaceSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Memories there are; 0 where none has to go for what it is worth, and in a read of the past."""
     memories_bytes: int = 0
     """Bytes that they take with their embeddings, likewise."""
+    recall: RecallParameters = {}
+    """What was set for recalls; what is not in it is as measured best."""
     version: int = 0
     """Of the last change of a time to live or a most; 0: there was none."""
     time_us: int = 0

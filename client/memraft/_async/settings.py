@@ -11,6 +11,7 @@ from ..types import (
     Deleted,
     MemorySettingsChanges,
     NamespaceSettings,
+    RecallParameters,
     Results,
     SchemaInfo,
     Written,
@@ -88,6 +89,7 @@ class AsyncSettingsCalls(AsyncCalls):
         bytes_max: int | None = None,
         receipts_ttl_ms: int | None = None,
         memories: MemorySettingsChanges | None = None,
+        recall: RecallParameters | None = None,
     ) -> Written:
         """Changes settings of the namespace; what is None stays as it is.
 
@@ -106,9 +108,11 @@ class AsyncSettingsCalls(AsyncCalls):
                 that are there; 0: they are kept.
             memories: what to change of how many memories are kept and for how long, such as
                 `{"entries_max": 10_000}`: see `types.MemorySettings`.
+            recall: what signals count for in recalls, in place of all that was set before; `{}`: as measured
+                best. A recall's own `parameters` go before these.
         """
         request = _settings.set_settings(
-            self._where, default_ttl_ms, entries_max, bytes_max, receipts_ttl_ms, memories
+            self._where, default_ttl_ms, entries_max, bytes_max, receipts_ttl_ms, memories, recall
         )
         return _settings.settings_set(request, await self._link.write(_SET, request))
 

@@ -13,6 +13,7 @@ from ..types import (
     Deleted,
     MemorySettingsChanges,
     NamespaceSettings,
+    RecallParameters,
     Results,
     SchemaInfo,
     Written,
@@ -90,6 +91,7 @@ class SettingsCalls(Calls):
         bytes_max: int | None = None,
         receipts_ttl_ms: int | None = None,
         memories: MemorySettingsChanges | None = None,
+        recall: RecallParameters | None = None,
     ) -> Written:
         """Changes settings of the namespace; what is None stays as it is.
 
@@ -108,9 +110,11 @@ class SettingsCalls(Calls):
                 that are there; 0: they are kept.
             memories: what to change of how many memories are kept and for how long, such as
                 `{"entries_max": 10_000}`: see `types.MemorySettings`.
+            recall: what signals count for in recalls, in place of all that was set before; `{}`: as measured
+                best. A recall's own `parameters` go before these.
         """
         request = _settings.set_settings(
-            self._where, default_ttl_ms, entries_max, bytes_max, receipts_ttl_ms, memories
+            self._where, default_ttl_ms, entries_max, bytes_max, receipts_ttl_ms, memories, recall
         )
         return _settings.settings_set(request, self._link.write(_SET, request))
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from memraft_server.cli import forgetting
 from memraft_server.cli.connection import (
     add_action,
     add_read,
@@ -16,10 +17,9 @@ from memraft_server.cli.connection import (
     read_options,
 )
 from memraft_server.cli.errors import CliError
-from memraft_server.cli.output import moment, print_json, table, without_empty
+from memraft_server.cli.output import cut, moment, print_json, table, without_empty
 
-TEXT_WIDTH = 72
-"""Texts are cut to this in tables; --json shows them whole."""
+K_DEFAULT = 5
 
 
 def register(commands: Any) -> None:
@@ -57,10 +57,23 @@ def register(commands: Any) -> None:
     _add_valid_at(get)
     add_read(get)
 
-    recall = add_action(actions, "recall", _recall, "find the memories nearest to a query")
+    recall = add_action(actions, "recall", _recall, "find the memories that answer a query")
     recall.add_argument("query")
-    recall.add_argument("-k", type=int, default=5, help="how many (5)")
+    recall.add_argument("-k", type=int, help="how many at most (5; with --tokens as many as fit)")
+    recall.add_argument(
+        "--tokens", type=int, metavar="N", help="only so many as have at most N tokens together"
+    )
+    recall.add_argument("--why", action="store_true", help="say of each why it was found")
+    recall.add_argument(
+        "--parameters",
+        metavar="JSON",
+        help='what signals count for, such as {"recency": 0.2, "diversity": 0.3}',
+    )
     recall.add_argument("--about", help="only memories about this entity")
+    recall.add_argument(
+        "--about-hops", type=int, metavar="N", help="and about entities at most N edges from it in the graph"
+    )
+    recall.add_argument("--turn", help="for which turn; receipts are found by it")
     recall.add_argument("--kind", help="only memories of this kind")
     recall.add_argument("--filter", metavar="JSON", help='over metadata, such as {"lang": "en"}')
     _add_valid_at(recall)
@@ -68,6 +81,8 @@ def register(commands: Any) -> None:
 
     forget = add_action(actions, "forget", _forget, "forget a memory; it stays readable with --at")
     forget.add_argument("id")
+    forget.add_argument("--reason", help="why, for those who ask later")
+    forgetting.add_actions(actions)
 
     listing = add_action(actions, "list", _list, "list memories, newest first")
     listing.add_argument("--about", help="only memories about this entity")
@@ -169,25 +184,30 @@ def _recall(arguments: argparse.Namespace) -> int:
         kind=arguments.kind,
         filter=_object(arguments.filter, "--filter"),
         valid_at=arguments.valid_at,
+        tokens=arguments.tokens,
+        parameters=_object(arguments.parameters, "--parameters"),
+        about_hops=arguments.about_hops,
+        turn=arguments.turn,
     ) | read_options(arguments)
+    k = arguments.k if arguments.k is not None or arguments.tokens is not None else K_DEFAULT
     with open_memory(arguments) as memory:
-        hits = memory.recall(arguments.query, k=arguments.k, **options)
+        hits = memory.recall(arguments.query, k=k, **options)
     if arguments.json:
-        print_json({"items": [_fields(hit) for hit in hits], "log_index": hits.log_index})
+        receipt = hits.receipt.id if hits.receipt is not None else ""
+        items = [_fields(hit) for hit in hits]
+        print_json({"items": items, "log_index": hits.log_index, "receipt": receipt})
         return 0
-    rows = [[f"{hit.score:.3f}", moment(hit.at), hit.agent, hit.about, _cut(hit.text)] for hit in hits]
-    print(table(["SCORE", "AT", "AGENT", "ABOUT", "TEXT"], rows, right="r"))
+    rows = [[f"{hit.score:.3f}", moment(hit.at), hit.agent, hit.about, cut(hit.text)] for hit in hits]
+    if not arguments.why:
+        print(table(["SCORE", "AT", "AGENT", "ABOUT", "TEXT"], rows, right="r"))
+    for hit in hits if arguments.why else ():
+        print(f"{cut(hit.text)}\n  {hit.why()}")
     return 0
-
-
-def _cut(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= TEXT_WIDTH else line[: TEXT_WIDTH - 1] + "…"
 
 
 def _forget(arguments: argparse.Namespace) -> int:
     with open_memory(arguments) as memory:
-        forgotten = memory.forget(arguments.id)
+        forgotten = memory.forget(arguments.id, **given(reason=arguments.reason))
     if not forgotten.found:
         raise CliError(f"no memory with id {arguments.id!r} in {arguments.namespace}")
     if arguments.json:
@@ -207,7 +227,7 @@ def _list(arguments: argparse.Namespace) -> int:
         items = [_fields(item) for item in memories]
         print_json({"items": items, "log_index": memories.log_index, "next_cursor": memories.next_cursor})
         return 0
-    rows = [[item.id, moment(item.at), item.agent, item.about, _cut(item.text)] for item in memories]
+    rows = [[item.id, moment(item.at), item.agent, item.about, cut(item.text)] for item in memories]
     print(table(["ID", "AT", "AGENT", "ABOUT", "TEXT"], rows))
     if memories.next_cursor:
         print(f"more: --cursor {memories.next_cursor}")

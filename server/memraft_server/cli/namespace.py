@@ -1,6 +1,7 @@
 """`memraft namespace`: how long a namespace keeps documents, and how many."""
 
 import argparse
+from collections.abc import Mapping
 from typing import Any
 
 from memraft_server.cli.connection import (
@@ -8,6 +9,7 @@ from memraft_server.cli.connection import (
     add_read,
     given,
     open_memory,
+    parse_json_object,
     read_options,
 )
 from memraft_server.cli.errors import UsageError
@@ -37,6 +39,12 @@ def register(commands: Any) -> None:
         "--bytes-max", type=int, metavar="N", help="most bytes of keys and documents, likewise; 0: any number"
     )
     change.add_argument(
+        "--recall",
+        metavar="JSON",
+        help='what signals count for in recalls, such as {"recency": 0.1}, in place of what was set; {}: as '
+        "measured best",
+    )
+    change.add_argument(
         "--receipts-ttl-ms", type=int, metavar="MS", help="milliseconds that receipts are kept; 0: for good"
     )
 
@@ -49,7 +57,7 @@ def _show(arguments: argparse.Namespace) -> int:
             "default_ttl_ms", "entries_max", "bytes_max", "receipts_ttl_ms", "schemas", "entries", "bytes",
             "version",
         )  # fmt: skip
-        print_json({name: getattr(found, name) for name in fields})
+        print_json({name: getattr(found, name) for name in fields} | {"recall": found.recall})
         return 0
     ttl = f"{found.default_ttl_ms:,} ms" if found.default_ttl_ms else "never"
     rows = [
@@ -58,9 +66,18 @@ def _show(arguments: argparse.Namespace) -> int:
         ["bytes", _of_most(found.bytes, found.bytes_max)],
         ["receipts are kept for", f"{found.receipts_ttl_ms:,} ms" if found.receipts_ttl_ms else "ever"],
         ["schemas", str(found.schemas)],
+        ["recall", _weights(found.recall)],
     ]
     print(table(["SETTING", "VALUE"], rows))
     return 0
+
+
+def _weights(recall: Mapping[str, Any]) -> str:
+    shown = (
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in recall.items()
+    )
+    return ", ".join(shown) or "as measured best"
 
 
 def _of_most(count: int, count_max: int) -> str:
@@ -73,10 +90,12 @@ def _set(arguments: argparse.Namespace) -> int:
         entries_max=arguments.entries_max,
         bytes_max=arguments.bytes_max,
         receipts_ttl_ms=arguments.receipts_ttl_ms,
+        recall=parse_json_object(arguments.recall, "--recall") if arguments.recall is not None else None,
     )
     if not settings:
         raise UsageError(
-            "nothing to change: give --default-ttl-ms, --entries-max, --bytes-max or --receipts-ttl-ms"
+            "nothing to change: give --default-ttl-ms, --entries-max, --bytes-max, --recall or "
+            "--receipts-ttl-ms"
         )
     with open_memory(arguments, makes=True) as memory:
         written = memory.set_settings(**settings)
