@@ -7,10 +7,37 @@ from array import array
 import numpy as np
 from numpy.typing import NDArray
 
-from memraft_server.projections.rows import COSINE, RowStore
+from memraft_server.projections.rows import COSINE, Accept, RowStore
 from memraft_server.projections.vector_math import Floats, Rows
 
 NO_VECTOR = -1
+
+
+class Translated:
+    """A verdict on rows as one on vectors.
+
+    Args:
+        accept: The verdict on rows.
+        embedded: The vectors.
+        count: Of rows.
+    """
+
+    __slots__ = ("_accept", "_count", "_embedded")
+
+    def __init__(self, accept: Accept, embedded: Embedded, count: int) -> None:
+        self._accept = accept
+        self._embedded = embedded
+        self._count = count
+
+    def check(self, vectors: Rows) -> NDArray[np.bool_]:
+        return self._accept.check(self._embedded.of_vectors(vectors))
+
+    def matching(self, count: int) -> Rows:
+        vectors = self._embedded.vectors_of(self._accept.matching(self._count))
+        return vectors[vectors < count]
+
+    def is_complete(self) -> bool:
+        return self._accept.is_complete()
 
 
 class Embedded:
@@ -98,17 +125,23 @@ class Embedded:
             found[has] = part
         return found
 
-    def nearest(self, embedding: Floats, k: int, ceiling: int, allowed: NDArray[np.bool_] | None) -> Rows:
+    def nearest(
+        self, embedding: Floats, k: int, ceiling: int, allowed: NDArray[np.bool_] | Accept | None
+    ) -> Rows:
         """Returns the rows nearest to a query, best first.
 
         Args:
             embedding: Shape (dimension,), finite.
             k: How many at most.
             ceiling: As of this version.
-            allowed: Per row, whether it may be found; None for all.
+            allowed: Per row, whether it may be found, or what says so of rows; None for all.
         """
-        among = None if allowed is None else self.vectors_of(np.flatnonzero(allowed))
-        found, _ = self.vectors.search(embedding, k, ceiling, among)
+        among, accept = None, None
+        if isinstance(allowed, np.ndarray):
+            among = self.vectors_of(np.flatnonzero(allowed))
+        elif allowed is not None:
+            accept = Translated(allowed, self, len(self._vector_of))
+        found, _ = self.vectors.search(embedding, k, ceiling, among, accept)
         return self.of_vectors(np.array(found, np.int64))
 
     def _numbers(self, rows: Rows) -> Rows:

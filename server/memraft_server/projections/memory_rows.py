@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from memraft_server.projections.embedded import Embedded
+from memraft_server.projections.embedded import Embedded, Translated
 from memraft_server.projections.filters import Predicate
 from memraft_server.projections.rows import Accept
 from memraft_server.projections.validity import Bounds
@@ -47,6 +47,10 @@ class Wanted:
 
 WANTED_ALL = Wanted()
 
+JUDGED_MAX = 10_000
+"""Rows that a search judges by a filter of metadata before it looks for the best: it takes about 10 ms. Of
+more it looks for the best first, and judges these."""
+
 
 class _Metadatas(Sequence[bytes]):
     """The metadata of each row."""
@@ -63,22 +67,41 @@ class _Metadatas(Sequence[bytes]):
         return self._items[row].metadata
 
 
-class _Translated:
-    """A verdict on rows as one on vectors."""
+class Unjudged:
+    """Which rows a query may find, of so many that each is judged only when it is looked at: a `text.Judge`,
+    and an `Accept`.
 
-    __slots__ = ("_accept", "_embedded", "_items")
+    Args:
+        accept: What they have to pass.
+        count: Of rows.
+        gone: Rows that may not be found.
+    """
 
-    def __init__(self, accept: Accept, embedded: Embedded, items: list[Remembered]) -> None:
+    __slots__ = ("_accept", "_count", "_gone")
+
+    def __init__(self, accept: Accept, count: int, gone: Rows) -> None:
         self._accept = accept
-        self._embedded = embedded
-        self._items = items
+        self._count = count
+        self._gone = gone
 
-    def check(self, vectors: Rows) -> NDArray[np.bool_]:
-        return self._accept.check(self._embedded.of_vectors(vectors))
+    def without(self, rows: Rows) -> Unjudged:
+        """Returns the same without these rows."""
+        return Unjudged(self._accept, self._count, rows)
+
+    def __getitem__(self, rows: Rows, /) -> NDArray[np.bool_]:
+        passes = self._accept.check(rows)
+        return passes & ~np.isin(rows, self._gone) if len(self._gone) else passes
+
+    def whole(self) -> NDArray[np.bool_]:
+        mask = np.zeros(self._count, np.bool_)
+        mask[self._accept.matching(self._count)] = True
+        mask[self._gone] = False
+        return mask
+
+    check = __getitem__
 
     def matching(self, count: int) -> Rows:
-        vectors = self._embedded.vectors_of(self._accept.matching(len(self._items)))
-        return vectors[vectors < count]
+        return np.flatnonzero(self.whole()[:count])
 
     def is_complete(self) -> bool:
         return self._accept.is_complete()
@@ -151,14 +174,17 @@ class MemoryRows:
             k,
             ceiling,
             embedded.vectors_of(among) if among is not None else None,
-            _Translated(accept, embedded, self._items) if accept is not None else None,
+            Translated(accept, embedded, len(self._items)) if accept is not None else None,
         )
         return embedded.of_vectors(np.array(found, np.int64)).tolist(), scores
 
-    def allowed(self, wanted: Wanted) -> NDArray[np.bool_] | None:
+    def allowed(self, wanted: Wanted) -> NDArray[np.bool_] | Unjudged | None:
         """Says of each row whether a query may find it; None: it may find all."""
         count = len(self._items)
         among, accept = self._among(wanted), self._accepts(wanted)
+        if accept is not None and among is None and count > JUDGED_MAX and wanted.predicate is not None:
+            if not accept.is_complete():
+                return Unjudged(accept, count, np.empty(0, np.int64))
         if accept is not None:
             among = accept.matching(count) if among is None else among[accept.check(among)]
         if among is None:

@@ -22,7 +22,7 @@ from array import array
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,9 @@ above it has a posting list for each term. A namespace of ten memories then take
 
 QUERY_TERMS_MAX = 64
 """Terms of a query that are looked for; of a longer one the rarest."""
+
+HOPED_MAX = 1024
+"""Most rows to find in the hope that enough of them may be found; then all are judged."""
 
 _ROUNDING = 1.001
 """Bounds are this much wider than computed: sums of float32 in another order differ in their last bits."""
@@ -78,6 +81,19 @@ class Windows:
     weights: Floats
     whole: np.float32
 
+
+class Judge(Protocol):
+    """Says which rows may be found, where that takes long to find out for all."""
+
+    def __getitem__(self, rows: Rows, /) -> NDArray[np.bool_]:
+        """Says of each of these rows whether it may be found."""
+
+    def whole(self) -> NDArray[np.bool_]:
+        """Says it of all rows."""
+
+
+Allowed = NDArray[np.bool_] | Judge
+"""Per row, whether it may be found."""
 
 DEFAULT_PARAMETERS = Parameters()
 DEFAULT_WINDOW = Window()
@@ -130,6 +146,9 @@ class _Term:
         return found
 
 
+_NOTHING_ASKED: tuple[tuple[int, ...], Mapping[str, float], list[_Term]] = ((), {}, [])
+
+
 class TextIndex:
     """Texts in rows; see the module for what it promises.
 
@@ -157,7 +176,7 @@ class TextIndex:
         self._previous = array("i", (NO_ROW,))
         self._next = array("i", (NO_ROW,))
         self._places: Places | None = None
-        self._asked: tuple[tuple[int, ...], Mapping[str, float], list[_Term]] = ((), {}, [])
+        self._asked = _NOTHING_ASKED
         """The terms of the last query: a recall asks for them twice."""
         # Small: term numbers beside packed rows, in the order of rows. Large: a posting list for each term.
         self._entries: tuple[array[int], array[int]] | None = (array("I"), array("I"))
@@ -249,7 +268,7 @@ class TextIndex:
         query: Mapping[str, float],
         k: int,
         ceiling: int = NOW,
-        allowed: NDArray[np.bool_] | None = None,
+        allowed: Allowed | None = None,
     ) -> tuple[Rows, Floats]:
         """Returns the `k` rows of the highest BM25 above 0, best first, of equal ones the older first.
 
@@ -262,6 +281,8 @@ class TextIndex:
         terms = self._terms(query, count)
         if not terms or k <= 0:
             return np.empty(0, np.int64), np.empty(0, np.float32)
+        if allowed is not None and not isinstance(allowed, np.ndarray):
+            return self._search_hoping(query, k, ceiling, allowed)
         mask = self._mask(count, ceiling, allowed)
         scores = np.zeros(count, np.float32)
         bound = sum(map(self._bound, terms))
@@ -360,6 +381,19 @@ class TextIndex:
         return int(np.frombuffer(born, np.int64).searchsorted(ceiling, "right"))
 
     # Steps of a search
+
+    def _search_hoping(
+        self, query: Mapping[str, float], k: int, ceiling: int, judge: Judge
+    ) -> tuple[Rows, Floats]:
+        """Hopes that many of the best may be found, before all rows are judged."""
+        hoped = 4 * k
+        while hoped <= max(HOPED_MAX, k):
+            rows, scores = self.search(query, hoped, ceiling)
+            keep = judge[rows]
+            if len(rows) < hoped or np.count_nonzero(keep) >= k:
+                return rows[keep][:k], scores[keep][:k]
+            hoped *= 4
+        return self.search(query, k, ceiling, judge.whole())
 
     def _mean(self, count: int) -> np.float32:
         said = self._totals[count] - self._totals[self.first]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from memraft_server.projections.embedded import Embedded
 from memraft_server.projections.memories import MemoryStore, Remembered
-from memraft_server.projections.memory_rows import WANTED_ALL, Wanted
+from memraft_server.projections.memory_rows import WANTED_ALL, Unjudged, Wanted
 from memraft_server.projections.reembedding import Model
 from memraft_server.projections.rows import ALIVE
 from memraft_server.projections.text import TextIndex, Vocabulary
@@ -156,7 +156,7 @@ class Part:
 
     index: MemoryIndex
     ceiling: int
-    allowed: NDArray[np.bool_] | None
+    allowed: NDArray[np.bool_] | Unjudged | None
     embedded: Embedded | None = None
 
     @property
@@ -214,10 +214,19 @@ def parts_of(
         allowed = each.found_by.allowed(wanted)
         rows = index.text.rows_of(ended) if len(ended) else ended
         if len(rows):
-            allowed = np.ones(len(each.items), np.bool_) if allowed is None else allowed
-            allowed[rows] = False
+            allowed = _without(allowed, rows, len(each.items))
         parts.append(Part(index, seen, allowed, each.found_by.embedded.get(model.began)))
     return parts[::-1]
+
+
+def _without(
+    allowed: NDArray[np.bool_] | Unjudged | None, rows: Rows, count: int
+) -> NDArray[np.bool_] | Unjudged:
+    if isinstance(allowed, Unjudged):
+        return allowed.without(rows)
+    mask = np.ones(count, np.bool_) if allowed is None else allowed
+    mask[rows] = False
+    return mask
 
 
 def indexed_share(parts: list[Part]) -> float:

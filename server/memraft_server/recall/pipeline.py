@@ -157,9 +157,8 @@ def _confined(part: Part, abouts: Iterable[str]) -> Part:
     """Returns the part with no more than what is about these entities."""
     allowed = np.zeros(len(part.index.store.items), np.bool_)
     for entity in abouts:
-        allowed[np.array(part.index.store.found_by.about(entity), np.int64)] = True
-    if part.allowed is not None:
-        allowed &= part.allowed
+        rows = np.array(part.index.store.found_by.about(entity), np.int64)
+        allowed[rows if part.allowed is None else rows[part.allowed[rows]]] = True
     return Part(part.index, part.ceiling, allowed, part.embedded)
 
 

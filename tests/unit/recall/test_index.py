@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from memraft_server.projections import memory_rows
 from memraft_server.projections.memories import MemoryStore, Remembered
 from memraft_server.projections.memory_rows import WANTED_ALL, Wanted
 from memraft_server.projections.notes import MEMORY, Notes
@@ -147,6 +148,36 @@ def test_only_what_is_wanted_is_found() -> None:
     odd = Wanted(filter_text=b"odd", predicate=lambda metadata: metadata["n"] % 2 == 1)
     assert talk.texts("cat", wanted=odd) == ["red cat", "green cat"]
     assert talk.texts("cat", ceiling=2, wanted=odd) == ["red cat"]
+
+
+@pytest.mark.parametrize("share", [2, 50])
+def test_of_many_memories_only_the_best_are_judged_where_enough_of_them_pass(
+    share: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    talk, judged, counts = Talk(), list[object](), list[int]()
+    talk.say("gone cat", 1, 0, id="gone", metadata=b'{"n": 0}')
+    for number in range(1, 2000):
+        talk.say(f"cat {'cat ' * (number % 5)}", 1, number % 50 - 9, metadata=b'{"n": %d}' % number)
+    fork = talk.fork()
+    fork.forget("gone")
+
+    def passes(metadata: dict[str, int]) -> bool:
+        judged.append(metadata)
+        return metadata["n"] % share == 0
+
+    def found(talk: Talk, text: bytes) -> tuple[list[int], list[int]]:
+        [part] = talk.parts(wanted=Wanted(filter_text=text, predicate=passes))
+        rows, _ = part.index.text.search({"cat": 1.0}, 20, part.ceiling, part.allowed)
+        counts.append(len(judged))
+        return rows.tolist(), part.nearest(np.array([1, 0], np.float32), 20).tolist()
+
+    whole, whole_fork = found(talk, b"all"), found(fork, b"all")
+    monkeypatch.setattr(memory_rows, "JUDGED_MAX", 100)
+    judged.clear()
+    assert found(talk, b"some") == whole
+    assert found(fork, b"fork") == whole_fork
+    assert 0 not in whole_fork[1] and 0 in whole[1]
+    assert (counts[-2] < 100) == (share == 2), "of a filter that few pass all are judged"
 
 
 def test_vectors_are_found_among_memories_without() -> None:
