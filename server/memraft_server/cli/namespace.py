@@ -1,8 +1,10 @@
-"""`memraft namespace`: how long a namespace keeps documents, and how many."""
+"""`memraft namespace`: how long a namespace keeps documents and memories, and how many."""
 
 import argparse
 from collections.abc import Mapping
 from typing import Any
+
+import msgspec
 
 from memraft_server.cli.connection import (
     add_action,
@@ -13,12 +15,13 @@ from memraft_server.cli.connection import (
     read_options,
 )
 from memraft_server.cli.errors import UsageError
+from memraft_server.cli.forgetting import add_settings, given_settings, settings_rows
 from memraft_server.cli.output import print_json, print_written, table
 
 
 def register(commands: Any) -> None:
     """Adds `namespace` and its subcommands."""
-    about = "how long a namespace keeps documents, and how many"
+    about = "how long a namespace keeps documents and memories, and how many"
     group = commands.add_parser("namespace", help=about, description=about)
     actions = group.add_subparsers(metavar="ACTION", required=True, dest="action")
     add_read(add_action(actions, "show", _show, "print the settings of a namespace"))
@@ -47,6 +50,7 @@ def register(commands: Any) -> None:
     change.add_argument(
         "--receipts-ttl-ms", type=int, metavar="MS", help="milliseconds that receipts are kept; 0: for good"
     )
+    add_settings(change)
 
 
 def _show(arguments: argparse.Namespace) -> int:
@@ -55,9 +59,10 @@ def _show(arguments: argparse.Namespace) -> int:
     if arguments.json:
         fields = (
             "default_ttl_ms", "entries_max", "bytes_max", "receipts_ttl_ms", "schemas", "entries", "bytes",
-            "version",
+            "memories_entries", "memories_bytes", "version",
         )  # fmt: skip
-        print_json({name: getattr(found, name) for name in fields} | {"recall": found.recall})
+        shown = {name: getattr(found, name) for name in fields}
+        print_json({**shown, "recall": found.recall, "memories": msgspec.to_builtins(found.memories)})
         return 0
     ttl = f"{found.default_ttl_ms:,} ms" if found.default_ttl_ms else "never"
     rows = [
@@ -67,6 +72,7 @@ def _show(arguments: argparse.Namespace) -> int:
         ["receipts are kept for", f"{found.receipts_ttl_ms:,} ms" if found.receipts_ttl_ms else "ever"],
         ["schemas", str(found.schemas)],
         ["recall", _weights(found.recall)],
+        *settings_rows(found),
     ]
     print(table(["SETTING", "VALUE"], rows))
     return 0
@@ -91,11 +97,12 @@ def _set(arguments: argparse.Namespace) -> int:
         bytes_max=arguments.bytes_max,
         receipts_ttl_ms=arguments.receipts_ttl_ms,
         recall=parse_json_object(arguments.recall, "--recall") if arguments.recall is not None else None,
+        memories=given_settings(arguments) or None,
     )
     if not settings:
         raise UsageError(
-            "nothing to change: give --default-ttl-ms, --entries-max, --bytes-max, --recall or "
-            "--receipts-ttl-ms"
+            "nothing to change: give --default-ttl-ms, --entries-max, --bytes-max, --recall, "
+            "--receipts-ttl-ms or one of --memories-..."
         )
     with open_memory(arguments, makes=True) as memory:
         written = memory.set_settings(**settings)

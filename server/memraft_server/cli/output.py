@@ -13,6 +13,9 @@ import msgspec
 PROGRESS_INTERVAL_S = 0.1
 """A terminal is redrawn at most this often."""
 
+TEXT_WIDTH = 72
+"""Texts are cut to this in tables; --json shows them whole."""
+
 _CLEAR_LINE = "\r\x1b[2K"
 
 
@@ -30,6 +33,12 @@ def record_fields(record: Any) -> dict[str, Any]:
     """A record as JSON shows it: with the log index that `--at` takes, and its time readable."""
     fields: dict[str, Any] = msgspec.to_builtins(record)
     return {**fields, "log_index": record.log_index, "at": moment(record.at)}
+
+
+def cut(text: str) -> str:
+    """A text as a table shows it: in one line, and not all of a long one."""
+    line = " ".join(text.split())
+    return line if len(line) <= TEXT_WIDTH else line[: TEXT_WIDTH - 1] + "…"
 
 
 def print_written(arguments: argparse.Namespace, written: Any, text: str) -> None:
