@@ -75,11 +75,14 @@ class Windows:
 
     `places` and `weights` are of shape (places, rows); the first place is the row itself. Where there is no
     row, or one that is dead, the weight is 0. `whole` is the sum of weights of a window without gaps.
+    `needed` are the rows of all places, each once and ascending, and `index` says where in it each place is.
     """
 
     places: Rows
     weights: Floats
     whole: np.float32
+    needed: Rows
+    index: Rows
 
 
 class Judge(Protocol):
@@ -315,21 +318,18 @@ class TextIndex:
         The times of a term and the length of a text are weighted sums over the window, and saturate as those
         of one text do; idf is that of single texts. The mean length is that of a window without gaps.
         """
-        places, weights, whole = windows.places, windows.weights, windows.whole
-        count = self.count(ceiling)
+        needed, count = windows.needed, self.count(ceiling)
         terms = self._terms(query, count)
-        if not terms or not places.size:
-            return np.zeros(places.shape[1], np.float32)
-        needed = _unique(places)
-        index = needed.searchsorted(places)
-        lengths = np.frombuffer(self._lengths, np.float32)[needed]
+        if not terms or not len(needed):
+            return np.zeros(windows.places.shape[1], np.float32)
+        said, keys = np.empty((len(terms) + 1, len(needed)), np.float32), _keys(needed)
+        for term, row in zip(terms, said[:-1], strict=True):
+            row[:] = term.times_in(keys)
+        said[-1] = np.frombuffer(self._lengths, np.float32)[needed]
+        summed = np.einsum("tdr,dr->tr", said.take(windows.index, axis=1), windows.weights)
+        times, own = summed[:-1], summed[-1]
         k1, b = self._parameters.k1, self._parameters.b
-        own = np.einsum("dr,dr->r", lengths[index], weights)
-        norms = np.asarray(k1 * (1 - b + b / (self._mean(count) * whole) * own), np.float32)
-        said, keys = np.empty((len(terms), len(needed)), np.float32), _keys(needed)
-        for term, times in zip(terms, said, strict=True):
-            times[:] = term.times_in(keys)
-        times = np.einsum("tdr,dr->tr", said[:, index], weights)
+        norms = np.asarray(k1 * (1 - b + b / (self._mean(count) * windows.whole) * own), np.float32)
         asked = np.array([term.weight for term in terms], np.float32)
         return np.asarray(asked @ self._gains(times, norms), np.float32)
 
@@ -351,7 +351,8 @@ class TextIndex:
         if self._died is not None:
             weights *= self.alive(places, ceiling)
         whole = np.float32(1 + sum(window.before) + sum(window.after))
-        return Windows(places, weights, whole)
+        needed = _unique(places)
+        return Windows(places, weights, whole, needed, needed.searchsorted(places))
 
     def _around(self, rows: Rows, reach: tuple[int, int], count: int) -> Rows:
         """Returns these rows, then those at the places before and after them: shape (places, rows); `NO_ROW`

@@ -72,7 +72,8 @@ class Columns:
 
     def said_by(self, rows: Rows, authors: list[int]) -> NDArray[np.bool_]:
         """Whether each row is of one of these authors."""
-        return np.isin(np.frombuffer(self._authors, np.int32)[rows], authors)
+        said: NDArray[np.bool_] = np.equal.outer(authors, np.frombuffer(self._authors, np.int32)[rows])
+        return said.any(axis=0)
 
     def cues(self, rows: Rows) -> Floats:
         """Whether it asks, whether it tells a time, its substance: shape (rows, 3)."""
@@ -147,15 +148,12 @@ def gather(
 def _best_around(rows: Rows, windows: Windows, text: Floats, vector: Floats) -> Floats:
     """How good, from 0 to 1, the best of the candidates is that a row hangs together with in its thread."""
     scores = (min_max(text) + PASSAGE_VECTOR * min_max(vector)) / np.float32(1 + PASSAGE_VECTOR)
-    places = np.arange(len(rows))
-    before = np.minimum(rows.searchsorted(windows.places[1]), len(rows) - 1)
+    before = rows.searchsorted(windows.places[1])
+    before[before == len(rows)] = 0
     linked = (windows.weights[1] > 0) & (rows[before] == windows.places[1])
-    first = np.where(linked, before, places)
+    first = np.where(linked, before, np.arange(len(rows)))
     for _ in range(len(rows).bit_length()):  # each time from twice as far before
-        further = first[first]
-        if np.array_equal(further, first):
-            break
-        first = further
+        first = first[first]
     highest = np.zeros(len(rows), np.float32)
     np.maximum.at(highest, first, scores)
     return highest[first]
@@ -163,10 +161,12 @@ def _best_around(rows: Rows, windows: Windows, text: Floats, vector: Floats) -> 
 
 def _nearness(query: Floats, vectors: VectorsOf, windows: Windows) -> Floats:
     """Cosine of the query with the weighted mean of the vectors of each window."""
-    needed, index = np.unique(windows.places, return_inverse=True)
-    known, index = vectors(needed), index.reshape(windows.places.shape)
-    means = np.zeros((windows.places.shape[1], len(query)), np.float32)
-    for places, share in zip(index, windows.weights, strict=True):
-        means += known[places] * share[:, None]
+    known = vectors(windows.needed)
+    means = known.take(windows.index[0], axis=0)
+    part = np.empty_like(means)
+    for places, share in zip(windows.index[1:], windows.weights[1:], strict=True):
+        known.take(places, axis=0, out=part, mode="clip")  # of the modes the one that copies once
+        part *= share[:, None]
+        means += part
     lengths = np.sqrt(np.einsum("rv,rv->r", means, means))
     return np.asarray(means @ query / np.maximum(lengths, np.float32(1e-9)), np.float32)
