@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from memraft_server.projections.rows import Accept
 from memraft_server.projections.vector_math import Rows
 
+UNORDERED_MAX = 1024
+"""Rows that came last and are not in the order of time yet, of few."""
+
 
 def holds_at(valid_from_us: int, valid_until_us: int, time_us: int) -> bool:
     """Whether what is true from (0: always) until before (0: without end) is true at a moment."""
@@ -47,18 +50,23 @@ class Bounds:
         holds = (np.array(self._from_us, np.int64) <= time_us) & ((until == 0) | (time_us < until))
         return _Holding(np.array(self._rows, np.int64)[~holds], accept)
 
-
     def starting(self, start_us: int, end_us: int, count_max: int) -> Rows:
-        """Returns the rows that become true from `start_us` to before `end_us`, the last `count_max` of them,
-        ascending. What came since the last time is sorted in: that finds two runs, and merges them."""
+        """Returns the rows that become true from `start_us` to before `end_us`, of many the last `count_max`,
+        ascending. What came last is looked through, and sorted in once it is an eighth of all."""
         times, rows = self._ordered
-        if len(times) < len(self._rows):
+        recent = len(self._rows) - len(rows)
+        if recent > max(UNORDERED_MAX, len(rows) >> 3):
             times = np.concatenate((times, np.array(self._from_us[len(times) :], np.int64)))
             rows = np.concatenate((rows, np.array(self._rows[len(rows) :], np.int64)))
             order = np.argsort(times, kind="stable")
             times, rows = self._ordered = times[order], rows[order]
         low, high = times.searchsorted((start_us, end_us))
-        return np.sort(rows[max(low, high - count_max) : high])
+        low = max(low, high - count_max)
+        late, late_rows = np.array(self._from_us[len(times) :], np.int64), self._rows[len(rows) :]
+        among = (start_us <= late) & (late < end_us)
+        times = np.concatenate((times[low:high], late[among]))
+        rows = np.concatenate((rows[low:high], np.array(late_rows, np.int64)[among]))
+        return np.sort(rows[np.argsort(times, kind="stable")[-count_max:]])
 
 
 class _Holding:

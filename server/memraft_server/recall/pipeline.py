@@ -40,6 +40,9 @@ BESIDE_MAX = 64
 ABOUT_EACH = 16
 """Of these, about one entity: the newest."""
 
+LOOKED_EACH = 4
+"""Rows that are looked at for each of them that is wanted."""
+
 _COLUMN = {name: place for place, name in enumerate(NAMES)}
 _NO_ROWS: Rows = np.empty(0, np.int64)
 
@@ -223,12 +226,15 @@ def _of_entities(part: Part, asked: Asked) -> list[int]:
 
 
 def _of_span(part: Part, asked: Asked, moments: Moments) -> list[int]:
-    """Returns the newest rows that were written in the time that the query names."""
+    """Returns the newest rows that were written, or became true, in the time that the query names."""
     if asked.span_us is None or not asked.parameters.weights.dated:
         return []
-    items = part.index.store.items
-    low, high = (bisect_left(items, version, key=version_of) for version in moments.versions(*asked.span_us))
-    return _newest(part, range(low, high), BESIDE_MAX)
+    store = part.index.store
+    low, high = (
+        bisect_left(store.items, version, key=version_of) for version in moments.versions(*asked.span_us)
+    )
+    began = store.found_by.starting(*asked.span_us, LOOKED_EACH * BESIDE_MAX).tolist()
+    return [*_newest(part, range(low, high), BESIDE_MAX), *_newest(part, began, BESIDE_MAX)]
 
 
 def _of_profile(part: Part, asked: Asked) -> list[int]:
@@ -239,8 +245,8 @@ def _of_profile(part: Part, asked: Asked) -> list[int]:
 
 
 def _newest(part: Part, rows: Sequence[int], count_max: int) -> list[int]:
-    """Returns the last of these rows that may be found, looking at no more than four times as many."""
-    looked = np.array(rows[-4 * count_max :], np.int64)
+    """Returns the last of these rows that may be found, looking at a few times as many."""
+    looked = np.array(rows[-LOOKED_EACH * count_max :], np.int64)
     if part.allowed is not None:
         looked = looked[part.allowed[looked]]
     looked = looked[part.index.text.alive(looked, part.ceiling)]

@@ -13,6 +13,7 @@ from memraft_server.projections.notes import MEMORY, Notes
 from memraft_server.projections.text import Window
 from memraft_server.projections.text_terms import terms_of
 from memraft_server.projections.usage import Usage
+from memraft_server.projections.validity import Bounds
 from memraft_server.projections.versions import NOBODY, NOW
 from memraft_server.recall.index import (
     PORTION_TEXTS,
@@ -265,3 +266,19 @@ def test_an_index_that_is_made_late_knows_all_that_came_before() -> None:
     assert talk.around("one") == ["one", "zwei"]
     assert talk.texts("three") == []
     assert talk.texts("three", ceiling=3) == ["three"]
+
+
+@pytest.mark.parametrize("count", [10, 3000])
+def test_what_becomes_true_in_a_span_is_found_in_order_of_time(count: int) -> None:
+    bounds, times = Bounds(), list[int]()
+    rng = np.random.default_rng(5)
+    for row in range(count):
+        times.append(int(rng.integers(1, 50)))
+        bounds.add(row, times[row], 0)
+        if row % 700 == 5:
+            bounds.starting(0, 100, 3)
+    for start, end in ((0, 100), (10, 12), (49, 50), (60, 70)):
+        wanted = [row for row in range(count) if start <= times[row] < end]
+        assert bounds.starting(start, end, count).tolist() == wanted
+        last = sorted(wanted, key=lambda row: times[row])[-3:]
+        assert bounds.starting(start, end, 3).tolist() == sorted(last)

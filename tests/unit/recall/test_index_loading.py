@@ -1,5 +1,6 @@
 """After a start memories are found by text as their texts are read, the newest first, and then as before."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -97,3 +98,11 @@ def test_reading_that_was_given_up_is_begun_again() -> None:
     machine.index_jobs()
     assert not machine.index_pending
     assert recall(machine, "number7") == recall(before, "number7")
+
+
+def test_what_became_true_in_the_time_that_a_query_names_is_found() -> None:
+    machine, _ = talked()
+    may_us = int(datetime(2023, 5, 10, tzinfo=UTC).timestamp()) * 1_000_000
+    write(machine, "Remember", id="move", text="Ada moved to Bergen", valid_from_us=may_us)
+    assert "move" not in [id for id, _ in recall(machine, "anything new in April 2023?")[0]]
+    assert recall(machine, "anything new in May 2023?")[0][0][0] == "move"
