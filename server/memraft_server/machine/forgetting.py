@@ -53,7 +53,7 @@ def note_memory(turn: Turn, space: Namespace, id: str) -> None:
     item = space.projection(MemoryStore).get(id, NOW)
     if worths is None:
         return
-    if item is None or not _is_own(space, item):
+    if item is None or not _is_own(space, item.version):
         worths.drop(id)
     else:
         _put(turn.entries, space, worths, item)
@@ -71,8 +71,10 @@ def note_limits(turn: Turn, space: Namespace) -> Worths | None:
         return None
     if worths is None or worths.rules != rules:
         worths = projection.worths = Worths(rules)
-        for _, item in space.projection(MemoryStore).newest("", NOW, NOW):
-            if item is not None and _is_own(space, item):
+        for version, item in space.projection(MemoryStore).newest("", NOW, NOW):
+            if not _is_own(space, version):
+                break  # all further ones are older
+            if item is not None:
                 _put(turn.entries, space, worths, item)
     if worths.is_over:
         turn.crowded[space.name] = space
@@ -145,9 +147,9 @@ def _command(
         yield Command(KIND_EVICT_MEMORIES, "", request)
 
 
-def _is_own(space: Namespace, item: Remembered) -> bool:
-    """Whether a memory was written in the namespace, and not in what it is a fork of."""
-    return space.origin is None or item.version > space.origin.base
+def _is_own(space: Namespace, version: int) -> bool:
+    """Whether a version was written in the namespace, and not in what it is a fork of."""
+    return space.origin is None or version > space.origin.base
 
 
 def _put(entries: EntryTable, space: Namespace, worths: Worths, item: Remembered) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from memraft_proto.v1 import batch_pb2, fork_pb2, kv_pb2, lease_pb2, namespace_pb2, run_pb2
+from memraft_proto.v1 import batch_pb2, fork_pb2, kv_pb2, lease_pb2, memory_pb2, namespace_pb2, run_pb2
 from memraft_proto.v1.common_pb2 import WriteContext
 from tests.unit.machine.harness import NAMESPACE, SECOND_US, Shard
 
@@ -136,3 +136,23 @@ def test_a_replay_goes_by_the_settings_of_its_run_not_by_those_of_now() -> None:
     shard.write(settings)
     found = replay(shard)
     assert found.verdict == run_pb2.REPLAY_VERDICT_SAME, found
+
+
+def test_memories_that_the_machine_forgot_between_two_steps_are_forgotten_there_again() -> None:
+    shard = Shard()
+    limits = namespace_pb2.MemorySettings(entries_max=2)
+    shard.write(namespace_pb2.SetNamespaceSettingsRequest(namespace=NAMESPACE, memories=limits))
+    begin(shard)
+    write(shard, memory_pb2.RememberRequest(id="brief", text="t", ttl_ms=1_000, salience=1.0))
+    assert lapse(shard) == 1
+    assert not write(shard, memory_pb2.ForgetRequest(id="brief")).found
+    for id, salience in (("a", 0.5), ("b", 0.1), ("c", 0.9)):
+        write(shard, memory_pb2.RememberRequest(id=id, text=id, salience=salience))
+    assert lapse(shard) == 1
+    assert not write(shard, memory_pb2.ForgetRequest(id="b")).found
+    assert write(shard, memory_pb2.ForgetRequest(id="a")).found
+    write(shard, memory_pb2.RememberRequest(id="b", text="b", ttl_ms=1_000_000))
+    shard.write(fork_pb2.ForkRequest(namespace=NAMESPACE, fork="f"))
+    for space in (NAMESPACE, FORK):
+        found = replay(shard, space)
+        assert found.verdict == run_pb2.REPLAY_VERDICT_SAME, found
