@@ -41,7 +41,7 @@ class Weights:
     """It says when, and the query asks for that."""
     dated: float = 0.2
     """It is of the time that the query names. Not of the indexes of texts."""
-    graph: float = 0.2
+    graph: float = 0.3
     """How near what it is about is to what the query names, in the graph. Likewise."""
     recency: float = 0.0
     """How long ago it was written or read. Likewise."""
