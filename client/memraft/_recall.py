@@ -116,9 +116,9 @@ def _read_parameters(data: bytes) -> dict[str, Any]:
     return found
 
 
-def needs_vector(given: Mapping[str, Any] | None) -> bool:
+def needs_vector(given: memory_pb2.RecallParameters | None) -> bool:
     """Whether a text has to be embedded for a recall with these parameters."""
-    return not given or given.get("vector") != 0
+    return given is None or not given.HasField("vector") or given.vector != 0
 
 
 def request(
@@ -127,7 +127,7 @@ def request(
     query: str | None,
     embedding: tuple[bytes, str],
     budget: Budget,
-    weighed: Mapping[str, Any] | None,
+    weighed: memory_pb2.RecallParameters | None,
     receipt: ReceiptMode,
     filter: Mapping[str, Any] | None,
     valid_at: datetime | None,
@@ -143,7 +143,7 @@ def request(
         query=query or "",
         embedding=embedding[0],
         fingerprint=embedding[1],
-        parameters=parameters(weighed),
+        parameters=weighed,
         filter=_json.encode_object(filter, "filter"),
         valid_at_us=when_us(valid_at, "valid_at"),
         receipt=_MODES[receipt],

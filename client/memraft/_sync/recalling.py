@@ -77,14 +77,14 @@ class RecallCalls(Calls):
             InvalidArgument: an argument is malformed, or the reranker did not return numbers.
         """
         _check_query(query, is_needed=embedding is None or rerank is not None)
-        vector = (b"", "")
-        if embedding is not None or _recall.needs_vector(parameters):
+        vector, weighed = (b"", ""), _recall.parameters(parameters)
+        if embedding is not None or _recall.needs_vector(weighed):
             vector = self._embedding(query or "", embedding, fingerprint)
             if embedding is None and not vector[0].strip(b"\0"):
                 vector = (b"", "")  # Nothing is near a text without letters and digits.
         budget = _recall.Budget(k, tokens, rerank_k if rerank is not None else None)
         request = _recall.request(
-            self._from(at, consistency), self._writer, query, vector, budget, parameters, receipt,
+            self._from(at, consistency), self._writer, query, vector, budget, weighed, receipt,
             filter, valid_at, about=about, about_hops=about_hops, kind=kind, turn=turn,
         )  # fmt: skip
         response: memory_pb2.RecallResponse = self._link.read(_RECALL, request)
