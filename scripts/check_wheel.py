@@ -13,13 +13,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("memraft", "memraft_server", "memraft_cluster", "memraft_proto")
 
-TIMEOUT_S = 600  # an install that compiles hnswlib on a slow machine stays well below
+TIMEOUT_S = 600  # an install on a slow machine and line stays well below
 
 CLIENT_SCRIPT = """
 import importlib.util
 import sys
 from memraft import AsyncMemory, Memory
-for name in ("rocksdict", "hnswlib", "cryptography", "prometheus_client", "opentelemetry"):
+for name in ("rocksdict", "numkong", "cryptography", "prometheus_client", "opentelemetry"):
     assert importlib.util.find_spec(name) is None, f"{name} is not a need of the client"
 servers = ("memraft_server", "memraft_cluster")
 loaded = sorted(name for name in sys.modules if name.partition(".")[0] in servers)

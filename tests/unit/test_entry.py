@@ -14,7 +14,7 @@ sys.exit(program())
 """
 
 SERVER_PACKAGES = ["cryptography", "google.rpc", "grpc_health", "grpc_reflection"]
-SERVER_PACKAGES += ["hnswlib", "prometheus_client", "rocksdict"]
+SERVER_PACKAGES += ["prometheus_client", "rocksdict"]
 
 
 def run_without(hidden: list[str], *command: str) -> subprocess.CompletedProcess[str]:

@@ -1,7 +1,8 @@
 """The command line, `memraft COMMAND`:
 
 - `demo`, `up`, `serve`, `certs`, `status`, `cluster`, `backup`, `restore`, `doctor`, `bench`: clusters;
-- `kv`, `namespace`, `state`, `stream`, `memory`, `receipt`, `lineage`, `vector`, `graph`, `index`, `txn`, `watch`: what is stored;
+- `kv`, `namespace`, `state`, `stream`, `memory`, `reembed`, `receipt`, `lineage`, `vector`, `graph`, `index`,
+  `txn`, `watch`: what is stored;
 - `run`, `trace`, `fork`, `timeline`, `history`, `retention`, `projection`: runs, the past, and views;
 - `lock`, `leader`, `counter`, `gate`: coordination.
 
@@ -30,7 +31,6 @@ _SERVER_PACKAGES = frozenset(
         "google",  # google.rpc, from googleapis-common-protos
         "grpc_health",
         "grpc_reflection",
-        "hnswlib",
         "prometheus_client",
         "rocksdict",
     }

@@ -3,9 +3,9 @@
 Rows never move and never change, so a read of the past is a mask over two columns, an index can be built
 beside the rows while they are read and added to, and a filter's verdict on a row holds for ever.
 
-Search looks in sealed segments (`ann`) and scans exactly what is not in one: the newest rows, small stores,
-and what few rows a filter leaves. It is right before, while and after segments are built; where a segment
-cannot deliver enough rows that pass, the exact scan takes over.
+Search takes candidates from sealed segments (`ann`) and compares them exactly, with all rows that are in
+none: the newest, those of small stores, and the few that a filter leaves. It is right before, while and after
+segments are built; where a segment cannot deliver enough rows that pass, the exact scan takes over.
 
 The rows are an index, not the record: rows of a cosine store are scaled to length one, and scores come from
 BLAS. Neither may enter replicated state. What a caller wrote is in the log.
@@ -19,7 +19,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from memraft_server.projections.ann import IndexJob, Segment, load_hnswlib
+from memraft_server.projections.ann import SCANNED_ROWS_MAX, IndexJob, Segment
 from memraft_server.projections.vector_math import (
     Floats,
     Found,
@@ -33,38 +33,49 @@ from memraft_server.projections.vector_math import (
 ALIVE = (1 << 63) - 1
 """Version of death of a row that lives."""
 
-CHUNK_BYTES_MAX = 8 << 20
+CHUNK_BYTES_MAX = 64 << 20
 """Rows are kept in chunks so that growing copies nothing. Memory that no row uses yet is not resident."""
+
+GROWN_BYTES_MAX = 2 << 20
+"""The first chunk begins small and is copied to grow up to this size, then once more: 1 ms."""
 
 FIRST_ROWS = 8
 
 ROW_BYTES = 200
 """What a row takes beside its components, its id and its metadata: columns, the id's object, its place in
-the table of ids. A graph takes as much as the components again and 240 bytes."""
+the table of ids. Its code takes a byte for each of 64 components or some more."""
 
 SEAL_BYTES = 3 << 19
 SEAL_ROWS_MIN = 512
 SEAL_ROWS_MAX = 4096
-"""Unsealed rows that are worth a graph. Measured at 384 dimensions: a scan of 1,024 rows for ten takes
-40 us, a graph over as many 25 us; over 10,000 rows it is 1,000 us against 30 to 50."""
+"""Unsealed rows that are worth codes. Measured at 256 dimensions: a scan of 1,024 rows takes 26 us, of their
+codes 25 us with the exact comparison of candidates; of 10,000 rows 120 to 300 us, and 65 us."""
 
 QUIET_ROWS = 64
-"""Unsealed rows worth adding to a small graph once no more are coming."""
+QUIET_SHARE = 1 / 32
+"""Unsealed rows worth adding to a segment once no more are coming: so many, and this part of the segment."""
 
-EXTEND_BYTES_MAX = 32 << 20
-"""A graph up to this size grows by a copy that is added to. The copy holds the GIL: 3 ms for 16 MB."""
+SEGMENT_ROWS_MAX = 262_144
+"""A segment this large is left alone: half a minute's work to build, and a search costs about 0.3 ms more
+for each."""
 
 SEGMENTS_MAX = 4
-"""More of them are merged: each costs a search about as much as one."""
+"""More that would fit into one are merged: each costs a search some 20 us."""
 
 DEAD_SHARE_MAX = 0.3
 """A segment with more dead rows is built anew without them."""
 
+AXES_GROWTH = 2
+"""Axes of codes are found anew once a segment has grown by this factor."""
+
 GATHER_ROWS_MAX = 2048
-"""Up to this many rows that pass, comparing each exactly beats a graph."""
+"""Up to this many rows that pass, comparing each exactly beats codes."""
 
 OVERFETCH_MAX = 512
-"""Most candidates to take from a graph in the hope that enough of them pass."""
+"""Most rows to take from a segment in the hope that enough of them pass."""
+
+SORTED_ROWS_MAX = 2048
+"""Up to so many scores are sorted as a whole to find the best."""
 
 COSINE, DOT, L2 = 1, 2, 3
 """Metrics; the numbers are those of the contract."""
@@ -101,7 +112,7 @@ class RowStore:
     """
 
     __slots__ = (
-        "_born", "_changed", "_chunk_bits", "_chunks", "_cold", "_count_at_poll", "_died", "_job",
+        "_born", "_changed", "_chunk_bits", "_chunks", "_count_at_poll", "_died", "_job",
         "_segments", "count", "dimension", "live_count", "metric", "seal_rows",
     )  # fmt: skip
 
@@ -118,7 +129,6 @@ class RowStore:
         self._born = np.empty(FIRST_ROWS, np.int64)
         self._died = np.empty(FIRST_ROWS, np.int64)
         self._segments: list[Segment] = []
-        self._cold: Rows = np.empty(0, np.int64)
         self._job: IndexJob | None = None
         self._count_at_poll = 0
         self._changed = 0
@@ -224,6 +234,8 @@ class RowStore:
             chunk = self._chunks[number]
             if offset + take > len(chunk):  # only the first chunk begins small
                 size = min(rows_a_chunk, max(offset + take, 2 * len(chunk)))
+                if 4 * self.dimension * size > GROWN_BYTES_MAX:
+                    size = rows_a_chunk
                 grown = np.empty((size, self.dimension), np.float32)
                 grown[:offset] = chunk[:offset]
                 self._chunks[number] = chunk = grown
@@ -315,11 +327,10 @@ class RowStore:
         """Among all rows that live now."""
         segments = self._segments
         if len(segments) == 1 and segments[0].stop == self.count and not segments[0].dead:
-            found = segments[0].nearest(query, k) if k <= segments[0].count >> 2 else None
-            if found is not None:  # the usual case of a store at rest, kept short: it takes 5 us off 50
-                order = sorted(zip(found[1].tolist(), found[0].tolist(), strict=True))
-                one = 0.0 if self.metric == L2 else 1.0
-                return [row for _, row in order], [one - distance for distance, _ in order]
+            rows = segments[0].candidates(query, k)  # the usual case of a store at rest, kept short
+            if rows is not None:
+                found, scores = self._best(query, k, rows)
+                return found.tolist(), scores.tolist()
         parts = []
         for segment in segments:
             passes = self._is_alive if segment.dead else None
@@ -355,9 +366,11 @@ class RowStore:
         for segment in self._segments:
             inside = segment.labels[mask[segment.labels]]
             share = len(inside) / max(1, segment.count)
-            part = self._from_segment(query, k, segment, mask.__getitem__, share) if share else None
-            parts.append(self._best(query, k, inside) if part is None else part)
-        unsealed = np.concatenate((self._cold, np.arange(self.sealed_count, self.count)))
+            few = len(inside) <= GATHER_ROWS_MAX
+            near = None if few else segment.candidates(query, k, mask, share)
+            parts.append(self._best(query, k, inside if near is None else near))
+        outside = [*(segment.cold for segment in self._segments), np.arange(self.sealed_count, self.count)]
+        unsealed = np.concatenate(outside)
         parts.append(self._best(query, k, unsealed[mask[unsealed]]))
         return merged(parts, k)
 
@@ -374,16 +387,16 @@ class RowStore:
             share: About which part of the segment's rows passes.
         """
         wanted = k if passes is None else int(1.3 * k / max(share, SHARE_MIN)) + 8
-        while wanted <= max(OVERFETCH_MAX, k) and wanted <= segment.count >> 2:
-            found = segment.nearest(query, wanted)
-            if found is None:
+        while wanted <= max(OVERFETCH_MAX, k):
+            rows = segment.candidates(query, wanted)
+            if rows is None:
                 return None
-            rows, distances = found[0].astype(np.int64), found[1]
+            rows, scores = self._best(query, wanted, rows)
             if passes is not None:
                 keep = passes(rows)
-                rows, distances = rows[keep], distances[keep]
+                rows, scores = rows[keep], scores[keep]
             if len(rows) >= k:
-                return rows[:k], -distances[:k] if self.metric == L2 else 1 - distances[:k]
+                return rows[:k], scores[:k]
             wanted *= 4
         return None
 
@@ -394,17 +407,19 @@ class RowStore:
         return rows if self.live_count == self.count else rows[self._died[rows] == ALIVE]
 
     def _best(self, query: Floats, k: int, rows: Rows) -> tuple[Rows, Floats]:
-        """Compares each of these rows (ascending) with the query; returns the `k` best, in no order."""
+        """Compares each of these rows (ascending) with the query; returns the `k` best, best first."""
         if not len(rows):
             return rows, np.empty(0, np.float32)
         scores = self._scores(query, rows)
-        if len(rows) <= k:
-            return rows, scores
-        worst = np.partition(scores, len(rows) - k)[len(rows) - k]
-        best = np.flatnonzero(scores > worst)
-        ties = np.flatnonzero(scores == worst)[: k - len(best)]  # the oldest of them
-        best = np.concatenate((best, ties))
-        return rows[best], scores[best]
+        if len(rows) > max(k, SORTED_ROWS_MAX):
+            worst = np.partition(scores, len(rows) - k)[len(rows) - k]
+            best = np.flatnonzero(scores > worst)
+            ties = np.flatnonzero(scores == worst)[: k - len(best)]  # the oldest of them
+            best = np.concatenate((best, ties))
+            best.sort()
+            rows, scores = rows[best], scores[best]
+        order = np.argsort(-scores, kind="stable")[:k]
+        return rows[order], scores[order]
 
     def _scores(self, query: Floats, rows: Rows) -> Floats:
         first, last = int(rows[0]), int(rows[-1])
@@ -419,7 +434,7 @@ class RowStore:
                 low, high = rows.searchsorted((base, base + (1 << bits)))
                 if low == high:
                     continue
-                vectors = self._chunks[number][rows[low:high] - base]
+                vectors = self._chunks[number].take(rows[low:high] - base, axis=0)
             parts.append(self._compare(query, vectors))
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
@@ -445,42 +460,46 @@ class RowStore:
         if self._job is not None:
             return True
         tail = self.count - self.sealed_count
-        if tail >= self.seal_rows or (tail >= QUIET_ROWS and self._extensible() is not None):
-            return load_hnswlib() is not None
-        return self._decayed() is not None or len(self._segments) > SEGMENTS_MAX
+        return (
+            tail >= self.seal_rows
+            or self._is_worth_adding(tail)
+            or self._merge_from() is not None
+            or (self._decayed() is not None)
+        )
 
     def index_job(self) -> IndexJob | None:
-        """Returns the next graph to build, or None where there is none to build now.
+        """Returns the next segment to build, or None where there is none to build now.
 
         At most one job is out at a time. A small tail is sealed once no row was added since the call before.
         """
         quiet = self.count == self._count_at_poll
         self._count_at_poll = self.count
-        if self._job is not None or load_hnswlib() is None:
+        if self._job is not None:
             return None
-        decayed = self._decayed()
+        segments = self._segments
         tail = self.count - self.sealed_count
-        if decayed is not None:
-            self._job = self._job_for(decayed.start, decayed.stop, None)
-        elif tail >= self.seal_rows:
-            first = self._absorbing(len(self._segments), tail)
-            start = self._segments[first].start if first < len(self._segments) else self.sealed_count
-            base = self._extensible() if first == len(self._segments) else None
-            self._job = self._job_for(start, self.count, base)
-        elif quiet and tail >= QUIET_ROWS and (base := self._extensible()) is not None:
-            self._job = self._job_for(self.sealed_count, self.count, base)
-        elif len(self._segments) > SEGMENTS_MAX:
-            last = self._segments[-1]
-            first = min(self._absorbing(len(self._segments) - 1, last.count), len(self._segments) - 2)
-            self._job = self._job_for(self._segments[first].start, last.stop, None)
+        if (decayed := self._decayed()) is not None:
+            self._job = self._job_for(decayed.start, decayed.stop)
+        elif tail >= self.seal_rows or (quiet and self._is_worth_adding(tail)):
+            first = self._absorbing(len(segments), tail)
+            if first == len(segments) and self._is_worth_adding(tail):
+                first -= 1
+            start = segments[first].start if first < len(segments) else self.sealed_count
+            self._job = self._job_for(start, min(self.count, start + SEGMENT_ROWS_MAX))
+        elif (merged_from := self._merge_from()) is not None:
+            self._job = self._job_for(segments[merged_from].start, segments[-1].stop)
         return self._job
 
-    def _extensible(self) -> Segment | None:
-        """The last segment, where copying it to add to it is cheap."""
-        if not self._segments or not self._segments[-1].count:
-            return None
+    def _is_worth_adding(self, tail: int) -> bool:
+        """Whether to build the last segment anew with so many rows behind it: it has to be small."""
+        if not self._segments:
+            return False
         last = self._segments[-1]
-        return last if 4 * self.dimension * last.count <= EXTEND_BYTES_MAX else None
+        return (
+            0 < last.count <= SCANNED_ROWS_MAX
+            and tail >= max(QUIET_ROWS, last.count * QUIET_SHARE)
+            and last.span + tail <= SEGMENT_ROWS_MAX
+        )
 
     def _decayed(self) -> Segment | None:
         for segment in self._segments:
@@ -488,27 +507,42 @@ class RowStore:
                 return segment
         return None
 
+    def _merge_from(self) -> int | None:
+        """From which segment on to make one of those at the end, where there are too many of them."""
+        segments = self._segments
+        first, rows = len(segments), 0
+        while first > 0 and rows + segments[first - 1].span <= SEGMENT_ROWS_MAX:
+            first -= 1
+            rows += segments[first].span
+        if len(segments) - first <= SEGMENTS_MAX:
+            return None
+        return min(self._absorbing(len(segments) - 1, segments[-1].span), len(segments) - 2)
+
     def _absorbing(self, end: int, rows: int) -> int:
         """From which segment on to build one anew, given `rows` rows behind segment `end`.
 
         A segment that is not larger than all that comes behind it is built anew with it, so that a row is
-        linked about log2(rows) times in its life.
+        encoded about log2(rows) times in its life.
         """
-        while end > 0 and self._segments[end - 1].count <= rows:
+        segments = self._segments
+        while end > 0 and segments[end - 1].span <= min(rows, SEGMENT_ROWS_MAX - rows):
             end -= 1
-            rows += self._segments[end].count
+            rows += segments[end].span
         return end
 
-    def _job_for(self, start: int, stop: int, base: Segment | None) -> IndexJob:
+    def _job_for(self, start: int, stop: int) -> IndexJob:
         labels = np.flatnonzero(self._died[start:stop] == ALIVE) + start
-        bounds = (base.start if base else start, stop)
-        space = "l2" if self.metric == L2 else "ip"
         chunks, bits = list(self._chunks), self._chunk_bits
+        axes = None
+        for segment in self._segments:
+            if segment.axes is not None and start <= segment.start and segment.stop <= stop:
+                if len(labels) < AXES_GROWTH * segment.axes.rows:
+                    axes = segment.axes
 
         def read(rows: Rows) -> Floats:
             return read_rows(chunks, bits, rows)
 
-        return IndexJob(space, self.dimension, read, labels, base, bounds, self._finish)
+        return IndexJob(self.metric == L2, read, labels, (start, stop), axes, self._finish)
 
     def _finish(self, segment: Segment | None) -> None:
         self._job = None
@@ -517,7 +551,3 @@ class RowStore:
         others = [s for s in self._segments if s.stop <= segment.start or s.start >= segment.stop]
         segment.dead = int(np.count_nonzero(self._died[segment.labels] != ALIVE))
         self._segments = sorted((*others, segment), key=lambda s: s.start)
-        sealed = np.zeros(self.sealed_count, np.bool_)
-        for each in self._segments:
-            sealed[each.labels] = True
-        self._cold = np.flatnonzero(~sealed)

@@ -1,4 +1,4 @@
-"""The rows of a collection: what is nearest, now and then, with and without a graph."""
+"""The rows of a collection: what is nearest, now and then, with and without codes."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from memraft_server.projections import ann, rows
+from memraft_server.projections import ann, codes, rows
 from memraft_server.projections.rows import COSINE, DOT, L2, RowStore
 
 DIMENSION = 24
@@ -78,7 +78,7 @@ def test_a_flat_search_is_exact(metric: int) -> None:
 
 
 @pytest.mark.parametrize("metric", [COSINE, DOT, L2])
-def test_a_graph_finds_nearly_all_before_while_and_after_it_is_built(metric: int) -> None:
+def test_a_segment_finds_nearly_all_before_while_and_after_it_is_built(metric: int) -> None:
     vectors = clustered(6000, seed=1)
     store = RowStore(DIMENSION, metric)
     store.append(vectors[:5000], 1)
@@ -112,15 +112,116 @@ def test_a_job_that_is_abandoned_leaves_search_exact_and_another_job_possible() 
     assert store.index_pending and store.index_job() is not None
 
 
-def test_without_hnswlib_everything_is_exact_and_no_job_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "load_hnswlib", lambda: None)
-    monkeypatch.setattr(ann, "load_hnswlib", lambda: None)
+@pytest.mark.parametrize("metric", [COSINE, DOT, L2])
+def test_without_numkong_codes_are_floats_and_find_as_much(
+    metric: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(codes, "load_numkong", lambda: None)
+    monkeypatch.setattr(ann, "SCANNED_ROWS_MAX", 2000)
     vectors = clustered(6000, seed=1)
+    store = RowStore(DIMENSION, metric)
+    store.append(vectors, 1)
+    build_all(store)
+    assert store.sealed_count == 6000
+    assert all(type(block) is codes.FloatBlock for segment in store._segments for block in segment.blocks)
+    assert recall(store, vectors, set(range(6000))) > 0.95
+
+
+@pytest.mark.parametrize("metric", [COSINE, DOT, L2])
+def test_a_large_segment_is_divided_into_cells_and_still_finds_nearly_all(
+    metric: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ann, "SCANNED_ROWS_MAX", 2000)
+    monkeypatch.setattr(ann, "ROWS_A_CELL", 100)
+    vectors = clustered(8000, seed=1)
+    store = RowStore(DIMENSION, metric)
+    store.append(vectors, 1)
+    build_all(store)
+    (segment,) = store._segments
+    assert segment.cells is not None and sorted(segment.order.tolist()) == list(range(8000))
+    assert segment.cells.looked_into < len(segment.blocks), "else cells save nothing"
+    assert recall(store, vectors, set(range(8000))) > 0.95
+    query = clustered(1, seed=5)[0]
+    tenth = np.arange(0, 8000, 2)
+    assert all(row % 2 == 0 for row in store.search(query, 10, rows=tenth)[0])
+    assert sorted(store.search(query, 8000)[0]) == list(range(8000)), "asked for all, all come"
+
+
+@pytest.mark.parametrize("metric", [COSINE, DOT, L2])
+def test_vectors_without_structure_are_found_all_the_same(metric: int) -> None:
+    """Nothing to cut and no clusters: the worst that an index can be given."""
+    random = np.random.default_rng(4)
+    vectors = random.standard_normal((4000, 96)).astype(np.float32)
+    store = RowStore(96, metric)
+    store.append(vectors, 1)
+    build_all(store)
+    found = 0
+    for query in random.standard_normal((30, 96)).astype(np.float32):
+        exact = np.argsort(-SCORERS[metric](vectors.astype(np.float64), query.astype(np.float64)))[:10]
+        found += len(set(exact.tolist()) & set(store.search(query, 10)[0]))
+    assert found >= 0.98 * 300
+
+
+def test_codes_are_as_short_as_the_vectors_allow() -> None:
+    """Vectors of 256 components that vary in 20 directions need no more than the shortest code."""
+    random = np.random.default_rng(6)
+    directions = random.standard_normal((20, 256))
+    vectors = (random.standard_normal((3000, 20)) @ directions).astype(np.float32)
+    store = RowStore(256, COSINE)
+    store.append(vectors, 1)
+    build_all(store)
+    axes = store._segments[0].axes
+    assert axes is not None and axes.components == codes.COMPONENTS[0]
+    query = vectors[17] + np.float32(0.01)
+    exact = np.argsort(-_cosine(vectors.astype(np.float64), query.astype(np.float64)), kind="stable")[:10]
+    assert set(store.search(query, 10)[0]) == set(exact.tolist())
+
+
+def test_of_very_many_equal_rows_the_oldest_come_first_from_a_segment_too() -> None:
+    vectors = clustered(5000, seed=1)
+    vectors[::2] = vectors[0]
     store = RowStore(DIMENSION, COSINE)
     store.append(vectors, 1)
-    assert not store.index_pending and store.index_job() is None
-    assert store.sealed_count == 0
-    assert recall(store, vectors, set(range(6000))) == 1.0
+    build_all(store)
+    assert store.sealed_count == 5000
+    assert store.search(vectors[0], 6)[0] == [0, 2, 4, 6, 8, 10]
+
+
+@pytest.mark.parametrize("metric", [COSINE, DOT, L2])
+@pytest.mark.parametrize("size", [1e-30, 1e30])
+def test_rows_of_any_size_are_found_after_they_are_sealed(metric: int, size: float) -> None:
+    vectors = clustered(5000, seed=1)
+    vectors[7] *= np.float32(size)
+    store = RowStore(DIMENSION, metric)
+    store.append(vectors, 1)
+    build_all(store)
+    assert store.sealed_count == 5000
+    with np.errstate(all="ignore"):
+        exact = SCORERS[metric](vectors.astype(np.float64), vectors[5].astype(np.float64))
+    assert store.search(vectors[5], 1)[0] == [int(exact.argmax())]
+
+
+def test_all_rows_equal_are_sealed_without_codes() -> None:
+    store = RowStore(DIMENSION, COSINE)
+    store.append(np.ones((5000, DIMENSION), np.float32), 1)
+    build_all(store)
+    assert store.sealed_count == 5000 and store._segments[0].axes is None
+    assert store.search(np.ones(DIMENSION, np.float32), 3)[0] == [0, 1, 2]
+
+
+def test_small_tails_join_the_segment_before_them_with_its_axes() -> None:
+    vectors = clustered(6000, seed=1)
+    store = RowStore(DIMENSION, COSINE)
+    store.append(vectors[:5000], 1)
+    build_all(store)
+    axes = store._segments[0].axes
+    store.append(vectors[5000:5080], 5001)
+    assert not store.index_pending, "a tail this small is not worth building a segment anew"
+    store.append(vectors[5080:5200], 5081)
+    build_all(store)
+    (segment,) = store._segments
+    assert segment.stop == 5200 and segment.axes is axes
+    assert recall(store, vectors[:5200], set(range(5200))) > 0.95
 
 
 def test_a_segment_with_many_dead_rows_is_built_anew_without_them() -> None:
@@ -136,7 +237,7 @@ def test_a_segment_with_many_dead_rows_is_built_anew_without_them() -> None:
     job.install()
     living = set(range(5000)) - set(range(0, 4000, 2))
     assert recall(store, vectors, living) > 0.95
-    # The dead rows are in no graph any more; a read of the past compares them one by one.
+    # The dead rows have no codes any more; a read of the past compares them one by one.
     found, _ = store.search(vectors[0], 1, ceiling=9999)
     assert found == [0]
     assert store.search(vectors[0], 1, ceiling=10_000)[0] != [0]
@@ -156,7 +257,7 @@ def test_all_rows_may_die() -> None:
 
 
 def test_many_small_additions_leave_few_segments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "EXTEND_BYTES_MAX", 4 * DIMENSION * 800)
+    monkeypatch.setattr(rows, "SCANNED_ROWS_MAX", 800)
     vectors = clustered(5000, seed=1)
     store = RowStore(DIMENSION, COSINE)
     store.seal_rows = 250
@@ -169,6 +270,21 @@ def test_many_small_additions_leave_few_segments(monkeypatch: pytest.MonkeyPatch
     build_all(store)
     assert len(store._segments) <= rows.SEGMENTS_MAX
     assert recall(store, vectors, set(range(5000))) > 0.95
+
+
+def test_a_segment_never_grows_beyond_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "SEGMENT_ROWS_MAX", 1000)
+    vectors = clustered(6000, seed=1)
+    store = RowStore(DIMENSION, COSINE)
+    store.seal_rows = 250
+    store.append(vectors[:4500], 1)
+    for start in range(4500, len(vectors), 125):
+        store.append(vectors[start : start + 125], start + 1)
+        build_all(store)
+    assert max(segment.stop - segment.start for segment in store._segments) <= 1000
+    assert len(store._segments) <= 6000 // 1000 + rows.SEGMENTS_MAX
+    assert [s.start for s in store._segments[1:]] == [s.stop for s in store._segments[:-1]]
+    assert recall(store, vectors, set(range(6000))) > 0.95
 
 
 def test_as_of_a_version_sees_what_lived_then() -> None:
