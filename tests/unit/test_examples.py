@@ -1,4 +1,4 @@
-"""The examples on the time machine, in the README and in docs/time-machine.md, do what they say."""
+"""The examples on the time machine and on recall, in the README and in docs, do what they say."""
 
 import re
 from pathlib import Path
@@ -39,6 +39,19 @@ def test_the_readme_tells_how_to_find_out_why(names: dict[str, Any]) -> None:
     assert known is not None and known.text == "refunds: within 14 days"
     assert m.replay("wrong", agent=names["agent"]).verdict == "same"
     assert len(m.events("run/wrong")) == 2
+
+
+def test_the_readme_tells_how_a_recall_is_explained(names: dict[str, Any]) -> None:
+    (example,) = examples("README.md", "Recall")
+    exec(example, names)
+    m, hits, receipt = names["m"], names["hits"], names["receipt"]
+    assert hits[0].why().startswith(f"{hits[0].score:.3f} = ") and "agent support" in hits[0].why()
+    assert [(hit.id, hit.version) for hit in receipt.hits] == [(hit.id, hit.version) for hit in hits]
+    m.forget(hits[0].id)
+    assert len(m.recall(receipt.query)) == 0
+    assert [hit.id for hit in m.recall(receipt.query, at=receipt.log_index)] == [hits[0].id]
+    [behind] = m.lineage("answer-13").memories
+    assert behind.memory.text == hits[0].text and not behind.is_current
 
 
 def test_the_page_on_the_time_machine_runs(names: dict[str, Any]) -> None:
