@@ -4,6 +4,7 @@
 
 from collections.abc import Callable, Iterable
 from itertools import islice
+from typing import Self
 
 from memraft_proto.v1 import reembed_pb2
 
@@ -53,6 +54,18 @@ class EmbeddingCalls(Calls):
             written += batch.results
         return tuple(written)
 
+    def with_embedder(self, embedder: AnyEmbedder) -> Self:
+        """The same view, whose texts are embedded by another embedder.
+
+        Args:
+            embedder: one of `memraft.embedders` or any callable, as in `Memory(embedder=...)`.
+        """
+        view = type(self).__new__(type(self))
+        Calls.__init__(
+            view, self._link, self._namespace, self._writer, self._consistency, Embedding(embedder)
+        )
+        return view
+
     def embedding_models(self) -> EmbeddingModels:
         """Tells which model the embeddings of the memories are by, and whether they move to another."""
         return _models(self._reembedding(0, 0))
@@ -69,7 +82,8 @@ class EmbeddingCalls(Calls):
         Both models' embeddings are taken and searched until it is done; from then on only the new one's are,
         and reads of the past use the model that was then. It may be broken off at any time: called again with
         the same embedder it goes on. To the model that the memories are by, it embeds those without an
-        embedding. This memory keeps the embedder that it was opened with: open another.
+        embedding. This memory keeps the embedder that it was opened with: see
+        `with_embedder`.
 
         Args:
             embedder: one of `memraft.embedders` or any callable, as in `Memory(embedder=...)`.

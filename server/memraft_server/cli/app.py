@@ -26,6 +26,7 @@ import memraft_server.cli.memory as memory
 import memraft_server.cli.namespace as namespace
 import memraft_server.cli.projection as projection
 import memraft_server.cli.receipt as receipt
+import memraft_server.cli.reembed as reembed
 import memraft_server.cli.retention as retention
 import memraft_server.cli.run as run
 import memraft_server.cli.serve as serve
@@ -57,6 +58,7 @@ GROUPS: tuple[ModuleType, ...] = (
     stream,
     memory,
     receipt,
+    reembed,
     vector,
     graph,
     index,

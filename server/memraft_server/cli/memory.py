@@ -16,6 +16,7 @@ from memraft_server.cli.connection import (
     parse_when,
     read_options,
 )
+from memraft_server.cli.embedders import add_embedder, fitting
 from memraft_server.cli.errors import CliError
 from memraft_server.cli.output import cut, moment, print_json, table, without_empty
 
@@ -39,6 +40,7 @@ def register(commands: Any) -> None:
     remember.add_argument("--pin", action="store_true", default=None, help="never forget it to make room")
     remember.add_argument("--ttl-ms", type=int, metavar="MS", help="milliseconds until it is forgotten")
     _add_validity(remember)
+    add_embedder(remember, "what embeds the text")
 
     update = add_action(actions, "update", _update, "change what is known of a memory; its text stays")
     update.add_argument("id")
@@ -78,6 +80,7 @@ def register(commands: Any) -> None:
     recall.add_argument("--filter", metavar="JSON", help='over metadata, such as {"lang": "en"}')
     _add_valid_at(recall)
     add_read(recall)
+    add_embedder(recall, "what embeds the query")
 
     forget = add_action(actions, "forget", _forget, "forget a memory; it stays readable with --at")
     forget.add_argument("id")
@@ -127,7 +130,7 @@ def _remember(arguments: argparse.Namespace) -> int:
     )
     text = sys.stdin.read().strip() if arguments.text == "-" else arguments.text
     with open_memory(arguments, makes=True) as memory:
-        written = memory.remember(text, **options)
+        written = fitting(memory, arguments.embedder, arguments.namespace).remember(text, **options)
     if arguments.json:
         print_json(_fields(written))
     else:
@@ -190,7 +193,8 @@ def _recall(arguments: argparse.Namespace) -> int:
         turn=arguments.turn,
     ) | read_options(arguments)
     k = arguments.k if arguments.k is not None or arguments.tokens is not None else K_DEFAULT
-    with open_memory(arguments) as memory:
+    with open_memory(arguments) as opened:
+        memory = fitting(opened, arguments.embedder, arguments.namespace)
         hits = memory.recall(arguments.query, k=k, **options)
     if arguments.json:
         receipt = hits.receipt.id if hits.receipt is not None else ""
