@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from memraft import Memory
+from memraft import InvalidArgument, Memory
 from memraft.types import RecallParameters
 from memraft_server.cli.demo import locomo
 from memraft_server.cli.demo.replay import details, said
@@ -160,6 +160,75 @@ def test_a_fork_recalls_its_parents_memories_and_its_own(memory: Memory) -> None
     assert memory.recall("ox heart tomatoes")[0].id == "D2:3"
     assert "parrot" not in {hit.id for hit in memory.recall("parrot", k=28)}
     assert asked(memory, at=moments[17]) == was
+
+
+def test_every_hit_says_why_alike_on_every_backend(memory: Memory) -> None:
+    tell(memory)
+    with told() as reference:
+        for question in GARDEN.questions:
+            expected, found = reference.recall(question.text), memory.recall(question.text)
+            assert found.parameters == expected.parameters and found.text_indexed == 1
+            for hit, same in zip(found, expected, strict=True):
+                assert hit.score == pytest.approx(sum(reason.share for reason in hit.reasons), abs=1e-5)
+                shares = {reason.name: reason.share for reason in same.reasons}
+                assert {reason.name: reason.share for reason in hit.reasons} == pytest.approx(
+                    shares, abs=SCORE_TOLERANCE
+                )
+                assert f"agent {hit.agent}" in hit.why() and f"version {hit.version}" in hit.why()
+
+
+def test_no_more_is_returned_than_fits_and_profile_facts_come_first(memory: Memory) -> None:
+    tell(memory)
+    memory.remember("Tom is a widower of sixty", kind="profile", id="profile")
+    hits = memory.recall("ox heart tomatoes", tokens=40)
+    assert [hit.id for hit in hits][:2] == ["profile", "D2:3"]
+    assert sum(-(-len(hit.text) // 4) for hit in hits) <= 40
+    assert len(memory.recall("ox heart tomatoes", tokens=200)) > len(hits)
+    assert len(memory.recall("ox heart tomatoes", tokens=200, k=3)) == 3
+
+
+def test_a_recall_about_somebody_reaches_as_far_in_the_graph_as_it_is_told(memory: Memory) -> None:
+    memory.put_graph(["ann", "bob", "cid"], [("ann", "knows", "bob"), ("bob", "knows", "cid")])
+    for name in ("ann", "bob", "cid"):
+        memory.remember(f"{name} likes sailing", about=name)
+    reached = [
+        {hit.about for hit in memory.recall("sailing", about="ann", about_hops=hops)} for hops in range(3)
+    ]
+    assert reached == [{"ann"}, {"ann", "bob"}, {"ann", "bob", "cid"}]
+
+
+def test_a_reranker_has_the_last_word(memory: Memory) -> None:
+    tell(memory)
+    asked: list[str] = []
+
+    def shortest(query: str, texts: list[str]) -> list[float]:
+        asked.append(query)
+        return [-len(text) for text in texts]
+
+    hits = memory.recall("tomatoes", k=3, rerank=shortest, rerank_k=8)
+    pool = memory.recall("tomatoes", k=8)
+    assert asked == ["tomatoes"]
+    assert [hit.text for hit in hits] == sorted((hit.text for hit in pool), key=len)[:3]
+    assert hits[0].reasons[0].name == "rerank"
+    with pytest.raises(InvalidArgument, match="rerank returned 1 scores"):
+        memory.recall("tomatoes", rerank=lambda query, texts: [1.0])
+
+
+def test_weights_are_those_of_the_call_then_of_the_namespace(memory: Memory) -> None:
+    memory.remember("the pump was repaired in March", salience=0.1, id="words")
+    memory.remember("all is well", salience=1.0, id="salient")
+    assert memory.recall("which pump was repaired?")[0].id == "words"
+    only_salience: RecallParameters = {"text": 0, "vector": 0.001, "salience": 1, "substance": 0}
+    assert memory.recall("which pump was repaired?", parameters=only_salience)[0].id == "salient"
+    memory.set_settings(recall=only_salience)
+    assert memory.recall("which pump was repaired?")[0].id == "salient"
+    assert memory.recall("which pump was repaired?", parameters={"text": 100})[0].id == "words"
+    memory.set_settings(recall={})
+    assert memory.recall("which pump was repaired?")[0].id == "words"
+    with pytest.raises(InvalidArgument, match="there is no 'txt'"):
+        memory.recall("pump", parameters={"txt": 1})  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgument, match="diversity"):
+        memory.recall("pump", parameters={"diversity": 2})
 
 
 def test_recall_is_what_it_was_after_a_restart(tmp_path: Path) -> None:
