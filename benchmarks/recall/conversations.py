@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
+from numpy.typing import NDArray
 
 from memraft_server.cli.demo.locomo import Conversation, Question
 from memraft_server.cli.demo.replay import said
@@ -12,6 +14,8 @@ from memraft_server.projections.text_places import NO_ROW
 from memraft_server.projections.text_terms import terms_of
 from memraft_server.projections.vector_math import Floats, Rows
 from memraft_server.recall.cues import cues_of
+from memraft_server.recall.fusion import NAMES
+from memraft_server.recall.moments import span_of
 from memraft_server.recall.signals import CANDIDATES_EACH, Candidates, Columns, gather
 
 Embed = Callable[[Sequence[str]], Floats]
@@ -27,6 +31,8 @@ class Remembered:
     vectors: Floats
     query_vectors: Floats
     places: dict[str, int]
+    said_us: NDArray[np.int64]
+    """When each turn was said, microseconds since the epoch; 0 where that is not known."""
 
     @property
     def questions(self) -> list[tuple[Question, Floats]]:
@@ -41,7 +47,14 @@ class Remembered:
     def candidates(self, text: str, query_vector: Floats, window: Window = DEFAULT_WINDOW) -> Candidates:
         """The candidates of a question and their signals."""
         nearest = self.nearest(query_vector, CANDIDATES_EACH)
-        return gather(text, nearest, query_vector, self.vectors.__getitem__, self.index, self.columns, window)
+        found = gather(
+            text, nearest, query_vector, self.vectors.__getitem__, self.index, self.columns, window
+        )
+        span_us = span_of(text, int(self.said_us.max(initial=0)))
+        if span_us is not None:
+            said_us = self.said_us[found.rows]
+            found.signals[:, NAMES.index("dated")] = (span_us[0] <= said_us) & (said_us < span_us[1])
+        return found
 
     def evidence(self, question: Question) -> set[int]:
         """The rows that hold the answer."""
@@ -63,5 +76,10 @@ def remember(conversation: Conversation, embed: Embed) -> Remembered:
         columns=columns,
         vectors=embed([said(turn) for turn in conversation.turns]),
         query_vectors=embed([question.text for question in conversation.questions]),
+        said_us=np.array([_us(turn.said_at) for turn in conversation.turns], np.int64),
         places={turn.turn_id: row for row, turn in enumerate(conversation.turns)},
     )
+
+
+def _us(moment: datetime | None) -> int:
+    return int(moment.timestamp() * 1e6) if moment is not None else 0

@@ -39,7 +39,7 @@ class Weights:
     """It says when."""
     time_asked: float = 0.35
     """It says when, and the query asks for that."""
-    dated: float = 0.2
+    dated: float = 0.8
     """It is of the time that the query names. Not of the indexes of texts."""
     graph: float = 0.3
     """How near what it is about is to what the query names, in the graph. Likewise."""

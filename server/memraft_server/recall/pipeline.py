@@ -181,6 +181,7 @@ def _measured(part: Part, asked: Asked, query: Floats | None, each: int, moments
         index.columns,
         ceiling=part.ceiling,
         allowed=part.allowed,
+        each=each,
     )
     items = part.items(candidates.rows)
     signals = candidates.signals

@@ -18,8 +18,9 @@ from memraft_server.projections.versions import NOW
 from memraft_server.recall.cues import Cues, asks_when, words_of
 from memraft_server.recall.fusion import NAMES, Weights, best, min_max, shares
 
-CANDIDATES_EACH = 20
-"""The best by text and as many by vector; their neighbours are candidates too (docs/recall-quality.md)."""
+CANDIDATES_EACH = 15
+"""The best by text and as many by vector, at least; their neighbours are candidates too. Twice as many find
+no more and take twice the time (docs/recall-quality.md)."""
 
 PASSAGE_VECTOR = np.float32(0.8)
 """What vectors count for beside texts in how good a passage is."""
@@ -72,8 +73,9 @@ class Columns:
 
     def said_by(self, rows: Rows, authors: list[int]) -> NDArray[np.bool_]:
         """Whether each row is of one of these authors."""
-        said: NDArray[np.bool_] = np.equal.outer(authors, np.frombuffer(self._authors, np.int32)[rows])
-        return said.any(axis=0)
+        said = np.equal.outer(authors, np.frombuffer(self._authors, np.int32)[rows])
+        found: NDArray[np.bool_] = np.logical_or.reduce(said, axis=0)
+        return found
 
     def cues(self, rows: Rows) -> Floats:
         """Whether it asks, whether it tells a time, its substance: shape (rows, 3)."""
@@ -99,6 +101,7 @@ def gather(
     window: Window = DEFAULT_WINDOW,
     ceiling: int = NOW,
     allowed: Allowed | None = None,
+    each: int = CANDIDATES_EACH,
 ) -> Candidates:
     """Finds the candidates of a query and measures each. Nothing is scaled: `fusion` does that.
 
@@ -112,12 +115,13 @@ def gather(
         ceiling: As of this version.
         allowed: Per row, whether it may be a candidate; None for all. What is not allowed still counts as
             the neighbour of what is.
+        each: How many are found by text.
 
     Returns:
         The candidates. Signals that are not of these indexes (`graph`, `recency`, `salience`) are 0.
     """
     asked: dict[str, float] = dict(Counter(terms_of(query)))
-    found, _ = text.search(asked, CANDIDATES_EACH, ceiling, allowed)
+    found, _ = text.search(asked, each, ceiling, allowed)
     reach = max(len(window.before), len(window.after))
     rows = text.neighbours(np.union1d(found, nearest).astype(np.int64), reach, ceiling)
     if allowed is not None:

@@ -1,5 +1,6 @@
 """Conversations in the LoCoMo form, and the odd evidence that comes with them."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -48,6 +49,8 @@ def test_turns_come_in_the_order_of_sessions_whatever_the_order_in_the_file(tmp_
     (conversation,) = locomo.read(write(tmp_path / "one.json", [SAMPLE]))
     assert [turn.turn_id for turn in conversation.turns] == ["D1:1", "D1:2", "D2:1"]
     assert conversation.turns[2].date == "9:00 am on 2 June, 2024"
+    assert conversation.turns[2].said_at == datetime(2024, 6, 2, 9, tzinfo=UTC)
+    assert msgspec.structs.replace(conversation.turns[2], date="one day").said_at is None
 
 
 def test_of_a_picture_the_caption_is_remembered(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ hold the answer). Evidence is not clean there: one text may hold several ids, an
 
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ ADVERSARIAL = 5
 FILE_BYTES_MAX = 256 << 20
 """A file is read into memory whole."""
 
+_DATE_FORM = "%I:%M %p on %d %B, %Y"
 _SESSION = re.compile(r"^session_(\d+)$")
 _EVIDENCE_ID = re.compile(r"D:?(\d+):(\d+)")
 _EVIDENCE_SEPARATOR = re.compile(r"[;,\s]+")
@@ -36,6 +38,14 @@ class Turn(msgspec.Struct, frozen=True):
     date: str
     speaker: str
     text: str
+
+    @property
+    def said_at(self) -> datetime | None:
+        """When its session took place, taken as UTC; None where the date is not in the dataset's form."""
+        try:
+            return datetime.strptime(self.date, _DATE_FORM).replace(tzinfo=UTC)
+        except ValueError:
+            return None
 
 
 class Question(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,13 +53,23 @@ def said(turn: Turn) -> str:
 
 
 def details(turn: Turn) -> dict[str, Any]:
-    """What is remembered of a turn beside its text: a session is a thread."""
+    """What is remembered of a turn beside its text: a session is a thread, and true from when it was said."""
     return {
         "kind": "turn",
         "thread": f"session-{turn.session}",
         "speaker": turn.speaker,
+        "valid_from": _held_at(turn.date),
+        "valid_from": turn.said_at,
         "metadata": {"turn": turn.turn_id, "session": turn.session, "date": turn.date},
     }
+
+
+def _held_at(date: str) -> datetime | None:
+    """Returns when a session was held, such as `1:56 pm on 8 May, 2023`; None where it does not say."""
+    try:
+        return datetime.strptime(date, "%I:%M %p on %d %B, %Y").replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def namespace_of(number: int, conversation: Conversation) -> str:
