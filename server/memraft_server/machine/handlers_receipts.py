@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+from google.protobuf.message import DecodeError
+
 from memraft_proto.methods import KIND_RECORD_RECALLS
-from memraft_proto.v1 import kv_pb2, log_pb2, recall_pb2
+from memraft_proto.v1 import kv_pb2, log_pb2, memory_pb2, recall_pb2
 from memraft_server.machine.commands import Command
 from memraft_server.machine.forgetting import note_uses
 from memraft_server.machine.limits import Limits
@@ -20,6 +23,7 @@ from memraft_server.projections.receipts import (
     ReceiptHead,
     ReceiptsProjection,
     decode_head,
+    decode_receipt,
     encode_receipt,
 )
 from memraft_server.projections.versions import EXPIRED, Author
@@ -37,10 +41,10 @@ def record_recalls(
     records = space.projection(ReceiptsProjection).records
     authors: dict[tuple[str, str], Author] = {}
     count = 0
-    for id, body in zip(request.ids, request.receipts, strict=False):
+    heads = [_head(body) for body in request.receipts]  # refuses before anything is changed
+    for id, body, head in zip(request.ids, request.receipts, heads, strict=False):
         if id in records.heads:  # a leader that does not know what became of them writes them once more
             continue
-        head = decode_head(body)
         who = (head.agent, head.run)
         author = authors.get(who) or authors.setdefault(who, Author(*who, ""))
         records.store(id, body, turn.version + count, author, 0)
@@ -55,6 +59,18 @@ def record_recalls(
     return kv_pb2.MultiPutResponse(first_version=turn.version, count=count, time_us=turn.time_us)
 
 
+def _head(body: bytes) -> ReceiptHead:
+    """Returns the head of a receipt. Raises Refused where it is not what a leader makes."""
+    try:
+        receipt = decode_receipt(body)
+        memory_pb2.RecallRequest.FromString(receipt.request)
+    except (msgspec.MsgspecError, DecodeError) as error:
+        raise invalid(f"receipts: no receipt: {error}") from None
+    if not receipt.is_sound:
+        raise invalid("receipts: no receipt: its columns do not fit")
+    return receipt
+
+
 def record_influence(
     turn: Turn, space: Namespace, request: recall_pb2.RecordInfluenceRequest
 ) -> recall_pb2.RecordInfluenceResponse:
@@ -63,6 +79,8 @@ def record_influence(
     What the receipt says was looked up before, see `complete_influence`: so the same command does the same in
     a replay of its run, which has no receipts.
     """
+    if len(request.used) != len(request.versions):
+        raise invalid(f"versions: {len(request.versions)} of {len(request.used)} memories", field="versions")
     body = InfluenceBody(tuple(request.used), tuple(request.versions))
     name = f"{request.answer_id}{SEPARATOR}{request.receipt}"
     records = space.projection(InfluencesProjection).records

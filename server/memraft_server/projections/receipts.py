@@ -75,6 +75,20 @@ class ReceiptBody(ReceiptHead, array_like=True, frozen=True, gc=False):
     signals: Signals
     is_cut: bool = False
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether all columns are of a length."""
+        count, signals = len(self.ids), self.signals
+        rows = len(signals.places)
+        return (
+            len(self.versions) == count
+            and len(self.scores) == 4 * count
+            and len(signals.counts) in (0, count)
+            and sum(signals.counts) == rows
+            and len(signals.ranks) == len(signals.values) == len(signals.shares) == 4 * rows
+            and max(signals.places, default=-1) < len(signals.names)
+        )
+
 
 class InfluenceBody(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What the record of an influence holds: the memories that were used, and which version of each."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from memraft_proto.v1 import batch_pb2, fork_pb2, kv_pb2, log_pb2, memory_pb2, namespace_pb2, recall_pb2
 from memraft_server.machine import Refused
@@ -11,8 +12,10 @@ from memraft_server.projections.receipts import (
     Access,
     InfluencesProjection,
     ReceiptsProjection,
+    Signals,
     Uses,
     decode_receipt,
+    encode_receipt,
 )
 from memraft_server.projections.usage import Usage
 from memraft_server.recall.receipts import RECEIPT_BYTES_MAX, make_receipt
@@ -69,6 +72,27 @@ def test_a_receipt_is_stored_once_however_often_it_is_written() -> None:
     assert accesses(shard).of("c") == Access(0, 0)
     assert accesses(shard).of("b", (2 << 20) - 1) == Access(2, (1 << 20) + 1)
     assert accesses(shard).of("b", (1 << 20) - 1) == Access(0, 0)
+
+
+def test_what_no_leader_makes_is_refused_and_changes_nothing() -> None:
+    shard = Shard()
+    whole = body("a", "b")
+    for wrong in (b"", b"\x01", whole[:-1], whole.replace(b"\xa1b", b"", 1)):
+        with pytest.raises(Refused, match="receipts: no receipt"):
+            shard.write(receipts(r1=whole, r2=wrong))
+    for field, value in (
+        ("versions", (1,)),
+        ("scores", b"1234"),
+        ("signals", Signals(("s",), b"\1\1", b"\0")),
+    ):
+        wrong = encode_receipt(replace(decode_receipt(whole), **{field: value}))
+        with pytest.raises(Refused, match="receipts: no receipt: its columns do not fit"):
+            shard.write(receipts(r1=wrong))
+    assert not listed(shard)
+    with pytest.raises(Refused, match="versions: 0 of 1 memories"):
+        shard.write(
+            recall_pb2.RecordInfluenceRequest(namespace=NAMESPACE, receipt="r", answer_id="a", used=["b"])
+        )
 
 
 def test_a_receipt_says_who_recalled() -> None:
