@@ -5,7 +5,6 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -58,18 +57,9 @@ def details(turn: Turn) -> dict[str, Any]:
         "kind": "turn",
         "thread": f"session-{turn.session}",
         "speaker": turn.speaker,
-        "valid_from": _held_at(turn.date),
         "valid_from": turn.said_at,
         "metadata": {"turn": turn.turn_id, "session": turn.session, "date": turn.date},
     }
-
-
-def _held_at(date: str) -> datetime | None:
-    """Returns when a session was held, such as `1:56 pm on 8 May, 2023`; None where it does not say."""
-    try:
-        return datetime.strptime(date, "%I:%M %p on %d %B, %Y").replace(tzinfo=UTC)
-    except ValueError:
-        return None
 
 
 def namespace_of(number: int, conversation: Conversation) -> str:
