@@ -47,8 +47,7 @@ def recall(view: View, space: Namespace, request: memory_pb2.RecallRequest) -> m
         return response
     if not request.query and not request.HasField("parameters"):
         ceiling = None if view.is_now else view.ceiling
-        wanted, abouts = _wanted(view, request), _abouts(view, space, request)
-        asked = Asked("", embedding, request.k, 0, wanted, abouts, model=model)
+        asked = Asked("", embedding, request.k, 0, _wanted(view, space, request), model=model)
         _fill(response, view, nearest(store, ceiling, asked))
         return response
     parameters = _parameters(view, space, request)
@@ -58,8 +57,7 @@ def recall(view: View, space: Namespace, request: memory_pb2.RecallRequest) -> m
         embedding,
         request.k,
         request.tokens,
-        _wanted(view, request),
-        _abouts(view, space, request),
+        _wanted(view, space, request),
         _entities(view, space, request.query, parameters),
         span_of(request.query, moments.now_us) if parameters.weights.dated else None,
         parameters,
@@ -94,9 +92,9 @@ def _embedding(
     return as_vector(data), model_of(space, store, len(data), request.fingerprint, view.ceiling)
 
 
-def _wanted(view: View, request: memory_pb2.RecallRequest) -> Wanted:
+def _wanted(view: View, space: Namespace, request: memory_pb2.RecallRequest) -> Wanted:
     return Wanted(
-        "" if request.about_hops else request.about,
+        _abouts(view, space, request),
         request.kind,
         request.filter,
         parse_filter(request.filter, view.limits) if request.filter else None,
@@ -105,9 +103,11 @@ def _wanted(view: View, request: memory_pb2.RecallRequest) -> Wanted:
 
 
 def _abouts(view: View, space: Namespace, request: memory_pb2.RecallRequest) -> list[str] | None:
-    """Returns the entities that a recall is confined to, None where `_wanted` says it."""
-    if not request.about or not request.about_hops:
+    """Returns the entities that a recall is confined to, None where it is not."""
+    if not request.about:
         return None
+    if not request.about_hops:
+        return [request.about]
     graph = space.projection(GraphProjection)
     about = request.about
     starts = dict.fromkeys((about, graph.resolve(about, view.ceiling)[0]))

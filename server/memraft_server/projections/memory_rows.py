@@ -31,14 +31,14 @@ class Wanted:
     """Which memories a query may find.
 
     Attributes:
-        about: Only those about this entity; empty: all.
+        abouts: Only those about one of these entities, each named once; None: all.
         kind: Only those of this kind; empty: all.
         filter_text: The filter of the metadata; verdicts are kept under it.
         predicate: The compiled filter, or None for none.
         valid_at_us: Only those that are true in the world at this moment; None: whenever.
     """
 
-    about: str = ""
+    abouts: Sequence[str] | None = None
     kind: str = ""
     filter_text: bytes = b""
     predicate: Predicate | None = None
@@ -202,10 +202,13 @@ class MemoryRows:
         return accept
 
     def _among(self, wanted: Wanted) -> Rows | None:
-        """Returns the rows about an entity and of a kind, ascending, or None for all."""
+        """Returns the rows about some entities and of a kind, ascending, or None for all."""
         chosen = []
-        if wanted.about:
-            chosen.append(np.array(self._about.get(wanted.about, ()), np.int64))
+        if wanted.abouts is not None:
+            rows = array("i")
+            for about in wanted.abouts:
+                rows.extend(self._about.get(about, ()))
+            chosen.append(np.sort(np.array(rows, np.int64)))
         if wanted.kind:
             chosen.append(np.array(self._kinds.get(wanted.kind, ()), np.int64))
         if len(chosen) == 2:

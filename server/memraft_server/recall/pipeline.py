@@ -7,7 +7,7 @@ part and scaled over all candidates together.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -78,7 +78,6 @@ class Asked:
         k: How many hits at most; 0: `K_DEFAULT`, with a budget `K_WITH_TOKENS`.
         tokens: Of all texts together; 0: any number.
         wanted: Which memories may be found.
-        abouts: Only those about these entities; None: about any.
         entities: How near entities are to what the query names.
         span_us: The time that the query names, from the first to before the second; None: it names none.
         parameters: What counts how much.
@@ -90,7 +89,6 @@ class Asked:
     k: int = 0
     tokens: int = 0
     wanted: Wanted = field(default_factory=Wanted)
-    abouts: Sequence[str] | None = None
     entities: Mapping[str, float] = field(default_factory=dict)
     span_us: tuple[int, int] | None = None
     parameters: Parameters = DEFAULT
@@ -123,8 +121,6 @@ def recall(store: MemoryStore, ceiling: int, asked: Asked, moments: Moments) -> 
         moments: Of the log.
     """
     parts = parts_of(store, ceiling, asked.wanted, asked.model)
-    if asked.abouts is not None:
-        parts = [_confined(part, asked.abouts) for part in parts]
     query = unit(asked.embedding) if asked.embedding is not None else None
     each = max(CANDIDATES_EACH, asked.k)
     measured = [_measured(part, asked, query, each, moments) for part in parts]
@@ -134,35 +130,14 @@ def recall(store: MemoryStore, ceiling: int, asked: Asked, moments: Moments) -> 
 def nearest(store: MemoryStore, ceiling: int | None, asked: Asked) -> Found:
     """Finds the memories nearest to an embedding, by their own cosines alone."""
     assert asked.embedding is not None
-    k = asked.k or K_DEFAULT
-    if asked.abouts is None:
-        found = store.recall(asked.embedding, k, ceiling, asked.wanted, asked.model)
-    else:
-        wanted = [_about(asked.wanted, about) for about in asked.abouts]
-        found = [
-            pair for each in wanted for pair in store.recall(asked.embedding, k, ceiling, each, asked.model)
-        ]
-        found.sort(key=lambda pair: (-pair[1], pair[0].version))
+    found = store.recall(asked.embedding, asked.k or K_DEFAULT, ceiling, asked.wanted, asked.model)
     return Found(
         [
             Scored(item, cosine, (Signal("vector", rank, cosine, 1.0, cosine),))
-            for rank, (item, cosine) in enumerate(found[:k], 1)
+            for rank, (item, cosine) in enumerate(found, 1)
         ],
         1.0,
     )
-
-
-def _about(wanted: Wanted, about: str) -> Wanted:
-    return Wanted(about, wanted.kind, wanted.filter_text, wanted.predicate, wanted.valid_at_us)
-
-
-def _confined(part: Part, abouts: Iterable[str]) -> Part:
-    """Returns the part with no more than what is about these entities."""
-    allowed = np.zeros(len(part.index.store.items), np.bool_)
-    for entity in abouts:
-        rows = np.array(part.index.store.found_by.about(entity), np.int64)
-        allowed[rows if part.allowed is None else rows[part.allowed[rows]]] = True
-    return Part(part.index, part.ceiling, allowed, part.embedded)
 
 
 def _measured(part: Part, asked: Asked, query: Floats | None, each: int, moments: Moments) -> _Measured:

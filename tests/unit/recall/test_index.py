@@ -140,12 +140,12 @@ def test_only_what_is_wanted_is_found() -> None:
     talk.say("red cat", about="ann", kind="fact", metadata=b'{"n": 1}')
     talk.say("blue cat", about="ann", kind="plan", metadata=b'{"n": 2}', valid_from_us=50)
     talk.say("green cat", about="bob", kind="fact", metadata=b'{"n": 3}', valid_until_us=40)
-    assert talk.texts("cat", wanted=Wanted(about="ann")) == ["red cat", "blue cat"]
+    assert talk.texts("cat", wanted=Wanted(abouts=["ann"])) == ["red cat", "blue cat"]
     assert talk.texts("cat", wanted=Wanted(kind="fact")) == ["red cat", "green cat"]
-    assert talk.texts("cat", wanted=Wanted(about="ann", kind="plan")) == ["blue cat"]
-    assert talk.texts("cat", wanted=Wanted(about="nobody")) == []
+    assert talk.texts("cat", wanted=Wanted(abouts=["ann"], kind="plan")) == ["blue cat"]
+    assert talk.texts("cat", wanted=Wanted(abouts=["nobody"])) == []
     assert talk.texts("cat", wanted=Wanted(valid_at_us=45)) == ["red cat"]
-    assert talk.texts("cat", wanted=Wanted(about="ann", valid_at_us=60)) == ["red cat", "blue cat"]
+    assert talk.texts("cat", wanted=Wanted(abouts=["ann"], valid_at_us=60)) == ["red cat", "blue cat"]
     odd = Wanted(filter_text=b"odd", predicate=lambda metadata: metadata["n"] % 2 == 1)
     assert talk.texts("cat", wanted=odd) == ["red cat", "green cat"]
     assert talk.texts("cat", ceiling=2, wanted=odd) == ["red cat"]
@@ -195,7 +195,7 @@ def test_vectors_are_found_among_memories_without() -> None:
     assert part.vectors(np.array([2, 3, 4])).tolist() == pytest.approx(
         np.array([[0, 0], [0, 1], [0.5**0.5, 0.5**0.5]])
     )
-    [part] = talk.parts(wanted=Wanted(about="x"))
+    [part] = talk.parts(wanted=Wanted(abouts=["x"]))
     assert part.nearest(query, 5).tolist() == [4, 1]
     [part] = talk.parts(ceiling=3)
     assert part.nearest(query, 5).tolist() == [1]
