@@ -125,6 +125,8 @@ class Background:
             if self._driver.is_leader(shard.number):
                 task = asyncio.get_running_loop().create_task(self._expire(shard, now_us))
                 self._expiring[shard.number] = task
+            else:
+                shard.machine.count_on()
 
     async def _expire(self, shard: Shard, now_us: int) -> None:
         """Has what is due expired, in the log like everything else, so that replicas and the past agree."""

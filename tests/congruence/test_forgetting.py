@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from memraft import InvalidArgument, Memory
+from memraft.types import MemorySettingsChanges
 
 Open = Callable[..., Memory]
 WAIT_S = 20.0
@@ -50,11 +51,11 @@ def test_what_is_worth_least_goes_and_the_past_has_it(memory: Memory) -> None:
 def test_memories_expire_and_are_pruned(memory: Memory) -> None:
     memory.remember("for a moment", id="brief", ttl_ms=1)
     assert gone(memory, 1) == [("brief", "expired")]
-    memory.set_settings(memories={"default_ttl_ms": 86_400_000, "prune_below": 0.1})
+    only_salience = MemorySettingsChanges(recency=0.0, frequency=0.0, impact=0.0)
+    memory.set_settings(memories={"default_ttl_ms": 86_400_000, "prune_below": 0.1, **only_salience})
     memory.remember("of some use", id="useful", salience=0.9)
     day = memory.memory("useful")
     assert day is not None and day.expires_at_us == day.time_us + 86_400_000_000
-    memory.set_settings(memories={"recency": 0.0, "salience": 1.0, "frequency": 0.0, "impact": 0.0})
     memory.remember("of no use", id="useless", salience=0.05)
     assert gone(memory, 2) == [("useless", "pruned"), ("brief", "expired")]
     assert memory.memory("useful") is not None

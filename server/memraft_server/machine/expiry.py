@@ -13,6 +13,7 @@ from heapq import heappop, heappush
 from memraft_proto.methods import KIND_EVICT_MEMORIES, KIND_EXPIRE, KIND_EXPIRE_LEASES
 from memraft_proto.v1.forgetting_pb2 import FORGET_REASON_EXPIRED
 from memraft_proto.v1.log_pb2 import EvictMemoriesCommand, ExpireCommand, ExpireLeasesCommand
+from memraft_server.machine import forgetting
 from memraft_server.machine.commands import Command
 from memraft_server.machine.forgetting import evicted_due, is_over, prune_due_us, pruned_due
 from memraft_server.machine.handlers_leases import NAMES_MAX
@@ -61,6 +62,13 @@ def due(turn: Turn, spaces: Spaces, now_us: int, count_max: int) -> Iterator[Com
     for name, space in sorted(turn.pruned.items()):
         if spaces.get(name) is space:
             yield from pruned_due(space, now_us)
+
+
+def count_on(turn: Turn, spaces: Spaces) -> None:
+    """Counts more of the memories of namespaces that may have more than room: `due` does, too."""
+    for name, space in turn.crowded.items():
+        if spaces.get(name) is space:
+            forgetting.count_on(space)
 
 
 def next_due_us(turn: Turn, spaces: Spaces) -> int | None:

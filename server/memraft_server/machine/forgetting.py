@@ -18,6 +18,8 @@ from memraft_server.projections.receipts import InfluencesProjection, ReceiptsPr
 from memraft_server.projections.rows import ROW_BYTES
 from memraft_server.projections.versions import EVICTED, EXPIRED, NOW, PRUNED, Author
 
+COUNTED_MAX = 2_000
+"""Memories that are counted at a time: some milliseconds."""
 EVICTION_BYTES_MAX = 256 << 10
 """Of one command that forgets memories, about: a log may take no longer ones."""
 EVICTED_BYTES = 48
@@ -67,20 +69,41 @@ def note_limits(turn: Turn, space: Namespace) -> Worths | None:
     projection = space.projection(ForgettingProjection)
     worths = projection.worths
     if rules is None or not rules.is_limited:
-        projection.worths = None
+        projection.worths = projection.counting = None
         return None
-    if worths is None or worths.rules != rules:
+    if worths is None:
         worths = projection.worths = Worths(rules)
-        for version, item in space.projection(MemoryStore).newest("", NOW, NOW):
-            if not _is_own(space, version):
-                break  # all further ones are older
-            if item is not None:
-                _put(turn.entries, space, worths, item)
-    if worths.is_over:
+        projection.counting = _counting(turn.entries, space, worths)
+        count_on(space)
+    elif worths.rules != rules:
+        worths.change(rules)
+    if is_over(space):
         turn.crowded[space.name] = space
     if rules.prune_below:
         turn.pruned[space.name] = space
     return worths
+
+
+def count_on(space: Namespace) -> None:
+    """Counts some more of the memories that were there before what they are worth mattered. It takes
+    microseconds each, so many are counted a portion at a time, by replicas on their own."""
+    projection = space.projection(ForgettingProjection)
+    if projection.counting is not None and next(projection.counting, _COUNTED) is _COUNTED:
+        projection.counting = None
+
+
+_COUNTED = object()
+
+
+def _counting(entries: EntryTable, space: Namespace, worths: Worths) -> Iterator[None]:
+    newest = space.projection(MemoryStore).newest("", NOW, NOW)
+    for number, (version, item) in enumerate(newest, 1):
+        if not _is_own(space, version):
+            return  # all further ones are older
+        if item is not None:
+            _put(entries, space, worths, item)
+        if number % COUNTED_MAX == 0:
+            yield
 
 
 def note_uses(turn: Turn, space: Namespace, ids: Iterable[str]) -> None:
@@ -91,30 +114,37 @@ def note_uses(turn: Turn, space: Namespace, ids: Iterable[str]) -> None:
 
 
 def is_over(space: Namespace) -> bool:
-    """Whether a namespace has more memories than room."""
-    worths = space.projection(ForgettingProjection).worths
-    return worths is not None and worths.is_over
+    """Whether a namespace has more memories than room, or may have, as they are not all counted."""
+    projection = space.projection(ForgettingProjection)
+    worths = projection.worths
+    return worths is not None and (worths.is_over or projection.counting is not None)
 
 
 def prune_due_us(space: Namespace) -> int | None:
     """Returns when to look whether memories of a namespace are worth too little, in microseconds since the
     epoch; None where it does not matter what they are worth."""
-    worths = space.projection(ForgettingProjection).worths
-    return worths.prune_due_us if worths is not None and worths.rules.prune_below else None
+    projection = space.projection(ForgettingProjection)
+    worths = projection.worths
+    if worths is None or not worths.rules.prune_below:
+        return None
+    return worths.prune_due_us if projection.counting is None else NOW
 
 
 def evicted_due(space: Namespace, now_us: int) -> Iterator[Command]:
     """Yields the command that makes room among the memories of a namespace, if there is not enough."""
-    worths = space.projection(ForgettingProjection).worths
-    if worths is not None:
+    count_on(space)
+    projection = space.projection(ForgettingProjection)
+    worths = projection.worths
+    if worths is not None and projection.counting is None:
         found = worths.victims(now_us, _EVICTED_MAX)
         yield from _command(space, worths, forgetting_pb2.FORGET_REASON_EVICTED, found)
 
 
 def pruned_due(space: Namespace, now_us: int) -> Iterator[Command]:
     """Yields the command that forgets memories of a namespace that are worth too little, if some are."""
-    worths = space.projection(ForgettingProjection).worths
-    if worths is not None:
+    projection = space.projection(ForgettingProjection)
+    worths = projection.worths
+    if worths is not None and projection.counting is None:
         found = worths.worthless(now_us, _EVICTED_MAX)
         yield from _command(space, worths, forgetting_pb2.FORGET_REASON_PRUNED, found)
 

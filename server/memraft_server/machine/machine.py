@@ -443,6 +443,11 @@ class Machine:
         none is. 0: some have to go already."""
         return expiry.next_due_us(self._turn, self._spaces)
 
+    def count_on(self) -> None:
+        """Does on a follower what `due` does first on a leader: goes on to count memories, a few milliseconds
+        at a time."""
+        expiry.count_on(self._turn, self._spaces)
+
     def index_jobs(self) -> list[IndexJob]:
         """Returns the indexes to build now. `job.run()` may happen in a thread.
 

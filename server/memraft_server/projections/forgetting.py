@@ -9,6 +9,9 @@ leader computes it when some have to go, and says in the log what it came to.
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Iterator
+from math import log2
 from typing import NamedTuple
 
 import msgspec
@@ -103,12 +106,14 @@ _decode_why = msgspec.msgpack.Decoder(Why).decode
 class ForgettingProjection:
     """What was forgotten in one namespace."""
 
-    __slots__ = ("records", "worths")
+    __slots__ = ("counting", "records", "worths")
 
     def __init__(self, usage: Usage, notes: Notes | None = None) -> None:
         self.records = OrderedRecords(usage, notes, FORGOTTEN)
         self.worths: Worths | None = None
         """What the memories are worth, where some may have to go for it. Of a fork those written in it."""
+        self.counting: Iterator[None] | None = None
+        """Goes on to take them in; None: all are there."""
 
     def note(self, version: int, why: Why, author: Author) -> None:
         """A memory ended at `version`."""
@@ -135,33 +140,31 @@ def why_of(record: Record | None) -> Why | None:
     return _decode_why(record.value) if record is not None and record.value is not None else None
 
 
-_COLUMNS = np.dtype(
-    [
-        ("used_us", "<i8"),
-        ("recalls", "<i8"),
-        ("answers", "<i8"),
-        ("size", "<i8"),
-        ("salience", "<f8"),
-        ("pinned", "?"),
-    ]
-)
-_ROWS_LEAST = 16
+_PORTION_ROWS = 16_384
+"""Rows that are computed together: what comes in between stays in the processor's cache."""
 
-Columns = NDArray[np.void]
 Scores = NDArray[np.float64]
+Rows = NDArray[np.int64]
 
 
 class Worths:
     """What the memories of a namespace are worth: one row each, without gaps."""
 
-    __slots__ = ("_columns", "_ids", "_look_us", "_pinned", "_rows", "_rules", "bytes", "prune_due_us")
+    __slots__ = (
+        "_answers", "_ids", "_look_us", "_pinned", "_pinned_count", "_recalls", "_rows", "_salience",
+        "_sizes", "_used_us", "bytes", "prune_due_us", "rules",
+    )  # fmt: skip
 
     def __init__(self, rules: Keeping) -> None:
-        self._rules = rules
+        self.rules = rules
+        """What counts."""
         self._ids: list[str] = []
         self._rows: dict[str, int] = {}
-        self._columns: Columns = np.zeros(_ROWS_LEAST, _COLUMNS)
-        self._pinned = 0
+        self._used_us, self._sizes = array("q"), array("q")
+        self._recalls, self._answers = array("q"), array("q")
+        self._salience = array("d")
+        self._pinned = array("b")
+        self._pinned_count = 0
         self._look_us = 0
         """Before this there is no further look for what is worth too little."""
         self.bytes = 0
@@ -173,9 +176,13 @@ class Worths:
         return len(self._ids)
 
     @property
-    def rules(self) -> Keeping:
-        """What counts."""
-        return self._rules
+    def _columns(self) -> tuple[array[int] | array[float], ...]:
+        return self._used_us, self._sizes, self._recalls, self._answers, self._salience, self._pinned
+
+    def change(self, rules: Keeping) -> None:
+        """From now on this is what counts."""
+        self.rules = rules
+        self.prune_due_us = self._look_us
 
     def put(
         self, id: str, used_us: int, size: int, salience: float, pinned: bool, recalls: int, answers: int
@@ -186,40 +193,45 @@ class Worths:
             id: Of the memory.
             used_us: When it was written or recalled last, in microseconds since the epoch.
             size: In bytes.
-            salience: As it was given.
+            salience: As it was given, from 0 to 1.
             pinned: Whether it stays in any case.
             recalls: How often it was recalled.
             answers: How many answers it led to.
         """
         self.drop(id)
-        row = self._rows[id] = len(self._ids)
+        self._rows[id] = len(self._ids)
         self._ids.append(id)
-        if row == len(self._columns):
-            self._columns = np.concatenate((self._columns, np.zeros(row, _COLUMNS)))
-        self._columns[row] = (used_us, recalls, answers, size, salience, pinned)
-        self._pinned += pinned
+        values = (used_us, size, recalls, answers, salience, int(pinned))
+        for column, value in zip(self._columns, values, strict=True):
+            column.append(value)  # type: ignore[arg-type]
+        self._pinned_count += pinned
         self.bytes += size
-        self._note_prune(row)
+        if self.rules.prune_below and not pinned:
+            due_us = self._due_us(used_us, salience, recalls, answers)
+            self.prune_due_us = min(self.prune_due_us, max(due_us, self._look_us))
 
     def drop(self, id: str) -> None:
         """There is no such memory any more."""
         row = self._rows.pop(id, None)
         if row is None:
             return
-        columns, last_id = self._columns, self._ids.pop()
-        self._pinned -= bool(columns["pinned"][row])
-        self.bytes -= int(columns["size"][row])
+        self._pinned_count -= self._pinned[row]
+        self.bytes -= self._sizes[row]
+        last_id = self._ids.pop()
+        for column in self._columns:
+            last = column.pop()
+            if last_id != id:
+                column[row] = last  # type: ignore[assignment]
         if last_id != id:
             self._ids[row] = last_id
             self._rows[last_id] = row
-            columns[row] = columns[len(self._ids)]
 
     @property
     def is_over(self) -> bool:
         """Whether there are more than there may be, and of those that are not pinned one that can stay."""
-        rules, count = self._rules, len(self._ids)
+        rules, count = self.rules, len(self._ids)
         is_full = count > rules.entries_max > 0 or self.bytes > rules.bytes_max > 0
-        return is_full and count - self._pinned > 1
+        return is_full and count - self._pinned_count > 1
 
     def victims(self, now_us: int, count_max: int) -> list[tuple[str, Worth]]:
         """Returns what there is no room for at a moment, that which is worth least first.
@@ -233,86 +245,100 @@ class Worths:
         """
         if not self.is_over:
             return []
-        rules, columns = self._rules, self._now
+        rules, count = self.rules, len(self._ids)
         entries_max, bytes_max = (each - each // SPARE for each in (rules.entries_max, rules.bytes_max))
-        parts = self._parts(columns, now_us)
-        loose = np.flatnonzero(~columns["pinned"])
-        order = _least(parts.sum(0)[loose], min(count_max, len(loose) - 1))
-        rows = loose[order]
-        counts = len(columns) - np.arange(len(rows))
-        sizes = self.bytes - np.concatenate(([0], np.cumsum(columns["size"][rows])[:-1]))
+        loose = count - self._pinned_count
+        rows = _least(self._scores(now_us), min(count_max, loose - 1))
+        sizes = np.frombuffer(self._sizes, np.int64)[rows]
         goes = np.zeros(len(rows), np.bool_)
         if entries_max:
-            goes |= counts > entries_max
+            goes |= count - np.arange(len(rows)) > entries_max
         if bytes_max:
-            goes |= sizes > bytes_max
-        return self._worths(rows[goes], parts)
+            goes |= self.bytes - (np.cumsum(sizes) - sizes) > bytes_max
+        return self._worths(rows[goes], now_us)
 
     def worthless(self, now_us: int, count_max: int) -> list[tuple[str, Worth]]:
         """Returns what is worth too little at a moment, at most `count_max`, that which is worth least first;
         settles when to look again."""
-        rules, columns = self._rules, self._now
-        if not rules.prune_below or now_us < self.prune_due_us:
+        below = self.rules.prune_below
+        if not below or now_us < self.prune_due_us:
             return []
-        parts = self._parts(columns, now_us)
-        scores = parts.sum(0)
-        loose = ~columns["pinned"]
-        rows = np.flatnonzero(loose & (scores < rules.prune_below))
-        found = rows[_least(scores[rows], min(count_max, len(rows)))]
-        if len(found) == len(rows):
-            later = np.flatnonzero(loose & (scores >= rules.prune_below))
-            due_us = int(self._due_us(columns[later]).min(initial=NOW))
+        scores = self._scores(now_us)
+        count = int(np.count_nonzero(scores < below))
+        rows = _least(scores, min(count, count_max))
+        if len(rows) == count:
             # What was found stays until the command has been applied, and that may fail.
             self._look_us = now_us + PRUNE_INTERVAL_US
-            self.prune_due_us = self._look_us if len(rows) else max(due_us, self._look_us)
-        return self._worths(found, parts)
+            self.prune_due_us = self._look_us if count else max(self._look_us, self._next_due_us(scores))
+        return self._worths(rows, now_us)
 
-    @property
-    def _now(self) -> Columns:
-        return self._columns[: len(self._ids)]
+    def _next_due_us(self, scores: Scores) -> int:
+        """When the first of those that are not pinned is worth too little."""
+        found = [
+            self._dues_us(part).min()
+            for part in np.array_split(np.flatnonzero(np.isfinite(scores)), len(scores) // _PORTION_ROWS + 1)
+            if len(part)
+        ]
+        return int(min(found, default=NOW))
 
-    def _parts(self, columns: Columns, now_us: int) -> Scores:
-        """What adds up to the score of each: shape (4, rows), recency, frequency, salience, impact."""
-        rules = self._rules
-        age_days = np.maximum(now_us - columns["used_us"], 0) / DAY_US
-        recalls, answers = columns["recalls"], columns["answers"]
-        fresh = np.exp2(-age_days / rules.half_life_days)
-        parts = (
-            rules.recency * fresh,
-            rules.frequency * recalls / (recalls + RECALLS_HALF),
-            rules.salience * columns["salience"] * fresh,
-            rules.impact * answers / (answers + ANSWERS_HALF),
+    def _parts(self, rows: slice | Rows, now_us: int) -> tuple[Scores, Scores, Scores, Scores]:
+        """What adds up to the scores of some rows: recency, frequency, salience, impact."""
+        rules, weight = self.rules, self.rules.weight
+        age_us = now_us - np.frombuffer(self._used_us, np.int64)[rows]
+        fresh = np.exp2(np.maximum(age_us, 0) * (-1 / (DAY_US * rules.half_life_days)))
+        recalls = np.frombuffer(self._recalls, np.int64)[rows]
+        answers = np.frombuffer(self._answers, np.int64)[rows]
+        salience = np.frombuffer(self._salience, np.float64)[rows]
+        return (
+            rules.recency / weight * fresh,
+            rules.frequency / weight * (recalls / (recalls + RECALLS_HALF)),
+            rules.salience / weight * salience * fresh,
+            rules.impact / weight * (answers / (answers + ANSWERS_HALF)),
         )
-        return np.stack(parts) / rules.weight
 
-    def _due_us(self, columns: Columns) -> NDArray[np.int64]:
-        """When each of some rows is worth too little if it is not used before; `NOW` for never."""
-        rules = self._rules
-        recency, frequency, salience, impact = self._parts(columns, 0)  # as if each were used just now
-        left = rules.prune_below - frequency - impact
+    def _scores(self, now_us: int) -> Scores:
+        """The score of each row at a moment; infinite where it stays in any case."""
+        scores = np.empty(len(self._ids), np.float64)
+        for start in range(0, len(scores), _PORTION_ROWS):
+            rows = slice(start, start + _PORTION_ROWS)
+            recency, frequency, salience, impact = self._parts(rows, now_us)
+            scores[rows] = recency + frequency + salience + impact
+        scores[np.frombuffer(self._pinned, np.bool_)] = np.inf
+        return scores
+
+    def _dues_us(self, rows: Rows) -> Rows:
+        """As `_due_us`, of many."""
+        recency, frequency, salience, impact = self._parts(rows, 0)  # as if each were used just now
+        left = self.rules.prune_below - frequency - impact
         never = left <= 0
         halvings = np.log2(np.maximum((recency + salience) / np.where(never, 1, left), 1))
-        due_us = columns["used_us"] + (halvings * rules.half_life_days * DAY_US).astype(np.int64) + 1
-        return np.where(never, NOW, due_us)
+        age_us = (halvings * (self.rules.half_life_days * DAY_US)).astype(np.int64)
+        return np.where(never, NOW, np.frombuffer(self._used_us, np.int64)[rows] + age_us + 1)
 
-    def _note_prune(self, row: int) -> None:
-        if self._rules.prune_below and not self._columns["pinned"][row]:
-            due_us = int(self._due_us(self._columns[row : row + 1])[0])
-            self.prune_due_us = min(self.prune_due_us, max(due_us, self._look_us))
+    def _due_us(self, used_us: int, salience: float, recalls: int, answers: int) -> int:
+        """When a memory is worth too little if it is not used before, in microseconds; `NOW` for never."""
+        rules = self.rules
+        left = rules.prune_below * rules.weight
+        left -= rules.frequency * recalls / (recalls + RECALLS_HALF)
+        left -= rules.impact * answers / (answers + ANSWERS_HALF)
+        if left <= 0:
+            return NOW
+        halvings = log2(max((rules.recency + rules.salience * salience) / left, 1))
+        return used_us + int(halvings * rules.half_life_days * DAY_US) + 1
 
-    def _worths(self, rows: NDArray[np.int64], parts: Scores) -> list[tuple[str, Worth]]:
-        found = []
-        for row in rows.tolist():
-            recency, frequency, salience, impact = parts[:, row].tolist()
-            worth = Worth(recency + frequency + salience + impact, recency, frequency, salience, impact)
-            found.append((self._ids[row], worth))
-        return found
+    def _worths(self, rows: Rows, now_us: int) -> list[tuple[str, Worth]]:
+        parts = np.stack(self._parts(rows, now_us), axis=1)
+        scores = parts.sum(axis=1)
+        return [
+            (self._ids[row], Worth(score, *each))
+            for row, score, each in zip(rows.tolist(), scores.tolist(), parts.tolist(), strict=True)
+        ]
 
 
-def _least(scores: Scores, count: int) -> NDArray[np.int64]:
+def _least(scores: Scores, count: int) -> Rows:
     """Returns the places of the `count` lowest scores, the lowest first, of equal ones the first first."""
-    if not 0 < count < len(scores):
-        return np.argsort(scores, kind="stable")[: max(0, count)]
+    if count <= 0:
+        return np.empty(0, np.int64)
     highest = np.partition(scores, count - 1)[count - 1]
     places = np.flatnonzero(scores <= highest)
     return places[np.argsort(scores[places], kind="stable")][:count]

@@ -17,7 +17,7 @@ from memraft_proto.v1 import (
     retention_pb2,
     txn_pb2,
 )
-from memraft_server.machine import Refused
+from memraft_server.machine import Refused, forgetting
 from memraft_server.machine.facts import Encoder
 from memraft_server.machine.forgetting import EVICTION_BYTES_MAX
 from memraft_server.machine.journal import Journal
@@ -25,7 +25,7 @@ from memraft_server.machine.loader import load
 from memraft_server.machine.machine import Machine
 from memraft_server.machine.retention import Trimmer
 from memraft_server.projections.forgetting import PRUNE_INTERVAL_US, ForgettingProjection
-from memraft_server.projections.receipts import ReceiptHead, encode_receipt
+from memraft_server.projections.receipts import ReceiptBody, Signals, encode_receipt
 from tests.unit.machine.harness import LIMITS, NAMESPACE, SECOND_US, Shard
 from tests.unit.machine.test_settings import sweep
 
@@ -73,13 +73,16 @@ def forget(shard: Shard, id: str, **more: Any) -> Any:
 def recall(shard: Shard, *ids: str) -> None:
     """Stores the receipt of a recall that found these."""
     id = f"receipt {shard.machine.applied_index}"
-    head = encode_receipt(ReceiptHead(ids, tuple(1 for _ in ids), "alice", "", ""))
-    shard.write(log_pb2.RecordRecallsCommand(namespace=NAMESPACE, ids=[id], receipts=[head]))
+    versions, scores = tuple(1 for _ in ids), bytes(4 * len(ids))
+    body = ReceiptBody(ids, versions, "alice", "", "", 0, b"", 0, 0, "", 0, b"", scores, Signals())
+    receipts = [encode_receipt(body)]
+    shard.write(log_pb2.RecordRecallsCommand(namespace=NAMESPACE, ids=[id], receipts=receipts))
 
 
 def answer(shard: Shard, *used: str) -> None:
-    request = recall_pb2.RecordInfluenceRequest(namespace=NAMESPACE, receipt="r", answer_id="a", used=used)
-    shard.write(request)
+    """Ties an answer to these memories."""
+    named = {"receipt": "r", "answer_id": "a", "used": used, "versions": [1 for _ in used]}
+    shard.write(recall_pb2.RecordInfluenceRequest(namespace=NAMESPACE, **named))
 
 
 def wait(shard: Shard, time_us: int) -> None:
@@ -503,3 +506,30 @@ def test_the_ids_of_merged_memories_fit_the_metadata() -> None:
     assert (
         len(shard.read(memory_pb2.GetMemoryRequest(namespace=NAMESPACE, id="full")).memory.metadata) == 16_378
     )
+
+
+def test_memories_that_were_there_before_are_counted_a_portion_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(forgetting, "COUNTED_MAX", 10)
+    leader, follower = Shard(), Shard()
+    for number in range(35):
+        for shard in (leader, follower):
+            remember(shard, f"m{number}", salience=number / 35)
+    for shard in (leader, follower):
+        limit(shard, entries_max=30, prune_below=0.3, frequency=0, impact=0)
+        assert settings(shard).memories_entries == 10
+        assert shard.machine.next_due_us() == 0
+        remember(shard, "m0", "not counted yet", salience=1.0)
+        forget(shard, "m1")
+    for _ in range(5):
+        follower.machine.count_on()
+    assert settings(follower).memories_entries == 34
+    assert leader.machine.due(leader.time_us, 100) == [] == leader.machine.due(leader.time_us, 100)
+    sweep(leader)
+    assert settings(leader).memories_entries == 30
+    assert {id for id, reason in gone(leader) if reason == EVICTED} == {"m2", "m3", "m4", "m5"}
+    limit(leader, prune_below=0.9)
+    wait(leader, PRUNE_INTERVAL_US)
+    assert 0 < settings(leader).memories_entries < 10
+    assert "m0" in ids(leader)
