@@ -43,6 +43,13 @@ above it has a posting list for each term. A namespace of ten memories then take
 QUERY_TERMS_MAX = 64
 """Terms of a query that are looked for; of a longer one the rarest."""
 
+TOGETHER_MAX = 4096
+"""Postings of several terms that are looked at in one go: a step costs as much as a thousand of them."""
+
+FEW_ROWS = 1024
+"""Of so few rows that may be found, of 64 times as many, each is looked up in the postings, rather than these
+gone through."""
+
 HOPED_MAX = 1024
 """Most rows to find in the hope that enough of them may be found; then all are judged."""
 
@@ -137,9 +144,6 @@ class _Term:
 
     postings: Packed
     weight: float
-
-    def rows_and_times(self) -> tuple[Rows, Floats]:
-        return (self.postings >> TIMES_BITS).astype(np.int64), (self.postings & TIMES_MAX).astype(np.float32)
 
     def times_in(self, keys: Packed) -> Packed:
         """How often each of some rows, as `_keys` gives them, says the term."""
@@ -287,25 +291,33 @@ class TextIndex:
         if allowed is not None and not isinstance(allowed, np.ndarray):
             return self._search_hoping(query, k, ceiling, allowed)
         mask = self._mask(count, ceiling, allowed)
+        if mask is not None and np.count_nonzero(mask) <= min(FEW_ROWS, count >> 6):
+            rows = np.flatnonzero(mask)
+            rows, scores = self._finish(rows, np.zeros(len(rows), np.float32), terms, count, k)
+            return rows[scores > 0], scores[scores > 0]
+        return self._search(terms, k, count, mask)
+
+    def _search(
+        self, terms: list[_Term], k: int, count: int, mask: NDArray[np.bool_] | None
+    ) -> tuple[Rows, Floats]:
         scores = np.zeros(count, np.float32)
-        bound = sum(map(self._bound, terms))
-        threshold = 0.0
-        for place, term in enumerate(terms):
-            if threshold > bound * _ROUNDING:
-                # What only the remaining terms say cannot come among the best any more.
-                rows = np.flatnonzero(scores >= np.float32(threshold - bound * _ROUNDING))
-                return self._finish(rows, scores[rows], terms[place:], count, k)
-            rows, times = term.rows_and_times()
-            if mask is not None:
-                keep = mask[rows]
-                rows, times = rows[keep], times[keep]
-            values = scores[rows] + self._gains(times, self._norms(rows, count)) * np.float32(term.weight)
-            scores[rows] = values
-            bound -= self._bound(term)
-            if len(rows) >= k:
-                threshold = max(threshold, _kth(values, k))
-        rows = np.flatnonzero(scores)
-        return _best(rows, scores[rows], k)
+        said: list[Rows] = []
+        bound, threshold, place = sum(map(self._bound, terms)), 0.0, 0
+        while place < len(terms) and threshold <= bound * _ROUNDING:
+            some = terms[place : place + _count_together(terms[place:])]
+            rows, gains = self._gains_by(some, count, mask)
+            np.add.at(scores, rows, gains)
+            said.append(rows)
+            place += len(some)
+            bound -= sum(map(self._bound, some))
+            most = k * len(some)  # a row stands there once for each term
+            if len(rows) >= most:
+                threshold = max(threshold, _kth(scores[rows], most))
+        rows = np.concatenate(said)
+        # What only the remaining terms say cannot come among the best any more.
+        least = threshold - (bound * _ROUNDING if place < len(terms) else 0)
+        rows = _unique(rows[scores[rows] >= np.float32(least)])
+        return self._finish(rows, scores[rows], terms[place:], count, k)
 
     def around(
         self,
@@ -445,15 +457,32 @@ class TextIndex:
         self, rows: Rows, values: Floats, terms: list[_Term], count: int, k: int
     ) -> tuple[Rows, Floats]:
         """Adds the remaining terms to the rows that can still be among the best, and returns these."""
+        if not terms:
+            return _best(rows, values, k)
         norms = self._norms(rows, count)
         bound = sum(map(self._bound, terms))
         for term in terms:
-            keep = values >= np.float32(_kth(values, k) - bound * _ROUNDING)
-            rows, values, norms = rows[keep], values[keep], norms[keep]
+            if len(rows) > k:
+                keep = values >= np.float32(_kth(values, k) - bound * _ROUNDING)
+                rows, values, norms = rows[keep], values[keep], norms[keep]
             times = term.times_in(_keys(rows)).astype(np.float32)
             values = values + self._gains(times, norms) * np.float32(term.weight)
             bound -= self._bound(term)
         return _best(rows, values, k)
+
+    def _gains_by(
+        self, terms: list[_Term], count: int, mask: NDArray[np.bool_] | None
+    ) -> tuple[Rows, Floats]:
+        """What terms add to the scores of the rows that say them, one term after the other."""
+        postings = [term.postings for term in terms]
+        weights = np.repeat(np.array([term.weight for term in terms], np.float32), list(map(len, postings)))
+        packed = np.concatenate(postings) if len(postings) > 1 else postings[0]
+        rows = (packed >> TIMES_BITS).astype(np.int64)
+        if mask is not None:
+            keep = mask[rows]
+            rows, packed, weights = rows[keep], packed[keep], weights[keep]
+        times = (packed & TIMES_MAX).astype(np.float32)
+        return rows, self._gains(times, self._norms(rows, count)) * weights
 
     # Postings
 
@@ -515,6 +544,17 @@ class TextIndex:
             kept = self._lists[number] = Postings()
             kept.after.frombytes(part.tobytes())
         self._entries = None
+
+
+def _count_together(terms: list[_Term]) -> int:
+    """How many of the first terms to look at in one go: at least one, and with more few postings."""
+    postings, together = len(terms[0].postings), 1
+    for term in terms[1:]:
+        postings += len(term.postings)
+        if postings > TOGETHER_MAX:
+            break
+        together += 1
+    return together
 
 
 def _keys(rows: Rows) -> Packed:

@@ -120,6 +120,21 @@ def test_a_text_that_died_is_found_before_and_not_after() -> None:
     assert index.search({"cat": 1.0}, 5)[0].tolist() == [1]
 
 
+def test_few_allowed_rows_are_found_as_they_are_among_many() -> None:
+    texts = some_texts(2000, seed=8)
+    index = filled(texts)
+    index.kill(64, NOW - 1)
+    allowed = np.zeros(2000, np.bool_)
+    allowed[::64] = True
+    for query in queries(seed=9):
+        scores = naive(texts, query)
+        few = [score if row % 64 == 0 and row != 64 else 0.0 for row, score in enumerate(scores)]
+        rows, found = index.search(query, 7, allowed=allowed)
+        best = sorted(((score, -row) for row, score in enumerate(few) if score > 0), reverse=True)[:7]
+        assert found.tolist() == pytest.approx([score for score, _ in best], rel=1e-5)
+        assert not any(row % 64 or row == 64 for row in rows.tolist())
+
+
 def test_only_allowed_rows_are_found() -> None:
     texts = some_texts(2000, seed=5)
     index = filled(texts)
