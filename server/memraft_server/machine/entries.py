@@ -6,6 +6,9 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from memraft_server.machine.ids import entry_parts, make_id
 from memraft_server.machine.limits import POSITION_BITS, POSITIONS_MAX
 from memraft_server.machine.refused import BrokenInvariant
@@ -70,6 +73,13 @@ class EntryTable:
     def time_us(self, version: int) -> int:
         """Returns the commit time of `version` in microseconds since the epoch."""
         return self._times_us[(version >> POSITION_BITS) - self._first]
+
+    def times_of(self, versions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Returns the commit times of versions, as `time_us` does that of one."""
+        times: NDArray[np.int64] = np.frombuffer(self._times_us, np.int64)[
+            (versions >> POSITION_BITS) - self._first
+        ]
+        return times
 
     def time_at(self, ceiling: int) -> int:
         """Returns the commit time of the last entry up to version `ceiling`; 0 where there is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 from memraft_proto.v1 import memory_pb2
@@ -17,7 +18,7 @@ from memraft_server.machine.validate_common import check_count, check_moment, ch
 from memraft_server.machine.validate_vectors import check_fingerprint, check_vector, parse_filter
 from memraft_server.projections.graph import GraphProjection
 from memraft_server.projections.memories import MemoryStore
-from memraft_server.projections.memory_rows import Wanted
+from memraft_server.projections.memory_rows import MemoryRows, Wanted
 from memraft_server.projections.receipts import ReceiptsProjection
 from memraft_server.projections.reembedding import Model
 from memraft_server.projections.vector_math import Floats
@@ -122,10 +123,17 @@ def _entities(view: View, space: Namespace, query: str, parameters: Parameters) 
     found_by = [each.found_by for each, _, _ in store.parts(view.ceiling)]
     if not any(each.is_about_any for each in found_by):
         return {}  # whatever the graph says, no memory is about it
-    starts = named(query, graph, view.ceiling, lambda id: any(each.about(id) for each in found_by))
+    starts = named(query, graph, view.ceiling, _is_about(found_by))
     if graph is None:
         return dict.fromkeys(starts, 1.0)
     return nearness(graph, starts, view.ceiling, parameters.graph_depth)
+
+
+def _is_about(found_by: list[MemoryRows]) -> Callable[[str], bool]:
+    """Returns what says whether any memory is about an entity."""
+    if len(found_by) == 1:
+        return found_by[0].is_about
+    return lambda entity: any(each.is_about(entity) for each in found_by)
 
 
 def _moments(view: View, space: Namespace, parameters: Parameters) -> Moments:
@@ -138,14 +146,9 @@ def _moments(view: View, space: Namespace, parameters: Parameters) -> Moments:
 
     weights = parameters.weights
     if not weights.recency and not weights.salience:
-        return Moments(now_us, entries.time_us, versions)
-    accesses = space.projection(ReceiptsProjection).accesses
-
-    def accessed_us(id: str) -> int:
-        version = accesses.of(id, view.ceiling).last_version
-        return entries.time_us(version) if version else 0
-
-    return Moments(now_us, entries.time_us, versions, accessed_us)
+        return Moments(now_us, entries.times_of, versions)
+    accesses, ceiling = space.projection(ReceiptsProjection).accesses, view.ceiling
+    return Moments(now_us, entries.times_of, versions, lambda ids: accesses.last_versions(ids, ceiling))
 
 
 @lru_cache(maxsize=256)

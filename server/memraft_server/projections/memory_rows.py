@@ -144,6 +144,10 @@ class MemoryRows:
         """Whether any row is about an entity."""
         return bool(self._about)
 
+    def is_about(self, entity: str) -> bool:
+        """Whether any row is about this entity."""
+        return entity in self._about
+
     def of_kind(self, kind: str) -> array[int]:
         """Returns the rows of a kind, ascending."""
         return self._kinds.get(kind, array("i"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from heapq import merge
 from typing import Any
 
@@ -140,6 +140,13 @@ class Uses:
             return own
         before = self._parent.of(id, min(ceiling, self._base))
         return Access(own.count + before.count, own.last_version or before.last_version)
+
+    def last_versions(self, ids: Sequence[str], ceiling: int = NOW) -> list[int]:
+        """Returns `of(id, ceiling).last_version` of each memory."""
+        known = self._versions
+        if ceiling == NOW and self._parent is None:
+            return [known[id][-1] if id in known else 0 for id in ids]
+        return [self.of(id, ceiling).last_version for id in ids]
 
     def add(self, ids: tuple[str, ...], version: int) -> None:
         """A record names these memories."""

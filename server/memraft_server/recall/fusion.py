@@ -45,7 +45,7 @@ class Weights:
     """How near what it is about is to what the query names, in the graph. Likewise."""
     recency: float = 0.0
     """How long ago it was written or read. Likewise."""
-    salience: float = 0.0
+    salience: float = 0.1
     """How much it was said to matter, less what time took off. Likewise."""
 
 

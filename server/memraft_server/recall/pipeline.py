@@ -47,8 +47,8 @@ _COLUMN = {name: place for place, name in enumerate(NAMES)}
 _NO_ROWS: Rows = np.empty(0, np.int64)
 
 
-def _never(_id: str) -> int:
-    return 0
+def _never(ids: Sequence[str]) -> list[int]:
+    return [0] * len(ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +57,15 @@ class Moments:
 
     Attributes:
         now_us: The moment that the read sees, in microseconds since the epoch.
-        time_us: Commit time of a version.
+        times_us: Commit times of versions.
         versions: The versions, from the first to before the second, that were committed in a span of time.
-        accessed_us: When a memory was last recalled; 0: never.
+        accessed: The versions at which memories were last recalled; 0: never.
     """
 
     now_us: int
-    time_us: Callable[[int], int]
+    times_us: Callable[[Rows], Rows]
     versions: Callable[[int, int], tuple[int, int]]
-    accessed_us: Callable[[str], int] = _never
+    accessed: Callable[[Sequence[str]], list[int]] = _never
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +105,10 @@ class Found(NamedTuple):
 class _Measured(NamedTuple):
     """The candidates of one part."""
 
-    part: Part
-    rows: Rows
     items: list[Remembered]
     signals: Floats
+    known: tuple[Floats, Rows] | None
+    """Vectors that were read, and which of them is each candidate's."""
 
 
 def recall(store: MemoryStore, ceiling: int, asked: Asked, moments: Moments) -> Found:
@@ -162,7 +162,7 @@ def _measured(part: Part, asked: Asked, query: Floats | None, each: int, moments
     signals = candidates.signals
     if len(items):
         _fill(signals, items, asked, moments)
-    return _Measured(part, candidates.rows, items, signals)
+    return _Measured(items, signals, candidates.known)
 
 
 def _fill(signals: Floats, items: list[Remembered], asked: Asked, moments: Moments) -> None:
@@ -178,10 +178,9 @@ def _fill(signals: Floats, items: list[Remembered], asked: Asked, moments: Momen
             low <= item.version < high or start <= item.valid_from_us < end for item in items
         ]
     if weights.recency or weights.salience:
-        time_us, accessed_us, now_us = moments.time_us, moments.accessed_us, moments.now_us
-        age_us = np.array(
-            [max(0, now_us - max(time_us(item.version), accessed_us(item.id))) for item in items], np.float32
-        )
+        written = np.array([item.version for item in items], np.int64)
+        used = np.maximum(written, moments.accessed([item.id for item in items]))
+        age_us = np.maximum(moments.now_us - moments.times_us(used), 0).astype(np.float32)
         if weights.recency:
             signals[:, _COLUMN["recency"]] = recent(age_us, asked.parameters.half_life_days)
         if weights.salience:
@@ -240,9 +239,8 @@ def _scored(measured: list[_Measured], asked: Asked, moments: Moments) -> list[S
     parts = weighed(signals, parameters)
     scores = np.asarray(parts.sum(axis=1), np.float32)
     k = asked.k or (K_WITH_TOKENS if asked.tokens else K_DEFAULT)
-    vectors = _vectors_of(measured) if any(each.part.vectors is not None for each in measured) else None
     keys = np.arange(len(items), dtype=np.int64)  # parts come from the oldest to the newest, rows too
-    places = chosen(items, keys, scores, vectors, k, parameters)
+    places = chosen(items, keys, scores, _vectors_of(measured), k, parameters)
     first = _profile_first(items, scores, k) if asked.tokens else []
     taken = set(first)
     places = [*first, *(place for place in places if place not in taken)][:k]
@@ -262,23 +260,19 @@ def _profile_first(items: Sequence[Remembered], scores: Floats, k: int) -> list[
     return places[: min(k, BESIDE_MAX)]
 
 
-def _vectors_of(measured: list[_Measured]) -> Callable[[Rows], Floats]:
-    """Returns what gives the vectors of places among all candidates, shape (places, dimension)."""
-    starts = np.cumsum([0, *(len(each.rows) for each in measured)])
+def _vectors_of(measured: list[_Measured]) -> Callable[[Rows], Floats] | None:
+    """Returns what gives the vectors of places among all candidates, shape (places, dimension); None where
+    there are none."""
+    starts = np.cumsum([0, *(len(each.items) for each in measured)])
+    dimension = max((each.known[0].shape[1] for each in measured if each.known is not None), default=0)
 
     def vectors(places: Rows) -> Floats:
-        found: Floats | None = None
+        found = np.zeros((len(places), dimension), np.float32)
         for start, end, each in zip(starts, starts[1:], measured, strict=False):
-            mine = np.flatnonzero((places >= start) & (places < end))
-            give = each.part.vectors
-            if not len(mine) or give is None:
-                continue
-            rows = each.rows[places[mine] - start]
-            order = np.argsort(rows)
-            known = give(rows[order])
-            if found is None:
-                found = np.zeros((len(places), known.shape[1]), np.float32)
-            found[mine[order]] = known
-        return found if found is not None else np.zeros((len(places), 1), np.float32)
+            if each.known is not None:
+                mine = np.flatnonzero((places >= start) & (places < end))
+                known, own = each.known
+                found[mine] = known[own[places[mine] - start]]
+        return found
 
-    return vectors
+    return vectors if dimension else None

@@ -33,10 +33,17 @@ VectorsOf = Callable[[Rows], Floats]
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Rows, ascending, and their signals as measured: float32 of shape (rows, len(NAMES))."""
+    """What a query may find.
+
+    Attributes:
+        rows: Ascending.
+        signals: Of each as measured, shape (rows, len(NAMES)).
+        known: Vectors that were read, of unit length, and which of them is each row's; None: none were.
+    """
 
     rows: Rows
     signals: Floats
+    known: tuple[Floats, Rows] | None = None
 
     def best(self, weights: Weights, k: int) -> Rows:
         """The `k` rows of the highest scores, of equal ones the older first."""
@@ -130,10 +137,12 @@ def gather(
     if not len(rows):
         return Candidates(rows, signals)
     windows = text.windows(rows, ceiling, window)
+    known: Floats | None = None
     column = {name: signals[:, place] for place, name in enumerate(NAMES)}
     column["text"][:] = text.around(asked, windows, ceiling)
     if query_vector is not None and vectors is not None:
-        column["vector"][:] = _nearness(query_vector, vectors, windows)
+        known = vectors(windows.needed)
+        column["vector"][:] = _nearness(query_vector, known, windows)
     authors = columns.named(query, text.count(ceiling))
     if authors:
         column["author"][:] = columns.said_by(rows, authors)
@@ -146,7 +155,7 @@ def gather(
     column["time"][:] = cues[:, 1]
     if asks_when(query):
         column["time_asked"][:] = cues[:, 1]
-    return Candidates(rows, signals)
+    return Candidates(rows, signals, (known, windows.index[0]) if known is not None else None)
 
 
 def _best_around(rows: Rows, windows: Windows, text: Floats, vector: Floats) -> Floats:
@@ -163,9 +172,8 @@ def _best_around(rows: Rows, windows: Windows, text: Floats, vector: Floats) -> 
     return highest[first]
 
 
-def _nearness(query: Floats, vectors: VectorsOf, windows: Windows) -> Floats:
-    """Cosine of the query with the weighted mean of the vectors of each window."""
-    known = vectors(windows.needed)
+def _nearness(query: Floats, known: Floats, windows: Windows) -> Floats:
+    """Cosine of the query with the weighted mean of the vectors, those of `needed`, of each window."""
     means = known.take(windows.index[0], axis=0)
     part = np.empty_like(means)
     for places, share in zip(windows.index[1:], windows.weights[1:], strict=True):
