@@ -8,6 +8,7 @@ from typing import Any
 
 COMMAND = [sys.executable, "-m", "memraft_server.cli"]
 PATIENCE_S = 120.0
+CONVERSATIONS = Path(__file__).parents[1] / "data" / "conversations.json"
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -149,6 +150,16 @@ def test_conversations_are_written_through_the_cluster_and_questions_answered(tm
     assert found["overall"]["recall"]["plain BM25"] == [1.0, 1.0, 1.0]
     assert found["adversarial"]["questions"] == 1
     assert found["evidence_malformed"] == 1
+
+
+def test_three_nodes_find_as_much_as_one_process() -> None:
+    reports = []
+    for where in ([], ["--cluster"]):
+        done = run("bench", "recall", "--input", str(CONVERSATIONS), "--json", *where)
+        assert done.returncode == 0, done.stderr
+        reports.append(json.loads(done.stdout))
+    assert [report["where"] for report in reports] == ["in process", "3 nodes over gRPC"]
+    assert reports[0]["results"] == reports[1]["results"]
 
 
 def test_the_benchmarks_run_and_name_their_targets() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +20,8 @@ from memraft_server.cli.demo import locomo
 from memraft_server.cli.demo.replay import details, said
 from memraft_server.cli.devcluster import DevCluster
 
-TALKS = locomo.read(Path(__file__).parents[1] / "data" / "conversations.json")
-[GARDEN, NIGHTS] = TALKS
+FILE = Path(__file__).parents[1] / "data" / "conversations.json"
+[GARDEN, NIGHTS] = locomo.read(FILE)
 SCORE_TOLERANCE = 1e-3
 """Scores may tell how many seconds ago something was written."""
 
@@ -244,6 +247,28 @@ def test_recall_is_what_it_was_after_a_restart(tmp_path: Path) -> None:
     with Memory(path=tmp_path / "m") as memory:
         memory.remember("Mira: I sold the cello", id="D9:1", thread="session-3", speaker="Mira")
         assert memory.recall("sold the cello")[0].id == "D9:1"
+
+
+KILLED = """
+import os, pathlib, signal, sys
+from memraft import Memory
+from memraft_server.cli.demo import locomo
+from memraft_server.cli.demo.replay import details, said
+
+memory = Memory(path=sys.argv[1])
+for turn in locomo.read(pathlib.Path(sys.argv[2]))[0].turns:
+    memory.remember(said(turn), id=turn.turn_id, **details(turn))
+    memory.recall(turn.text)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_recall_finds_what_was_remembered_before_the_process_was_killed(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "m", FILE], check=False, timeout=120)
+    assert done.returncode == -signal.SIGKILL
+    with told() as reference, Memory(path=tmp_path / "m") as memory:
+        wait_until_indexed(memory)
+        assert asked(memory) == asked(reference)
 
 
 def test_recall_is_what_it_was_after_a_failover(nodes: DevCluster) -> None:
