@@ -203,9 +203,10 @@ def _near(
     if embedding is None:
         return []
     ceiling = None if view.is_now else view.ceiling
+    wanted = Wanted((item.about,) if item.about else None, item.kind)
     said = _words(item.text)
     found = []
-    for other, cosine in store.recall(embedding, NEAR_MAX, ceiling, Wanted(item.about, item.kind)):
+    for other, cosine in store.recall(embedding, NEAR_MAX, ceiling, wanted):
         if cosine < request.threshold or other.version >= item.version or not says_the_same(item, other):
             continue
         others = _words(other.text)
