@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from array import array
+from functools import partial
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,22 +19,22 @@ Packed = NDArray[np.uint32]
 NO_POSTINGS: Packed = np.empty(0, np.uint32)
 
 
-class Postings:
+class Postings(msgspec.Struct, gc=False):
     """A list that grows at its ends only: a view taken before stays as it was.
 
     What came since it was last looked at is kept aside: growing an array by single items takes numpy five
     times as long.
+
+    Attributes:
+        after: What is to be appended.
+        before: What is to be prepended, the last first.
     """
 
-    __slots__ = ("_packed", "_start", "_stop", "after", "before")
-
-    def __init__(self) -> None:
-        self.after = array("I")
-        """What is to be appended."""
-        self.before: array[int] | None = None
-        """What is to be prepended, the last first."""
-        self._packed: Packed | None = None
-        self._start, self._stop = 0, 0
+    after: array[int] = msgspec.field(default_factory=partial(array, "I"))
+    before: array[int] | None = None
+    _packed: Packed | None = None
+    _start: int = 0
+    _stop: int = 0
 
     def prepend(self, packed: int) -> None:
         if self.before is None:
