@@ -1,11 +1,13 @@
 """`memraft bench`: speed and memory, each figure beside what it should reach."""
 
 import argparse
+import os
 from functools import partial
 from importlib import import_module
 from typing import Any
 
 from memraft_server.cli.connection import add_json
+from memraft_server.cli.serve import BLAS_THREADS
 
 
 def register(commands: Any) -> None:
@@ -33,6 +35,7 @@ def register(commands: Any) -> None:
 
 
 def _run(name: str, arguments: argparse.Namespace) -> int:
+    os.environ.setdefault(BLAS_THREADS, "1")  # as a node has it, and before numpy is loaded
     status: int = import_module(f"memraft_server.cli.bench.{name}").run(arguments)
     return status
 
