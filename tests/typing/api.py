@@ -29,6 +29,7 @@ from memraft.types import (
     ChainVerdict,
     Collection,
     Confidence,
+    Consolidation,
     CounterInfo,
     Created,
     CrossDomainEdge,
@@ -39,6 +40,7 @@ from memraft.types import (
     Edge,
     EndReason,
     Event,
+    Forgotten,
     ForkInfo,
     Happening,
     Hit,
@@ -49,6 +51,7 @@ from memraft.types import (
     Match,
     MemoryChange,
     MemoryItem,
+    MemorySettings,
     MergeConflict,
     Merged,
     MergedInto,
@@ -59,6 +62,7 @@ from memraft.types import (
     Path,
     ProjectionState,
     QueryResults,
+    Recalled,
     Record,
     RecordDifference,
     RecordedTraces,
@@ -121,7 +125,7 @@ def the_three_lines() -> None:
     )
     assert_type(m.memory(moved.id, valid_at=datetime.now(UTC)), MemoryItem | None)
     assert_type(m.memories(valid_at=datetime.now(UTC)), Results[MemoryItem])
-    assert_type(hits, Results[Hit])
+    assert_type(hits, Recalled)
     assert_type(hits[0], Hit)
     assert_type(hits[:2], tuple[Hit, ...])
     assert_type(hits[0].text, str)
@@ -226,7 +230,7 @@ def vectors_and_memories(m: Memory, vectors: Sequence[Sequence[float]]) -> None:
     assert_type(m.collections(), Results[Collection])
     assert_type(m.memory("id"), MemoryItem | None)
     assert_type(m.memories(about="user:1"), Results[MemoryItem])
-    assert_type(m.recall(embedding=np.zeros(3)), Results[Hit])
+    assert_type(m.recall(embedding=np.zeros(3)), Recalled)
 
 
 def graph(m: Memory) -> None:
@@ -237,6 +241,11 @@ def graph(m: Memory) -> None:
     assert_type(m.put_graph([{"id": "a", "domain": "d"}, "b"], [("a", "t", "b")]), WrittenMany)
     assert_type(m.put_graph(["a", "b"], [{"source": "a", "type": "t", "target": "b"}]), WrittenMany)
     assert_type(m.merge_nodes("a", "b", policy="union", policies={"n": "max"}), MergedInto)
+    assert_type(m.forget("a", reason="why"), Deleted)
+    assert_type(m.forgotten(reason="evicted"), Results[Forgotten])
+    assert_type(m.consolidate(dry_run=True), Consolidation)
+    assert_type(m.settings().memories, MemorySettings)
+    m.set_settings(memories={"entries_max": 5})
     assert_type(m.forget_node("a"), Deleted)
     assert_type(m.restore_node("a"), Restored)
     assert_type(m.delete_node("a", detach=True), Deleted)
@@ -342,7 +351,7 @@ async def asynchronously() -> None:
             assert_type(event, Event)
         async with m.watch("config/") as changes:
             assert_type(await anext(changes), KeyVersion)
-        assert_type(await m.recall("text"), Results[Hit])
+        assert_type(await m.recall("text"), Recalled)
         assert_type(m.scoped("acme/other"), AsyncMemory)
         async with m.batch(errors="return") as b:
             b.put("k", 1)
