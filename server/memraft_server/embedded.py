@@ -58,6 +58,8 @@ EXPIRE_KEYS_MAX = 1_000
 """Documents that one logged command removes; what is left is removed by further ones."""
 TRIM_ITEMS = 64
 """After so many items written some of what namespaces need not keep is looked for, and forgotten."""
+TURN_S = 0.0005
+"""Between two portions of work: a lock that is taken again at once is hardly ever given to one who waits."""
 INDEX_QUIET_S = 0.05
 """A few new vectors join an index once this long no more of them came."""
 _CALLER = Caller(Role.LOCAL, AGENT)
@@ -454,6 +456,7 @@ class _Indexer:
                 following = self._machine.install(job) if is_built else job.abandon()
                 if following is not None:
                     self._jobs.append(following)
+            self._stopping.wait(TURN_S)
 
     def stop(self) -> None:
         """Waits until the index that is being built is done, and builds no more."""
