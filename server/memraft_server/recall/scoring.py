@@ -131,19 +131,20 @@ def _distinct(
     near: NDArray[np.bool_] | None = None
     if vectors is not None and cosine_min <= 1 and len(order):
         known = vectors(order)
-        near = np.tril(known @ known.T >= np.float32(cosine_min), -1)  # each with those before it
-        if not near.any():
-            near = None
+        likeness = known @ known.T
+        np.fill_diagonal(likeness, -1)
+        if likeness.max() >= cosine_min:
+            near = likeness >= np.float32(cosine_min)
     kept: list[int] = []
     taken: dict[int, int] = {}
     said: set[tuple[object, ...]] = set()
     for position, place in enumerate(order.tolist()):
         item = items[place]
-        key = (*_labels(item), " ".join(item.text.lower().split()))
+        key = (*_labels(item), item.text.lower())
         if key in said:
             continue
         if near is not None:
-            like: list[int] = np.flatnonzero(near[position]).tolist()
+            like: list[int] = np.flatnonzero(near[position, :position]).tolist()
             if any(other in taken and says_the_same(item, items[taken[other]]) for other in like):
                 continue
         said.add(key)

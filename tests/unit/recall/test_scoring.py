@@ -86,7 +86,7 @@ def test_of_equal_scores_the_older_comes_first() -> None:
 
 
 def test_the_same_words_are_returned_once() -> None:
-    items = [memory("Likes  tea"), memory("likes tea"), memory("likes coffee")]
+    items = [memory("Likes Tea"), memory("likes tea"), memory("likes coffee")]
     assert pick(items, [1, 2, 0.5]) == ["likes tea", "likes coffee"]
 
 
