@@ -38,6 +38,7 @@ from memraft.types import (
     DocumentIndex,
     Documents,
     Edge,
+    EmbeddingModels,
     EndReason,
     Event,
     Forgotten,
@@ -66,6 +67,7 @@ from memraft.types import (
     Record,
     RecordDifference,
     RecordedTraces,
+    Reembedded,
     Replay,
     Restored,
     Results,
@@ -231,6 +233,11 @@ def vectors_and_memories(m: Memory, vectors: Sequence[Sequence[float]]) -> None:
     assert_type(m.memory("id"), MemoryItem | None)
     assert_type(m.memories(about="user:1"), Results[MemoryItem])
     assert_type(m.recall(embedding=np.zeros(3)), Recalled)
+    assert_type(m.remember_many(["tea", {"text": "coffee", "about": "ann"}]), tuple[Written, ...])
+    assert_type(m.reembed(HashedNgrams(), progress=print), Reembedded)
+    assert_type(m.embedding_models(), EmbeddingModels)
+    assert_type(m.with_embedder(my_embedder), Memory)
+    assert_type(m.cancel_reembed(), bool)
 
 
 def graph(m: Memory) -> None:

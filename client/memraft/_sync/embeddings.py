@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Self
 
+import msgspec
+
 from memraft_proto.v1 import reembed_pb2
 
 from .. import _wire
@@ -22,8 +24,9 @@ _GET = METHOD["GetReembedding"]
 MEMORIES_TOGETHER = 1_000
 """Memories of one log entry."""
 TEXTS_TOGETHER = 256
-EMBEDDINGS_BYTES_MAX = 1 << 20
-"""Of one log entry."""
+EMBEDDINGS_TOGETHER = 64
+EMBEDDINGS_BYTES_MAX = 256 << 10
+"""Of one log entry: other writes wait for no more than this, a few milliseconds."""
 _PROBE = "memraft"
 
 
@@ -94,28 +97,21 @@ class EmbeddingCalls(Calls):
             EmbeddingMismatch: a move to a third model is under way; see `cancel_reembed`.
             EmbedderFailed: the embedder is a service, which failed.
         """
+        _wire.at_least_one(texts_together, "texts_together")
         embedding = Embedding(embedder)
         vectors, named = embedding.of_many([_PROBE])
         dimension = vectors.shape[1]
         model = {"dimension": dimension, "fingerprint": named}
         self._link.write(_BEGIN, _wire.build(reembed_pb2.BeginReembedRequest, **self._where, **model))
-        together = min(
-            _wire.at_least_one(texts_together, "texts_together"),
-            max(1, EMBEDDINGS_BYTES_MAX // (4 * dimension)),
-        )
         stored, above = 0, 0
         while True:
-            page = self._reembedding(above, together)
+            page = self._reembedding(above, texts_together)
             if page.ids:
                 done = self._store_embeddings(embedding, page, dimension, named)
                 stored += done.stored
                 above = page.versions[-1]
                 if progress is not None:
-                    progress(
-                        Reembedded(
-                            fingerprint=named, dimension=dimension, stored=stored, remaining=done.remaining
-                        )
-                    )
+                    progress(msgspec.structs.replace(done, stored=stored))
             if page.next_above:
                 above = page.next_above
                 continue
@@ -148,23 +144,29 @@ class EmbeddingCalls(Calls):
 
     def _store_embeddings(
         self, embedding: Embedding, page: reembed_pb2.GetReembeddingResponse, dimension: int, named: str
-    ) -> reembed_pb2.StoreEmbeddingsResponse:
+    ) -> Reembedded:
+        """Embeds a page and stores what comes of it; returns what became of it."""
         vectors, fingerprint = embedding.of_many(list(page.texts))
         if (vectors.shape[1], fingerprint) != (dimension, named):
             raise InvalidArgument(
                 f"the embedder made {vectors.shape[1]} numbers as {fingerprint!r}, and before {dimension} as "
                 f"{named!r}"
             )
-        request = _wire.build(
-            reembed_pb2.StoreEmbeddingsRequest,
-            **self._where,
-            fingerprint=named,
-            ids=page.ids,
-            versions=page.versions,
-            embeddings=vectors.astype("<f4").tobytes(),
-        )
-        response: reembed_pb2.StoreEmbeddingsResponse = self._link.write(_STORE, request)
-        return response
+        together = max(1, min(EMBEDDINGS_TOGETHER, EMBEDDINGS_BYTES_MAX // (4 * dimension)))
+        stored = remaining = 0
+        for start in range(0, len(page.ids), together):
+            part = slice(start, start + together)
+            request = _wire.build(
+                reembed_pb2.StoreEmbeddingsRequest,
+                **self._where,
+                fingerprint=named,
+                ids=page.ids[part],
+                versions=page.versions[part],
+                embeddings=vectors[part].astype("<f4").tobytes(),
+            )
+            response: reembed_pb2.StoreEmbeddingsResponse = self._link.write(_STORE, request)
+            stored, remaining = stored + response.stored, response.remaining
+        return Reembedded(fingerprint=named, dimension=dimension, stored=stored, remaining=remaining)
 
 
 def _models(response: reembed_pb2.GetReembeddingResponse) -> EmbeddingModels:

@@ -96,6 +96,11 @@ class Embedded:
             return None
         return self.vectors.vector(vector) if self._given is None else self._given[vector]
 
+    def rows_of(self, vectors: list[int]) -> list[int]:
+        """As `of_vectors`, quicker for a few."""
+        row_of = self._row_of
+        return [row_of[vector] for vector in vectors]
+
     def of_vectors(self, vectors: Rows) -> Rows:
         """Returns the row of each of these vectors."""
         rows: Rows = np.frombuffer(self._row_of, np.int32)[vectors].astype(np.int64)

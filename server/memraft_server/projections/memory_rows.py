@@ -180,7 +180,7 @@ class MemoryRows:
             embedded.vectors_of(among) if among is not None else None,
             Translated(accept, embedded, len(self._items)) if accept is not None else None,
         )
-        return embedded.of_vectors(np.array(found, np.int64)).tolist(), scores
+        return embedded.rows_of(found), scores
 
     def allowed(self, wanted: Wanted) -> NDArray[np.bool_] | Unjudged | None:
         """Says of each row whether a query may find it; None: it may find all."""
