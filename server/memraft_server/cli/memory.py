@@ -27,7 +27,12 @@ def register(commands: Any) -> None:
     """Adds `memory` and its subcommands."""
     group = commands.add_parser("memory", help="what agents remember", description=__doc__)
     actions = group.add_subparsers(metavar="ACTION", required=True, dest="action")
+    _add_writes(actions)
+    _add_reads(actions)
+    forgetting.add_actions(actions)
 
+
+def _add_writes(actions: Any) -> None:
     remember = add_action(actions, "remember", _remember, "store a memory")
     remember.add_argument("text", help="what is remembered; - reads standard input")
     remember.add_argument("--about", help="the entity it is about, such as user:4321")
@@ -54,6 +59,12 @@ def register(commands: Any) -> None:
     )
     _add_validity(update)
 
+    forget = add_action(actions, "forget", _forget, "forget a memory; it stays readable with --at")
+    forget.add_argument("id")
+    forget.add_argument("--reason", help="why, for those who ask later")
+
+
+def _add_reads(actions: Any) -> None:
     get = add_action(actions, "get", _get, "print a memory's text; --json: all there is to it")
     get.add_argument("id")
     _add_valid_at(get)
@@ -81,11 +92,6 @@ def register(commands: Any) -> None:
     _add_valid_at(recall)
     add_read(recall)
     add_embedder(recall, "what embeds the query")
-
-    forget = add_action(actions, "forget", _forget, "forget a memory; it stays readable with --at")
-    forget.add_argument("id")
-    forget.add_argument("--reason", help="why, for those who ask later")
-    forgetting.add_actions(actions)
 
     listing = add_action(actions, "list", _list, "list memories, newest first")
     listing.add_argument("--about", help="only memories about this entity")
