@@ -102,7 +102,8 @@ class LocalOutbox:
         while True:
             self._stopping.wait(GATHER_MS / 1000)
             with self._lock:
-                if not self._gathering.waiting or self._stopping.is_set():
+                is_over = self._stopping.is_set() or self._shard.disk_failure
+                if is_over or not self._gathering.waiting:
                     self._thread = None
                     return
                 self.flush()

@@ -224,3 +224,18 @@ def test_many_recalls_share_commits(memory: Memory) -> None:
     eventually(lambda: len(memory.receipts(limit=1_000)) == 101)
     indexes = {each.version >> 20 for each in memory.receipts(limit=1_000)}
     assert len(indexes) < 60 and min(indexes) > began and len(hits) == 100
+
+
+def test_a_run_with_recalls_and_influences_is_replayed_as_it_was(memory: Memory) -> None:
+    fill(memory)
+
+    def answer(run: Any) -> str:
+        hits = run.memory.recall("refund", k=2, turn="1")
+        run.memory.influence(hits.receipt, "answer", used=[hits[0].id])
+        run.memory.put("answer", hits[0].text)
+        return str(hits[0].text)
+
+    with memory.run("r1") as run:
+        run.outputs = answer(run)
+    for replay in (memory.replay("r1"), memory.replay("r1", agent=answer)):
+        assert (replay.verdict, replay.first_difference) == ("same", None)

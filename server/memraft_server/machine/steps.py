@@ -26,6 +26,8 @@ _CALLS = {method.kind: method for method in METHODS.values() if method.kind}
 _HASHES = frozenset(("hash", "last_hash", "prev_hash"))
 _TIMES = frozenset(("started_at_us", "ended_at_us"))
 """What traces say by the clock of who wrote them: no two runs agree in it."""
+_NOT_COMPARED = _TIMES | {"receipt"}
+"""And what a recall told: each has a receipt of its own. What was used of it stands beside."""
 _TOLD = frozenset((
     "event_id", "first_sequence", "id", "ids", "log_index", "message", "namespace", "run_id", "sequence",
     "token",
@@ -120,7 +122,7 @@ def _is_of_the_place(field: str) -> bool:
 
 def _fields(left: Message, right: Message) -> list[FieldDescriptor]:
     names = dict.fromkeys(field for message in (left, right) for field, _ in message.ListFields())
-    return [field for field in names if field.name not in _TIMES]
+    return [field for field in names if field.name not in _NOT_COMPARED]
 
 
 def _values(message: Any, field: FieldDescriptor) -> list[Any]:
