@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -32,10 +33,11 @@ from memraft_server.projections.codes import (
     block_of,
     cut,
     encode,
+    stepped,
 )
 from memraft_server.projections.vector_math import Floats, Rows
 
-SCANNED_ROWS_MAX = 32_768
+SCANNED_ROWS_MAX = 65_536
 """Rows of a segment without cells."""
 
 ROWS_A_CELL = 512
@@ -49,8 +51,11 @@ questions about them, codes of 128 components then miss 3 of 1,000 of the ten ne
 RECALL_GOAL = 0.999
 """What of the ten nearest the codes keep among the candidates, for sample queries."""
 
-CELLS_GOAL = 0.985
+CELLS_GOAL = 0.97
 """What of the ten nearest is in the cells that are looked into, for sample queries."""
+
+LOOKED_INTO_SHARE_MAX = 0.35
+"""Where more of the cells than this would have to be looked into, one scan of all rows is as quick."""
 
 SAMPLES = 100
 NEIGHBOURS = 10
@@ -203,8 +208,6 @@ class IndexJob:
         finish: Called by `install` with the segment, and by `abandon` with None.
     """
 
-    __slots__ = ("_axes", "_bounds", "_by_distance", "_finish", "_labels", "_read", "segment")
-
     def __init__(
         self,
         by_distance: bool,
@@ -263,27 +266,47 @@ class IndexJob:
         full = axes_of(self._read(_spread(labels, SAMPLE_ROWS)), len(labels))
         if full is None:
             return None, 1.0
-        tried = _spread(labels, TRIED_ROWS)
-        vectors = self._read(tried)
-        samples = _sample_queries(vectors)
-        exact = _scores(samples, vectors, self._by_distance)
-        centred = vectors - full.centre
-        queries = samples - full.centre if self._by_distance else samples
-        projected, projected_queries = full.project(centred), full.project(queries)
-        halves = np.einsum("ij,ij->i", centred, centred) / 2 if self._by_distance else np.float32(0)
-        wanted = min(wanted_of(NEIGHBOURS, len(tried)), len(tried))
-        dimension = vectors.shape[1]
+        samples, exact = self._trial
+        tried = self._read(_spread(labels, TRIED_ROWS))
+        places, which = np.unique(exact, return_inverse=True)
+        nearest = self._read(labels[places])[which].reshape(*exact.shape, -1)
+        queries, halves, nearest_halves = samples, np.zeros(1, np.float32), np.zeros(1, np.float32)
+        if self._by_distance:
+            queries, halves = samples - full.centre, _halves(tried - full.centre)
+            nearest_halves = _halves(nearest - full.centre)
+        projected = [full.project(each) for each in (queries, tried - full.centre, nearest - full.centre)]
+        wanted = wanted_of(NEIGHBOURS, len(labels)) * len(tried) / len(labels)
+        dimension = tried.shape[1]
         for components in (*(each for each in COMPONENTS if each < dimension), dimension):
-            axes = cut(full, components, centred[:: max(1, len(tried) // SAMPLE_ROWS)])
-            rounded = np.rint(projected[:, :components] / np.float32(axes.step))
-            np.clip(rounded, -127, 127, out=rounded)
-            rounded *= np.float32(axes.step)
-            scores = projected_queries[:, :components] @ rounded.T - halves
-            found = np.argpartition(scores, len(tried) - wanted, axis=1)[:, len(tried) - wanted :]
-            kept = _kept(exact, found)
+            axes = cut(full, components, (tried - full.centre)[:SAMPLE_ROWS])
+            asking, all_codes, near_codes = (each[..., :components] for each in projected)
+            scores = np.sort(asking @ stepped(all_codes, axes).T - halves, axis=1)
+            near = np.einsum("ij,ikj->ik", asking, stepped(near_codes, axes)) - nearest_halves
+            # How many of the rows tried a code puts before each of the nearest rows.
+            before = [
+                len(tried) - some.searchsorted(each, "right") for some, each in zip(scores, near, strict=True)
+            ]
+            kept = float(np.mean(np.array(before) < wanted))
             if kept >= RECALL_GOAL:
                 return axes, kept
         return None, 1.0
+
+    @cached_property
+    def _trial(self) -> tuple[Floats, Rows]:
+        """Sample queries, shape (samples, dimension), and the places in `labels` of the rows nearest to each,
+        shape (samples, NEIGHBOURS), best first."""
+        samples = _sample_queries(self._read(_spread(self._labels, TRIED_ROWS)))
+        scores = np.empty((len(samples), 0), np.float32)
+        places = np.empty((len(samples), 0), np.int64)
+        for start in range(0, len(self._labels), TRIED_ROWS):
+            vectors = self._read(self._labels[start : start + TRIED_ROWS])
+            found = _scores(samples, vectors, self._by_distance)
+            count = min(NEIGHBOURS, len(vectors))
+            some = np.argpartition(found, len(vectors) - count, axis=1)[:, len(vectors) - count :]
+            scores = np.concatenate((scores, np.take_along_axis(found, some, axis=1)), axis=1)
+            places = np.concatenate((places, some + start), axis=1)
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :NEIGHBOURS]
+        return samples, np.take_along_axis(places, best, axis=1)
 
     def _encoded(self, axes: Axes) -> tuple[Codes, Floats | None]:
         """Returns the codes of all rows and, where distance is the metric, half their squared lengths in
@@ -295,17 +318,17 @@ class IndexJob:
             centred -= axes.centre
             codes.append(encode(axes.project(centred), axes))
             if self._by_distance:
-                halves.append(np.einsum("ij,ij->i", centred, centred) / 2)
+                halves.append(_halves(centred))
         together: Any = np.concatenate(codes)  # numpy's types know no union of arrays
         unit = axes.step if together.dtype == np.int8 else 1.0
         return together, np.concatenate(halves) / np.float32(unit) if halves else None
 
     def _divide(self, segment: Segment, axes: Axes, codes: Codes) -> None:
-        """Puts the rows of a large segment into cells."""
+        """Puts the rows of a large segment into cells, if that saves enough comparisons."""
         count = len(codes) // ROWS_A_CELL
         step = np.float32(1 if codes.dtype != np.int8 else axes.step)
         centres = _centres(_spread_rows(codes, count * TRAINING_ROWS_A_CELL) * step, count)
-        halves = np.einsum("ij,ij->i", centres, centres) / 2
+        halves = _halves(centres)
         across = np.ascontiguousarray(centres.T)
         homes = np.empty(len(codes), np.int64)
         for start in range(0, len(codes), BLOCK_ROWS):
@@ -316,19 +339,20 @@ class IndexJob:
         across, halves = np.ascontiguousarray(across[:, used]), halves[used]
         order = homes.argsort(kind="stable")
         starts = np.concatenate(([0], np.bincount(homes, minlength=count).cumsum())).tolist()
+        looked_into, kept = self._looked_into(axes, across, halves, homes)
+        if looked_into > count * LOOKED_INTO_SHARE_MAX:
+            segment.blocks = [block_of(codes)]
+            return
+        segment.recall *= kept
         segment.order = self._labels[order]
         if segment.halves is not None:
             segment.halves = segment.halves[order]
         segment.blocks = [block_of(codes[order[starts[cell] : starts[cell + 1]]]) for cell in range(count)]
-        looked_into, kept = self._looked_into(axes, across, halves, homes)
-        segment.recall *= kept
         segment.cells = Cells(across, halves, starts, looked_into)
 
     def _looked_into(self, axes: Axes, across: Floats, halves: Floats, homes: Rows) -> tuple[int, float]:
         """Returns into how many cells to look to find enough of the nearest, and how much that is."""
-        labels = self._labels
-        samples = _sample_queries(self._read(_spread(labels, TRIED_ROWS)))
-        exact = self._exact(samples)
+        samples, exact = self._trial
         centred = samples - axes.centre if self._by_distance else samples
         nearness = axes.project(centred) @ across - halves
         places = np.argsort(np.argsort(-nearness, axis=1), axis=1)  # of each cell in each query's order
@@ -336,20 +360,6 @@ class IndexJob:
         goal = min(len(needed) - 1, int(CELLS_GOAL * len(needed)))
         looked_into = int(needed[goal])
         return looked_into, float(np.mean(needed <= looked_into))
-
-    def _exact(self, samples: Floats) -> Rows:
-        """Returns the places in `labels` of the nearest rows of each sample, shape (samples, NEIGHBOURS)."""
-        scores = np.empty((len(samples), 0), np.float32)
-        places = np.empty((len(samples), 0), np.int64)
-        for start in range(0, len(self._labels), TRIED_ROWS):
-            vectors = self._read(self._labels[start : start + TRIED_ROWS])
-            count = min(NEIGHBOURS, len(vectors))
-            some = _nearest(samples, vectors, count, self._by_distance)
-            found = _scores(samples, vectors, self._by_distance)
-            scores = np.concatenate((scores, np.take_along_axis(found, some, axis=1)), axis=1)
-            places = np.concatenate((places, some + start), axis=1)
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :NEIGHBOURS]
-        return np.take_along_axis(places, best, axis=1)
 
 
 def _spread(labels: Rows, count: int) -> Rows:
@@ -364,23 +374,14 @@ def _spread_rows(codes: Codes, count: int) -> Codes:
 def _scores(samples: Floats, vectors: Floats, by_distance: bool) -> Floats:
     scores: Floats = samples @ vectors.T
     if by_distance:
-        scores -= np.einsum("ij,ij->i", vectors, vectors) / 2
+        scores -= _halves(vectors)
     return np.nan_to_num(scores, nan=-np.inf)
 
 
-def _nearest(samples: Floats, vectors: Floats, count: int, by_distance: bool) -> Rows:
-    """Returns the places of the `count` nearest of each sample, in no order, shape (samples, count)."""
-    scores = _scores(samples, vectors, by_distance)
-    return np.argpartition(scores, len(vectors) - count, axis=1)[:, len(vectors) - count :]
-
-
-def _kept(exact: Floats, found: Rows) -> float:
-    """Returns the share of the nearest that is among those found; of rows as near as each other, any do."""
-    count = min(NEIGHBOURS, exact.shape[1])
-    last = np.partition(exact, exact.shape[1] - count, axis=1)[:, exact.shape[1] - count]
-    near = np.take_along_axis(exact, found, axis=1) >= (last - np.abs(last) * np.float32(1e-6))[:, None]
-    share: float = np.minimum(near.sum(axis=1), count).mean().item() / count
-    return share
+def _halves(centred: Floats) -> Floats:
+    """Returns half the squared length of each vector."""
+    squares: Floats = np.einsum("...j,...j->...", centred, centred)
+    return squares / np.float32(2)
 
 
 def _sample_queries(vectors: Floats) -> Floats:
@@ -393,7 +394,7 @@ def _sample_queries(vectors: Floats) -> Floats:
     scores = _scores(chosen, vectors, True)
     count = min(2, len(vectors))
     second = np.argpartition(scores, len(vectors) - count, axis=1)[:, len(vectors) - count]
-    moved = chosen + np.roll(chosen - vectors[second], 1, axis=0) * np.float32(0.7)
+    moved = chosen + np.roll(chosen - vectors[second], 1, axis=0) * np.float32(1.0)
     return np.nan_to_num(moved).astype(np.float32, copy=False)
 
 
@@ -401,7 +402,7 @@ def _centres(points: Floats, count: int) -> Floats:
     """Returns `count` centres of these points, shape (count, components), by Lloyd's rounds."""
     centres = points[:: len(points) // count][:count].copy()
     for _ in range(TRAINING_ROUNDS):
-        halves = np.einsum("ij,ij->i", centres, centres) / 2
+        halves = _halves(centres)
         across = np.ascontiguousarray(centres.T)
         homes = np.concatenate(
             [

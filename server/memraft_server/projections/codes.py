@@ -29,6 +29,10 @@ TURNED_DIMENSION_MAX = 2048
 
 BYTE_MAX = 127
 
+ROWS_TOGETHER = 8
+"""numkong compares so many rows at a time, and where some are left over all of them one by one: 1,300 rows of
+96 components take 21 us, 1,304 take 5."""
+
 PEAK_MIN, PEAK_MAX = 1e-12, 1e12
 """Components of a size beyond these lose too much in the arithmetic of floats: such rows get no codes."""
 
@@ -90,15 +94,17 @@ class Block(Protocol):
 class ByteBlock:
     """Codes of bytes, compared by numkong."""
 
-    __slots__ = ("_compare", "_packed")
+    __slots__ = ("_compare", "_count", "_packed")
 
     def __init__(self, numkong: ModuleType, codes: Codes) -> None:
-        self._packed: Any = numkong.dots_pack(codes, dtype="int8")
+        self._count = len(codes)
+        filling = np.zeros((-len(codes) % ROWS_TOGETHER, codes.shape[1]), np.int8)
+        self._packed: Any = numkong.dots_pack(np.concatenate((codes, filling)), dtype="int8")
         self._compare = numkong.dots_packed
 
     def dots(self, query: Codes) -> Scores:
         """Compares all rows; the products are whole numbers."""
-        products: NDArray[np.int32] = np.asarray(self._compare(query, self._packed))[0]
+        products: NDArray[np.int32] = np.asarray(self._compare(query, self._packed))[0, : self._count]
         return products
 
 
@@ -132,9 +138,18 @@ def encode(projected: Floats, axes: Axes) -> Codes:
     """Returns the codes of projected vectors in the form that this machine compares fastest, same shape."""
     if load_numkong() is None:
         return projected
-    scaled = np.rint(projected * np.float32(1 / axes.step))
-    codes: NDArray[np.int8] = np.clip(scaled, -BYTE_MAX, BYTE_MAX).astype(np.int8)
+    codes: NDArray[np.int8] = _steps(projected, axes).astype(np.int8)
     return codes
+
+
+def stepped(projected: Floats, axes: Axes) -> Floats:
+    """Returns projected vectors as their codes of bytes know them, same shape."""
+    return _steps(projected, axes) * np.float32(axes.step)
+
+
+def _steps(projected: Floats, axes: Axes) -> Floats:
+    steps: Floats = np.rint(projected * np.float32(1 / axes.step))
+    return np.clip(steps, -BYTE_MAX, BYTE_MAX, out=steps)
 
 
 def block_of(codes: Codes) -> Block:

@@ -425,6 +425,9 @@ class RowStore:
         first, last = int(rows[0]), int(rows[-1])
         bits = self._chunk_bits
         dense = last - first + 1 == len(rows)
+        if not dense and first >> bits == last >> bits:
+            number = first >> bits
+            return self._compare(query, self._chunks[number].take(rows - (number << bits), axis=0))
         parts = []
         for number in range(first >> bits, (last >> bits) + 1):
             base = number << bits
