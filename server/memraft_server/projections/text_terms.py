@@ -33,7 +33,8 @@ yours yourself yourselves
 
 STOP_WORDS = frozenset(_STOP_WORDS_TEXT.split())
 
-_stems = Stemmer.Stemmer("english").stemWords
+_stems = Stemmer.Stemmer("english", 0).stemWords
+"""Without a cache, which saves 3 µs a text, and every thousand texts or so takes 2 ms to be cleaned."""
 
 
 def words_of(text: str) -> list[str]:
