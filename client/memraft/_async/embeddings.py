@@ -11,7 +11,7 @@ from memraft_proto.v1 import reembed_pb2
 from .. import _wire
 from ..embedders.base import AnyEmbedder
 from ..errors import InvalidArgument
-from ..types import EmbeddingModels, NewMemory, Reembedded, Written
+from ..types import At, Consistency, EmbeddingModels, NewMemory, Reembedded, Written
 from .base import METHOD, AsyncCalls
 from .batch import AsyncBatch
 from .embedding import AsyncEmbedding
@@ -67,9 +67,17 @@ class AsyncEmbeddingCalls(AsyncCalls):
         )
         return view
 
-    async def embedding_models(self) -> EmbeddingModels:
-        """Tells which model the embeddings of the memories are by, and whether they move to another."""
-        return _models(await self._reembedding(0, 0))
+    async def embedding_models(
+        self, *, at: At = None, consistency: Consistency | None = None
+    ) -> EmbeddingModels:
+        """Tells which model the embeddings of the memories are by, and whether they move to another.
+
+        Args:
+            at: as of an aware datetime or a log index: what a recall as of then is asked by; None: now.
+            consistency: how fresh; None: as this memory was opened with.
+        """
+        request = _wire.build(reembed_pb2.GetReembeddingRequest, **self._from(at, consistency))
+        return _models(await self._link.read(_GET, request))
 
     async def reembed(
         self,
@@ -124,7 +132,7 @@ class AsyncEmbeddingCalls(AsyncCalls):
         What was remembered with the new model meanwhile is found by its words only, until it is embedded with
         the old one: `reembed(old)`.
         """
-        models = _models(await self._reembedding(0, 0))
+        models = await self.embedding_models(consistency="linearizable")
         if not models.next_fingerprint:
             return False
         request = _wire.build(

@@ -13,7 +13,7 @@ from memraft_proto.v1 import reembed_pb2
 from .. import _wire
 from ..embedders.base import AnyEmbedder
 from ..errors import InvalidArgument
-from ..types import EmbeddingModels, NewMemory, Reembedded, Written
+from ..types import At, Consistency, EmbeddingModels, NewMemory, Reembedded, Written
 from .base import METHOD, Calls
 from .batch import Batch
 from .embedding import Embedding
@@ -69,9 +69,15 @@ class EmbeddingCalls(Calls):
         )
         return view
 
-    def embedding_models(self) -> EmbeddingModels:
-        """Tells which model the embeddings of the memories are by, and whether they move to another."""
-        return _models(self._reembedding(0, 0))
+    def embedding_models(self, *, at: At = None, consistency: Consistency | None = None) -> EmbeddingModels:
+        """Tells which model the embeddings of the memories are by, and whether they move to another.
+
+        Args:
+            at: as of an aware datetime or a log index: what a recall as of then is asked by; None: now.
+            consistency: how fresh; None: as this memory was opened with.
+        """
+        request = _wire.build(reembed_pb2.GetReembeddingRequest, **self._from(at, consistency))
+        return _models(self._link.read(_GET, request))
 
     def reembed(
         self,
@@ -126,7 +132,7 @@ class EmbeddingCalls(Calls):
         What was remembered with the new model meanwhile is found by its words only, until it is embedded with
         the old one: `reembed(old)`.
         """
-        models = _models(self._reembedding(0, 0))
+        models = self.embedding_models(consistency="linearizable")
         if not models.next_fingerprint:
             return False
         request = _wire.build(

@@ -64,22 +64,27 @@ def _imported(module: str, name: str) -> Any:
     return found() if isinstance(found, type) else found
 
 
-def fitting(memory: "Memory", which: str | None, namespace: str) -> "Memory":
-    """Returns the memory with the embedder that `which` names, else the one whose embeddings it has.
+def fitting(memory: "Memory", arguments: argparse.Namespace, **read: Any) -> "Memory":
+    """Returns the memory with the embedder that --embedder names, else the one whose embeddings it has.
+
+    Args:
+        memory: as it was opened.
+        arguments: as parsed.
+        read: as of when it is read, and how fresh.
 
     Raises:
         CliError: its embeddings are by a model that is not part of the package.
     """
     from memraft.embedders import HashedNgrams
 
-    if which:
-        return memory.with_embedder(embedder_of(which))
-    models = memory.embedding_models()
+    if arguments.embedder:
+        return memory.with_embedder(embedder_of(arguments.embedder))
+    models = memory.embedding_models(**read)
     if memory.embedder_fingerprint in (models.fingerprint, models.next_fingerprint) or not models.fingerprint:
         return memory
     if models.fingerprint == f"{_HASHED}{models.dimension}":
         return memory.with_embedder(HashedNgrams(models.dimension))
     raise CliError(
-        f"the memories of {namespace} are embedded by {models.fingerprint!r}: say which embedder that is "
-        f"with --embedder {FORMS}"
+        f"the memories of {arguments.namespace} are embedded by {models.fingerprint!r}: say which embedder "
+        f"that is with --embedder {FORMS}"
     )

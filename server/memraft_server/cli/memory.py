@@ -136,7 +136,7 @@ def _remember(arguments: argparse.Namespace) -> int:
     )
     text = sys.stdin.read().strip() if arguments.text == "-" else arguments.text
     with open_memory(arguments, makes=True) as memory:
-        written = fitting(memory, arguments.embedder, arguments.namespace).remember(text, **options)
+        written = fitting(memory, arguments).remember(text, **options)
     if arguments.json:
         print_json(_fields(written))
     else:
@@ -200,7 +200,7 @@ def _recall(arguments: argparse.Namespace) -> int:
     ) | read_options(arguments)
     k = arguments.k if arguments.k is not None or arguments.tokens is not None else K_DEFAULT
     with open_memory(arguments) as opened:
-        memory = fitting(opened, arguments.embedder, arguments.namespace)
+        memory = fitting(opened, arguments, **read_options(arguments))
         hits = memory.recall(arguments.query, k=k, **options)
     if arguments.json:
         receipt = hits.receipt.id if hits.receipt is not None else ""

@@ -140,15 +140,15 @@ def get_reembedding(
     view: View, space: Namespace, request: reembed_pb2.GetReembeddingRequest
 ) -> reembed_pb2.GetReembeddingResponse:
     """Tells of the models. A page ends at the first of: items, bytes, memories looked at."""
-    if not view.is_now:
-        raise invalid("at: what is left to embed is told of now only")
+    if request.limit and not view.is_now:
+        raise invalid("limit: what is left to embed is listed as of now only")
     store = space.projection(MemoryStore)
-    models, limits = store.models(), view.limits
+    models, limits = store.models(view.ceiling), view.limits
     newest = models.next or models.main
     response = reembed_pb2.GetReembeddingResponse(
         fingerprint=models.main.fingerprint,
         dimension=models.main.dimension,
-        remaining=count_unembedded(store, newest),
+        remaining=count_unembedded(store, newest) if view.is_now else 0,
     )
     if models.next is not None:
         response.next_fingerprint, response.next_dimension = models.next.fingerprint, models.next.dimension

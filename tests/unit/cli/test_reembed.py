@@ -40,6 +40,8 @@ def test_commands_embed_by_the_model_that_the_memories_have(
     assert "is by static-minilm-l6-v1:256:unit: 0 memories without" in shell("reembed", "--show")
     told = shell("reembed", "--embedder", "hashed:64")
     assert told == "acme/a is by hashed-ngrams-v1:64: 1 memories embedded\n"
+    before = shell("memory", "recall", "green tea", "--at", "1")
+    assert "likes green tea" in before  # by the model that was then
     shell("memory", "remember", "drinks coffee")
     hits = json.loads(shell("memory", "recall", "green tea", "--json"))["items"]
     assert hits[0]["text"] == "likes green tea"

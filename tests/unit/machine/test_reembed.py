@@ -159,6 +159,11 @@ def test_a_move_is_listed_in_pages_and_taken_up_where_it_stopped(moving: Moving)
         moving.begin(4, "third")
     with pytest.raises(Refused, match="not to or by 'third'"):
         moving.finish("third")
+    asked = reembed_pb2.GetReembeddingRequest(namespace=NAMESPACE)
+    assert moving.read(asked, at_index=1).next_fingerprint == ""
+    asked.limit = 1
+    with pytest.raises(Refused, match="as of now only"):
+        moving.read(asked, at_index=1)
 
 
 def test_a_move_that_is_given_up_leaves_the_old_model_and_may_begin_again(moving: Moving) -> None:
@@ -268,6 +273,11 @@ def test_forks_keep_the_models_that_they_began_with(moving: Moving) -> None:
         moving.reload()
     assert moving.found((0, 1, 0), after) == ["a", "c"]
     assert moving.found((0, 1, 0), during) == ["x", "a"] and moving.found((0, 1), during)[0] in "by"
+    moving.disk.save(moving.machine)
+    count = sum(key[:1] == b"w" for key in moving.disk.rows)
+    moving.write(fork_pb2.DropForkRequest(namespace=NAMESPACE, fork="during"))
+    moving.reload()
+    assert sum(key[:1] == b"w" for key in moving.disk.rows) < count
     request = reembed_pb2.BeginReembedRequest(namespace=after, dimension=2, fingerprint=OLD)
     with pytest.raises(Refused, match="is a fork"):
         moving.write(request)
