@@ -15,7 +15,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,8 @@ from memraft_server.recall.fusion import (
 from memraft_server.recall.signals import Candidates
 
 DEPTH = max(KS)
+MEASURED = NAMES[: NAMES.index("dated") + 1]
+"""What there is of a conversation: it has no graph, and all its turns matter alike."""
 Order = Callable[[Remembered, locomo.Question, Floats], Rows]
 ALONE = Window((), ())
 
@@ -147,7 +149,7 @@ def _asked(memory: Remembered, question: locomo.Question, candidates: Candidates
 def ablations() -> dict[str, Order]:
     """The pipeline without each of its parts, and with other ways to fuse and to choose."""
     whole = Weights()
-    orders = {f"without {name}": pipeline(replace(whole, **{name: 0.0})) for name in asdict(whole)}
+    orders = {f"without {name}": pipeline(replace(whole, **{name: 0.0})) for name in MEASURED}
     only = Weights(1.0, *[0.0] * (len(NAMES) - 1))
     orders["text and vector only"] = pipeline(replace(only, vector=whole.vector))
     orders["text only"] = pipeline(only)

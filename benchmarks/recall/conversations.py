@@ -13,6 +13,7 @@ from memraft_server.projections.text import DEFAULT_WINDOW, TextIndex, Vocabular
 from memraft_server.projections.text_places import NO_ROW
 from memraft_server.projections.text_terms import terms_of
 from memraft_server.projections.vector_math import Floats, Rows
+from memraft_server.projections.word_kinds import kinds_of
 from memraft_server.recall.cues import cues_of
 from memraft_server.recall.fusion import NAMES
 from memraft_server.recall.moments import span_of
@@ -67,7 +68,7 @@ def remember(conversation: Conversation, embed: Embed) -> Remembered:
     session = None
     for row, turn in enumerate(conversation.turns):
         terms = terms_of(said(turn))
-        index.add(terms, row + 1, row - 1 if turn.session == session else NO_ROW)
+        index.add(terms + kinds_of(terms), row + 1, row - 1 if turn.session == session else NO_ROW)
         columns.append(turn.speaker, cues_of(turn.text, terms))
         session = turn.session
     return Remembered(

@@ -25,6 +25,7 @@ from memraft_server.projections.text import TextIndex, Vocabulary
 from memraft_server.projections.text_places import NO_ROW
 from memraft_server.projections.text_terms import terms_of
 from memraft_server.projections.vector_math import Floats, Rows
+from memraft_server.projections.word_kinds import kinds_of
 from memraft_server.recall.cues import NO_CUES, cues_of
 from memraft_server.recall.signals import Columns, VectorsOf
 
@@ -77,7 +78,7 @@ class MemoryIndex:
         else:
             text = said(item)
             terms = terms_of(text)
-            self.text.add(terms, item.version, previous, place)
+            self.text.add(terms + kinds_of(terms), item.version, previous, place)
             self.columns.append(item.speaker, cues_of(item.text, terms))
 
     def ended(self, item: Remembered) -> None:
@@ -114,7 +115,7 @@ class MemoryIndex:
         for row in range(text.first - 1, max(text.first - PORTION_TEXTS, 0) - 1, -1):
             item = items[row]
             terms = terms_of(said(item))
-            text.fill(terms)
+            text.fill(terms + kinds_of(terms))
             self.columns.note(row, cues_of(item.text, terms))
 
 

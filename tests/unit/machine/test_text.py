@@ -21,6 +21,7 @@ from memraft_server.projections.text_places import NO_ROW
 from memraft_server.projections.text_postings import TIMES_MAX
 from memraft_server.projections.text_terms import STOP_WORDS, terms_of
 from memraft_server.projections.versions import NOW
+from memraft_server.projections.word_kinds import KINDS, kinds_of
 
 PARAMETERS = Parameters()
 ONE = Window((), ())
@@ -227,3 +228,19 @@ def test_terms_are_stems_without_stop_words() -> None:
     assert terms_of("Žluťoučký kůň 42") == ["žluťoučký", "kůň", "42"]
     assert len(terms_of("x" * 1000)[0]) == 64
     assert not {term for word in STOP_WORDS for term in terms_of(word)}
+
+
+def test_what_a_text_names_is_found_by_its_kind() -> None:
+    terms = terms_of("Two owls in Peru, and an owl's country house")
+    assert kinds_of(terms) == ["anim"], "it says country itself"
+    assert kinds_of(terms_of("Her tulips and the violin")) == ["flower", "plant", "instrument", "music"]
+    assert kinds_of(terms_of("nothing of the kind")) == []
+    index = TextIndex(Vocabulary())
+    for row, text in enumerate(("I keep two owls", "I keep bees and owls, what an animal", "I keep quiet")):
+        terms = terms_of(text)
+        index.add(terms + kinds_of(terms), row + 1)
+    assert sorted(index.search({"anim": 1.0}, 3)[0].tolist()) == [0, 1]
+
+
+def test_every_kind_has_terms_of_its_own() -> None:
+    assert all(kinds and term not in kinds for term, kinds in KINDS.items())

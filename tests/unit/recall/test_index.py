@@ -93,9 +93,9 @@ def test_what_is_remembered_is_found_at_once_and_what_is_forgotten_as_of_before(
 
 def test_who_said_it_is_a_word_of_it() -> None:
     talk = Talk()
-    talk.say("I sail", speaker="Ada")
+    talk.say("I wait", speaker="Ada")
     talk.say("Ada: I ride", speaker="Ada")
-    assert talk.texts("Ada") == ["I sail", "Ada: I ride"]
+    assert talk.texts("Ada") == ["I wait", "Ada: I ride"]
 
 
 def test_a_turn_is_the_neighbour_of_those_before_and_after_in_its_thread() -> None:
