@@ -1,9 +1,10 @@
 """Between Python values and the messages of a recall. Pure; shared by both facades."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from itertools import islice
 from math import isfinite
 from reprlib import repr as shown
 from typing import Any, cast, get_args
@@ -158,7 +159,7 @@ def recalled(response: memory_pb2.RecallResponse) -> Recalled:
     """Returns what was found."""
     stamp = response.stamp
     return Recalled(
-        items=tuple(map(_hit, response.hits)),
+        items=tuple(_hits(response)),
         log_index=stamp.applied_index,
         time_us=stamp.applied_time_us,
         age_us=stamp.age_us,
@@ -168,12 +169,24 @@ def recalled(response: memory_pb2.RecallResponse) -> Recalled:
     )
 
 
-def _hit(found: memory_pb2.RecallHit) -> Hit:
-    reasons = tuple(
-        Reason(name=each.name, rank=each.rank, value=each.value, weight=each.weight, share=each.share)
-        for each in found.signals
+def _hits(response: memory_pb2.RecallResponse) -> Iterator[Hit]:
+    why = reasons(response.signals, len(response.hits))
+    for found, because in zip(response.hits, why, strict=True):
+        yield Hit(score=found.score, reasons=because, **_wire.memory_fields(found.memory))
+
+
+def reasons(signals: memory_pb2.RecallSignals, hits: int) -> list[tuple[Reason, ...]]:
+    """Returns the reasons of each of so many hits; none where the signals were left out."""
+    names, weights = list(signals.names), list(signals.weights)
+    every = iter(
+        [
+            Reason(name=names[place], rank=rank, value=value, weight=weights[place], share=share)
+            for place, rank, value, share in zip(
+                signals.places, signals.ranks, signals.values, signals.shares, strict=True
+            )
+        ]
     )
-    return Hit(score=found.score, reasons=reasons, **_wire.memory_fields(found.memory))
+    return [tuple(islice(every, count)) for count in signals.counts or [0] * hits]
 
 
 def _score(value: Any) -> float:

@@ -7,10 +7,10 @@ from typing import Any
 from memraft_proto.v1 import recall_pb2
 
 from . import _history, _json, _wire
-from ._recall import as_parameters
+from ._recall import as_parameters, reasons
 from .errors import InvalidArgument
 from .types import MemoryItem, Results
-from .types_recall import Reason, ReceiptId
+from .types_recall import ReceiptId
 from .types_receipts import Lineage, LineageMemory, LineageReceipt, Receipt, ReceiptHit
 
 
@@ -49,7 +49,7 @@ def receipt(found: recall_pb2.Receipt) -> Receipt:
     return Receipt(
         id=found.id,
         query=asked.query,
-        hits=tuple(_hit(each, asked.parameters) for each in found.hits),
+        hits=_hits(found),
         log_index=found.applied_index,
         time_us=found.applied_time_us,
         recalled_at_us=found.recalled_at_us,
@@ -75,18 +75,12 @@ def receipt(found: recall_pb2.Receipt) -> Receipt:
     )
 
 
-def _hit(found: recall_pb2.ReceiptHit, parameters: Any) -> ReceiptHit:
-    reasons = tuple(
-        Reason(
-            name=each.name,
-            rank=each.rank,
-            value=each.value,
-            weight=getattr(parameters, each.name, 0.0),
-            share=each.share,
-        )
-        for each in found.signals
+def _hits(found: recall_pb2.Receipt) -> tuple[ReceiptHit, ...]:
+    why = reasons(found.signals, len(found.hits))
+    return tuple(
+        ReceiptHit(id=each.id, version=each.version, score=each.score, reasons=because)
+        for each, because in zip(found.hits, why, strict=True)
     )
-    return ReceiptHit(id=found.id, version=found.version, score=found.score, reasons=reasons)
 
 
 def receipts(response: recall_pb2.ListReceiptsResponse) -> Results[Receipt]:

@@ -27,39 +27,37 @@ from memraft_proto.v1 import history_pb2 as memraft__proto_dot_v1_dot_history__p
 from memraft_proto.v1 import memory_pb2 as memraft__proto_dot_v1_dot_memory__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmemraft_proto/v1/recall.proto\x12\nmemraft.v1\x1a\x1dmemraft_proto/v1/common.proto\x1a\x1ememraft_proto/v1/history.proto\x1a\x1dmemraft_proto/v1/memory.proto\"I\n\rReceiptSignal\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04rank\x18\x02 \x01(\r\x12\r\n\x05value\x18\x03 \x01(\x02\x12\r\n\x05share\x18\x04 \x01(\x02\"d\n\nReceiptHit\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\r\n\x05score\x18\x03 \x01(\x02\x12*\n\x07signals\x18\x04 \x03(\x0b\x32\x19.memraft.v1.ReceiptSignal\"\xca\x02\n\x07Receipt\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\t\x12\x0c\n\x04turn\x18\x04 \x01(\t\x12\x16\n\x0erecalled_at_us\x18\x05 \x01(\x03\x12*\n\x07request\x18\x06 \x01(\x0b\x32\x19.memraft.v1.RecallRequest\x12\x15\n\rapplied_index\x18\x07 \x01(\x04\x12\x17\n\x0f\x61pplied_time_us\x18\x08 \x01(\x03\x12\x13\n\x0b\x66ingerprint\x18\t \x01(\t\x12\x10\n\x08pipeline\x18\n \x01(\r\x12$\n\x04hits\x18\x0b \x03(\x0b\x32\x16.memraft.v1.ReceiptHit\x12\x0e\n\x06is_cut\x18\x0c \x01(\x08\x12\x0f\n\x07version\x18\r \x01(\x04\x12\x0f\n\x07time_us\x18\x0e \x01(\x03\x12\x16\n\x0e\x65mbedding_hash\x18\x0f \x01(\x0c\"\\\n\x11GetReceiptRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\n\n\x02id\x18\x03 \x01(\t\"`\n\x12GetReceiptResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.memraft.v1.Receipt\"\x9b\x01\n\x13ListReceiptsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\x0b\n\x03run\x18\x03 \x01(\t\x12\x0c\n\x04turn\x18\x04 \x01(\t\x12\r\n\x05\x61gent\x18\x05 \x01(\t\x12\r\n\x05limit\x18\x06 \x01(\r\x12\x0e\n\x06\x63ursor\x18\x07 \x01(\t\"x\n\x14ListReceiptsResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12%\n\x08receipts\x18\x02 \x03(\x0b\x32\x13.memraft.v1.Receipt\x12\x13\n\x0bnext_cursor\x18\x03 \x01(\t\"\x9a\x01\n\x16RecordInfluenceRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\x0f\n\x07receipt\x18\x03 \x01(\t\x12\x11\n\tanswer_id\x18\x04 \x01(\t\x12\x0c\n\x04used\x18\x05 \x03(\t\x12\x10\n\x08versions\x18\x06 \x03(\x04\";\n\x17RecordInfluenceResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0f\n\x07time_us\x18\x02 \x01(\x03\"c\n\x11GetLineageRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\x11\n\tanswer_id\x18\x03 \x01(\t\"\xa0\x01\n\rLineageMemory\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\r\n\x05score\x18\x03 \x01(\x02\x12(\n\x06memory\x18\x04 \x01(\x0b\x32\x18.memraft.v1.MemoryRecord\x12\x12\n\nis_current\x18\x05 \x01(\x08\x12%\n\x06\x61round\x18\x06 \x03(\x0b\x32\x15.memraft.v1.Happening\"\x9a\x01\n\x0eLineageReceipt\x12\n\n\x02id\x18\x01 \x01(\t\x12)\n\tinfluence\x18\x02 \x01(\x0b\x32\x16.memraft.v1.Provenance\x12$\n\x07receipt\x18\x03 \x01(\x0b\x32\x13.memraft.v1.Receipt\x12+\n\x08memories\x18\x04 \x03(\x0b\x32\x19.memraft.v1.LineageMemory\"x\n\x12GetLineageResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12,\n\x08receipts\x18\x02 \x03(\x0b\x32\x1a.memraft.v1.LineageReceipt\x12\x0e\n\x06is_cut\x18\x03 \x01(\x08\x32\xdb\x02\n\x10RecallLogService\x12K\n\nGetReceipt\x12\x1d.memraft.v1.GetReceiptRequest\x1a\x1e.memraft.v1.GetReceiptResponse\x12Q\n\x0cListReceipts\x12\x1f.memraft.v1.ListReceiptsRequest\x1a .memraft.v1.ListReceiptsResponse\x12Z\n\x0fRecordInfluence\x12\".memraft.v1.RecordInfluenceRequest\x1a#.memraft.v1.RecordInfluenceResponse\x12K\n\nGetLineage\x12\x1d.memraft.v1.GetLineageRequest\x1a\x1e.memraft.v1.GetLineageResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmemraft_proto/v1/recall.proto\x12\nmemraft.v1\x1a\x1dmemraft_proto/v1/common.proto\x1a\x1ememraft_proto/v1/history.proto\x1a\x1dmemraft_proto/v1/memory.proto\"8\n\nReceiptHit\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\r\n\x05score\x18\x03 \x01(\x02\"\xf6\x02\n\x07Receipt\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\t\x12\x0c\n\x04turn\x18\x04 \x01(\t\x12\x16\n\x0erecalled_at_us\x18\x05 \x01(\x03\x12*\n\x07request\x18\x06 \x01(\x0b\x32\x19.memraft.v1.RecallRequest\x12\x15\n\rapplied_index\x18\x07 \x01(\x04\x12\x17\n\x0f\x61pplied_time_us\x18\x08 \x01(\x03\x12\x13\n\x0b\x66ingerprint\x18\t \x01(\t\x12\x10\n\x08pipeline\x18\n \x01(\r\x12$\n\x04hits\x18\x0b \x03(\x0b\x32\x16.memraft.v1.ReceiptHit\x12\x0e\n\x06is_cut\x18\x0c \x01(\x08\x12\x0f\n\x07version\x18\r \x01(\x04\x12\x0f\n\x07time_us\x18\x0e \x01(\x03\x12\x16\n\x0e\x65mbedding_hash\x18\x0f \x01(\x0c\x12*\n\x07signals\x18\x10 \x01(\x0b\x32\x19.memraft.v1.RecallSignals\"\\\n\x11GetReceiptRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\n\n\x02id\x18\x03 \x01(\t\"`\n\x12GetReceiptResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.memraft.v1.Receipt\"\x9b\x01\n\x13ListReceiptsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\x0b\n\x03run\x18\x03 \x01(\t\x12\x0c\n\x04turn\x18\x04 \x01(\t\x12\r\n\x05\x61gent\x18\x05 \x01(\t\x12\r\n\x05limit\x18\x06 \x01(\r\x12\x0e\n\x06\x63ursor\x18\x07 \x01(\t\"x\n\x14ListReceiptsResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12%\n\x08receipts\x18\x02 \x03(\x0b\x32\x13.memraft.v1.Receipt\x12\x13\n\x0bnext_cursor\x18\x03 \x01(\t\"\x9a\x01\n\x16RecordInfluenceRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.memraft.v1.WriteContext\x12\x0f\n\x07receipt\x18\x03 \x01(\t\x12\x11\n\tanswer_id\x18\x04 \x01(\t\x12\x0c\n\x04used\x18\x05 \x03(\t\x12\x10\n\x08versions\x18\x06 \x03(\x04\";\n\x17RecordInfluenceResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0f\n\x07time_us\x18\x02 \x01(\x03\"c\n\x11GetLineageRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.memraft.v1.ReadContext\x12\x11\n\tanswer_id\x18\x03 \x01(\t\"\xa0\x01\n\rLineageMemory\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\r\n\x05score\x18\x03 \x01(\x02\x12(\n\x06memory\x18\x04 \x01(\x0b\x32\x18.memraft.v1.MemoryRecord\x12\x12\n\nis_current\x18\x05 \x01(\x08\x12%\n\x06\x61round\x18\x06 \x03(\x0b\x32\x15.memraft.v1.Happening\"\x9a\x01\n\x0eLineageReceipt\x12\n\n\x02id\x18\x01 \x01(\t\x12)\n\tinfluence\x18\x02 \x01(\x0b\x32\x16.memraft.v1.Provenance\x12$\n\x07receipt\x18\x03 \x01(\x0b\x32\x13.memraft.v1.Receipt\x12+\n\x08memories\x18\x04 \x03(\x0b\x32\x19.memraft.v1.LineageMemory\"x\n\x12GetLineageResponse\x12$\n\x05stamp\x18\x01 \x01(\x0b\x32\x15.memraft.v1.ReadStamp\x12,\n\x08receipts\x18\x02 \x03(\x0b\x32\x1a.memraft.v1.LineageReceipt\x12\x0e\n\x06is_cut\x18\x03 \x01(\x08\x32\xdb\x02\n\x10RecallLogService\x12K\n\nGetReceipt\x12\x1d.memraft.v1.GetReceiptRequest\x1a\x1e.memraft.v1.GetReceiptResponse\x12Q\n\x0cListReceipts\x12\x1f.memraft.v1.ListReceiptsRequest\x1a .memraft.v1.ListReceiptsResponse\x12Z\n\x0fRecordInfluence\x12\".memraft.v1.RecordInfluenceRequest\x1a#.memraft.v1.RecordInfluenceResponse\x12K\n\nGetLineage\x12\x1d.memraft.v1.GetLineageRequest\x1a\x1e.memraft.v1.GetLineageResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'memraft_proto.v1.recall_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RECEIPTSIGNAL']._serialized_start=139
-  _globals['_RECEIPTSIGNAL']._serialized_end=212
-  _globals['_RECEIPTHIT']._serialized_start=214
-  _globals['_RECEIPTHIT']._serialized_end=314
-  _globals['_RECEIPT']._serialized_start=317
-  _globals['_RECEIPT']._serialized_end=647
-  _globals['_GETRECEIPTREQUEST']._serialized_start=649
-  _globals['_GETRECEIPTREQUEST']._serialized_end=741
-  _globals['_GETRECEIPTRESPONSE']._serialized_start=743
-  _globals['_GETRECEIPTRESPONSE']._serialized_end=839
-  _globals['_LISTRECEIPTSREQUEST']._serialized_start=842
-  _globals['_LISTRECEIPTSREQUEST']._serialized_end=997
-  _globals['_LISTRECEIPTSRESPONSE']._serialized_start=999
-  _globals['_LISTRECEIPTSRESPONSE']._serialized_end=1119
-  _globals['_RECORDINFLUENCEREQUEST']._serialized_start=1122
-  _globals['_RECORDINFLUENCEREQUEST']._serialized_end=1276
-  _globals['_RECORDINFLUENCERESPONSE']._serialized_start=1278
-  _globals['_RECORDINFLUENCERESPONSE']._serialized_end=1337
-  _globals['_GETLINEAGEREQUEST']._serialized_start=1339
-  _globals['_GETLINEAGEREQUEST']._serialized_end=1438
-  _globals['_LINEAGEMEMORY']._serialized_start=1441
-  _globals['_LINEAGEMEMORY']._serialized_end=1601
-  _globals['_LINEAGERECEIPT']._serialized_start=1604
-  _globals['_LINEAGERECEIPT']._serialized_end=1758
-  _globals['_GETLINEAGERESPONSE']._serialized_start=1760
-  _globals['_GETLINEAGERESPONSE']._serialized_end=1880
-  _globals['_RECALLLOGSERVICE']._serialized_start=1883
-  _globals['_RECALLLOGSERVICE']._serialized_end=2230
+  _globals['_RECEIPTHIT']._serialized_start=139
+  _globals['_RECEIPTHIT']._serialized_end=195
+  _globals['_RECEIPT']._serialized_start=198
+  _globals['_RECEIPT']._serialized_end=572
+  _globals['_GETRECEIPTREQUEST']._serialized_start=574
+  _globals['_GETRECEIPTREQUEST']._serialized_end=666
+  _globals['_GETRECEIPTRESPONSE']._serialized_start=668
+  _globals['_GETRECEIPTRESPONSE']._serialized_end=764
+  _globals['_LISTRECEIPTSREQUEST']._serialized_start=767
+  _globals['_LISTRECEIPTSREQUEST']._serialized_end=922
+  _globals['_LISTRECEIPTSRESPONSE']._serialized_start=924
+  _globals['_LISTRECEIPTSRESPONSE']._serialized_end=1044
+  _globals['_RECORDINFLUENCEREQUEST']._serialized_start=1047
+  _globals['_RECORDINFLUENCEREQUEST']._serialized_end=1201
+  _globals['_RECORDINFLUENCERESPONSE']._serialized_start=1203
+  _globals['_RECORDINFLUENCERESPONSE']._serialized_end=1262
+  _globals['_GETLINEAGEREQUEST']._serialized_start=1264
+  _globals['_GETLINEAGEREQUEST']._serialized_end=1363
+  _globals['_LINEAGEMEMORY']._serialized_start=1366
+  _globals['_LINEAGEMEMORY']._serialized_end=1526
+  _globals['_LINEAGERECEIPT']._serialized_start=1529
+  _globals['_LINEAGERECEIPT']._serialized_end=1683
+  _globals['_GETLINEAGERESPONSE']._serialized_start=1685
+  _globals['_GETLINEAGERESPONSE']._serialized_end=1805
+  _globals['_RECALLLOGSERVICE']._serialized_start=1808
+  _globals['_RECALLLOGSERVICE']._serialized_end=2155
 # @@protoc_insertion_point(module_scope)

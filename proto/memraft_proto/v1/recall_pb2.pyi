@@ -8,32 +8,18 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class ReceiptSignal(_message.Message):
-    __slots__ = ("name", "rank", "value", "share")
-    NAME_FIELD_NUMBER: _ClassVar[int]
-    RANK_FIELD_NUMBER: _ClassVar[int]
-    VALUE_FIELD_NUMBER: _ClassVar[int]
-    SHARE_FIELD_NUMBER: _ClassVar[int]
-    name: str
-    rank: int
-    value: float
-    share: float
-    def __init__(self, name: _Optional[str] = ..., rank: _Optional[int] = ..., value: _Optional[float] = ..., share: _Optional[float] = ...) -> None: ...
-
 class ReceiptHit(_message.Message):
-    __slots__ = ("id", "version", "score", "signals")
+    __slots__ = ("id", "version", "score")
     ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
-    SIGNALS_FIELD_NUMBER: _ClassVar[int]
     id: str
     version: int
     score: float
-    signals: _containers.RepeatedCompositeFieldContainer[ReceiptSignal]
-    def __init__(self, id: _Optional[str] = ..., version: _Optional[int] = ..., score: _Optional[float] = ..., signals: _Optional[_Iterable[_Union[ReceiptSignal, _Mapping]]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., version: _Optional[int] = ..., score: _Optional[float] = ...) -> None: ...
 
 class Receipt(_message.Message):
-    __slots__ = ("id", "agent", "run", "turn", "recalled_at_us", "request", "applied_index", "applied_time_us", "fingerprint", "pipeline", "hits", "is_cut", "version", "time_us", "embedding_hash")
+    __slots__ = ("id", "agent", "run", "turn", "recalled_at_us", "request", "applied_index", "applied_time_us", "fingerprint", "pipeline", "hits", "is_cut", "version", "time_us", "embedding_hash", "signals")
     ID_FIELD_NUMBER: _ClassVar[int]
     AGENT_FIELD_NUMBER: _ClassVar[int]
     RUN_FIELD_NUMBER: _ClassVar[int]
@@ -49,6 +35,7 @@ class Receipt(_message.Message):
     VERSION_FIELD_NUMBER: _ClassVar[int]
     TIME_US_FIELD_NUMBER: _ClassVar[int]
     EMBEDDING_HASH_FIELD_NUMBER: _ClassVar[int]
+    SIGNALS_FIELD_NUMBER: _ClassVar[int]
     id: str
     agent: str
     run: str
@@ -64,7 +51,8 @@ class Receipt(_message.Message):
     version: int
     time_us: int
     embedding_hash: bytes
-    def __init__(self, id: _Optional[str] = ..., agent: _Optional[str] = ..., run: _Optional[str] = ..., turn: _Optional[str] = ..., recalled_at_us: _Optional[int] = ..., request: _Optional[_Union[_memory_pb2.RecallRequest, _Mapping]] = ..., applied_index: _Optional[int] = ..., applied_time_us: _Optional[int] = ..., fingerprint: _Optional[str] = ..., pipeline: _Optional[int] = ..., hits: _Optional[_Iterable[_Union[ReceiptHit, _Mapping]]] = ..., is_cut: bool = ..., version: _Optional[int] = ..., time_us: _Optional[int] = ..., embedding_hash: _Optional[bytes] = ...) -> None: ...
+    signals: _memory_pb2.RecallSignals
+    def __init__(self, id: _Optional[str] = ..., agent: _Optional[str] = ..., run: _Optional[str] = ..., turn: _Optional[str] = ..., recalled_at_us: _Optional[int] = ..., request: _Optional[_Union[_memory_pb2.RecallRequest, _Mapping]] = ..., applied_index: _Optional[int] = ..., applied_time_us: _Optional[int] = ..., fingerprint: _Optional[str] = ..., pipeline: _Optional[int] = ..., hits: _Optional[_Iterable[_Union[ReceiptHit, _Mapping]]] = ..., is_cut: bool = ..., version: _Optional[int] = ..., time_us: _Optional[int] = ..., embedding_hash: _Optional[bytes] = ..., signals: _Optional[_Union[_memory_pb2.RecallSignals, _Mapping]] = ...) -> None: ...
 
 class GetReceiptRequest(_message.Message):
     __slots__ = ("namespace", "context", "id")

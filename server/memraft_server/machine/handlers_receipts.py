@@ -23,6 +23,7 @@ from memraft_server.projections.receipts import (
     ReceiptHead,
     ReceiptsProjection,
     decode_head,
+    decode_influence,
     decode_receipt,
     encode_receipt,
 )
@@ -64,9 +65,15 @@ def _head(body: bytes) -> ReceiptHead:
     try:
         receipt = decode_receipt(body)
         memory_pb2.RecallRequest.FromString(receipt.request)
+        signals = memory_pb2.RecallSignals.FromString(receipt.signals)
     except (msgspec.MsgspecError, DecodeError) as error:
         raise invalid(f"receipts: no receipt: {error}") from None
-    if not receipt.is_sound:
+    count, rows = len(receipt.ids), len(signals.places)
+    lengths = (len(receipt.versions), len(receipt.scores) // 4, len(signals.counts) or count)
+    columns = (sum(signals.counts), len(signals.ranks), len(signals.values), len(signals.shares))
+    is_sound = lengths == (count,) * 3 and len(receipt.scores) % 4 == 0 and columns == (rows,) * 4
+    names = min(len(signals.names), len(signals.weights))
+    if not is_sound or max(signals.places, default=-1) >= names:
         raise invalid("receipts: no receipt: its columns do not fit")
     return receipt
 
@@ -84,8 +91,10 @@ def record_influence(
     body = InfluenceBody(tuple(request.used), tuple(request.versions))
     name = f"{request.answer_id}{SEPARATOR}{request.receipt}"
     records = space.projection(InfluencesProjection).records
+    replaced = records.head(name)
     records.store(name, encode_receipt(body), turn.version, turn.author, 0)
-    note_uses(turn, space, body.ids)
+    before = decode_influence(replaced.value).ids if replaced is not None and replaced.value else ()
+    note_uses(turn, space, (*before, *body.ids))
     return recall_pb2.RecordInfluenceResponse(version=turn.version, time_us=turn.time_us)
 
 

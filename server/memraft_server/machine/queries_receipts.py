@@ -105,12 +105,7 @@ def fill_receipt(
         return
     for hit_id, version, score in zip(body.ids, body.versions, _floats(body.scores), strict=True):
         into.hits.add(id=hit_id, version=version, score=score)
-    found = body.signals
-    ranks = np.frombuffer(found.ranks, "<u4").tolist()
-    rows = zip(found.places, ranks, _floats(found.values), _floats(found.shares), strict=True)
-    for hit, count in zip(into.hits, found.counts, strict=False):  # none are there where they were cut
-        for place, rank, value, share in islice(rows, count):
-            hit.signals.add(name=found.names[place], rank=rank, value=value, share=share)
+    into.signals.ParseFromString(body.signals)
 
 
 def _floats(data: bytes) -> list[float]:

