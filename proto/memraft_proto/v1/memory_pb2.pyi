@@ -285,42 +285,46 @@ class RecallRequest(_message.Message):
     about_hops: int
     def __init__(self, namespace: _Optional[str] = ..., context: _Optional[_Union[_common_pb2.ReadContext, _Mapping]] = ..., embedding: _Optional[bytes] = ..., fingerprint: _Optional[str] = ..., k: _Optional[int] = ..., about: _Optional[str] = ..., kind: _Optional[str] = ..., filter: _Optional[bytes] = ..., valid_at_us: _Optional[int] = ..., query: _Optional[str] = ..., parameters: _Optional[_Union[RecallParameters, _Mapping]] = ..., tokens: _Optional[int] = ..., receipt: _Optional[_Union[ReceiptMode, str]] = ..., agent: _Optional[str] = ..., run: _Optional[str] = ..., turn: _Optional[str] = ..., about_hops: _Optional[int] = ...) -> None: ...
 
-class RecallSignal(_message.Message):
-    __slots__ = ("name", "rank", "value", "weight", "share")
-    NAME_FIELD_NUMBER: _ClassVar[int]
-    RANK_FIELD_NUMBER: _ClassVar[int]
-    VALUE_FIELD_NUMBER: _ClassVar[int]
-    WEIGHT_FIELD_NUMBER: _ClassVar[int]
-    SHARE_FIELD_NUMBER: _ClassVar[int]
-    name: str
-    rank: int
-    value: float
-    weight: float
-    share: float
-    def __init__(self, name: _Optional[str] = ..., rank: _Optional[int] = ..., value: _Optional[float] = ..., weight: _Optional[float] = ..., share: _Optional[float] = ...) -> None: ...
+class RecallSignals(_message.Message):
+    __slots__ = ("names", "weights", "counts", "places", "ranks", "values", "shares")
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    PLACES_FIELD_NUMBER: _ClassVar[int]
+    RANKS_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    SHARES_FIELD_NUMBER: _ClassVar[int]
+    names: _containers.RepeatedScalarFieldContainer[str]
+    weights: _containers.RepeatedScalarFieldContainer[float]
+    counts: _containers.RepeatedScalarFieldContainer[int]
+    places: _containers.RepeatedScalarFieldContainer[int]
+    ranks: _containers.RepeatedScalarFieldContainer[int]
+    values: _containers.RepeatedScalarFieldContainer[float]
+    shares: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, names: _Optional[_Iterable[str]] = ..., weights: _Optional[_Iterable[float]] = ..., counts: _Optional[_Iterable[int]] = ..., places: _Optional[_Iterable[int]] = ..., ranks: _Optional[_Iterable[int]] = ..., values: _Optional[_Iterable[float]] = ..., shares: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class RecallHit(_message.Message):
-    __slots__ = ("memory", "score", "signals")
+    __slots__ = ("memory", "score")
     MEMORY_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
-    SIGNALS_FIELD_NUMBER: _ClassVar[int]
     memory: MemoryRecord
     score: float
-    signals: _containers.RepeatedCompositeFieldContainer[RecallSignal]
-    def __init__(self, memory: _Optional[_Union[MemoryRecord, _Mapping]] = ..., score: _Optional[float] = ..., signals: _Optional[_Iterable[_Union[RecallSignal, _Mapping]]] = ...) -> None: ...
+    def __init__(self, memory: _Optional[_Union[MemoryRecord, _Mapping]] = ..., score: _Optional[float] = ...) -> None: ...
 
 class RecallResponse(_message.Message):
-    __slots__ = ("stamp", "hits", "receipt", "text_indexed", "parameters", "pipeline")
+    __slots__ = ("stamp", "hits", "receipt", "text_indexed", "parameters", "pipeline", "signals")
     STAMP_FIELD_NUMBER: _ClassVar[int]
     HITS_FIELD_NUMBER: _ClassVar[int]
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
     TEXT_INDEXED_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     PIPELINE_FIELD_NUMBER: _ClassVar[int]
+    SIGNALS_FIELD_NUMBER: _ClassVar[int]
     stamp: _common_pb2.ReadStamp
     hits: _containers.RepeatedCompositeFieldContainer[RecallHit]
     receipt: str
     text_indexed: float
     parameters: RecallParameters
     pipeline: int
-    def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., hits: _Optional[_Iterable[_Union[RecallHit, _Mapping]]] = ..., receipt: _Optional[str] = ..., text_indexed: _Optional[float] = ..., parameters: _Optional[_Union[RecallParameters, _Mapping]] = ..., pipeline: _Optional[int] = ...) -> None: ...
+    signals: RecallSignals
+    def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., hits: _Optional[_Iterable[_Union[RecallHit, _Mapping]]] = ..., receipt: _Optional[str] = ..., text_indexed: _Optional[float] = ..., parameters: _Optional[_Union[RecallParameters, _Mapping]] = ..., pipeline: _Optional[int] = ..., signals: _Optional[_Union[RecallSignals, _Mapping]] = ...) -> None: ...

@@ -35,8 +35,8 @@ from memraft_server.recall.parameters import (
 from memraft_server.recall.pipeline import Asked, Found, Moments, nearest
 from memraft_server.recall.pipeline import recall as find
 
-_SIGNAL_WIRE_BYTES = 32
-_HIT_SIGNALS = 14
+_SIGNALS_WIRE_BYTES = 192
+"""What the signals of a hit take in a reply."""
 
 
 def recall(view: View, space: Namespace, request: memory_pb2.RecallRequest) -> memory_pb2.RecallResponse:
@@ -73,13 +73,21 @@ def recall(view: View, space: Namespace, request: memory_pb2.RecallRequest) -> m
 def _fill(response: memory_pb2.RecallResponse, view: View, found: Found) -> None:
     response.text_indexed = found.text_indexed
     size = 0
-    for item, score, signals in found.hits:
-        size += memory_wire_bytes(item) + _HIT_SIGNALS * _SIGNAL_WIRE_BYTES
+    for item, score in found.hits:
+        size += memory_wire_bytes(item) + _SIGNALS_WIRE_BYTES
         if size > view.limits.reply_bytes_max:
             break
-        hit = response.hits.add(memory=memory_record(view, item), score=score)
-        for name, rank, value, weight, share in signals:
-            hit.signals.add(name=name, rank=rank, value=value, weight=weight, share=share)
+        response.hits.add(memory=memory_record(view, item), score=score)
+    why, signals = found.reasons, response.signals
+    counts = why.counts[: len(response.hits)]
+    count = sum(counts)
+    signals.names.extend(why.names)
+    signals.weights.extend(why.weights)
+    signals.counts.extend(counts)
+    signals.places.extend(why.places[:count])
+    signals.ranks.extend(why.ranks[:count])
+    signals.values.extend(why.values[:count])
+    signals.shares.extend(why.shares[:count])
 
 
 def _embedding(

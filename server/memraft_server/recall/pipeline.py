@@ -21,9 +21,9 @@ from memraft_server.recall.fusion import NAMES
 from memraft_server.recall.index import Part, indexed_share, parts_of
 from memraft_server.recall.parameters import DEFAULT, Parameters
 from memraft_server.recall.scoring import (
+    NO_REASONS,
     PROFILE,
-    Scored,
-    Signal,
+    Reasons,
     chosen,
     faded,
     fitting,
@@ -98,7 +98,9 @@ class Asked:
 class Found(NamedTuple):
     """What a recall found, best first, and which share of the texts it could look in."""
 
-    hits: list[Scored]
+    hits: list[tuple[Remembered, float]]
+    """Memories and their scores."""
+    reasons: Reasons
     text_indexed: float
 
 
@@ -124,20 +126,17 @@ def recall(store: MemoryStore, ceiling: int, asked: Asked, moments: Moments) -> 
     query = unit(asked.embedding) if asked.embedding is not None else None
     each = max(CANDIDATES_EACH, asked.k)
     measured = [_measured(part, asked, query, each, moments) for part in parts]
-    return Found(_scored(measured, asked, moments), indexed_share(parts))
+    return Found(*_scored(measured, asked), indexed_share(parts))
 
 
 def nearest(store: MemoryStore, ceiling: int | None, asked: Asked) -> Found:
     """Finds the memories nearest to an embedding, by their own cosines alone."""
     assert asked.embedding is not None
     found = store.recall(asked.embedding, asked.k or K_DEFAULT, ceiling, asked.wanted, asked.model)
-    return Found(
-        [
-            Scored(item, cosine, (Signal("vector", rank, cosine, 1.0, cosine),))
-            for rank, (item, cosine) in enumerate(found, 1)
-        ],
-        1.0,
-    )
+    cosines = [cosine for _, cosine in found]
+    count = len(found)
+    ranks = range(1, count + 1)
+    return Found(found, Reasons(("vector",), (1.0,), [1] * count, [0] * count, ranks, cosines, cosines), 1.0)
 
 
 def _measured(part: Part, asked: Asked, query: Floats | None, each: int, moments: Moments) -> _Measured:
@@ -229,11 +228,11 @@ def _newest(part: Part, rows: Sequence[int], count_max: int) -> list[int]:
     return newest
 
 
-def _scored(measured: list[_Measured], asked: Asked, moments: Moments) -> list[Scored]:
-    """Weighs the candidates of all parts together and returns the hits."""
+def _scored(measured: list[_Measured], asked: Asked) -> tuple[list[tuple[Remembered, float]], Reasons]:
+    """Weighs the candidates of all parts together; returns the hits and why they were found."""
     items = [item for each in measured for item in each.items]
     if not items:
-        return []
+        return [], NO_REASONS
     signals = np.concatenate([each.signals for each in measured])
     parameters = asked.parameters
     parts = weighed(signals, parameters)
@@ -241,16 +240,15 @@ def _scored(measured: list[_Measured], asked: Asked, moments: Moments) -> list[S
     k = asked.k or (K_WITH_TOKENS if asked.tokens else K_DEFAULT)
     keys = np.arange(len(items), dtype=np.int64)  # parts come from the oldest to the newest, rows too
     places = chosen(items, keys, scores, _vectors_of(measured), k, parameters)
-    first = _profile_first(items, scores, k) if asked.tokens else []
-    taken = set(first)
-    places = [*first, *(place for place in places if place not in taken)][:k]
-    told = reasons(places, signals, parts, parameters.weights)
-    hits = []
-    for place, why in zip(places, told, strict=True):
-        if place in taken:
-            why = (Signal(PROFILE, 0, 1.0, 0.0, 0.0), *why)
-        hits.append(Scored(items[place], float(scores[place]), why))
-    return fitting(hits, asked.tokens) if asked.tokens else hits
+    profile = 0
+    if asked.tokens:
+        first = _profile_first(items, scores, k)
+        taken = set(first)
+        places = [*first, *(place for place in places if place not in taken)][:k]
+        places = [places[at] for at in fitting((items[place].text for place in places), asked.tokens)]
+        profile = sum(place in taken for place in places)
+    hits = [(items[place], float(scores[place])) for place in places]
+    return hits, reasons(places, signals, parts, parameters.weights, profile)
 
 
 def _profile_first(items: Sequence[Remembered], scores: Floats, k: int) -> list[int]:

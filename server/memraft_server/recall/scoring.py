@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, cast
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,25 +38,20 @@ _NEGATIONS = frozenset(
 )
 
 
-_Table = list[list[float]]
+@dataclass(frozen=True, slots=True)
+class Reasons:
+    """Why hits were found, in columns; see `RecallSignals` in the contract."""
+
+    names: Sequence[str]
+    weights: Sequence[float]
+    counts: Sequence[int]
+    places: Sequence[int]
+    ranks: Sequence[int]
+    values: Sequence[float]
+    shares: Sequence[float]
 
 
-class Signal(NamedTuple):
-    """What one signal added to a score; see `RecallSignal` in the contract."""
-
-    name: str
-    rank: int
-    value: float
-    weight: float
-    share: float
-
-
-class Scored(NamedTuple):
-    """A memory that was found, how good it is, and why."""
-
-    item: Remembered
-    score: float
-    signals: tuple[Signal, ...]
+NO_REASONS = Reasons((), (), (), (), (), (), ())
 
 
 def faded(salience: Floats, age_us: Floats, decay_per_day: float) -> Floats:
@@ -172,40 +167,49 @@ def says_the_same(one: Remembered, other: Remembered) -> bool:
 
 
 def reasons(
-    places: Sequence[int], signals: Floats, parts: Floats, weights: Weights
-) -> list[tuple[Signal, ...]]:
-    """Says of each of these candidates which signals made its score, those that counted most first.
+    places: Sequence[int], signals: Floats, parts: Floats, weights: Weights, profile: int = 0
+) -> Reasons:
+    """Says of each of these candidates which signals made its score.
 
     Args:
         places: Of the candidates.
         signals: Of all candidates as measured, shape (candidates, len(NAMES)).
         parts: What they added to the scores, of the same shape.
         weights: What they were weighed with.
+        profile: So many of them, the first, come first whatever their score.
     """
-    own, added = signals[places], parts[places]
+    is_first = np.arange(len(places)) < profile
+    own = np.column_stack((signals[places], is_first)).astype(np.float32)
+    added = np.column_stack((parts[places], np.zeros(len(places), np.float32)))
     ranks = np.zeros(own.shape, np.int64)
     ordered = np.sort(signals, axis=0)
-    for column in np.flatnonzero(added.any(axis=0) & (ordered[0] != ordered[-1])).tolist():
+    for column in np.flatnonzero(parts.any(axis=0) & (ordered[0] != ordered[-1])).tolist():
         ranks[:, column] = len(ordered) + 1 - ordered[:, column].searchsorted(own[:, column], "right")
-    counted: list[list[int]] = np.argsort(-np.abs(added), axis=1, kind="stable").tolist()
-    weight_of: list[float] = row_of(weights).tolist()
-    rank, value, share = cast("tuple[_Table, _Table, _Table]", (ranks.tolist(), own.tolist(), added.tolist()))
-    return [
-        tuple(
-            Signal(NAMES[at], int(rank[row][at]), value[row][at], weight_of[at], share[row][at])
-            for at in columns
-            if share[row][at]
-        )
-        for row, columns in enumerate(counted)
-    ]
+    counted = np.abs(added)
+    counted[:, -1] = np.where(is_first, np.inf, 0)
+    order = np.argsort(-counted, axis=1, kind="stable")
+    counts = np.count_nonzero(counted, axis=1)
+    # The first `counts` of each row, row after row.
+    taken = np.nonzero(np.arange(order.shape[1]) < counts[:, None])
+    columns = order[taken]
+    rows = taken[0]
+    return Reasons(
+        (*NAMES, PROFILE),
+        (*row_of(weights).tolist(), 0.0),
+        counts.tolist(),
+        columns.tolist(),
+        ranks[rows, columns].tolist(),
+        own[rows, columns].tolist(),
+        added[rows, columns].tolist(),
+    )
 
 
-def fitting(found: Iterable[Scored], tokens: int) -> list[Scored]:
-    """Returns those that fit a budget, in their order; what does not fit leaves room for what comes after."""
+def fitting(texts: Iterable[str], tokens: int) -> list[int]:
+    """Returns which texts fit a budget, in their order; one that does not leaves room for those after it."""
     kept = []
-    for each in found:
-        cost = tokens_of(each.item.text)
+    for place, text in enumerate(texts):
+        cost = tokens_of(text)
         if cost <= tokens:
             tokens -= cost
-            kept.append(each)
+            kept.append(place)
     return kept

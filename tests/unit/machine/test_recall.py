@@ -1,7 +1,8 @@
 """Recall through the machine: by text, by vector and both, with the graph, times, budgets and settings."""
 
 from datetime import UTC, datetime
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -69,13 +70,29 @@ def parameters(**given: Any) -> memory_pb2.RecallParameters:
     return memory_pb2.RecallParameters(**given)
 
 
-def signal(hit: Any, name: str) -> Any:
-    [found] = [each for each in hit.signals if each.name == name]
+class Signal(NamedTuple):
+    name: str
+    rank: int
+    value: float
+    share: float
+
+
+def signals(response: Any) -> list[list[Signal]]:
+    """The signals of each hit."""
+    found = response.signals
+    every = iter(zip(found.places, found.ranks, found.values, found.shares, strict=True))
+    return [
+        [Signal(found.names[place], *rest) for place, *rest in islice(every, count)] for count in found.counts
+    ]
+
+
+def signal(response: Any, hit: int, name: str) -> Signal:
+    [found] = [each for each in signals(response)[hit] if each.name == name]
     return found
 
 
-def names(hit: Any) -> set[str]:
-    return {each.name for each in hit.signals}
+def names(response: Any, hit: int = 0) -> set[str]:
+    return {each.name for each in signals(response)[hit]}
 
 
 def test_by_text_alone_what_has_no_embedding_is_found() -> None:
@@ -84,7 +101,7 @@ def test_by_text_alone_what_has_no_embedding_is_found() -> None:
     shard.remember("the train was late", 1, 0)
     assert shard.texts("which colour is the boat") == ["the boat is green"]
     assert shard.texts("nothing of the kind") == []
-    assert "vector" not in names(shard.recall("boat").hits[0])
+    assert "vector" not in names(shard.recall("boat"))
 
 
 def test_text_and_vector_find_what_either_of_them_finds() -> None:
@@ -92,11 +109,12 @@ def test_text_and_vector_find_what_either_of_them_finds() -> None:
     shard.remember("the boat is green", 0, 1)
     shard.remember("vessel of another colour", 1, 0.1)
     shard.remember("lunch", -1, 0)
-    hits = shard.recall("boat", 1, 0).hits
-    assert {hit.memory.text for hit in hits[:2]} == {"the boat is green", "vessel of another colour"}
-    by_text, by_vector = sorted(hits[:2], key=lambda hit: hit.memory.text)
-    assert signal(by_text, "text").rank == 1 and signal(by_vector, "vector").rank == 1
-    assert signal(by_vector, "vector").value == pytest.approx(1 / 1.01**0.5, rel=1e-5)
+    response = shard.recall("boat", 1, 0)
+    found = [hit.memory.text for hit in response.hits[:2]]
+    assert set(found) == {"the boat is green", "vessel of another colour"}
+    by_text, by_vector = (found.index(text) for text in sorted(found))
+    assert signal(response, by_text, "text").rank == signal(response, by_vector, "vector").rank == 1
+    assert signal(response, by_vector, "vector").value == pytest.approx(1 / 1.01**0.5, rel=1e-5)
 
 
 def test_a_score_is_what_its_signals_added_and_comes_with_what_was_counted() -> None:
@@ -105,8 +123,8 @@ def test_a_score_is_what_its_signals_added_and_comes_with_what_was_counted() -> 
         shard.remember(f"the boat number {place} is green", 1, place / 10)
     response = shard.recall("boat number 7", 1, 0.7, parameters=parameters(recency=0.1, salience=0.1))
     assert len(response.hits) == 10 and response.hits[0].memory.text == "the boat number 7 is green"
-    for hit in response.hits:
-        assert sum(each.share for each in hit.signals) == pytest.approx(hit.score, abs=1e-5)
+    for hit, why in zip(response.hits, signals(response), strict=True):
+        assert sum(each.share for each in why) == pytest.approx(hit.score, abs=1e-5)
     assert response.parameters.recency == pytest.approx(0.1)
     assert response.parameters.text == pytest.approx(1.0)
     assert (response.text_indexed, response.pipeline > 0) == (1.0, True)
@@ -119,7 +137,7 @@ def test_an_embedding_alone_gives_the_order_of_cosines_unless_parameters_ask_for
     response = shard.recall("", 1, 0)
     assert [hit.memory.text[0:3] for hit in response.hits] == ["a q", "an "]
     assert [hit.score for hit in response.hits] == pytest.approx([1, 1 / 1.01**0.5])
-    assert [(each.name, each.rank) for each in response.hits[1].signals] == [("vector", 2)]
+    assert [(each.name, each.rank) for each in signals(response)[1]] == [("vector", 2)]
     assert not response.HasField("parameters")
     assert shard.texts("", 1, 0, parameters=parameters(salience=9))[0].startswith("an answer")
 
@@ -144,9 +162,9 @@ def test_what_is_about_whom_the_query_names_or_is_near_that_is_found() -> None:
     shard.remember("cold in winter", about="oslo")
     shard.remember("paints with oil", about="ann")
     shard.remember("unrelated", about="bob")
-    found = shard.recall("what of Ann?").hits
-    assert [hit.memory.about for hit in found] == ["ann", "acme"]
-    assert [signal(hit, "graph").value for hit in found] == [1.0, 0.5]
+    found = shard.recall("what of Ann?")
+    assert [hit.memory.about for hit in found.hits] == ["ann", "acme"]
+    assert [signal(found, place, "graph").value for place in (0, 1)] == [1.0, 0.5]
     far = shard.recall("what of Ann?", parameters=parameters(graph_depth=2)).hits
     assert {hit.memory.about for hit in far} == {"ann", "acme", "oslo"}
     assert [hit.memory.about for hit in shard.recall("Ann?", parameters=parameters(graph_depth=0)).hits] == [
@@ -180,8 +198,8 @@ def test_what_is_of_the_time_that_a_query_names_is_found() -> None:
     shard.now_us += DAY_US
     shard.remember("lunch")
     assert shard.texts("what happened yesterday?") == ["met with the builders", "the lease began"]
-    dated = shard.recall("whom did we meet 3 weeks ago").hits[0]
-    assert (dated.memory.text, signal(dated, "dated").value) == ("met with the auditors", 1.0)
+    dated = shard.recall("whom did we meet 3 weeks ago")
+    assert (dated.hits[0].memory.text, signal(dated, 0, "dated").value) == ("met with the auditors", 1.0)
     began = datetime.fromtimestamp(then_us / 1e6, UTC).strftime("%Y-%m-%d")
     assert shard.texts(f"what of {began}") == ["the lease began"]
     # As of the first day, its week is this one.
@@ -196,11 +214,11 @@ def test_salience_decays_and_recency_halves_as_of_the_moment_that_is_read() -> N
     shard.now_us += 30 * DAY_US
     shard.remember("coffee", salience=0.1)
     ways = parameters(salience=1, recency=1, decay_per_day=0.05, half_life_days=15)
-    [hit] = shard.recall("tea", parameters=ways).hits
-    assert signal(hit, "salience").value == pytest.approx(0.8 * np.exp(-1.5), rel=1e-4)
-    assert signal(hit, "recency").value == pytest.approx(0.25, rel=1e-4)
-    [then] = shard.recall("tea", parameters=ways, at_index=index).hits
-    assert (signal(then, "salience").value, signal(then, "recency").value) == pytest.approx((0.8, 1.0))
+    now = shard.recall("tea", parameters=ways)
+    assert signal(now, 0, "salience").value == pytest.approx(0.8 * np.exp(-1.5), rel=1e-4)
+    assert signal(now, 0, "recency").value == pytest.approx(0.25, rel=1e-4)
+    then = shard.recall("tea", parameters=ways, at_index=index)
+    assert (signal(then, 0, "salience").value, signal(then, 0, "recency").value) == pytest.approx((0.8, 1.0))
 
 
 def test_profile_facts_come_first_and_no_more_than_fits_is_returned() -> None:
@@ -209,13 +227,15 @@ def test_profile_facts_come_first_and_no_more_than_fits_is_returned() -> None:
         shard.remember(f"the boat number {place:02} is green")  # 7 tokens each
     shard.remember("allergic to nuts", kind="profile", salience=0.4, about="ann")
     shard.remember("left-handed", kind="profile", salience=0.9, about="ann")
-    hits = shard.recall("boat number 07", tokens=24).hits
+    response = shard.recall("boat number 07", tokens=24)
+    hits = response.hits
     assert [hit.memory.text for hit in hits[:3]] == [
         "left-handed", "allergic to nuts", "the boat number 07 is green",
     ]  # fmt: skip
-    assert len(hits) == 4 and names(hits[0]) >= {"profile"}
+    assert len(hits) == 4 and signals(response)[0][0].name == signals(response)[1][0].name == "profile"
+    assert "profile" not in names(response, 2)
     assert sum(-(-len(hit.memory.text) // 4) for hit in hits) <= 24
-    assert "profile" not in names(shard.recall("left-handed").hits[0])
+    assert "profile" not in names(shard.recall("left-handed"))
     assert [hit.memory.kind for hit in shard.recall("boat", tokens=100, k=3).hits] == [
         "profile",
         "profile",

@@ -1,6 +1,7 @@
 """From signals to hits: what scores are made of, what is left out, what fits."""
 
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -11,9 +12,16 @@ from memraft_server.projections.vector_math import Floats, unit_rows
 from memraft_server.projections.versions import NOBODY
 from memraft_server.recall.fusion import NAMES, Weights
 from memraft_server.recall.parameters import DEFAULT, Parameters, fault_of, overlaid
-from memraft_server.recall.scoring import Scored, chosen, faded, fitting, reasons, recent, weighed
+from memraft_server.recall.scoring import chosen, faded, fitting, reasons, recent, weighed
 
 DAY_US = 86_400_000_000
+
+
+class Told(NamedTuple):
+    name: str
+    rank: float
+    value: float
+    share: float
 
 
 def memory(text: str, **fields: Any) -> Remembered:
@@ -47,13 +55,20 @@ def test_a_score_is_the_sum_of_what_its_reasons_added() -> None:
     )
     parts = weighed(measured, DEFAULT)
     scores = parts.sum(axis=1)
-    told = reasons([0, 1, 2], measured, parts, DEFAULT.weights)
-    for why, score in zip(told, scores.tolist(), strict=True):
-        assert sum(each.share for each in why) == pytest.approx(score, abs=1e-6)
-        assert [abs(each.share) for each in why] == sorted((abs(each.share) for each in why), reverse=True)
+    why = reasons([0, 1, 2], measured, parts, DEFAULT.weights)
+    every = iter(zip(why.places, why.ranks, why.values, why.shares, strict=True))
+    told = [[Told(why.names[place], *rest) for place, *rest in islice(every, count)] for count in why.counts]
+    for of_one, score in zip(told, scores.tolist(), strict=True):
+        assert sum(each.share for each in of_one) == pytest.approx(score, abs=1e-6)
+        assert [abs(each.share) for each in of_one] == sorted(
+            (abs(each.share) for each in of_one), reverse=True
+        )
     assert scores.max() <= 1
     [question] = [each for each in told[1] if each.name == "question"]
-    assert question.share < 0 and question.weight == pytest.approx(DEFAULT.weights.question)
+    assert question.share < 0
+    assert dict(zip(why.names, why.weights, strict=True))["question"] == pytest.approx(
+        DEFAULT.weights.question
+    )
     assert {each.name: each.rank for each in told[1]} == {"vector": 1, "text": 2, "question": 1}
     assert {each.name: each.value for each in told[0]}["text"] == 7
 
@@ -136,10 +151,17 @@ def test_diversity_puts_what_is_unlike_before_what_is_alike() -> None:
 
 
 def test_what_does_not_fit_leaves_room_for_what_comes_after() -> None:
-    found = [Scored(memory(text), 1.0, ()) for text in ("x" * 8, "y" * 100, "z" * 9, "w")]
-    assert [each.item.text[0] for each in fitting(found, 6)] == ["x", "z", "w"]
-    assert [each.item.text[0] for each in fitting(found, 2)] == ["x"]
-    assert fitting(found, 0) == []
+    texts = ("x" * 8, "y" * 100, "z" * 9, "w")  # 2, 25, 3 and 1 tokens
+    assert fitting(texts, 6) == [0, 2, 3]
+    assert fitting(texts, 2) == [0]
+    assert fitting(texts, 0) == []
+
+
+def test_what_comes_first_whatever_its_score_says_so_first() -> None:
+    measured = signals({"text": 7, "vector": 0.5}, {"text": 3})
+    why = reasons([1, 0], measured, weighed(measured, DEFAULT), DEFAULT.weights, profile=1)
+    assert [why.names[place] for place in why.places] == ["profile", "text", "vector"]
+    assert (why.counts, why.values[0], why.shares[0]) == ([1, 2], 1.0, 0.0)
 
 
 def test_parameters_lie_over_each_other() -> None:
