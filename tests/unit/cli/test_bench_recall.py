@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from memraft_server.cli import main
+from memraft_server.cli.bench import recall_speed
 from memraft_server.cli.bench.clustered import exact_neighbours
 from memraft_server.cli.bench.recall_texts import Nearest, Talk
 from memraft_server.cli.demo.evidence import reciprocal_rank
@@ -43,11 +44,16 @@ def test_what_is_found_is_shown_as_a_table(capsys: pytest.CaptureFixture[str]) -
     assert "1 questions whose evidence names no turn" in shown
 
 
-def test_the_times_of_recall_are_measured_in_process(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_times_of_recall_are_measured_in_process(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recall_speed, "ENTITIES_A_CALL", 1)
+    monkeypatch.setattr(recall_speed, "MEMORIES_A_CALL", 90)
     assert main(["bench", "recall", "--quick", "--memories", "200", "--json"]) == 0
     figures = {each["name"]: each for each in json.loads(capsys.readouterr().out)["figures"]}
     assert "200 memories, full pipeline, p50" in figures
     assert figures["200 memories, k-NN, share of the exact ones"]["value"]["median"] == 1
+    assert "200 memories, opened again, all texts indexed" in figures
     assert all(each["value"]["median"] > 0 for each in figures.values())
 
 
