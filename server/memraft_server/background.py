@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
@@ -71,6 +72,7 @@ class Background:
         self._expiring: dict[int, asyncio.Task[None]] = {}
         self._trimmers: dict[int, Trimmer] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._light: deque[tuple[Machine, IndexJob]] = deque()
         # One worker: building an index takes a core for as long as it runs, and calls need the others.
         self._worker = ThreadPoolExecutor(1, "memraft-index")
 
@@ -81,6 +83,7 @@ class Background:
         self._tasks = [
             loop.create_task(self._repeat(self._expiry_interval_s, self._sweep), name="memraft-expiry"),
             loop.create_task(self._repeat(self._index_interval_s, self._build_indexes), name="memraft-index"),
+            loop.create_task(self._repeat(PROJECT_INTERVAL_S, self._build_lightly), name="memraft-portions"),
             loop.create_task(self._repeat(PROJECT_INTERVAL_S, self._project), name="memraft-projections"),
             loop.create_task(self._repeat(TRIM_INTERVAL_S, self._trim), name="memraft-retention"),
             loop.create_task(self._repeat(BALLAST_INTERVAL_S, self._restore_ballast), name="memraft-ballast"),
@@ -170,7 +173,24 @@ class Background:
     async def _build_indexes(self) -> None:
         for shard in tuple(self._shards):
             for job in shard.machine.index_jobs():
-                await self._build(shard.machine, job)
+                if job.is_light:
+                    self._light.append((shard.machine, job))
+                else:
+                    await self._build(shard.machine, job)
+
+    async def _build_lightly(self) -> None:
+        """Does what takes no thread, one after the other, while others wait for the worker."""
+        while self._light:
+            machine, job = self._light.popleft()
+            try:
+                following = machine.install(job)
+            except Exception:
+                logger.exception("an index could not be built")
+                job.abandon()
+                continue
+            if following is not None:
+                self._light.appendleft((machine, following))
+            await asyncio.sleep(0)
 
     async def _build(self, machine: Machine, first: IndexJob) -> None:
         job: IndexJob | None = first

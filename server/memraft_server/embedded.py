@@ -438,7 +438,10 @@ class _Indexer:
                 if self._stopping.is_set() or not (self._jobs or self._machine.index_pending):
                     self._thread = None
                     return
-                job = self._jobs.pop(0) if self._jobs else None
+                # First what takes milliseconds: it would wait for minutes.
+                job = next((job for job in self._jobs if job.is_light), self._jobs[0] if self._jobs else None)
+                if job is not None:
+                    self._jobs.remove(job)
             if job is None:
                 self._stopping.wait(INDEX_QUIET_S)
             else:

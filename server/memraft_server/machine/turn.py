@@ -46,6 +46,10 @@ PortionedQuery = Callable[["View", Namespace, Any], Iterator[Message | None]]
 class IndexJob(Protocol):
     """The building of an index over data that no longer changes."""
 
+    @property
+    def is_light(self) -> bool:
+        """Whether `run` does nothing, and `install` a portion of some milliseconds."""
+
     def run(self) -> None:
         """Builds it. May be called in a thread while the machine goes on."""
 

@@ -208,6 +208,8 @@ class IndexJob:
         finish: Called by `install` with the segment, and by `abandon` with None.
     """
 
+    is_light = False
+
     def __init__(
         self,
         by_distance: bool,

@@ -182,6 +182,8 @@ class Building:
     Nothing of it is for a thread: the documents change on the machine's own.
     """
 
+    is_light = True
+
     def __init__(self, index: FieldIndex) -> None:
         self._index = index
 

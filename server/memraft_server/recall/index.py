@@ -125,6 +125,8 @@ class Reading:
     Nothing of it is for a thread: it holds the interpreter, and texts come meanwhile.
     """
 
+    is_light = True
+
     def __init__(self, index: MemoryIndex) -> None:
         self._index = index
 
