@@ -32,6 +32,8 @@ PROFILE = "profile"
 _DAY_US = 86_400_000_000
 _COMPARED = 8
 """Candidates beyond the number asked for among which duplicates are looked for at once."""
+_COMPARED_AT_ONCE = 1 << 18
+"""Values of all candidates with those of hits, to rank these: that many take a quarter of a MiB."""
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _NEGATIONS = frozenset(
     {"no", "not", "never", "none", "nobody", "nothing", "without", "cannot", "neither", "nor"}
@@ -182,25 +184,28 @@ def reasons(
     own = np.column_stack((signals[places], is_first)).astype(np.float32)
     added = np.column_stack((parts[places], np.zeros(len(places), np.float32)))
     ranks = np.zeros(own.shape, np.int64)
-    ordered = np.sort(signals, axis=0)
-    for column in np.flatnonzero(parts.any(axis=0) & (ordered[0] != ordered[-1])).tolist():
-        ranks[:, column] = len(ordered) + 1 - ordered[:, column].searchsorted(own[:, column], "right")
+    columns = np.ascontiguousarray(signals.T)
+    step = max(1, _COMPARED_AT_ONCE // signals.size)
+    for start in range(0, len(places), step):
+        better = columns[:, None, :] > own[start : start + step, :-1].T[:, :, None]
+        # Bytes are summed five times as fast as truth values.
+        ranks[start : start + step, :-1] = 1 + better.view(np.uint8).sum(axis=2, dtype=np.uint32).T
+    ranks[:, :-1] *= columns.max(axis=1) != columns.min(axis=1)
     counted = np.abs(added)
     counted[:, -1] = np.where(is_first, np.inf, 0)
     order = np.argsort(-counted, axis=1, kind="stable")
     counts = np.count_nonzero(counted, axis=1)
     # The first `counts` of each row, row after row.
     taken = np.nonzero(np.arange(order.shape[1]) < counts[:, None])
-    columns = order[taken]
-    rows = taken[0]
+    rows, names = taken[0], order[taken]
     return Reasons(
         (*NAMES, PROFILE),
         (*row_of(weights).tolist(), 0.0),
         counts.tolist(),
-        columns.tolist(),
-        ranks[rows, columns].tolist(),
-        own[rows, columns].tolist(),
-        added[rows, columns].tolist(),
+        names.tolist(),
+        ranks[rows, names].tolist(),
+        own[rows, names].tolist(),
+        added[rows, names].tolist(),
     )
 
 
