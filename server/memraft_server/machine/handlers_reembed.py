@@ -23,6 +23,8 @@ from memraft_server.projections.reembedding import (
 )
 from memraft_server.projections.versions import NOW
 
+LOOKED_MAX = 20_000
+"""Memories that one page looks at: some milliseconds."""
 _FLOAT_BYTES = 4
 _TEXT_WIRE_BYTES = 24
 """What a listed memory takes in a reply beside its id and text."""
@@ -159,11 +161,7 @@ def get_reembedding(
     for looked, (version, item) in enumerate(unembedded(store, newest, request.above)):
         cost = _TEXT_WIRE_BYTES + 3 * (len(item.id) + len(item.text)) if item is not None else 0
         over = size and size + cost > limits.page_bytes_max
-        if (
-            over
-            or len(response.ids) >= min(request.limit, limits.page_items_max)
-            or looked >= limits.scan_keys_max
-        ):
+        if over or len(response.ids) >= min(request.limit, limits.page_items_max) or looked >= LOOKED_MAX:
             response.next_above = last
             break
         last = version

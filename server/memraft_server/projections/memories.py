@@ -400,14 +400,6 @@ class MemoryStore:
         """Whether a memory that came here has no embedding by a model."""
         return item.version > self._base and not self.is_embedded(item, model)
 
-    def items_above(self, above: int) -> Iterator[Remembered]:
-        """Yields what was remembered at versions above a version, oldest first, what ended included; of a
-        fork first what it has of its parent."""
-        if self._parent is not None and above < self._base:
-            yield from takewhile(lambda item: item.version <= self._base, self._parent.items_above(above))
-        for row in range(bisect_right(self.items, above, key=version_of), len(self.items)):
-            yield self.items[row]
-
     # Moving to another model
 
     def models(self, ceiling: int = NOW) -> Models:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from memraft_server.projections.embedded import NO_VECTOR
 from memraft_server.projections.rows import ALIVE
 from memraft_server.projections.versions import NOW, Author
 
@@ -127,16 +128,18 @@ class ModelHistory:
 
 
 def unembedded(store: MemoryStore, model: Model, above: int) -> Iterator[tuple[int, Remembered | None]]:
-    """Yields (version, item or None where there is nothing to embed) of the memories above a version, oldest
-    first: those that live and have no embedding by `model`."""
-    for item in store.items_above(above):
-        lacks = store.ended(item) == ALIVE and not store.is_embedded(item, model)
-        yield item.version, item if lacks else None
+    """Yields (version, item or None where there is nothing to embed) of what came to a store above a version,
+    oldest first; to embed is what lives and has no embedding by `model`."""
+    embedded, items = store.found_by.embedded.get(model.began), store.items
+    for row in range(store.row_of(above + 1), len(items)):
+        item = items[row]
+        is_done = item.died != ALIVE or (embedded is not None and embedded.number(row) != NO_VECTOR)
+        yield item.version, None if is_done else item
 
 
 def count_unembedded(store: MemoryStore, model: Model) -> int:
-    """Returns how many memories have no embedding by `model`. Of a fork it looks at each."""
-    if not store.is_fork:
-        embedded = store.found_by.embedded.get(model.began)
-        return store.live_count - (embedded.vectors.live_count if embedded is not None else 0)
-    return sum(item is not None for _, item in unembedded(store, model, 0))
+    """Returns how many memories have no embedding by `model`; 0 of a fork, which is not moved."""
+    if store.is_fork:
+        return 0
+    embedded = store.found_by.embedded.get(model.began)
+    return store.live_count - (embedded.vectors.live_count if embedded is not None else 0)

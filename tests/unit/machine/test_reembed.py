@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from memraft_proto.v1 import batch_pb2, fork_pb2, memory_pb2, reembed_pb2, retention_pb2, txn_pb2
-from memraft_server.machine import Machine, Refused
+from memraft_server.machine import Machine, Refused, handlers_reembed
 from memraft_server.machine.journal import Journal
 from memraft_server.machine.retention import Trimmer
 from tests.properties.test_machine_store import Disk, held
@@ -164,6 +164,18 @@ def test_a_move_is_listed_in_pages_and_taken_up_where_it_stopped(moving: Moving)
     asked.limit = 1
     with pytest.raises(Refused, match="as of now only"):
         moving.read(asked, at_index=1)
+
+
+def test_a_page_ends_after_so_many_that_are_done_already(
+    moving: Moving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handlers_reembed, "LOOKED_MAX", 2)
+    moving.begin()
+    moving.store({"a": (1, 0, 0), "b": (0, 1, 0)})
+    page = moving.left()
+    assert not page.ids and page.next_above == moving.version("b") and page.remaining == 1
+    page = moving.left(above=page.next_above)
+    assert list(page.ids) == ["c"] and not page.next_above
 
 
 def test_a_move_that_is_given_up_leaves_the_old_model_and_may_begin_again(moving: Moving) -> None:
