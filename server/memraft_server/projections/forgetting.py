@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from math import log2
+from math import ceil, log2
 from typing import NamedTuple
 
 import msgspec
@@ -312,8 +312,8 @@ class Worths:
         left = self.rules.prune_below - frequency - impact
         never = left <= 0
         halvings = np.log2(np.maximum((recency + salience) / np.where(never, 1, left), 1))
-        age_us = (halvings * (self.rules.half_life_days * DAY_US)).astype(np.int64)
-        return np.where(never, NOW, np.frombuffer(self._used_us, np.int64)[rows] + age_us + 1)
+        age_us = np.ceil(halvings * (self.rules.half_life_days * DAY_US)).astype(np.int64)
+        return np.where(never, NOW, np.frombuffer(self._used_us, np.int64)[rows] + age_us)
 
     def _due_us(self, used_us: int, salience: float, recalls: int, answers: int) -> int:
         """When a memory is worth too little if it is not used before, in microseconds; `NOW` for never."""
@@ -324,7 +324,7 @@ class Worths:
         if left <= 0:
             return NOW
         halvings = log2(max((rules.recency + rules.salience * salience) / left, 1))
-        return used_us + int(halvings * rules.half_life_days * DAY_US) + 1
+        return used_us + ceil(halvings * rules.half_life_days * DAY_US)
 
     def _worths(self, rows: Rows, now_us: int) -> list[tuple[str, Worth]]:
         parts = np.stack(self._parts(rows, now_us), axis=1)

@@ -25,7 +25,7 @@ from memraft_server.machine.loader import load
 from memraft_server.machine.machine import Machine
 from memraft_server.machine.retention import Trimmer
 from memraft_server.projections.forgetting import PRUNE_INTERVAL_US, ForgettingProjection
-from memraft_server.projections.receipts import ReceiptBody, Signals, encode_receipt
+from memraft_server.recall.receipts import make_receipt
 from tests.unit.machine.harness import LIMITS, NAMESPACE, SECOND_US, Shard
 from tests.unit.machine.test_settings import sweep
 
@@ -73,9 +73,10 @@ def forget(shard: Shard, id: str, **more: Any) -> Any:
 def recall(shard: Shard, *ids: str) -> None:
     """Stores the receipt of a recall that found these."""
     id = f"receipt {shard.machine.applied_index}"
-    versions, scores = tuple(1 for _ in ids), bytes(4 * len(ids))
-    body = ReceiptBody(ids, versions, "alice", "", "", 0, b"", 0, 0, "", 0, b"", scores, Signals())
-    receipts = [encode_receipt(body)]
+    found = memory_pb2.RecallResponse()
+    for each in ids:
+        found.hits.add().memory.id = each
+    receipts = [make_receipt("alice", memory_pb2.RecallRequest(), found, 0)]
     shard.write(log_pb2.RecordRecallsCommand(namespace=NAMESPACE, ids=[id], receipts=receipts))
 
 
