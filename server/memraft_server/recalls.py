@@ -19,6 +19,8 @@ from memraft_server.shard import Outcome, Shard
 RECALL = "Recall"
 LOGGED = frozenset((RECALL, "GetReceipt", "ListReceipts", "GetLineage"))
 """Reads that make receipts, or tell of them."""
+LEADER_HEARD_US = 300_000
+"""A replica that has heard of its leader in this time sends recalls there: with it they have receipts."""
 
 
 class Receipts(Protocol):
@@ -56,8 +58,8 @@ class Recalls:
     def read(self, shard: Shard, caller: Caller, name: str, request: Any) -> Outcome:
         """Answers a read of `LOGGED`; see `Reader.read`.
 
-        Only a leader makes receipts: on another node a recall is answered without one, and one that asks for
-        it before the answer is refused.
+        Only a leader makes receipts. Another node sends recalls to it while it hears of it, and answers them
+        without a receipt while it does not, unless the receipt is to be there before the answer.
 
         Raises:
             Refused, ClusterError: as `Reader.read` does; WRONG_AGENT.
@@ -69,9 +71,9 @@ class Recalls:
         if mode == memory_pb2.RECEIPT_MODE_NONE:
             return self._reader.read(shard, name, request)
         if not shard.leads:
-            if mode == memory_pb2.RECEIPT_MODE_NOW:
-                shard.read_barrier()  # it says who leads
-                raise NotLeader(shard.number, 0)
+            is_now = mode == memory_pb2.RECEIPT_MODE_NOW
+            if is_now or request.context.consistency != STALE:
+                _refuse_led_elsewhere(shard, is_now)
             return self._reader.read(shard, name, request)
         outcome: Any = self._reader.read(shard, name, request)
         if not isinstance(outcome, Message):
@@ -118,6 +120,15 @@ class Recalls:
         if wait is not None:
             await wait
         return response  # type: ignore[no-any-return]
+
+
+def _refuse_led_elsewhere(shard: Shard, is_now: bool) -> None:
+    """Raises NotLeader where another node is known to lead, or is to be waited for."""
+    try:
+        shard.read_barrier()  # it says who leads
+    except NotLeader as refusal:
+        if is_now or (refusal.leader and shard.age_us() <= LEADER_HEARD_US):
+            raise
 
 
 def record_recalls(shard: Shard | None, request: cluster_pb2.RecordRecallsRequest) -> Outcome:

@@ -76,7 +76,7 @@ def test_no_receipt_is_lost_while_leadership_moves(tmp_path: Path) -> None:
                 while nodes.leader() in (leader, 0):
                     answers.append(await memory.recall("courier"))
                 answers.append(await memory.recall("courier"))
-            answers = [hits for hits in answers if hits.receipt is not None]
+            answers = [hits for hits in answers if hits.receipt is not None]  # while nobody led
             assert len(answers) >= 15
             await check(memory, answers)
             counts = await agreed(nodes)
@@ -159,6 +159,12 @@ def test_only_a_leader_makes_receipts_and_only_nodes_hand_them_over(tmp_path: Pa
         asked = memory_pb2.RecallRequest(namespace=NAMESPACE, context=stale, query="order")
         found = await client.call("Recall", asked)
         assert found.hits and not found.receipt
+        asked.context.consistency = common_pb2.CONSISTENCY_SESSION
+        with pytest.raises(Failed) as refused:
+            await client.call("Recall", asked)
+        assert refused.value.reason == "NOT_LEADER" and refused.value.metadata["leader"]
+        asked.receipt = memory_pb2.RECEIPT_MODE_NONE
+        assert (await client.call("Recall", asked)).hits
         asked.receipt = memory_pb2.RECEIPT_MODE_NOW
         with pytest.raises(Failed) as refused:
             await client.call("Recall", asked)
@@ -176,6 +182,23 @@ def test_only_a_leader_makes_receipts_and_only_nodes_hand_them_over(tmp_path: Pa
         assert await node.call("RecordRecalls", handed) == cluster_pb2.RecordRecallsResponse()
         listed = recall_pb2.ListReceiptsRequest(namespace=NAMESPACE)
         assert not (await client.call("ListReceipts", listed)).receipts
+
+    run(nodes, script)
+
+
+def test_without_a_leader_recalls_are_answered_without_receipts(tmp_path: Path) -> None:
+    nodes = Nodes(tmp_path, 3)
+
+    async def script(_: Nodes) -> None:
+        async with opened(nodes) as memory:
+            await fill(memory)
+            await agreed(nodes)
+            for _ in range(2):
+                await nodes.nodes.pop().stop()
+            async with asyncio.timeout(WAIT_S):
+                while (hits := await memory.recall("order")).receipt is not None:
+                    assert hits
+            assert [hit.text for hit in hits]
 
     run(nodes, script)
 

@@ -49,6 +49,7 @@ from memraft.types import (
     Index,
     IndexState,
     KeyVersion,
+    Lineage,
     Match,
     MemoryChange,
     MemoryItem,
@@ -64,6 +65,8 @@ from memraft.types import (
     ProjectionState,
     QueryResults,
     Recalled,
+    Receipt,
+    ReceiptHit,
     Record,
     RecordDifference,
     RecordedTraces,
@@ -128,6 +131,11 @@ def the_three_lines() -> None:
     assert_type(m.memory(moved.id, valid_at=datetime.now(UTC)), MemoryItem | None)
     assert_type(m.memories(valid_at=datetime.now(UTC)), Results[MemoryItem])
     assert_type(hits, Recalled)
+    assert_type(m.receipts(run="r1", turn="7"), Results[Receipt])
+    assert_type(m.lineage("answer"), Lineage)
+    if hits.receipt is not None:
+        assert_type(m.receipt(hits.receipt).hits, tuple[ReceiptHit, ...])
+        assert_type(m.influence(hits.receipt, "answer", used=[hits[0].id]), Written)
     assert_type(hits[0], Hit)
     assert_type(hits[:2], tuple[Hit, ...])
     assert_type(hits[0].text, str)
