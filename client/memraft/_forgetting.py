@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, cast
 
-from memraft_proto.v1 import forgetting_pb2, namespace_pb2
+from memraft_proto.v1 import batch_pb2, forgetting_pb2, memory_pb2, namespace_pb2
 
 from . import _wire
 from .errors import InvalidArgument
@@ -21,6 +21,8 @@ from .types import (
 
 GROUPS_MAX = 1_000
 """Groups that a consolidation tells of."""
+PAGE_ITEMS = 1_000
+"""Memories that are looked at, and perhaps forgotten, together."""
 _PREFIX = "FORGET_REASON_"
 _REASONS: dict[int, ForgetReason] = {
     number: cast(ForgetReason, name.removeprefix(_PREFIX).lower() if number else "")
@@ -73,6 +75,43 @@ def _forgotten(each: forgetting_pb2.ForgottenMemory) -> Forgotten:
         run=ended.run,
         tool=ended.tool,
     )
+
+
+class Wanted:
+    """Which memories are forgotten together.
+
+    Args:
+        about: The entity; empty: any. Likewise the others.
+        kind: Of what kind.
+        speaker: Who said it.
+        thread: Of which conversation.
+
+    Raises:
+        InvalidArgument: nothing is given.
+    """
+
+    def __init__(self, about: str, kind: str, speaker: str, thread: str) -> None:
+        self._about = about
+        self._given = {"about": about, "kind": kind, "speaker": speaker, "thread": thread}
+        self._given = {name: value for name, value in self._given.items() if value}
+        if not self._given:
+            raise InvalidArgument("forget_where needs about=, kind=, speaker= or thread=")
+
+    def page(self, where: Mapping[str, Any]) -> memory_pb2.ListMemoriesRequest:
+        """Returns the request for a page of candidates."""
+        return _wire.build(memory_pb2.ListMemoriesRequest, **where, about=self._about, limit=PAGE_ITEMS)
+
+    def forget(
+        self, where: Mapping[str, Any], page: memory_pb2.ListMemoriesResponse, reason: str
+    ) -> batch_pb2.BatchRequest | None:
+        """Returns the request that forgets those of a page; None where there are none."""
+        requests = [
+            _wire.build(memory_pb2.ForgetRequest, id=each.id, reason=reason)
+            for each in page.memories
+            if all(getattr(each, name) == value for name, value in self._given.items())
+        ]
+        operations = [batch_pb2.Operation(forget=each) for each in requests]
+        return _wire.build(batch_pb2.BatchRequest, **where, operations=operations) if operations else None
 
 
 def memory_settings(changes: MemorySettingsChanges | None) -> namespace_pb2.MemorySettings | None:

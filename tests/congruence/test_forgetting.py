@@ -109,3 +109,17 @@ def test_near_duplicates_become_one(open_memory: Open) -> None:
         "Bob likes green tea"
     ]
     assert memory.consolidate().merged == 0
+
+
+def test_all_of_which_something_holds_is_forgotten(memory: Memory) -> None:
+    with memory.batch() as batch:
+        for number in range(1_205):
+            about, kind = f"user:{number % 3}", "fact" if number % 2 else "event"
+            batch.remember("t", id=f"m{number}", about=about, kind=kind, speaker="ann", pinned=number < 9)
+    assert memory.forget_where(about="user:1", kind="fact", reason="asked for") == 201
+    assert memory.forget_where(about="user:1", kind="fact") == 0
+    assert {each.note for each in memory.forgotten(limit=300)} == {"asked for"}
+    assert len(memory.memories(about="user:1", limit=1_000)) == 201
+    assert memory.forget_where(speaker="ann") == 1_004 and memory.memories().items == ()
+    with pytest.raises(InvalidArgument, match="forget_where needs"):
+        memory.forget_where(reason="all of it")

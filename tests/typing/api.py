@@ -257,6 +257,7 @@ def graph(m: Memory) -> None:
     assert_type(m.put_graph(["a", "b"], [{"source": "a", "type": "t", "target": "b"}]), WrittenMany)
     assert_type(m.merge_nodes("a", "b", policy="union", policies={"n": "max"}), MergedInto)
     assert_type(m.forget("a", reason="why"), Deleted)
+    assert_type(m.forget_where(about="user:1", reason="why"), int)
     assert_type(m.forgotten(reason="evicted"), Results[Forgotten])
     assert_type(m.consolidate(dry_run=True), Consolidation)
     assert_type(m.settings().memories, MemorySettings)

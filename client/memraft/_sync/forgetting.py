@@ -2,13 +2,14 @@
 
 """What was forgotten and why, and memories that say nearly the same."""
 
-from memraft_proto.v1 import forgetting_pb2
+from memraft_proto.v1 import batch_pb2, forgetting_pb2, memory_pb2
 
 from .. import _forgetting, _wire
 from ..types import At, Consistency, Consolidation, ForgetReason, Forgotten, Results
 from .base import METHOD, Calls
 
 _LIST, _FIND, _MERGE = METHOD["ListForgotten"], METHOD["FindDuplicates"], METHOD["MergeMemories"]
+_MEMORIES, _BATCH = METHOD["ListMemories"], METHOD["Batch"]
 
 
 class ForgettingCalls(Calls):
@@ -39,6 +40,36 @@ class ForgettingCalls(Calls):
         where = self._from(at, consistency)
         request = _forgetting.list_forgotten(where, id, reason, limit, cursor)
         return _forgetting.forgotten(self._link.read(_LIST, request))
+
+    def forget_where(
+        self, *, about: str = "", kind: str = "", speaker: str = "", thread: str = "", reason: str = ""
+    ) -> int:
+        """Forgets all memories of which what is given holds, pinned ones too; returns how many those were.
+
+        They go a page at a time, each page with one command: it may be ended at any time, and begun again.
+        What is remembered meanwhile stays.
+
+        Args:
+            about: about this entity.
+            kind: of this kind.
+            speaker: said by this one.
+            thread: of this conversation.
+            reason: why, for those who ask later: up to 1,024 bytes.
+
+        Raises:
+            InvalidArgument: nothing is given.
+        """
+        wanted = _forgetting.Wanted(about, kind, speaker, thread)
+        cursor, count = "", 0
+        while True:
+            request = wanted.page({**self._from(None, None), "cursor": cursor})
+            page: memory_pb2.ListMemoriesResponse = self._link.read(_MEMORIES, request)
+            if batch := wanted.forget(self._where, page, reason):
+                response: batch_pb2.BatchResponse = self._link.write(_BATCH, batch)
+                count += sum(each.forget.found for each in response.results)
+            cursor = page.next_cursor
+            if not cursor:
+                return count
 
     def consolidate(
         self,

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from memraft_server.cli.connection import add_action, add_read, given, open_memory, read_options
+from memraft_server.cli.errors import UsageError
 from memraft_server.cli.output import cut, moment, print_json, record_fields, table
 
 REASONS = ("forgotten", "expired", "evicted", "pruned", "merged")
@@ -44,6 +45,30 @@ def add_actions(actions: Any) -> None:
     merge.add_argument("--about", help="only memories about this entity")
     merge.add_argument("--kind", help="only memories of this kind")
     merge.add_argument("--dry-run", action="store_true", help="show them and change nothing")
+
+
+def add_wanted(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `memraft memory forget`."""
+    parser.add_argument("id", nargs="?", help="which one; or all of which the following hold")
+    parser.add_argument("--about", help="all about this entity")
+    parser.add_argument("--kind", help="all of this kind")
+    parser.add_argument("--speaker", help="all that this one said")
+    parser.add_argument("--thread", help="all of this conversation")
+    parser.add_argument("--reason", help="why, for those who ask later")
+
+
+def forget_where(arguments: argparse.Namespace, options: dict[str, Any]) -> int:
+    """Forgets many memories."""
+    wanted = {name: getattr(arguments, name) for name in ("about", "kind", "speaker", "thread")}
+    if not any(wanted.values()):
+        raise UsageError("which memories? give an id, --about, --kind, --speaker or --thread")
+    with open_memory(arguments) as memory:
+        count = memory.forget_where(**given(**wanted), **options)
+    if arguments.json:
+        print_json({"forgotten": count})
+    else:
+        print(f"{count} memories were forgotten")
+    return 0
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:

@@ -60,8 +60,7 @@ def _add_writes(actions: Any) -> None:
     _add_validity(update)
 
     forget = add_action(actions, "forget", _forget, "forget a memory; it stays readable with --at")
-    forget.add_argument("id")
-    forget.add_argument("--reason", help="why, for those who ask later")
+    forgetting.add_wanted(forget)
 
 
 def _add_reads(actions: Any) -> None:
@@ -216,8 +215,11 @@ def _recall(arguments: argparse.Namespace) -> int:
 
 
 def _forget(arguments: argparse.Namespace) -> int:
+    options = given(reason=arguments.reason)
+    if arguments.id is None:
+        return forgetting.forget_where(arguments, options)
     with open_memory(arguments) as memory:
-        forgotten = memory.forget(arguments.id, **given(reason=arguments.reason))
+        forgotten = memory.forget(arguments.id, **options)
     if not forgotten.found:
         raise CliError(f"no memory with id {arguments.id!r} in {arguments.namespace}")
     if arguments.json:

@@ -41,3 +41,12 @@ def test_near_duplicates_are_shown_first_and_then_merged(shell: Shell) -> None:
     assert done["groups"][0]["kept"] == "m1" and done["groups"][0]["merged"] == ["m0"]
     assert "0 of 2 memories were merged" in shell("memory", "consolidate")
     assert "into m1" in shell("memory", "forgotten")
+
+
+def test_all_about_an_entity_is_forgotten(shell: Shell) -> None:
+    for number, about in enumerate(("user:1", "user:2", "user:1")):
+        shell("memory", "remember", "text", "--id", f"m{number}", "--about", about)
+    assert "which memories?" in shell("memory", "forget", status=2)
+    assert "2 memories were forgotten" in shell("memory", "forget", "--about", "user:1", "--reason", "asked")
+    assert json.loads(shell("memory", "forget", "--about", "user:1", "--json")) == {"forgotten": 0}
+    assert "asked" in shell("memory", "forgotten", "m0")
