@@ -1,5 +1,4 @@
-# Every target makes the environment it needs in .venv; a fresh machine needs Python 3.11 or newer with venv
-# and headers, and a C++ compiler (hnswlib is built from source).
+# Every target makes the environment it needs in .venv; a fresh machine needs Python 3.11 or newer with venv.
 
 PYTHON ?= python3
 VENV   := .venv
@@ -20,7 +19,7 @@ venv: $(STAMP)  ## Make .venv with everything that development needs
 $(STAMP): pyproject.toml
 	@$(PYTHON) scripts/check_machine.py
 	@test -x $(BIN)/python || { echo "== making $(VENV)"; $(PYTHON) -m venv $(VENV); }
-	@echo "== installing into $(VENV) (the first time a minute or two: hnswlib is compiled)"
+	@echo "== installing into $(VENV) (the first time a minute or two)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[server,dev]'
 	@touch $@
 

@@ -3,10 +3,7 @@
 from __future__ import annotations  # an older interpreter must get as far as saying that it is too old
 
 import importlib.util
-import os
-import shutil
 import sys
-import sysconfig
 
 PYTHON_MIN = (3, 11)
 
@@ -22,10 +19,6 @@ def problems() -> list[str]:
         )
     if importlib.util.find_spec("ensurepip") is None:
         found.append("the module venv lacks ensurepip; on Debian: apt-get install python3-venv")
-    if not any(shutil.which(name) for name in (os.environ.get("CXX", "c++"), "g++", "clang++")):
-        found.append("no C++ compiler, which hnswlib is built with; on Debian: apt-get install g++")
-    if not os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Python.h")):
-        found.append("no Python headers, which hnswlib is built with; on Debian: apt-get install python3-dev")
     return found
 
 

@@ -43,7 +43,7 @@ SCANNED_ROWS_MAX = 65_536
 ROWS_A_CELL = 512
 
 CANDIDATES_MIN = 80
-CANDIDATES_MAX = 1024
+CANDIDATES_MAX = 400
 CANDIDATES_A_ROW = 1 / 256
 """A search for `k` rows compares twice `k` candidates exactly, and so many more. On 10,000 sentences and
 questions about them, codes of 128 components then miss 3 of 1,000 of the ten nearest."""
@@ -54,8 +54,13 @@ RECALL_GOAL = 0.999
 CELLS_GOAL = 0.97
 """What of the ten nearest is in the cells that are looked into, for sample queries."""
 
-LOOKED_INTO_SHARE_MAX = 0.35
-"""Where more of the cells than this would have to be looked into, one scan of all rows is as quick."""
+LOOKED_INTO_SHARE_MAX = 0.2
+"""Where more of the cells than this would have to be looked into, one scan of all rows finds more in about
+the same time."""
+
+VERY_LARGE_ROWS = 131_072
+LOOKED_INTO_SHARE_OF_VERY_LARGE_MAX = 0.4
+"""The same above so many rows, the codes of which are no longer in the processor's cache."""
 
 SAMPLES = 100
 NEIGHBOURS = 10
@@ -342,7 +347,10 @@ class IndexJob:
         order = homes.argsort(kind="stable")
         starts = np.concatenate(([0], np.bincount(homes, minlength=count).cumsum())).tolist()
         looked_into, kept = self._looked_into(axes, across, halves, homes)
-        if looked_into > count * LOOKED_INTO_SHARE_MAX:
+        very_large = len(codes) > VERY_LARGE_ROWS
+        if looked_into > count * (
+            LOOKED_INTO_SHARE_OF_VERY_LARGE_MAX if very_large else LOOKED_INTO_SHARE_MAX
+        ):
             segment.blocks = [block_of(codes)]
             return
         segment.recall *= kept

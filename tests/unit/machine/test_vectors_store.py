@@ -1,5 +1,6 @@
 """The rows of a collection: what is nearest, now and then, with and without codes."""
 
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -125,6 +126,32 @@ def test_without_numkong_codes_are_floats_and_find_as_much(
     assert store.sealed_count == 6000
     assert all(type(block) is codes.FloatBlock for segment in store._segments for block in segment.blocks)
     assert recall(store, vectors, set(range(6000))) > 0.95
+
+
+def test_a_missing_numkong_is_warned_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numkong", None)
+    codes.load_numkong.cache_clear()
+    try:
+        with pytest.warns(RuntimeWarning, match=r"memraft\[server\]"):
+            assert codes.load_numkong() is None
+        assert codes.load_numkong() is None
+    finally:
+        codes.load_numkong.cache_clear()
+
+
+def test_numkong_and_numpy_compare_codes_alike() -> None:
+    """For any number of rows: numkong is given multiples of eight."""
+    random = np.random.default_rng(7)
+    for rows_count in (1, 7, 8, 9, 1300):
+        rounded = random.integers(-127, 128, (rows_count, 64)).astype(np.int8)
+        query = random.standard_normal(64).astype(np.float32)
+        block = codes.block_of(rounded)
+        assert isinstance(block, codes.ByteBlock)
+        asked = codes.asked(query, block)
+        assert asked is not None
+        exact = rounded.astype(np.int64) @ asked[0][0].astype(np.int64)
+        assert block.dots(asked[0]).tolist() == exact.tolist()
+        assert asked[0][0] * asked[1] == pytest.approx(query, abs=asked[1])
 
 
 @pytest.mark.parametrize("metric", [COSINE, DOT, L2])

@@ -15,7 +15,8 @@ from memraft_server.cli.figures import latencies
 from memraft_server.cli.output import Progress, print_json, progress
 
 K = 10
-DIMENSION = 384
+DIMENSIONS = (256, 384)
+"""Of the default embedder and of all-MiniLM-L6-v2."""
 COLLECTION = "bench"
 VECTORS_A_CALL = 1_000
 SEED = 20_260_101
@@ -23,14 +24,9 @@ SEED = 20_260_101
 SETTLE_TIMEOUT_S = 300.0
 SETTLE_INTERVAL_S = 0.1
 SETTLE_QUERIES = 20
-INDEXED_FASTER = 3
-"""A search this many times faster than a scan of all rows uses an index."""
-
-INDEXED_PATIENCE_S = 4.0
-"""Graphs may still be merged: with an index in use, searches must not have become faster for this long."""
-
-BUILD_PATIENCE_S_PER_ROW = 1e-3
-"""Without one in use, for this long: three times what building one takes."""
+SETTLE_PATIENCE_S = 2.0
+SETTLE_PATIENCE_S_PER_ROW = 4e-5
+"""Searches must not have become faster for so long: what it takes, with room, to build an index."""
 
 
 class Scale(msgspec.Struct, frozen=True):
@@ -44,15 +40,20 @@ class Scale(msgspec.Struct, frozen=True):
 FULL = Scale(sizes=(10_000, 100_000), queries=1_000, rounds=5)
 QUICK = Scale(sizes=(1_000, 4_000), queries=50, rounds=1)
 
-P50_TARGETS = {10_000: at_most(60)}
-RECALL_TARGETS = {10_000: at_least(0.95), 100_000: at_least(0.95)}
+P50_TARGETS = {10_000: at_most(80)}
+RECALL_TARGETS = {10_000: at_least(0.99), 100_000: at_least(0.95)}
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measures everything and prints it. The exit status is 0 whether targets are reached or not."""
     scale = QUICK if arguments.quick else FULL
     with Ending(at_once=True), progress(quiet=arguments.json) as shown:
-        figures = [each for size in scale.sizes for each in _size(size, scale, shown)]
+        figures = [
+            each
+            for size in scale.sizes
+            for dimension in DIMENSIONS
+            for each in _size(size, dimension, scale, shown)
+        ]
     result = report("vector", arguments.quick, figures)
     if arguments.json:
         print_json(result)
@@ -61,10 +62,10 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _size(size: int, scale: Scale, shown: Progress) -> Iterator[Figure]:
-    title = f"k-NN, k={K}, {size:,} vectors of {DIMENSION}"
+def _size(size: int, dimension: int, scale: Scale, shown: Progress) -> Iterator[Figure]:
+    title = f"k-NN, k={K}, {size:,} vectors of {dimension}"
     shown.step(f"{title}: drawing them …")
-    data = clustered(size, scale.queries, DIMENSION, SEED)
+    data = clustered(size, scale.queries, dimension, SEED)
     exact = exact_neighbours(data.vectors, data.queries, K)
     with Memory(agent="bench", namespace="acme/bench") as memory:
         began = time.perf_counter()
@@ -86,7 +87,7 @@ def _size(size: int, scale: Scale, shown: Progress) -> Iterator[Figure]:
 
 
 def _store(memory: Memory, data: Clustered, shown: Progress, title: str) -> None:
-    memory.create_collection(COLLECTION, DIMENSION, metric="cosine")
+    memory.create_collection(COLLECTION, data.vectors.shape[1], metric="cosine")
     for start in range(0, len(data.vectors), VECTORS_A_CALL):
         rows = data.vectors[start : start + VECTORS_A_CALL]
         memory.upsert_many(COLLECTION, [str(start + place) for place in range(len(rows))], rows)
@@ -95,10 +96,7 @@ def _store(memory: Memory, data: Clustered, shown: Progress, title: str) -> None
 
 def _settle(memory: Memory, data: Clustered) -> None:
     """Waits until the index, built beside the calls, is in use: until searches stop getting faster."""
-    began = time.perf_counter()
-    for query in data.queries[:SETTLE_QUERIES]:
-        data.vectors @ query
-    scan_s = (time.perf_counter() - began) / SETTLE_QUERIES
+    patience_s = SETTLE_PATIENCE_S + SETTLE_PATIENCE_S_PER_ROW * len(data.vectors)
     best_s = float("inf")
     began = improved_at = time.monotonic()
     while time.monotonic() - began < SETTLE_TIMEOUT_S:
@@ -107,8 +105,6 @@ def _settle(memory: Memory, data: Clustered) -> None:
         now = time.monotonic()
         if median_s < 0.8 * best_s:
             best_s, improved_at = median_s, now
-        indexed = best_s * INDEXED_FASTER < scan_s
-        patience_s = INDEXED_PATIENCE_S if indexed else BUILD_PATIENCE_S_PER_ROW * len(data.vectors)
         if now - improved_at > patience_s:
             return
         time.sleep(SETTLE_INTERVAL_S)
