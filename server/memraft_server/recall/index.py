@@ -234,6 +234,8 @@ def _without(
 
 def indexed_share(parts: list[Part]) -> float:
     """Returns which part of the texts that parts have can be found by text by now: 1 for all."""
+    if not any(part.index.text.first for part in parts):
+        return 1.0
     count = sum(part.count for part in parts)
     missing = sum(min(part.index.text.first, part.count) for part in parts)
     return 1 - missing / count if count else 1.0
