@@ -35,6 +35,13 @@ def test_every_question_is_asked_of_every_method(capsys: pytest.CaptureFixture[s
     assert report["latency"]["remember"]["count"] == 54
 
 
+def test_the_embedder_is_the_one_that_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "recall", "--input", str(CONVERSATIONS), "--embedder", "hashed:64", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["embedder"] == "hashed-ngrams-v1:64"
+    assert report["results"]["memraft recall"]["all"]["recall@10"] > 0.5
+
+
 def test_what_is_found_is_shown_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "recall", "--input", str(CONVERSATIONS)]) == 0
     shown = capsys.readouterr().out
@@ -64,7 +71,7 @@ def test_the_times_of_recall_are_measured_in_process(
         (["--input", str(CONVERSATIONS), "--memories", "5"], "--memories"),
         (["--memories", "0"], "--memories"),
         (["--cluster"], "--input"),
-        (["--model", "directory"], "--input"),
+        (["--input", str(CONVERSATIONS), "--embedder", "word2vec"], "--embedder"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from memraft_server.cli.connection import add_json
+from memraft_server.cli.embedders import add_embedder
 from memraft_server.cli.serve import BLAS_THREADS
 
 
@@ -44,7 +45,7 @@ def _recall_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--input", metavar="FILE", help="a LoCoMo JSON file: how much recall finds in its conversations"
     )
-    parser.add_argument("--model", metavar="DIR", help="with --input: an ONNX model (else the default one)")
+    add_embedder(parser, "with --input: what embeds (static)")
     parser.add_argument("--cluster", action="store_true", help="with --input: on three nodes, over gRPC")
     parser.add_argument(
         "--memories", type=int, metavar="N", help="without --input: over so many, in process only (10,000)"

@@ -15,8 +15,8 @@ def run(arguments: argparse.Namespace) -> int:
         from memraft_server.cli.bench.recall_quality import run as run_quality
 
         return run_quality(arguments)
-    if arguments.cluster or arguments.model:
-        raise UsageError("--cluster and --model are for what recall finds, with --input")
+    if arguments.cluster:
+        raise UsageError("--cluster is for what recall finds, with --input")
     if arguments.memories is not None and not 1 <= arguments.memories <= MEMORIES_MAX:
         raise UsageError(f"--memories is a number from 1 to {MEMORIES_MAX:,}")
     from memraft_server.cli.bench.recall_speed import run as run_speed

@@ -16,7 +16,8 @@ import msgspec
 import numpy as np
 
 from memraft import Memory
-from memraft.embedders import Embedder, OnnxEmbedder, StaticEmbedder
+from memraft.embedders import Embedder
+from memraft.embedders.base import as_embedder, fingerprint_of
 from memraft_server.cli.bench.clustered import FloatArray
 from memraft_server.cli.demo import locomo
 from memraft_server.cli.demo.bm25 import BM25
@@ -24,6 +25,7 @@ from memraft_server.cli.demo.evidence import KS, Answered, Evaluation, Row, eval
 from memraft_server.cli.demo.locomo import Conversation, Question
 from memraft_server.cli.demo.replay import AGENT, TENANT, details, namespace_of, said
 from memraft_server.cli.devcluster import DevCluster
+from memraft_server.cli.embedders import embedder_of
 from memraft_server.cli.ending import Ending
 from memraft_server.cli.figures import Latencies, Machine, latencies, machine
 from memraft_server.cli.output import Progress, count, duration, print_json, progress, table
@@ -68,6 +70,7 @@ class _Run:
         self._shown = shown
         self._taken_s: dict[str, list[float]] = defaultdict(list)
         self.answered: list[Answered] = []
+        self.dimension = 0
 
     def conversation(self, number: int, conversation: Conversation) -> None:
         """Remembers the turns in the order they were said, then asks each question of every method."""
@@ -97,6 +100,7 @@ class _Run:
         with self._timed("embed a question"):
             vectors = self._embedder.embed([text])
         vector: FloatArray = vectors[0]
+        self.dimension = len(vector)
         return vector
 
     def _recall(self, memory: Memory, vectors: Sequence[FloatArray]) -> Ask:
@@ -133,7 +137,7 @@ def _baselines(
 def run(arguments: argparse.Namespace) -> int:
     """Measures and prints what was found."""
     file = Path(arguments.input)
-    embedder: Embedder = OnnxEmbedder(arguments.model) if arguments.model else StaticEmbedder()
+    embedder = as_embedder(embedder_of(arguments.embedder or "static"))
     with Ending(at_once=True), progress(quiet=arguments.json) as shown:
         conversations = locomo.read(file)
         with _backend(arguments.cluster, embedder, shown) as open_memory:
@@ -145,7 +149,7 @@ def run(arguments: argparse.Namespace) -> int:
         benchmark="recall",
         file=file.name,
         where=f"{NODES} nodes over gRPC" if arguments.cluster else "in process",
-        embedder=embedder.fingerprint,
+        embedder=fingerprint_of(embedder, books.dimension),
         conversations=len(conversations),
         turns=sum(len(each.turns) for each in conversations),
         questions=len(books.answered),
