@@ -23,6 +23,7 @@ UPSERT_MANY = _FIELDS["upsert_many"].number
 UPSERT_GRAPH = _FIELDS["upsert_graph"].number
 REMEMBER = _FIELDS["remember"].number
 RECORD_TRACES = _FIELDS["record_traces"].number
+MERGE_MEMORIES = _FIELDS["merge_memories"].number
 STORE_EMBEDDINGS = _FIELDS["store_embeddings"].number
 WEIGHED = frozenset(
     (
@@ -33,6 +34,7 @@ WEIGHED = frozenset(
         UPSERT_GRAPH,
         REMEMBER,
         RECORD_TRACES,
+        MERGE_MEMORIES,
         STORE_EMBEDDINGS,
     )
 )
@@ -128,6 +130,8 @@ def _operations(kind: int, request: Any) -> int:
         return len(request.payloads)
     if kind in (UPSERT_MANY, STORE_EMBEDDINGS):
         return len(request.ids)
+    if kind == MERGE_MEMORIES:
+        return 1 + len(request.ids)
     if kind == UPSERT_GRAPH:
         return len(request.ids) + len(request.sources)
     if kind == RECORD_TRACES:

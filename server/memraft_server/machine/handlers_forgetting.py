@@ -22,10 +22,10 @@ from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.refused import Refused, invalid
 from memraft_server.machine.turn import Check, Handler, PortionedQuery, Query, Turn, View
 from memraft_server.machine.validate_common import check_columns, check_count, check_text, shown
-from memraft_server.projections.forgetting import ForgettingProjection, Why, why_of
+from memraft_server.projections.forgetting import ForgettingProjection, Why, name_of, why_of
 from memraft_server.projections.memories import MemoryStore, Remembered
 from memraft_server.projections.memory_rows import Wanted
-from memraft_server.projections.versions import EVICTED, NOW, Record
+from memraft_server.projections.versions import EVICTED, NOW, OrderedRecords, Record
 from memraft_server.recall.scoring import says_the_same
 
 MERGED_MAX = 1_000
@@ -40,8 +40,6 @@ NEAR_MAX = 64
 LOOKED_MAX = 1_000
 """Memories that one page of duplicates looks at."""
 LOOKED_DEFAULT = 100
-PORTION = 8
-"""Memories looked at before others have their turn: a search each."""
 PAGE_DEFAULT = 100
 
 _WHY_WIRE_BYTES = 96
@@ -135,9 +133,13 @@ def list_forgotten(
     response = forgetting_pb2.ListForgottenResponse()
     store, records = space.projection(MemoryStore), space.projection(ForgettingProjection).records
     size = 0
-    for looked, (name, record) in enumerate(records.scan(start, "", "", view.ceiling)):
+    if request.id:
+        found = _ends_of(store, records, request.id, start, view.ceiling)
+    else:
+        found = records.scan(start, "", "", view.ceiling)
+    for looked, (name, record) in enumerate(found):
         why = why_of(record)
-        is_asked = why is not None and request.id in ("", why.id) and request.reason in (0, why.reason)
+        is_asked = why is not None and request.reason in (0, why.reason)
         item = store.get(why.id, record.version - 1) if why and record and is_asked else None
         size += _WHY_WIRE_BYTES + memory_wire_bytes(item) if item is not None else 0
         over = size > limits.page_bytes_max and response.memories
@@ -147,6 +149,16 @@ def list_forgotten(
         if item is not None and why is not None and record is not None:
             _fill(view, response.memories.add(), item, why, record)
     return response
+
+
+def _ends_of(
+    store: MemoryStore, records: OrderedRecords, id: str, start: str, ceiling: int
+) -> Iterator[tuple[str, Record | None]]:
+    """Yields as `OrderedRecords.scan` does what there is of one memory."""
+    ends = {store.ended(item) for item in store.items_of(id, ceiling)}
+    for name in sorted(name_of(version) for version in ends if version <= ceiling):
+        if name >= start:
+            yield name, records.at(name, ceiling)
 
 
 def _fill(
@@ -182,8 +194,7 @@ def find_duplicates(
         near = _near(view, store, item, request)
         if near:
             _group(response.groups.add(), item, near)
-        if response.looked % PORTION == 0:
-            yield None
+        yield None  # a search each: others have their turn in between
     yield response
 
 

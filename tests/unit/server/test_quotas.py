@@ -7,7 +7,16 @@ import os
 import pytest
 
 from memraft_proto.methods import METHODS
-from memraft_proto.v1 import batch_pb2, common_pb2, kv_pb2, memory_pb2, stream_pb2, traces_pb2, vector_pb2
+from memraft_proto.v1 import (
+    batch_pb2,
+    common_pb2,
+    forgetting_pb2,
+    kv_pb2,
+    memory_pb2,
+    stream_pb2,
+    traces_pb2,
+    vector_pb2,
+)
 from memraft_server.admission.quotas import (
     FREEING_BYTES,
     FREEING_RESERVE_BYTES_MIN,
@@ -153,6 +162,7 @@ def test_a_call_costs_its_items() -> None:
         "UpsertVector": (vector_pb2.UpsertVectorRequest(id="v"), Cost(1, 9, 1)),
         "UpsertMany": (many, Cost(2, 9, 2)),
         "Remember": (remember, Cost(1, 9, 1)),
+        "MergeMemories": (forgetting_pb2.MergeMemoriesRequest(ids=["a", "b"]), Cost(3, 9, 0)),
         "Batch": (
             batch_pb2.BatchRequest(
                 operations=[operation(put=put), operation(upsert_many=many), operation(remember=remember)]
