@@ -11,14 +11,18 @@ from memraft_cluster.errors import NotLeader
 from memraft_proto.methods import KIND_RECORD_RECALLS
 from memraft_proto.v1 import cluster_pb2, memory_pb2
 from memraft_server.admission.identity import Caller, writing_agent
-from memraft_server.machine import Command
+from memraft_server.admission.quotas import Cost, TenantQuota
+from memraft_server.machine import Command, Refused
 from memraft_server.machine.handlers_receipts import complete_influence
+from memraft_server.machine.handlers_vectors import K_DEFAULT
 from memraft_server.reads import STALE, Reader
 from memraft_server.shard import Outcome, Shard
 
 RECALL = "Recall"
 LOGGED = frozenset((RECALL, "GetReceipt", "ListReceipts", "GetLineage"))
 """Reads that make receipts, or tell of them."""
+RECEIPT_BYTES, HIT_BYTES = 600, 90
+"""What a receipt counts for, and each memory in it, until the shard says what it takes."""
 LEADER_HEARD_US = 300_000
 """A replica that has heard of its leader in this time sends recalls there: with it they have receipts."""
 
@@ -55,11 +59,14 @@ class Recalls:
         self._reader = reader
         self._receipts = receipts
 
-    def read(self, shard: Shard, caller: Caller, name: str, request: Any) -> Outcome:
+    def read(
+        self, shard: Shard, quota: TenantQuota | None, caller: Caller, name: str, request: Any
+    ) -> Outcome:
         """Answers a read of `LOGGED`; see `Reader.read`.
 
         Only a leader makes receipts. Another node sends recalls to it while it hears of it, and answers them
-        without a receipt while it does not, unless the receipt is to be there before the answer.
+        without a receipt while it does not, unless the receipt is to be there before the answer. The same
+        holds for a tenant that has no room left.
 
         Raises:
             Refused, ClusterError: as `Reader.read` does; WRONG_AGENT.
@@ -74,6 +81,8 @@ class Recalls:
             is_now = mode == memory_pb2.RECEIPT_MODE_NOW
             if is_now or request.context.consistency != STALE:
                 _refuse_led_elsewhere(shard, is_now)
+            return self._reader.read(shard, name, request)
+        if quota is not None and not _has_room(quota, request):
             return self._reader.read(shard, name, request)
         outcome: Any = self._reader.read(shard, name, request)
         if not isinstance(outcome, Message):
@@ -120,6 +129,22 @@ class Recalls:
         if wait is not None:
             await wait
         return response  # type: ignore[no-any-return]
+
+
+def _has_room(quota: TenantQuota, request: memory_pb2.RecallRequest) -> bool:
+    """Counts a receipt against its tenant's quota; False where there is no room for it.
+
+    Raises:
+        Refused: QUOTA_EXCEEDED, where the receipt is to be there before the answer.
+    """
+    size_bytes = RECEIPT_BYTES + HIT_BYTES * (request.k or K_DEFAULT) + len(request.query)
+    try:
+        quota.take(Cost(1, size_bytes))
+    except Refused:
+        if request.receipt == memory_pb2.RECEIPT_MODE_NOW:
+            raise
+        return False
+    return True
 
 
 def _refuse_led_elsewhere(shard: Shard, is_now: bool) -> None:

@@ -213,7 +213,7 @@ class Service:
             quota.take(Cost(len(request.keys)))
         shard = self.shard(request.namespace)
         if self._recalls is not None and method.name in LOGGED:
-            return self._recalls.read(shard, caller, method.name, request)
+            return self._recalls.read(shard, quota, caller, method.name, request)
         return self._reader.read(shard, method.name, request)
 
     def _admit(self, caller: Caller, namespace: str) -> TenantQuota | None:

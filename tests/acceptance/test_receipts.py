@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from memraft import AsyncMemory
+from memraft import AsyncMemory, QuotaExceeded
 from memraft.types import Recalled, Receipt
 from memraft_proto.v1 import cluster_pb2, common_pb2, log_pb2, memory_pb2, recall_pb2
 from memraft_server.cli import main
@@ -201,6 +201,23 @@ def test_without_a_leader_recalls_are_answered_without_receipts(tmp_path: Path) 
             assert [hit.text for hit in hits]
 
     run(nodes, script)
+
+
+def test_a_tenant_that_has_no_room_recalls_without_receipts(tmp_path: Path) -> None:
+    async def script(nodes: Nodes) -> None:
+        async with opened(nodes) as memory:
+            await fill(memory)
+            made = 0
+            while (hits := await memory.recall("order", k=2)).receipt is not None:
+                made += 1
+                assert made < 1_000
+            assert made and len(hits) == 2
+            with pytest.raises(QuotaExceeded, match="bytes_max = 40000"):
+                await memory.recall("order", receipt="now")
+            assert (await memory.recall("order", k=2, receipt="none")).items == hits.items
+            assert len(await memory.receipts(limit=1_000)) == made
+
+    run(Nodes(tmp_path, quotas={"tenant": {"acme": {"bytes_max": 40_000}}}), script)
 
 
 def test_a_restored_backup_has_receipts_and_lineage(tmp_path: Path) -> None:
