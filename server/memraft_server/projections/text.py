@@ -34,7 +34,7 @@ from memraft_server.projections.vector_math import Floats, Rows
 from memraft_server.projections.versions import NOW
 
 ROWS_MAX = (1 << 32 - TIMES_BITS) - 1
-"""Texts an index holds, more than fit into a machine's memory: what tells the row of a posting has 28 bits."""
+"""Texts an index holds, more than fit into a machine's memory: what of a posting is the row has 28 bits."""
 
 SCANNED_MAX = 4096
 """Up to this many entries an index is one forward array that every search looks through (about 3 µs a term);

@@ -186,7 +186,7 @@ class Part:
 
 
 def index_of(store: MemoryStore) -> MemoryIndex:
-    """Returns the index of a store, made where there is none."""
+    """Returns the index of a store, made where there is none: with the first memory, so of few texts if any."""
     index = store.follower
     if isinstance(index, MemoryIndex):
         return index
@@ -198,7 +198,8 @@ def index_of(store: MemoryStore) -> MemoryIndex:
     for item in store.items:
         if item.died != ALIVE:
             index.ended(item)
-    if index.loaded():
+    index.loaded()
+    while index.index_pending:
         index.read_portion()
     return index
 
