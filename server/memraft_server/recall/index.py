@@ -186,7 +186,7 @@ class Part:
 
 
 def index_of(store: MemoryStore) -> MemoryIndex:
-    """Returns the index of a store, made where there is none: with the first memory, so of few texts if any."""
+    """Returns the index of a store, made where there is none: before its first memory, so of no texts."""
     index = store.follower
     if isinstance(index, MemoryIndex):
         return index
