@@ -20,3 +20,43 @@ def test_one_memory_is_read_by_its_id(tmp_path: Path, capsys: pytest.CaptureFixt
     shell("memory", "forget", "m1")
     assert "no memory with id 'm1' in acme/a" in shell("memory", "get", "m1", status=1)
     assert shell("memory", "get", "m1", "--at", str(found["log_index"])) == "lives in Oslo\n"
+
+
+def test_a_recall_says_why_and_keeps_to_a_budget(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shell = Shell(tmp_path / "memory", capsys)
+    shell("memory", "remember", "Is left-handed", "--about", "bob", "--kind", "profile")
+    shell("memory", "remember", "The kettle of the house is blue", "--about", "kitchen")
+    shell("memory", "remember", "The train was late")
+    table = shell("memory", "recall", "which colour has the kettle").splitlines()
+    assert table[1].endswith("The kettle of the house is blue") and "kitchen" in table[1]
+    why = shell("memory", "recall", "which colour has the kettle", "--why", "-k", "1").splitlines()
+    assert why[0] == "The kettle of the house is blue"
+    assert " = text +" in why[1] and "agent ann" in why[1]
+    found = json.loads(shell("memory", "recall", "kettle", "--tokens", "12", "--turn", "7", "--json"))
+    assert [item["text"] for item in found["items"]] == ["Is left-handed", "The kettle of the house is blue"]
+    assert found["items"][0]["reasons"][0]["name"] == "profile" and found["receipt"]
+    assert shell("memory", "recall", "kettle", "--about", "bob", "--about-hops", "1").count("\n") == 2
+
+
+def test_what_signals_count_for_is_given_to_a_recall_or_set(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell = Shell(tmp_path / "memory", capsys)
+    shell("memory", "remember", "the kettle is blue", "--salience", "0")
+    shell("memory", "remember", "nothing in particular", "--salience", "1")
+
+    def first(*options: str) -> str:
+        items = json.loads(shell("memory", "recall", "the kettle", "--json", *options))["items"]
+        return str(items[0]["text"])
+
+    assert first() == "the kettle is blue"
+    assert first("--parameters", '{"salience": 50}') == "nothing in particular"
+    shell("namespace", "set", "--recall", '{"salience": 50, "fusion": "reciprocal-ranks"}')
+    assert first() == "nothing in particular"
+    assert "salience 50, fusion reciprocal-ranks" in shell("namespace", "show")
+    assert json.loads(shell("namespace", "show", "--json"))["recall"]["salience"] == 50
+    shell("namespace", "set", "--recall", "{}")
+    assert first() == "the kettle is blue"
+    assert "as measured best" in shell("namespace", "show")
+    assert "there is no 'much'" in shell("memory", "recall", "x", "--parameters", '{"much": 1}', status=1)
+    assert "--parameters" in shell("memory", "recall", "x", "--parameters", "[1]", status=2)
