@@ -17,7 +17,6 @@ from memraft_proto.methods import (
     KIND_EXPIRE,
     KIND_EXPIRE_LEASES,
     KIND_RECORD_RECALLS,
-    KIND_RECORD_RECALLS,
     KIND_TRIM,
     METHODS,
 )
