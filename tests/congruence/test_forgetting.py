@@ -48,6 +48,26 @@ def test_what_is_worth_least_goes_and_the_past_has_it(memory: Memory) -> None:
         memory.set_settings(memories={"half_life": 2})  # type: ignore[typeddict-unknown-key]
 
 
+def test_what_is_recalled_and_leads_to_answers_stays(memory: Memory) -> None:
+    memory.set_settings(memories={"entries_max": 3, "recency": 0.0, "salience": 0.0})
+    for id, text in (("tea", "Bob likes green tea"), ("chess", "Ann plays chess"), ("rain", "it rained")):
+        memory.remember(text, id=id)
+    for _ in range(2):
+        assert [each.id for each in memory.recall("who plays chess", k=1, receipt="now")] == ["chess"]
+    hits = memory.recall("green tea", k=1, receipt="now")
+    assert hits.receipt is not None
+    memory.influence(hits.receipt, "answer-1")
+    memory.remember("something new", id="new")
+    assert gone(memory, 1) == [("rain", "evicted")]
+    memory.set_settings(memories={"entries_max": 1})
+    assert gone(memory, 3) == [("chess", "evicted"), ("new", "evicted"), ("rain", "evicted")]
+    worth = memory.forgotten("chess")[0].worth
+    assert worth is not None
+    # Two recalls give 2 / (2 + 4) of the half that frequency is; tea had 1 / 5 and, for its answer, 1 / 3.
+    assert (worth.score, worth.frequency) == (pytest.approx(1 / 6), pytest.approx(1 / 6))
+    assert memory.memory("tea") is not None
+
+
 def test_memories_expire_and_are_pruned(memory: Memory) -> None:
     memory.remember("for a moment", id="brief", ttl_ms=1)
     assert gone(memory, 1) == [("brief", "expired")]
