@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from memraft_server.projections.rows import ALIVE
 from memraft_server.projections.text_places import NO_ROW, Places
 from memraft_server.projections.text_postings import NO_POSTINGS, TIMES_BITS, TIMES_MAX, Packed, Postings
+from memraft_server.projections.text_ranks import Term, best, count_together, keys_of, kth, unique
 from memraft_server.projections.vector_math import Floats, Rows
 from memraft_server.projections.versions import NOW
 
@@ -42,9 +43,6 @@ above it has a posting list for each term. A namespace of ten memories then take
 
 QUERY_TERMS_MAX = 64
 """Terms of a query that are looked for; of a longer one the rarest."""
-
-TOGETHER_MAX = 4096
-"""Postings of several terms that are looked at in one go: a step costs as much as a thousand of them."""
 
 FEW_ROWS = 1024
 """Of so few rows that may be found, of 64 times as many, each is looked up in the postings, rather than these
@@ -137,23 +135,8 @@ class Vocabulary:
         return self._numbers.get(term)
 
 
-@dataclass(frozen=True, slots=True)
-class _Term:
-    """A term of a query as of a version: its packed postings ascending, and its weight: its idf times how
-    often it is asked for."""
-
-    postings: Packed
-    weight: float
-
-    def times_in(self, keys: Packed) -> Packed:
-        """How often each of some rows, as `_keys` gives them, says the term."""
-        found = self.postings.take(self.postings.searchsorted(keys), mode="clip")
-        found -= keys  # of another row the difference is more than any number of times, also below zero
-        found[found > TIMES_MAX] = 0
-        return found
-
-
-_NOTHING_ASKED: tuple[tuple[int, ...], Mapping[str, float], list[_Term]] = ((), {}, [])
+_NONE_KNOWN: tuple[NDArray[np.bool_], int] = (np.ones(0, np.bool_), 0)
+_NOTHING_ASKED: tuple[tuple[int, ...], Mapping[str, float], list[Term]] = ((), {}, [])
 
 
 class TextIndex:
@@ -165,8 +148,8 @@ class TextIndex:
     """
 
     __slots__ = (
-        "_asked", "_born", "_died", "_ends", "_entries", "_lengths", "_lists", "_next", "_parameters",
-        "_places", "_previous", "_totals", "_vocabulary", "first",
+        "_asked", "_born", "_died", "_ends", "_entries", "_known", "_last_end", "_lengths", "_lists", "_next",
+        "_parameters", "_places", "_previous", "_totals", "_vocabulary", "first",
     )  # fmt: skip
 
     def __init__(self, vocabulary: Vocabulary, parameters: Parameters = DEFAULT_PARAMETERS) -> None:
@@ -177,6 +160,8 @@ class TextIndex:
         self._born = array("q")
         self._died: array[int] | None = None  # of each row, once one has died
         self._ends = array("i")  # the rows that died
+        self._last_end = 0
+        self._known = _NONE_KNOWN
         self._lengths = array("f")
         self._totals = array("q", (0,))  # of lengths, between any two rows: their mean is two look-ups
         # One item more than rows, so that there is no row after the link of no row, which is the last item.
@@ -262,6 +247,7 @@ class TextIndex:
             self._died = array("q", (ALIVE,)) * len(self)
         self._died[row] = version
         self._ends.append(row)
+        self._last_end = max(self._last_end, version)
 
     def alive(self, rows: Rows, ceiling: int) -> NDArray[np.bool_]:
         """Says of each row whether its text is there as of version `ceiling`."""
@@ -298,13 +284,13 @@ class TextIndex:
         return self._search(terms, k, count, mask)
 
     def _search(
-        self, terms: list[_Term], k: int, count: int, mask: NDArray[np.bool_] | None
+        self, terms: list[Term], k: int, count: int, mask: NDArray[np.bool_] | None
     ) -> tuple[Rows, Floats]:
         scores = np.zeros(count, np.float32)
         said: list[Rows] = []
         bound, threshold, place = sum(map(self._bound, terms)), 0.0, 0
         while place < len(terms) and threshold <= bound * _ROUNDING:
-            some = terms[place : place + _count_together(terms[place:])]
+            some = terms[place : place + count_together(terms[place:])]
             rows, gains = self._gains_by(some, count, mask)
             np.add.at(scores, rows, gains)
             said.append(rows)
@@ -312,11 +298,11 @@ class TextIndex:
             bound -= sum(map(self._bound, some))
             most = k * len(some)  # a row stands there once for each term
             if len(rows) >= most:
-                threshold = max(threshold, _kth(scores[rows], most))
+                threshold = max(threshold, kth(scores[rows], most))
         rows = np.concatenate(said)
         # What only the remaining terms say cannot come among the best any more.
         least = threshold - (bound * _ROUNDING if place < len(terms) else 0)
-        rows = _unique(rows[scores[rows] >= np.float32(least)])
+        rows = unique(rows[scores[rows] >= np.float32(least)])
         return self._finish(rows, scores[rows], terms[place:], count, k)
 
     def around(
@@ -334,7 +320,7 @@ class TextIndex:
         terms = self._terms(query, count)
         if not terms or not len(needed):
             return np.zeros(windows.places.shape[1], np.float32)
-        said, keys = np.empty((len(terms) + 1, len(needed)), np.float32), _keys(needed)
+        said, keys = np.empty((len(terms) + 1, len(needed)), np.float32), keys_of(needed)
         for term, row in zip(terms, said[:-1], strict=True):
             row[:] = term.times_in(keys)
         said[-1] = np.frombuffer(self._lengths, np.float32)[needed]
@@ -347,7 +333,7 @@ class TextIndex:
 
     def neighbours(self, rows: Rows, reach: int, ceiling: int = NOW) -> Rows:
         """Returns these rows and those up to `reach` before and after in their threads, ascending."""
-        places: Rows = _unique(self._around(rows, (reach, reach), self.count(ceiling)))
+        places: Rows = unique(self._around(rows, (reach, reach), self.count(ceiling)))
         places = places[places != NO_ROW]
         if self._died is not None:
             places = places[self.alive(places, ceiling)]
@@ -363,7 +349,7 @@ class TextIndex:
         if self._died is not None:
             weights *= self.alive(places, ceiling)
         whole = np.float32(1 + sum(window.before) + sum(window.after))
-        needed = _unique(places)
+        needed = unique(places)
         return Windows(places, weights, whole, needed, needed.searchsorted(places))
 
     def _around(self, rows: Rows, reach: tuple[int, int], count: int) -> Rows:
@@ -420,17 +406,31 @@ class TextIndex:
         )
 
     def _mask(self, count: int, ceiling: int, allowed: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+        """Says which of the first `count` rows may be found; None: all."""
+        if self._died is None:
+            return None if allowed is None else allowed[:count]
+        if count == len(self) and ceiling >= self._last_end:
+            living = self._living()[:count]
+            return living if allowed is None else living & allowed[:count]
         dead = np.frombuffer(self._ends, np.int32)
-        if self._died is not None:
-            dead = dead[dead < count]
-            dead = dead[np.frombuffer(self._died, np.int64)[dead] <= ceiling]
-        if allowed is None and not len(dead):
-            return None
+        dead = dead[dead < count]
+        dead = dead[np.frombuffer(self._died, np.int64)[dead] <= ceiling]
         mask = np.ones(count, np.bool_) if allowed is None else allowed[:count].copy()
         mask[dead] = False
         return mask
 
-    def _terms(self, query: Mapping[str, float], count: int) -> list[_Term]:
+    def _living(self) -> NDArray[np.bool_]:
+        """Says which rows live now; what has changed since it was last asked for is made up for."""
+        known, ends = self._known
+        if len(known) < len(self):
+            grown = np.ones(len(self) + (len(self) >> 3), np.bool_)
+            grown[: len(known)] = known
+            known = grown
+        known[np.frombuffer(self._ends, np.int32)[ends:]] = False
+        self._known = known, len(self._ends)
+        return known
+
+    def _terms(self, query: Mapping[str, float], count: int) -> list[Term]:
         """The terms that any of the first `count` rows says, the weightiest first."""
         texts, key = count - self.first, (count, self.first, len(self))
         if self._asked[0] == key and self._asked[1] == query:
@@ -441,38 +441,36 @@ class TextIndex:
             postings = self._postings(number, count) if number is not None and texts > 0 else None
             if postings is not None and len(postings):
                 idf = math.log1p((texts - len(postings) + 0.5) / (len(postings) + 0.5))
-                found.append(_Term(postings, idf * times))
+                found.append(Term(postings, idf * times))
         found.sort(key=lambda term: -term.weight)
         del found[QUERY_TERMS_MAX:]
         self._asked = (key, dict(query), found)
         return found
 
-    def _bound(self, term: _Term) -> float:
+    def _bound(self, term: Term) -> float:
         return term.weight * (self._parameters.k1 + 1)
 
     def _gains(self, times: Floats, norms: Floats) -> Floats:
         return np.asarray(times * np.float32(self._parameters.k1 + 1) / (times + norms), np.float32)
 
     def _finish(
-        self, rows: Rows, values: Floats, terms: list[_Term], count: int, k: int
+        self, rows: Rows, values: Floats, terms: list[Term], count: int, k: int
     ) -> tuple[Rows, Floats]:
         """Adds the remaining terms to the rows that can still be among the best, and returns these."""
         if not terms:
-            return _best(rows, values, k)
+            return best(rows, values, k)
         norms = self._norms(rows, count)
         bound = sum(map(self._bound, terms))
         for term in terms:
             if len(rows) > k:
-                keep = values >= np.float32(_kth(values, k) - bound * _ROUNDING)
+                keep = values >= np.float32(kth(values, k) - bound * _ROUNDING)
                 rows, values, norms = rows[keep], values[keep], norms[keep]
-            times = term.times_in(_keys(rows)).astype(np.float32)
+            times = term.times_in(keys_of(rows)).astype(np.float32)
             values = values + self._gains(times, norms) * np.float32(term.weight)
             bound -= self._bound(term)
-        return _best(rows, values, k)
+        return best(rows, values, k)
 
-    def _gains_by(
-        self, terms: list[_Term], count: int, mask: NDArray[np.bool_] | None
-    ) -> tuple[Rows, Floats]:
+    def _gains_by(self, terms: list[Term], count: int, mask: NDArray[np.bool_] | None) -> tuple[Rows, Floats]:
         """What terms add to the scores of the rows that say them, one term after the other."""
         postings = [term.postings for term in terms]
         weights = np.repeat(np.array([term.weight for term in terms], np.float32), list(map(len, postings)))
@@ -544,42 +542,3 @@ class TextIndex:
             kept = self._lists[number] = Postings()
             kept.after.frombytes(part.tobytes())
         self._entries = None
-
-
-def _count_together(terms: list[_Term]) -> int:
-    """How many of the first terms to look at in one go: at least one, and with more few postings."""
-    postings, together = len(terms[0].postings), 1
-    for term in terms[1:]:
-        postings += len(term.postings)
-        if postings > TOGETHER_MAX:
-            break
-        together += 1
-    return together
-
-
-def _keys(rows: Rows) -> Packed:
-    """Where the postings of rows would begin."""
-    return (rows << TIMES_BITS).astype(np.uint32)
-
-
-def _unique(rows: Rows) -> Rows:
-    """The different ones of some rows, ascending: quicker for few than numpy's."""
-    ordered = np.sort(rows, axis=None)
-    keep = np.empty(len(ordered), np.bool_)
-    keep[:1] = True
-    np.not_equal(ordered[1:], ordered[:-1], out=keep[1:])
-    return ordered[keep]
-
-
-def _kth(values: Floats, k: int) -> float:
-    """The `k`-th highest."""
-    return float(np.partition(values, len(values) - k)[len(values) - k])
-
-
-def _best(rows: Rows, scores: Floats, k: int) -> tuple[Rows, Floats]:
-    """The `k` best, of equal scores the older row first."""
-    if len(rows) > k:
-        keep = scores >= np.float32(_kth(scores, k))
-        rows, scores = rows[keep], scores[keep]
-    order = np.lexsort((rows, -scores))[:k]
-    return rows[order], scores[order]

@@ -136,6 +136,26 @@ def test_few_allowed_rows_are_found_as_they_are_among_many() -> None:
         assert not any(row % 64 or row == 64 for row in rows.tolist())
 
 
+def test_what_dies_while_texts_come_is_not_found_any_more() -> None:
+    index = TextIndex(Vocabulary())
+    alive: set[int] = set()
+    past: dict[int, set[int]] = {}
+    for row in range(300):
+        index.add(["cat"] * (row % 3 + 1), 2 * row)
+        alive.add(row)
+        if row % 2:
+            index.kill(row // 2, 2 * row + 1)
+            alive.remove(row // 2)
+        past[2 * row + 1] = set(alive)
+        if row % 29 == 0:
+            assert set(index.search({"cat": 1.0}, 300)[0].tolist()) == alive
+            allowed = np.arange(row + 1) % 5 == 0
+            found = index.search({"cat": 1.0}, 300, allowed=allowed)[0].tolist()
+            assert set(found) == {each for each in alive if each % 5 == 0}
+            for ceiling in list(past)[-3:] + list(past)[:3]:
+                assert set(index.search({"cat": 1.0}, 300, ceiling)[0].tolist()) == past[ceiling]
+
+
 def test_only_allowed_rows_are_found() -> None:
     texts = some_texts(2000, seed=5)
     index = filled(texts)

@@ -1,0 +1,68 @@
+"""Steps of a search for the texts of the highest scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from memraft_server.projections.text_postings import TIMES_BITS, TIMES_MAX, Packed
+from memraft_server.projections.vector_math import Floats, Rows
+
+TOGETHER_MAX = 4096
+"""Postings of several terms that are looked at in one go: a step costs as much as a thousand of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A term of a query as of a version: its packed postings ascending, and its weight: its idf times how
+    often it is asked for."""
+
+    postings: Packed
+    weight: float
+
+    def times_in(self, keys: Packed) -> Packed:
+        """How often each of some rows, as `keys_of` gives them, says the term."""
+        found = self.postings.take(self.postings.searchsorted(keys), mode="clip")
+        found -= keys  # of another row the difference is more than any number of times, also below zero
+        found[found > TIMES_MAX] = 0
+        return found
+
+
+def count_together(terms: list[Term]) -> int:
+    """How many of the first terms to look at in one go: at least one, and with more few postings."""
+    postings, together = len(terms[0].postings), 1
+    for term in terms[1:]:
+        postings += len(term.postings)
+        if postings > TOGETHER_MAX:
+            break
+        together += 1
+    return together
+
+
+def keys_of(rows: Rows) -> Packed:
+    """Where the postings of rows would begin."""
+    return (rows << TIMES_BITS).astype(np.uint32)
+
+
+def unique(rows: Rows) -> Rows:
+    """The different ones of some rows, ascending: quicker for few than numpy's."""
+    ordered = np.sort(rows, axis=None)
+    keep = np.empty(len(ordered), np.bool_)
+    keep[:1] = True
+    np.not_equal(ordered[1:], ordered[:-1], out=keep[1:])
+    return ordered[keep]
+
+
+def kth(values: Floats, k: int) -> float:
+    """The `k`-th highest."""
+    return float(np.partition(values, len(values) - k)[len(values) - k])
+
+
+def best(rows: Rows, scores: Floats, k: int) -> tuple[Rows, Floats]:
+    """The `k` best, of equal scores the older row first."""
+    if len(rows) > k:
+        keep = scores >= np.float32(kth(scores, k))
+        rows, scores = rows[keep], scores[keep]
+    order = np.lexsort((rows, -scores))[:k]
+    return rows[order], scores[order]
