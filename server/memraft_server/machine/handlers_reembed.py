@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from memraft_proto.names import FORK_MARK
 from memraft_proto.v1 import reembed_pb2
 from memraft_server.machine.handlers_vectors import as_vector, refuse_other_embedding, want_index
 from memraft_server.machine.limits import DIMENSION_MAX, ITEMS_MAX, Limits
@@ -49,6 +48,17 @@ def model_of(space: Namespace, store: MemoryStore, size: int, fingerprint: str, 
     return model or models.main
 
 
+def _movable(space: Namespace) -> MemoryStore:
+    """Returns the memories of a namespace that is no fork, nor the trial of a transaction. Raises Refused."""
+    if space.origin is not None:
+        raise invalid(
+            f"namespace: {space.name!r} is a fork, or this a transaction: both keep the models that they "
+            "began with",
+            field="namespace",
+        )
+    return space.projection(MemoryStore)
+
+
 def begin_reembed(
     turn: Turn, space: Namespace, request: reembed_pb2.BeginReembedRequest
 ) -> reembed_pb2.BeginReembedResponse:
@@ -56,7 +66,7 @@ def begin_reembed(
     dimension, fingerprint = request.dimension, request.fingerprint
     if not 1 <= dimension <= DIMENSION_MAX:
         raise invalid(f"dimension: {dimension}, from 1 to {DIMENSION_MAX}")
-    store = space.projection(MemoryStore)
+    store = _movable(space)
     models = store.models()
     response = reembed_pb2.BeginReembedResponse(time_us=turn.time_us)
     model = models.named(dimension, fingerprint)
@@ -90,7 +100,7 @@ def store_embeddings(
     count = len(ids)
     if not 0 < count <= ITEMS_MAX or len(versions) != count or not data or len(data) % count:
         raise invalid("ids, versions, embeddings: columns of different lengths, too long or empty")
-    store = space.projection(MemoryStore)
+    store = _movable(space)
     if not store.dimension:
         raise Refused("EMBEDDING_MISMATCH", f"the memories of {space.name!r} have no model yet: begin first")
     model = model_of(space, store, len(data) // count, request.fingerprint)
@@ -117,7 +127,7 @@ def finish_reembed(
     turn: Turn, space: Namespace, request: reembed_pb2.FinishReembedRequest
 ) -> reembed_pb2.FinishReembedResponse:
     """Makes the next model the main one if nothing is left to do, or gives it up."""
-    store = space.projection(MemoryStore)
+    store = _movable(space)
     models = store.models()
     response = reembed_pb2.FinishReembedResponse(version=turn.version, time_us=turn.time_us)
     under_way = models.next
@@ -176,16 +186,7 @@ def get_reembedding(
 def _check_model(
     request: reembed_pb2.BeginReembedRequest | reembed_pb2.FinishReembedRequest, limits: Limits
 ) -> None:
-    _check_whole(request.namespace)
     check_text("fingerprint", request.fingerprint, limits.fingerprint_bytes_max)
-
-
-def _check_whole(namespace: str) -> None:
-    if FORK_MARK in namespace:
-        raise invalid(
-            f"namespace: {namespace!r} is a fork, which keeps the models that it began with",
-            field="namespace",
-        )
 
 
 def _check_begin(request: reembed_pb2.BeginReembedRequest, limits: Limits) -> None:
@@ -194,7 +195,6 @@ def _check_begin(request: reembed_pb2.BeginReembedRequest, limits: Limits) -> No
 
 
 def _check_store(request: reembed_pb2.StoreEmbeddingsRequest, limits: Limits) -> None:
-    _check_whole(request.namespace)
     check_text("fingerprint", request.fingerprint, limits.fingerprint_bytes_max)
     count, data = len(request.ids), request.embeddings
     check_count("ids", count, limits.items_max, least=1)

@@ -317,6 +317,14 @@ def test_a_transaction_takes_either_model_during_a_move_and_none_of_the_calls_of
     txn.operations.add().remember.CopyFrom(remembering("e", (0, 1, 0)))
     assert moving.write(txn).committed
     assert moving.found((0, 1, 0)) == ["e"] and "d" in moving.found((0, 1))
+    txn.ClearField("operations")
+    txn.operations.add().begin_reembed.CopyFrom(
+        reembed_pb2.BeginReembedRequest(dimension=9, fingerprint="third")
+    )
+    txn.operations.add().remember.CopyFrom(remembering("f", (0, 1)))
+    moving.check = False  # as if it stood in the log all the same
+    assert "keep the models" in moving.write(txn).results[0].error.message
+    moving.check = True
     batch = batch_pb2.BatchRequest(namespace=NAMESPACE)
     batch.operations.add().finish_reembed.fingerprint = NEW
     with pytest.raises(Refused, match="a call of its own"):
