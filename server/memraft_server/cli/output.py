@@ -35,10 +35,10 @@ def record_fields(record: Any) -> dict[str, Any]:
     return {**fields, "log_index": record.log_index, "at": moment(record.at)}
 
 
-def cut(text: str) -> str:
+def cut(text: str, width: int = TEXT_WIDTH) -> str:
     """A text as a table shows it: in one line, and not all of a long one."""
     line = " ".join(text.split())
-    return line if len(line) <= TEXT_WIDTH else line[: TEXT_WIDTH - 1] + "…"
+    return line if len(line) <= width else line[: width - 1] + "…"
 
 
 def print_written(arguments: argparse.Namespace, written: Any, text: str) -> None:

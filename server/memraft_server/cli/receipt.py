@@ -15,7 +15,7 @@ from memraft_server.cli.connection import (
     read_options,
 )
 from memraft_server.cli.errors import CliError
-from memraft_server.cli.output import moment, print_json, print_written, table, without_empty
+from memraft_server.cli.output import cut, moment, print_json, print_written, table, without_empty
 
 TEXT_WIDTH = 60
 """Texts are cut to this in tables; --json shows them whole."""
@@ -99,7 +99,15 @@ def _list(arguments: argparse.Namespace) -> int:
         print_json({"items": items, "log_index": found.log_index, "next_cursor": found.next_cursor})
         return 0
     rows = [
-        [item.id, moment(item.recalled_at), item.agent, item.run, item.turn, len(item.hits), _cut(item.query)]
+        [
+            item.id,
+            moment(item.recalled_at),
+            item.agent,
+            item.run,
+            item.turn,
+            len(item.hits),
+            cut(item.query, TEXT_WIDTH),
+        ]
         for item in found
     ]
     print(table(["ID", "AT", "AGENT", "RUN", "TURN", "HITS", "QUERY"], rows, right="     r"))
@@ -141,18 +149,13 @@ def _print_memory(found: Any) -> None:
         print(f"  {found.score:.3f} memory {found.id}, version {found.version}: retention has forgotten it")
         return
     memory = found.memory
-    print(f"  {found.score:.3f} {_cut(memory.text)!r} ({now})")
+    print(f"  {found.score:.3f} {cut(memory.text, TEXT_WIDTH)!r} ({now})")
     in_run = f" in run {memory.run}" if memory.run else ""
     print(f"        memory {found.id}, written by {memory.agent}{in_run} at {moment(memory.at)}")
     for each in found.around:
         value = msgspec.json.encode(each.value).decode() if each.value is not None else ""
-        print(f"        {moment(each.at)} {each.kind} {each.name} {_cut(value)}")
+        print(f"        {moment(each.at)} {each.kind} {each.name} {cut(value, TEXT_WIDTH)}")
 
 
 def _fields(found: Any) -> dict[str, Any]:
     return {**without_empty(msgspec.to_builtins(found)), "at": moment(found.at)}
-
-
-def _cut(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= TEXT_WIDTH else line[: TEXT_WIDTH - 1] + "…"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from memraft.types import Reason
 from memraft_server.cli.demo.why import Outcome, Recall
 from memraft_server.cli.demo.why_talk import ANSWER, ANSWER_RUN
-from memraft_server.cli.output import moment, table
+from memraft_server.cli.output import cut, moment, table
 
 TEXT_WIDTH = 58
 REASONS_SHOWN = 4
@@ -52,7 +52,7 @@ def _receipt(outcome: Outcome) -> str:
 def _reasons(outcome: Outcome) -> str:
     texts = {hit.id: hit.text for hit in outcome.answered.hits}
     rows = [
-        [str(place), f"{hit.score:.3f}", _cut(texts[hit.id]), _why(hit.reasons)]
+        [str(place), f"{hit.score:.3f}", cut(texts[hit.id], TEXT_WIDTH), _why(hit.reasons)]
         for place, hit in enumerate(outcome.receipt.hits, 1)
     ]
     body = table(["", "SCORE", "MEMORY", "WHY"], rows, right="rr", indent=2)
@@ -102,7 +102,12 @@ def _today(outcome: Outcome) -> str:
 def _found(now: Recall, before: Recall) -> str:
     places = {(hit.id, hit.version): place for place, hit in enumerate(before.hits, 1)}
     rows = [
-        [str(place), f"{hit.score:.3f}", _cut(hit.text), _moved(places.get((hit.id, hit.version)), place)]
+        [
+            str(place),
+            f"{hit.score:.3f}",
+            cut(hit.text, TEXT_WIDTH),
+            _moved(places.get((hit.id, hit.version)), place),
+        ]
         for place, hit in enumerate(now.hits, 1)
     ]
     return table(["", "SCORE", "MEMORY", "COMPARED WITH THE ANSWER"], rows, right="rr", indent=2)
@@ -118,7 +123,3 @@ def _verdict(outcome: Outcome) -> str:
     agree = "agree" if outcome.replicas_agree else "DO NOT AGREE"
     kept = "Every promise held." if outcome.good else "A PROMISE WAS BROKEN: see above."
     return f"The replicas {agree} on the hash of all that they applied. {kept}"
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= TEXT_WIDTH else f"{text[: TEXT_WIDTH - 1]}…"
