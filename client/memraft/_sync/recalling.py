@@ -60,8 +60,8 @@ class RecallCalls(Calls):
             rerank: judges the candidates once more: called with the query and their texts, returns a number
                 for each, higher for better. A coroutine function is awaited, another runs in a thread.
             rerank_k: how many candidates it is given.
-            embedding: shape (dimension,): the query's embedding, instead of the embedder's. Without `query`
-                and `parameters` hits are in the order of their cosine, as in a plain vector search.
+            embedding: shape (dimension,): the query's embedding, instead of the embedder's. Without `query`,
+                `parameters` and `tokens` hits are in the order of their cosine, as in a plain vector search.
             fingerprint: what made the embedding, as in `remember`.
             receipt: when the receipt is durable: `soon`, `now` (before the answer), or `none`.
             turn: for which turn this is; it is found by in receipts.

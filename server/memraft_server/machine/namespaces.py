@@ -111,8 +111,11 @@ class Namespace:
 
     @property
     def graph(self) -> GraphProjection | None:
-        """The graph, where there ever was one."""
-        return self._projections.get(GraphProjection)
+        """The graph, where there ever was one, in a fork also that of what it is a fork of."""
+        own: GraphProjection | None = self._projections.get(GraphProjection)
+        if own is None and self.origin is not None and self.origin.parent.graph is not None:
+            return self.projection(GraphProjection)
+        return own
 
     def vector_rows(self) -> Iterator[RowStore]:
         """Yields the rows of vectors that searches look in."""

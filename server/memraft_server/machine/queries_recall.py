@@ -46,7 +46,7 @@ def recall(view: View, space: Namespace, request: memory_pb2.RecallRequest) -> m
     embedding, model = _embedding(view, space, store, request)
     if not request.query and embedding is None:
         return response
-    if not request.query and not request.HasField("parameters"):
+    if not request.query and not request.HasField("parameters") and not request.tokens:
         ceiling = None if view.is_now else view.ceiling
         asked = Asked("", embedding, request.k, 0, _wanted(view, space, request), model=model)
         _fill(response, view, nearest(store, ceiling, asked))
@@ -125,8 +125,8 @@ def _abouts(view: View, space: Namespace, request: memory_pb2.RecallRequest) -> 
 
 def _entities(view: View, space: Namespace, query: str, parameters: Parameters) -> dict[str, float]:
     """Returns how near entities are to what the query names."""
-    store, graph = space.memories, space.graph
-    if not query or not parameters.weights.graph or store is None:
+    store, graph = space.projection(MemoryStore), space.graph
+    if not query or not parameters.weights.graph:
         return {}
     found_by = [each.found_by for each, _, _ in store.parts(view.ceiling)]
     if not any(each.is_about_any for each in found_by):
