@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.recall import __main__ as bench
+from benchmarks.recall.conversations import remember
+from memraft.embedders import StaticEmbedder
+from memraft_server.cli.demo import locomo
+from memraft_server.recall.fusion import NAMES
 
 SESSIONS = (
     (
@@ -62,3 +66,16 @@ def test_every_method_is_reported(
     assert whole["recall@5"] >= 0.8
     assert results["pipeline"]["temporal"]["mrr"] == 1
     assert report["fitted"]["text"] == 1
+
+
+def test_turns_are_of_the_day_that_a_question_names(tmp_path: Path) -> None:
+    file = tmp_path / "talk.json"
+    file.write_text(json.dumps([sample(1)]))
+    (conversation,) = locomo.read(file)
+    memory = remember(conversation, StaticEmbedder().embed)
+    (vector,) = StaticEmbedder().embed(["What was sold on 2 June 2024?"])
+    found = memory.candidates("What was sold on 2 June 2024?", vector)
+    dated = found.signals[:, NAMES.index("dated")].tolist()
+    sessions = [conversation.turns[row].session for row in found.rows.tolist()]
+    assert set(sessions) == {1, 2}
+    assert dated == [float(session == 2) for session in sessions]

@@ -59,6 +59,12 @@ def test_neighbours_of_what_was_found_are_candidates() -> None:
     assert ask("nothing of the kind").rows.tolist() == []
 
 
+def test_no_more_are_found_by_text_than_asked_for() -> None:
+    index, columns = talk()
+    found = [gather("uncle", NONE, None, None, index, columns, each=each).rows.tolist() for each in (0, 1, 2)]
+    assert found == [[], [4, 5, 6], [0, 1, 2, 3, 4, 5, 6]]
+
+
 def test_the_author_whom_a_query_names_counts() -> None:
     assert signal(ask("What did Ada get from her uncle?"), "author") == {
         0: 1, 1: 0, 2: 1, 3: 0, 4: 1, 5: 0, 6: 1
