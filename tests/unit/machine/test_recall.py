@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from memraft_proto.methods import METHODS
-from memraft_proto.v1 import memory_pb2
+from memraft_proto.methods import KIND_RECORD_RECALLS, METHODS
+from memraft_proto.v1 import log_pb2, memory_pb2
 from memraft_server.machine import Command, Limits, Machine, Refused
 from memraft_server.machine.validate import check_read, check_write
+from memraft_server.recall.receipts import make_receipt
 
 NAMESPACE = "acme/support"
 LIMITS = Limits()
@@ -318,3 +319,37 @@ def test_another_model_is_refused_and_none_is_compared_with_nothing() -> None:
     shard.remember("the boat is red", 1, 0)
     with pytest.raises(Refused, match="another"):
         shard.recall("boat", embedding=floats(1, 0), fingerprint="another")
+
+
+def test_a_receipt_refreshes_what_it_names_from_its_commit_on() -> None:
+    shard = Shard()
+    shard.remember("tea in the morning", salience=0.8)
+    shard.remember("tea in the evening", salience=0.8)
+    shard.now_us += 30 * DAY_US
+    ways = parameters(salience=1, recency=1, decay_per_day=0.05, half_life_days=30)
+
+    def measured(**fields: Any) -> dict[str, tuple[float, float]]:
+        response = shard.recall("tea", parameters=ways, **fields)
+        return {
+            hit.memory.text[11:]: (
+                signal(response, at, "salience").value,
+                signal(response, at, "recency").value,
+            )
+            for at, hit in enumerate(response.hits)
+        }
+
+    request = memory_pb2.RecallRequest(namespace=NAMESPACE, query="morning")
+    answer = shard.recall("morning", k=1)
+    receipt = make_receipt("alice", request, answer, shard.now_us)
+    recorded = log_pb2.RecordRecallsCommand(namespace=NAMESPACE, ids=["r1"], receipts=[receipt])
+    before = shard.machine.applied_index
+    shard.machine.apply(before + 1, shard.now_us, 7, [Command(KIND_RECORD_RECALLS, "", recorded)])
+    old, new = 0.8 * np.exp(-0.05 * 30), 0.8
+    now = measured()
+    assert now["morning"] == pytest.approx((new, 1.0), rel=1e-4)
+    assert now["evening"] == pytest.approx((old, 0.5), rel=1e-4)
+    # As of the entry before, nothing was recalled yet, and it is the day on which both were written.
+    assert measured(at_index=before)["morning"] == pytest.approx((0.8, 1.0))
+    shard.now_us += 30 * DAY_US
+    shard.remember("lunch")
+    assert measured()["morning"] == pytest.approx((old, 0.5), rel=1e-4)
