@@ -219,7 +219,9 @@ def parts_of(
         rows = index.text.rows_of(ended) if len(ended) else ended
         if len(rows):
             allowed = _without(allowed, rows, len(each.items))
-        parts.append(Part(index, seen, allowed, each.found_by.embedded.get(model.began)))
+        # What a parent embedded after the fork was made may be of another dimension.
+        embedded = each.found_by.embedded.get(model.began) if each.has_embeddings(seen) else None
+        parts.append(Part(index, seen, allowed, embedded))
     return parts[::-1]
 
 

@@ -179,6 +179,8 @@ def test_embeddings_of_another_model_in_parent_and_fork() -> None:
         remember(FORK, "f", 4)
     asked = memory_pb2.RecallRequest(namespace=FORK, embedding=b"\0\0\x80\x3f" * 2, fingerprint="m")
     assert [each.memory.id for each in shard.read(asked).hits] == ["f"]
+    asked.query = "t"
+    assert [each.memory.id for each in shard.read(asked).hits] == ["f"]
     fork(shard, "g")
     with pytest.raises(Refused, match="EMBEDDING_MISMATCH"):
         remember(f"{NAMESPACE}@g", "g", 2)
