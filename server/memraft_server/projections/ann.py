@@ -42,7 +42,7 @@ SCANNED_ROWS_MAX = 65_536
 
 ROWS_A_CELL = 512
 
-CANDIDATES_MIN = 80
+CANDIDATES_MIN = 40
 CANDIDATES_MAX = 400
 CANDIDATES_A_ROW = 1 / 256
 """A search for `k` rows compares twice `k` candidates exactly, and so many more. On 10,000 sentences and
@@ -155,9 +155,8 @@ class Segment:
         axes = self.axes
         if axes is None or 2 * wanted > self.count * share:
             return None
-        with np.errstate(all="ignore"):
-            projected = axes.project(query - axes.centre if self.halves is not None else query)
-            code = asked(projected, self.blocks[0])
+        projected = axes.project(query - axes.centre if self.halves is not None else query)
+        code = asked(projected, self.blocks[0])
         if code is None:
             return None
         rows, scores = self._scanned(projected, *code, share)
@@ -167,14 +166,15 @@ class Segment:
         if len(rows) <= wanted:
             return np.sort(rows) if len(rows) >= k else None
         worst = np.partition(scores, len(rows) - wanted)[len(rows) - wanted]
-        chosen = np.flatnonzero(scores >= worst)
+        chosen = (scores >= worst).nonzero()[0]
         if len(chosen) > 4 * wanted:  # very many are equal: the oldest of those will do
             better = np.flatnonzero(scores > worst)
             chosen = np.concatenate((better, np.flatnonzero(scores == worst)[: 2 * wanted]))
-        rows = rows.take(chosen)
-        if self.cells is not None or len(chosen) > 4 * wanted:
-            rows.sort()
-        return rows
+            chosen.sort()
+        found: Rows = rows.take(chosen)
+        if self.cells is not None:
+            found.sort()
+        return found
 
     def _scanned(
         self, projected: Floats, code: Codes, step: float, share: float

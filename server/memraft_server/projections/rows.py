@@ -24,6 +24,7 @@ from memraft_server.projections.vector_math import (
     Floats,
     Found,
     Rows,
+    direction,
     merged,
     read_rows,
     unit,
@@ -303,7 +304,14 @@ class RowStore:
             (rows, scores), best first; of equal scores the older row first. A score is the cosine, the inner
             product, or the negative squared distance.
         """
-        query = unit(vector) if self.metric == COSINE else vector
+        if self.metric == COSINE:
+            return self._found(direction(vector), k, ceiling, rows, accept)
+        with np.errstate(all="ignore"):  # components may be finite and their products not
+            return self._found(vector, k, ceiling, rows, accept)
+
+    def _found(
+        self, query: Floats, k: int, ceiling: int | None, rows: Rows | None, accept: Accept | None
+    ) -> Found:
         if ceiling is not None and self._is_now(ceiling):
             ceiling = None
         if ceiling is not None and rows is None:
@@ -446,12 +454,11 @@ class RowStore:
         if self.metric == COSINE:
             scores = vectors @ query
             return scores
-        with np.errstate(all="ignore"):  # components may be finite and their products not
-            if self.metric == DOT:
-                scores = vectors @ query
-            else:  # not by the binomial formula, which loses what near vectors differ by
-                difference = vectors - query
-                scores = -np.einsum("ij,ij->i", difference, difference)
+        if self.metric == DOT:
+            scores = vectors @ query
+        else:  # not by the binomial formula, which loses what near vectors differ by
+            difference = vectors - query
+            scores = -np.einsum("ij,ij->i", difference, difference)
         scores[np.isnan(scores)] = -np.inf
         return scores
 

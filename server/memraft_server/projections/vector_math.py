@@ -17,6 +17,9 @@ FLOAT32 = np.dtype("<f4")
 Floats = NDArray[np.float32]
 """Components, scores or distances."""
 
+ONE_WITHIN = 2e-7
+"""A squared length this near to one is one, to float32."""
+
 Found = tuple[list[int], list[float]]
 """Rows and their scores, best first."""
 
@@ -40,6 +43,13 @@ def unit(vector: Floats) -> Floats:
         return vector
     exact /= length
     return exact.astype(np.float32)
+
+
+def direction(query: Floats) -> Floats:
+    """Returns a query scaled to length one, itself where it is as long as that already, to float32."""
+    exact = query.astype(np.float64)
+    length = exact.dot(exact)
+    return query if abs(length - 1) < ONE_WITHIN else unit(query)
 
 
 def unit_rows(vectors: Floats) -> Floats:
