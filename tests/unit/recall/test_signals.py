@@ -99,10 +99,10 @@ def test_cues_reach_the_candidates() -> None:
 def test_what_hangs_together_shares_how_good_the_best_of_it_is() -> None:
     index, columns = TextIndex(Vocabulary()), Columns()
     said = ("boat", "", "", "", "lake boat", "", "", "", "", "", "", "boat shed", "", "")
-    for row, text in enumerate(said):  # two threads of seven turns, by turns
-        terms = terms_of(text)
+    for row, turn in enumerate(said):  # two threads of seven turns, by turns
+        terms = terms_of(turn)
         index.add(terms, row + 1, row - 2 if row > 1 else NO_ROW)
-        columns.append("", cues_of(text, terms))
+        columns.append("", cues_of(turn, terms))
     found = gather("lake", NONE, None, None, index, columns)
     assert found.rows.tolist() == [0, 2, 4, 6, 8]
     assert set(signal(found, "passage").values()) == {round(1 / 1.8, 5)}, "the best by text, none by vector"
