@@ -142,6 +142,9 @@ _NOTHING_ASKED: tuple[tuple[int, ...], Mapping[str, float], list[Term]] = ((), {
 class TextIndex:
     """Texts in rows; see the module for what it promises.
 
+    Numpy's views of columns get no name: a traceback that someone keeps would keep them, and an array that is
+    looked at cannot grow.
+
     Args:
         vocabulary: The numbers of terms, shared with other indexes.
         parameters: Of BM25.
@@ -235,10 +238,9 @@ class TextIndex:
 
     def rows_of(self, versions: Rows) -> Rows:
         """Returns the rows that were born at these versions, where there are such."""
-        born = np.frombuffer(self._born, np.int64)
-        at = born.searchsorted(versions)
-        at = at[at < len(born)]
-        rows: Rows = at[np.isin(born[at], versions)]
+        at = np.frombuffer(self._born, np.int64).searchsorted(versions)
+        at = at[at < len(self)]
+        rows: Rows = at[np.isin(np.frombuffer(self._born, np.int64)[at], versions)]
         return rows
 
     def kill(self, row: int, version: int) -> None:
@@ -360,10 +362,10 @@ class TextIndex:
         firsts = rows if self._places is None else self._places.firsts(rows)
         place = 0
         for links, steps in zip((self._previous, self._next), reach, strict=True):
-            column, at = np.frombuffer(links, np.int32), firsts
+            at = firsts
             for _ in range(steps):
                 place += 1
-                at = column[at].astype(np.int64)
+                at = np.frombuffer(links, np.int32)[at].astype(np.int64)
                 if count < len(self):
                     at[at >= count] = NO_ROW
                 places[place] = at
@@ -412,7 +414,7 @@ class TextIndex:
         if count == len(self) and ceiling >= self._last_end:
             living = self._living()[:count]
             return living if allowed is None else living & allowed[:count]
-        dead = np.frombuffer(self._ends, np.int32)
+        dead = np.array(self._ends, np.int32)
         dead = dead[dead < count]
         dead = dead[np.frombuffer(self._died, np.int64)[dead] <= ceiling]
         mask = np.ones(count, np.bool_) if allowed is None else allowed[:count].copy()
@@ -513,8 +515,8 @@ class TextIndex:
         """The packed postings of a term in the first `count` rows, ascending."""
         postings: Packed
         if self._entries is not None:
-            numbers, packed = (np.frombuffer(entries, np.uint32) for entries in self._entries)
-            postings = packed[numbers == number]
+            numbers, packed = self._entries
+            postings = np.frombuffer(packed, np.uint32)[np.frombuffer(numbers, np.uint32) == number]
         else:
             kept = self._lists.get(number)
             postings = kept.view() if kept is not None else NO_POSTINGS

@@ -156,6 +156,15 @@ def test_what_dies_while_texts_come_is_not_found_any_more() -> None:
                 assert set(index.search({"cat": 1.0}, 300, ceiling)[0].tolist()) == past[ceiling]
 
 
+def test_a_read_that_was_broken_off_is_in_the_way_of_no_write() -> None:
+    index = filled([["cat"], ["dog"]])
+    with pytest.raises(IndexError) as broken:
+        index.windows(np.array([99]))
+    assert broken.tb is not None, "it is kept, with all that its frames know"
+    assert index.add(["cat"], 30, 1) == 2
+    assert index.search({"cat": 1.0}, 5)[0].tolist() == [0, 2]
+
+
 def test_only_allowed_rows_are_found() -> None:
     texts = some_texts(2000, seed=5)
     index = filled(texts)
