@@ -289,6 +289,7 @@ class IndexJob:
             asking, all_codes, near_codes = (each[..., :components] for each in projected)
             scores = np.sort(asking @ stepped(all_codes, axes).T - halves, axis=1)
             near = np.einsum("ij,ikj->ik", asking, stepped(near_codes, axes)) - nearest_halves
+            near += np.abs(near) * np.float32(1e-6)  # sums in another order: of equal codes, none is before
             # How many of the rows tried a code puts before each of the nearest rows.
             before = [
                 len(tried) - some.searchsorted(each, "right") for some, each in zip(scores, near, strict=True)
