@@ -135,8 +135,8 @@ def nearest(store: MemoryStore, ceiling: int | None, asked: Asked) -> Found:
     found = store.recall(asked.embedding, asked.k or K_DEFAULT, ceiling, asked.wanted, asked.model)
     cosines = [cosine for _, cosine in found]
     count = len(found)
-    ranks = range(1, count + 1)
-    return Found(found, Reasons(("vector",), (1.0,), [1] * count, [0] * count, ranks, cosines, cosines), 1.0)
+    ranks = list(range(1, count + 1))
+    return Found(found, Reasons(["vector"], [1.0], [1] * count, [0] * count, ranks, cosines, cosines), 1.0)
 
 
 def _measured(part: Part, asked: Asked, query: Floats | None, each: int, moments: Moments) -> _Measured:

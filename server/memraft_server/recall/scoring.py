@@ -44,16 +44,16 @@ _NEGATIONS = frozenset(
 class Reasons:
     """Why hits were found, in columns; see `RecallSignals` in the contract."""
 
-    names: Sequence[str]
-    weights: Sequence[float]
-    counts: Sequence[int]
-    places: Sequence[int]
-    ranks: Sequence[int]
-    values: Sequence[float]
-    shares: Sequence[float]
+    names: list[str]
+    weights: list[float]
+    counts: list[int]
+    places: list[int]
+    ranks: list[int]
+    values: list[float]
+    shares: list[float]
 
 
-NO_REASONS = Reasons((), (), (), (), (), (), ())
+NO_REASONS = Reasons([], [], [], [], [], [], [])
 
 
 def faded(salience: Floats, age_us: Floats, decay_per_day: float) -> Floats:
@@ -180,33 +180,43 @@ def reasons(
         weights: What they were weighed with.
         profile: So many of them, the first, come first whatever their score.
     """
-    is_first = np.arange(len(places)) < profile
-    own = np.column_stack((signals[places], is_first)).astype(np.float32)
-    added = np.column_stack((parts[places], np.zeros(len(places), np.float32)))
-    ranks = np.zeros(own.shape, np.int64)
+    own, added = signals[places], parts[places]
+    ranks = np.empty(own.shape, np.int64)
     columns = np.ascontiguousarray(signals.T)
     step = max(1, _COMPARED_AT_ONCE // signals.size)
     for start in range(0, len(places), step):
-        better = columns[:, None, :] > own[start : start + step, :-1].T[:, :, None]
+        better = columns[:, None, :] > own[start : start + step].T[:, :, None]
         # Bytes are summed five times as fast as truth values.
-        ranks[start : start + step, :-1] = 1 + better.view(np.uint8).sum(axis=2, dtype=np.uint32).T
-    ranks[:, :-1] *= columns.max(axis=1) != columns.min(axis=1)
-    counted = np.abs(added)
-    counted[:, -1] = np.where(is_first, np.inf, 0)
-    order = np.argsort(-counted, axis=1, kind="stable")
-    counts = np.count_nonzero(counted, axis=1)
+        ranks[start : start + step] = 1 + better.view(np.uint8).sum(axis=2, dtype=np.uint32).T
+    ranks *= columns.max(axis=1) != columns.min(axis=1)
+    order = np.argsort(-np.abs(added), axis=1, kind="stable")
+    counts = np.count_nonzero(added, axis=1)
     # The first `counts` of each row, row after row.
-    taken = np.nonzero(np.arange(order.shape[1]) < counts[:, None])
-    rows, names = taken[0], order[taken]
-    return Reasons(
-        (*NAMES, PROFILE),
-        (*row_of(weights).tolist(), 0.0),
+    rows, first = np.nonzero(np.arange(len(NAMES)) < counts[:, None])
+    names = order[rows, first]
+    flat = rows * len(NAMES) + names
+    told = Reasons(
+        [*NAMES, PROFILE],
+        [*row_of(weights).tolist(), 0.0],
         counts.tolist(),
         names.tolist(),
-        ranks[rows, names].tolist(),
-        own[rows, names].tolist(),
-        added[rows, names].tolist(),
+        ranks.take(flat).tolist(),
+        own.take(flat).tolist(),
+        added.take(flat).tolist(),
     )
+    _put_first(told, profile)
+    return told
+
+
+def _put_first(told: Reasons, profile: int) -> None:
+    """Gives the first hits a first reason: that they are of the profile."""
+    for hit in range(profile - 1, -1, -1):
+        start = sum(told.counts[:hit])
+        told.counts[hit] += 1
+        told.places.insert(start, len(NAMES))
+        told.ranks.insert(start, 0)
+        told.values.insert(start, 1.0)
+        told.shares.insert(start, 0.0)
 
 
 def fitting(texts: Iterable[str], tokens: int) -> list[int]:
