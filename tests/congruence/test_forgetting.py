@@ -68,6 +68,17 @@ def test_what_is_recalled_and_leads_to_answers_stays(memory: Memory) -> None:
     assert memory.memory("tea") is not None
 
 
+def test_bounds_count_what_was_there_before(memory: Memory) -> None:
+    with memory.batch() as batch:
+        for number in range(2_100):  # more than are counted at a time
+            batch.remember("t", id=f"m{number}", salience=number / 2_100)
+    memory.set_settings(memories={"entries_max": 2_050, "recency": 0.0})
+    found = gone(memory, 70)  # a hundredth of the bound is left free
+    assert {each for each, _ in found} == {f"m{number}" for number in range(70)}
+    settings = memory.settings(consistency="linearizable")
+    assert settings.memories_entries == len(memory.memories(limit=3_000)) == 2_030
+
+
 def test_memories_expire_and_are_pruned(memory: Memory) -> None:
     memory.remember("for a moment", id="brief", ttl_ms=1)
     assert gone(memory, 1) == [("brief", "expired")]
