@@ -114,7 +114,7 @@ def follow(log: list[tuple[str, ...]], made_at: int) -> None:
             continue
         id, thread, said = step
         item = Remembered(id, said, b"", "", "", 0.0, version, NOBODY, thread=thread)
-        store.remember(item, None, "")
+        store.restore(item, None, "")
     model = Model(store.items)
     early = early or index_of(store)
     found = {ceiling: check(early, model, ceiling) for ceiling in [*range(1, len(log) + 1), NOW]}

@@ -136,12 +136,6 @@ class MemoryStore:
         self._parent: MemoryStore | None = notes.join(MEMORY, self) if notes is not None else None
         self._history = ModelHistory(self._parent._history if self._parent is not None else None, self._base)
 
-    @property
-    def rows(self) -> RowStore | None:
-        """The embeddings by the main model that came here, once there is one."""
-        embedded = self.found_by.embedded.get(self.models().main.began)
-        return embedded.vectors if embedded is not None else None
-
     def all_rows(self) -> list[RowStore]:
         """Returns the embeddings by each model that is in use."""
         return [each.vectors for each in self.found_by.embedded.values() if each.is_open]
@@ -165,24 +159,13 @@ class MemoryStore:
         """Whether there was an embedding as of `ceiling`."""
         return self._history.has_begun(ceiling)
 
-    def remember(self, item: Remembered, embedding: Floats | None, fingerprint: str) -> None:
+    def put(self, item: Remembered, embeddings: Sequence[tuple[Model, Floats]]) -> None:
         """Stores a memory, replacing the one with its id.
 
         Args:
             item: The new version, with no row yet.
-            embedding: Shape (dimension,), finite, or None.
-            fingerprint: Of the embedding. The caller has compared both with what the store has.
+            embeddings: What models in use made of it, each finite and of its model's dimension.
         """
-        if embedding is None:
-            self.put(item, ())
-            return
-        model = self.model_for(len(embedding), fingerprint)
-        if model is None:
-            raise ValueError(f"{fingerprint!r} is no model in use")
-        self.put(item, ((model, embedding),))
-
-    def put(self, item: Remembered, embeddings: Sequence[tuple[Model, Floats]]) -> None:
-        """Stores a memory with what each of some models made of it, replacing the one with its id."""
         if self._add is not None:
             first = next((each for each in embeddings if not each[0].began), None)
             embedding, fingerprint = (first[1], first[0].fingerprint) if first is not None else (None, "")

@@ -44,7 +44,7 @@ class Talk:
         )  # fmt: skip
         for name, value in fields.items():
             setattr(item, name, value)
-        self.store.remember(item, np.array(vector, np.float32) if vector else None, "m" if vector else "")
+        self.store.restore(item, np.array(vector, np.float32) if vector else None, "m" if vector else "")
         return self.version
 
     def forget(self, id: str) -> None:
