@@ -32,6 +32,12 @@ PROFILE = "profile"
 _DAY_US = 86_400_000_000
 _COMPARED = 8
 """Candidates beyond the number asked for among which duplicates are looked for at once."""
+_LOOKED_MAX = 2048
+"""Candidates of which each is compared with all before it: where nearly all are duplicates, fewer hits are
+returned than there could be."""
+_DIVERSE_MAX, _DIVERSE_POOL_MAX = 256, 1024
+"""The first hits that diversity chooses, and the best candidates among which: those after are in the order of
+their scores."""
 _COMPARED_AT_ONCE = 1 << 18
 """Values of all candidates with those of hits, to rank these: that many take a quarter of a MiB."""
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
@@ -106,15 +112,16 @@ def chosen(
     order = best(keys, scores, len(scores))
     if parameters.diversity > 0 and vectors is not None:
         # Likeness is only taken off where it could change who is among the first.
-        pool = order[: 4 * k + 32]
-        relevance = 1 - parameters.diversity
-        order = pool[diversified(vectors(pool), min_max(scores[pool]), len(pool), relevance)]
+        pool, rest = np.split(order, [min(4 * k + 32, _DIVERSE_POOL_MAX)])
+        relevance, count = 1 - parameters.diversity, min(k + _COMPARED, _DIVERSE_MAX)
+        first = diversified(vectors(pool), min_max(scores[pool]), count, relevance)
+        order = np.concatenate((pool[first], np.delete(pool, first), rest))
     looked = k + _COMPARED
     while True:
         kept = _distinct(items, order[:looked], vectors, k, parameters.duplicate_cosine)
-        if len(kept) == k or looked >= len(order):
-            return kept
         looked *= 2
+        if len(kept) == k or looked >= 2 * len(order) or looked > max(_LOOKED_MAX, k + _COMPARED):
+            return kept
 
 
 def _distinct(

@@ -150,6 +150,17 @@ def test_diversity_puts_what_is_unlike_before_what_is_alike() -> None:
     assert pick(items, scores, vectors, diversity=0.6) == ["tea", "boat", "teas"]
 
 
+def test_however_many_are_asked_for_so_many_are_compared() -> None:
+    items = [memory(f"word{'a' * place}") for place in range(5_000)]
+    alike, scores = [[1.0, 0.0]] * 5_000, [float(-place) for place in range(5_000)]
+    assert pick(items, scores, alike, k=900) == [items[0].text]
+    apart = np.random.default_rng(1).standard_normal((5_000, 40)).tolist()
+    diverse = pick(items, scores, apart, k=900, diversity=0.5)
+    assert len(set(diverse)) == 900 and diverse[0] == items[0].text
+    # Beyond those that diversity chose, the order is that of scores.
+    assert diverse[300:] == sorted(diverse[300:], key=len)
+
+
 def test_what_does_not_fit_leaves_room_for_what_comes_after() -> None:
     texts = ("x" * 8, "y" * 100, "z" * 9, "w")  # 2, 25, 3 and 1 tokens
     assert fitting(texts, 6) == [0, 2, 3]
