@@ -109,7 +109,7 @@ class _Asked:
     def hop(self, query: Query) -> object:
         """And what the nearest memory is about, with its neighbours in the graph."""
         [nearest, *_] = self.nearest(query)
-        return self._memory.neighbours(self._about[int(nearest.id)], limit=NEIGHBOURS)
+        return self._memory.neighbours(self._about[int(nearest.id)])
 
     def by_vector(self, query: Query) -> Recalled:
         """Memories by the vector alone: with their texts and all that is known of them."""
