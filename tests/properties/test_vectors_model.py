@@ -114,6 +114,6 @@ def test_a_collection_agrees_with_its_model_at_every_moment(
     assert world.collection.count_alive(None) == len(world.model)
 
 
-def test_quiet_rows_are_fewer_than_what_is_worth_a_graph() -> None:
+def test_quiet_rows_are_fewer_than_what_is_worth_codes() -> None:
     """Else small tails would wait for more rows instead of for a quiet moment."""
     assert rows.QUIET_ROWS < rows.SEAL_ROWS_MIN

@@ -466,7 +466,7 @@ class RowStore:
 
     @property
     def index_pending(self) -> bool:
-        """Whether `index_job` should be called again: a job is out, or there are rows worth a graph."""
+        """Whether `index_job` should be called again: a job is out, or there are rows worth codes."""
         if self._job is not None:
             return True
         tail = self.count - self.sealed_count
