@@ -81,10 +81,10 @@ class Engine:
             error = self._failures.explain(failure)
         raise error
 
-    def adjacent(self, namespace: str, id: str, direction: str) -> Adjacent | None:
-        """The edges of a node now, None where `call` must answer. Raises ClosedError."""
+    def adjacent(self, namespace: str, id: str, direction: str, limit: int) -> Adjacent | None:
+        """The first edges of a node now, None where `call` must answer. Raises ClosedError."""
         try:
-            return self._adjacent(namespace, id, direction)
+            return self._adjacent(namespace, id, direction, limit)
         except self._failures.types as failure:
             error = self._failures.explain(failure)
         raise error

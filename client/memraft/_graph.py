@@ -30,14 +30,11 @@ from .types_graph import (
 
 Properties = Mapping[str, Any] | None
 
-Adjacent = tuple[str, Sequence[Any], int, int]
-"""(the node's id, its edges, the applied index, its commit time in µs)."""
+Adjacent = tuple[str, Sequence[Any], str, int, int]
+"""(the node's id, its edges, the cursor of the next page, the applied index, its commit time in µs)."""
 
 Contents = tuple[str, int, int]
 """(Markdown, the applied index, its commit time in µs)."""
-
-ADJACENT_MAX = 1_000
-"""Edges of a node that come by the short way; of more, pages do."""
 
 _DIRECTION = {"out": graph_pb2.DIRECTION_OUT, "in": graph_pb2.DIRECTION_IN, "both": graph_pb2.DIRECTION_BOTH}
 _POLICY = {
@@ -392,8 +389,8 @@ def neighbours(id: str, edges: Iterable[Any]) -> tuple[Neighbour, ...]:
 
 def adjacent(found: Adjacent) -> Results[Neighbour]:
     """Returns what a look-up in this process found."""
-    id, edges, log_index, time_us = found
-    return Results(items=neighbours(id, edges), log_index=log_index, time_us=time_us)
+    id, edges, next_cursor, log_index, time_us = found
+    return Results(items=neighbours(id, edges), log_index=log_index, time_us=time_us, next_cursor=next_cursor)
 
 
 def traversal(response: graph_pb2.TraverseResponse) -> Traversal:

@@ -238,13 +238,14 @@ class EmbeddedEngine:
             feed.close()
             self._followers -= 1
 
-    def adjacent(self, namespace: str, id: str, direction: str) -> Adjacent | None:
-        """Returns the edges of a node now; None where `call` must answer, or say what is amiss.
+    def adjacent(self, namespace: str, id: str, direction: str, limit: int) -> Adjacent | None:
+        """Returns the first edges of a node now; None where `call` must answer, or say what is amiss.
 
         Args:
             namespace: of the graph.
             id: of the node.
             direction: `out`, `in` or `both`.
+            limit: how many at most.
 
         Raises:
             Closed: the engine was closed.
@@ -253,7 +254,7 @@ class EmbeddedEngine:
             if self._shard.ended:
                 raise Closed(self._shard.ended)
             self._shard.expire()
-            return self._machine.adjacent(namespace, id, direction)
+            return self._machine.adjacent(namespace, id, direction, limit)
 
     def contents(self, namespace: str, tokens: int) -> Contents | None:
         """Returns the index of a namespace if it is kept and nothing has changed since. Raises Closed."""

@@ -22,8 +22,8 @@ Head = Callable[[str, str], bytes | None]
 Search = Callable[[str, str, Any, int], _wire.Nearest | None]
 """Another: (namespace, collection, vector, k) -> the nearest now; None where a call must say what is off."""
 
-Beside = Callable[[str, str, str], Adjacent | None]
-"""Another: (namespace, node, direction) -> its edges now; None where a call must do it."""
+Beside = Callable[[str, str, str, int], Adjacent | None]
+"""Another: (namespace, node, direction, limit) -> its first edges now; None where a call must do it."""
 
 Outline = Callable[[str, int], Contents | None]
 """Another: (namespace, tokens) -> its index, if it is kept; None where a call must make it."""

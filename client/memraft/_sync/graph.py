@@ -342,10 +342,9 @@ class GraphCalls(Calls):
             and valid_at is None
             and at is None
             and consistency is None
-            and limit == _graph.ADJACENT_MAX
             and not (domain or cursor or include_forgotten)
         ):
-            found = self._adjacent(self._namespace, id, direction)
+            found = self._adjacent(self._namespace, id, direction, limit)
             if found is not None:
                 return _graph.adjacent(found)
         request = _wire.build(

@@ -42,6 +42,7 @@ from memraft_server.machine.limits import (
     Limits,
 )
 from memraft_server.machine.namespaces import Namespace, Tenant
+from memraft_server.machine.queries_graph import ADJACENT_MAX, adjacent
 from memraft_server.machine.queries_index import kept_index
 from memraft_server.machine.recording import in_run
 from memraft_server.machine.refused import BrokenInvariant, Refused, invalid
@@ -59,14 +60,11 @@ from memraft_server.projections.versions import NOW, Author, Record
 Nearest = tuple[list[str], list[float], list[bytes], list[int], int, int]
 """(ids, scores, metadatas, versions), best first; then the applied index and its commit time in µs."""
 
-Adjacent = tuple[str, list[Edge], int, int]
-"""(the node's id, its edges, the applied index, its commit time in µs)."""
+Adjacent = tuple[str, list[Edge], str, int, int]
+"""(the node's id, its edges, the cursor of the next page, the applied index, its commit time in µs)."""
 
 Contents = tuple[str, int, int]
 """(Markdown, the applied index, its commit time in µs)."""
-
-ADJACENT_MAX = 1_000
-"""Edges of a node that come by the short way."""
 
 _AUTHORS_MAX = 65_536
 _ENTRIES_A_ROW = 4_096
@@ -394,22 +392,23 @@ class Machine:
             return None
         return *found.search(components, k, None, b"", None), self.applied_index, self.last_time_us
 
-    def adjacent(self, namespace: str, id: str, direction: str) -> Adjacent | None:
-        """Returns the edges of a node as they are now: the shortest way to them, without messages.
+    def adjacent(self, namespace: str, id: str, direction: str, limit: int) -> Adjacent | None:
+        """Returns the first edges of a node as they are now: the shortest way to them, without messages.
 
         Args:
             namespace: Of the graph.
             id: Of the node.
             direction: `out`, `in` or `both`.
+            limit: How many at most, 1 to 1,000.
 
         Returns:
-            None where `query` is to answer: for a page, or for what is amiss.
+            None where `query` is to answer: for a larger page, or for what is amiss.
         """
         space = self._spaces.get(namespace)
-        if space is None or type(id) is not str:
+        if space is None or type(id) is not str or type(limit) is not int or not 1 <= limit <= ADJACENT_MAX:
             return None
-        edges = space.projection(GraphProjection).adjacent(id, direction, ADJACENT_MAX)
-        return (id, edges, self.applied_index, self.last_time_us) if edges is not None else None
+        page = adjacent(space.projection(GraphProjection), id, direction, limit)
+        return (id, *page, self.applied_index, self.last_time_us) if page is not None else None
 
     def contents(self, namespace: str, tokens: int) -> Contents | None:
         """Returns the index of a namespace (with the applied index and its time), None where none is kept."""

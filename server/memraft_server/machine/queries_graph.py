@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -19,6 +20,17 @@ from memraft_server.projections.versions import Record
 from memraft_server.projections.walks import TooFar, breadth_first, fewest_edges, least_weight
 
 PAGE_DEFAULT = 1_000
+ADJACENT_MAX = 1_000
+"""Edges of a node that come by the short way: these are few enough not to ask for their bytes."""
+_DIRECTION = {
+    name: graph_pb2.EdgeFilter(direction=direction).SerializeToString(deterministic=True)
+    for name, direction in (
+        ("out", graph_pb2.DIRECTION_OUT),
+        ("in", graph_pb2.DIRECTION_IN),
+        ("both", graph_pb2.DIRECTION_BOTH),
+    )
+}
+"""Direction -> the encoded filter that says only this."""
 _WIRE_BYTES = 64
 _decode_properties = msgspec.json.Decoder().decode
 
@@ -86,27 +98,49 @@ def neighbours(
     if body is None or (body.is_forgotten and not which.include_forgotten):
         return response
 
-    def place(edge: Edge) -> tuple[bool, str, str]:
-        return (False, edge.type, edge.target) if edge.source == id else (True, edge.type, edge.source)
-
     edges = graph.around(id, view.ceiling, which)
-    kind = cursors.kind_of("neighbours", id, request.which.SerializeToString(deterministic=True))
+    kind = _neighbours_kind(id, request.which.SerializeToString(deterministic=True))
     first = 0
     if request.cursor:
         parts = cursors.decode(kind, request.cursor).split(SEPARATOR)
-        first = bisect_right(edges, (parts[0] == "in", parts[1], parts[2]), key=place)
+        first = bisect_right(edges, (parts[0] == "in", parts[1], parts[2]), key=partial(_place, id))
     size = 0
     edges_max = min(request.limit or PAGE_DEFAULT, limits.page_items_max)
     for position in range(first, len(edges)):
         edge = edges[position]
         size += _size_of(edge)
         if position - first >= edges_max or (size > limits.page_bytes_max and position > first):
-            is_in, type_, other = place(edges[position - 1])
-            text = SEPARATOR.join(("in" if is_in else "out", type_, other))
-            response.next_cursor = cursors.encode(kind, text)
+            response.next_cursor = _after(kind, id, edges[position - 1])
             break
         _fill_edge(response.edges.add(), edge)
     return response
+
+
+def adjacent(graph: GraphProjection, id: str, direction: str, limit: int) -> tuple[list[Edge], str] | None:
+    """Returns the first `limit` edges of a node now and the cursor of a next page, as `neighbours` does, or
+    None where that has more to ask than the adjacency tells."""
+    edges = graph.adjacent(id, direction)
+    if edges is None:
+        return None
+    page = edges[:limit]
+    if len(edges) == len(page):
+        return page, ""
+    return page, _after(_neighbours_kind(id, _DIRECTION[direction]), id, page[-1])
+
+
+def _neighbours_kind(id: str, which: bytes) -> str:
+    return cursors.kind_of("neighbours", id, which)
+
+
+def _place(id: str, edge: Edge) -> tuple[bool, str, str]:
+    """What the edges of a node are in order of."""
+    return (False, edge.type, edge.target) if edge.source == id else (True, edge.type, edge.source)
+
+
+def _after(kind: str, id: str, edge: Edge) -> str:
+    """Returns the cursor of the page after this edge of a node."""
+    is_in, type, other = _place(id, edge)
+    return cursors.encode(kind, SEPARATOR.join(("in" if is_in else "out", type, other)))
 
 
 def traverse(view: View, space: Namespace, request: graph_pb2.TraverseRequest) -> graph_pb2.TraverseResponse:

@@ -493,27 +493,25 @@ class GraphProjection:
             found = [edge for edge in found if self.is_seen(other_end(edge, id), ceiling, which)]
         return found
 
-    def adjacent(self, id: str, direction: str, edges_max: int) -> list[Edge] | None:
+    def adjacent(self, id: str, direction: str) -> list[Edge] | None:
         """Returns `around` a node now, None where it takes more than the adjacency to tell.
 
         Args:
             id: Of the node.
             direction: `out`, `in` or `both`.
-            edges_max: None is returned where there are more.
+
+        Returns:
+            Not to be changed: it may be the adjacency's own.
         """
         adjacency = self.adjacency
         place = adjacency.places.get(id)
         if place is None or not place.is_node or adjacency.hidden or self.parent is not None:
             return None
         if direction == "out":
-            edges = place.out
-        elif direction == "in":
-            edges = place.into
-        elif direction == "both":
-            edges = self.around(id, NOW, _BOTH_WAYS)
-        else:
-            return None
-        return edges.copy() if len(edges) <= edges_max else None
+            return place.out
+        if direction == "in":
+            return place.into
+        return self.around(id, NOW, _BOTH_WAYS) if direction == "both" else None
 
     def _all_shown(self, ceiling: int, which: Which) -> bool:
         return which.include_forgotten or (self.is_short(ceiling) and not self.adjacency.hidden)

@@ -412,6 +412,22 @@ def test_what_is_malformed_is_refused_by_name(request_: Any, says: str) -> None:
     assert refused.value.reason == "INVALID_ARGUMENT"
 
 
+@pytest.mark.parametrize("direction", ["out", "in", "both"])
+def test_the_short_way_to_neighbours_gives_the_pages_that_the_long_one_does(direction: str) -> None:
+    shard = Shard()
+    graph(shard, "a-x>b a-x>c a-y>b b-x>a c-x>a c-z>a a-x>a")
+    for limit in (1, 2, 3, 4, 1_000):
+        short = shard.machine.adjacent(NAMESPACE, "a", direction, limit)
+        assert short is not None
+        which = graph_pb2.EdgeFilter(direction={"out": OUT, "in": IN, "both": BOTH}[direction])
+        request = graph_pb2.NeighboursRequest(namespace=NAMESPACE, id="a", which=which, limit=limit)
+        long = shard.read(request)
+        assert [text(each) for each in short[1]] == [text(each) for each in long.edges]
+        assert short[2] == long.next_cursor
+    for limit in (0, -1, 1_001):
+        assert shard.machine.adjacent(NAMESPACE, "a", direction, limit) is None
+
+
 def test_a_batch_counts_the_items_of_a_graph() -> None:
     shard = Shard()
     many = graph_pb2.UpsertGraphRequest(
