@@ -15,10 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memraft_proto.v1 import (
+    forgetting_pb2,
     fork_pb2,
     graph_pb2,
     kv_pb2,
     memory_pb2,
+    recall_pb2,
     run_pb2,
     state_pb2,
     stream_pb2,
@@ -26,6 +28,7 @@ from memraft_proto.v1 import (
 )
 from memraft_server.machine import Command, Machine, Refused
 from memraft_server.machine.journal import Journal
+from tests.properties import memory_requests
 from tests.properties.test_machine_store import Disk, others, singles
 from tests.unit.machine.harness import KINDS, READS
 
@@ -74,6 +77,10 @@ def requests() -> list[Any]:
         vector_pb2.ListCollectionsRequest(),
         memory_pb2.ListMemoriesRequest(),
         memory_pb2.ListMemoriesRequest(limit=2),
+        forgetting_pb2.ListForgottenRequest(),
+        forgetting_pb2.ListForgottenRequest(limit=1),
+        recall_pb2.ListReceiptsRequest(),
+        recall_pb2.ListReceiptsRequest(run="run"),
         graph_pb2.ListNodesRequest(),
         graph_pb2.CrossDomainEdgesRequest(),
         graph_pb2.SubgraphRequest(ids=NAMES, depth=2),
@@ -88,6 +95,8 @@ def requests() -> list[Any]:
             run_pb2.GetRunRequest(run_id=name),
             memory_pb2.GetMemoryRequest(id=name),
             memory_pb2.ListMemoriesRequest(about=name),
+            forgetting_pb2.ListForgottenRequest(id=name),
+            recall_pb2.GetLineageRequest(answer_id=name),
             graph_pb2.GetNodeRequest(id=name),
             graph_pb2.NeighboursRequest(id=name, which=BOTH_WAYS),
         ]
@@ -138,11 +147,12 @@ def unordered(answer: Any) -> Any:
 
 
 def is_inherited(request: Message) -> bool:
-    """Whether what a request makes is part of what a fork begins with: locks are not."""
-    return "Lease" not in type(request).__name__
+    """Whether what a request makes is part of what a fork begins with: locks are not. And whether a fork
+    takes it: it keeps its model."""
+    return "Lease" not in type(request).__name__ and memory_requests.is_for_all(request)
 
 
-operations = (singles | others).filter(is_inherited)
+operations = (singles | others | memory_requests.own).filter(is_inherited)
 writes = st.tuples(st.just("write"), st.integers(0, 5), operations)
 forks = st.tuples(st.just("fork"), st.integers(0, 5), st.none() | st.integers(0, 30))
 drops = st.tuples(st.just("drop"), st.integers(0, 5), st.none())
@@ -291,5 +301,6 @@ def test_what_others_write_is_never_taken_for_a_run_that_differs(during: list[An
         apply(machine, index, [command, *machine.due(1_000 * index, 100)])
     replayed: Any = machine.query("ReplayRun", run_pb2.ReplayRunRequest(namespace=ROOT, run_id="recorded"))
     assert replayed.verdict != run_pb2.REPLAY_VERDICT_DIFFERS, replayed
-    if all(is_recorded for _, is_recorded in during):
+    # What moves the memories to another model cannot be done again in a fork.
+    if all(is_recorded and memory_requests.is_for_all(request) for request, is_recorded in during):
         assert replayed.verdict == run_pb2.REPLAY_VERDICT_SAME, replayed

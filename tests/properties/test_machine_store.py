@@ -31,15 +31,18 @@ from memraft_server.machine.facts import Encoder, StateLabel
 from memraft_server.machine.journal import Journal
 from memraft_server.machine.loader import load
 from memraft_server.projections.coordination import CountersProjection, GatesProjection
+from memraft_server.projections.forgetting import ForgettingProjection
 from memraft_server.projections.graph import GraphProjection
 from memraft_server.projections.leases import LeasesProjection
 from memraft_server.projections.memories import MemoryStore
+from memraft_server.projections.receipts import InfluencesProjection, ReceiptsProjection
 from memraft_server.projections.runs import RunsProjection
 from memraft_server.projections.settings import SettingsProjection
 from memraft_server.projections.state import StateProjection
 from memraft_server.projections.streams import StreamsProjection
 from memraft_server.projections.traces import TracesProjection
 from memraft_server.projections.vectors import VectorStore
+from tests.properties import memory_requests
 from tests.properties.test_machine import FIELD_OF, read_everything
 from tests.unit.machine.harness import KINDS
 
@@ -165,6 +168,9 @@ others: st.SearchStrategy[Any] = st.one_of(
     st.builds(coordination_pb2.AddCounterRequest, name=names, delta=st.sampled_from((1, -1, 2**63 - 1))),
     st.builds(coordination_pb2.SetGateRequest, name=names, open=st.booleans()),
     st.builds(coordination_pb2.ArriveAtGateRequest, name=names, arrival=names, parties=st.just(2)),
+    memory_requests.operations,
+    memory_requests.operations,
+    memory_requests.alone,
 )
 
 
@@ -184,7 +190,7 @@ def transactions(draw: st.DrawFn) -> txn_pb2.CommitTxnRequest:
 @st.composite
 def commands(draw: st.DrawFn) -> Command:
     """A command of any kind, some of them in a client's session, where numbers repeat and go on."""
-    request = draw(singles | others | transactions())
+    request = draw(singles | others | transactions() | memory_requests.own)
     if draw(st.integers(0, 5)) == 0:
         batch = batch_pb2.BatchRequest()
         for operation in draw(st.lists(singles, max_size=3)):
@@ -193,6 +199,8 @@ def commands(draw: st.DrawFn) -> Command:
     # The same request may come again: what the strategy drew must not change.
     request = type(request).FromString(request.SerializeToString())
     request.namespace = draw(st.sampled_from(SPACES))
+    if type(request) in memory_requests.OWN:
+        return Command(KINDS[type(request)], "", request)
     request.context.run = draw(st.sampled_from(("", "run")))
     if draw(st.booleans()):
         request.context.client_id = draw(st.sampled_from((b"1" * 16, b"\xff" * 16, b"\0\xff\0", b"\0")))
@@ -255,6 +263,7 @@ def settings_of(settings: SettingsProjection | None) -> Any:
     recency = settings.recency
     return (
         (records_of(settings.records), settings.ttl_ms, settings.bounds),
+        (settings.receipts_ttl_ms, settings.memories),
         (settings.schemas_version, sorted(settings.schemas.items())),
         (list(recency._sizes.items()), recency.bytes) if recency is not None else None,
     )
@@ -266,6 +275,22 @@ def rows_of(rows: Any) -> Any:
     every = np.arange(rows.count)
     vectors = np.concatenate([chunk[: rows.count] for chunk in rows._chunks])[: rows.count]
     return rows._born[every].tolist(), rows._died[every].tolist(), rows.live_count, vectors.round(5).tolist()
+
+
+def recalled_of(space: Any) -> Any:
+    receipts, influences = space.projection(ReceiptsProjection), space.projection(InfluencesProjection)
+    return (
+        (
+            records_of(receipts.records),
+            list(receipts.names()),
+            list(receipts.names("run")),
+            receipts.oldest(9),
+        ),
+        sorted(receipts.accesses._versions.items()),
+        records_of(influences.records),
+        sorted(influences.influences._versions.items()),
+        records_of(space.projection(ForgettingProjection).records),
+    )
 
 
 def held(machine: Machine) -> str:
@@ -296,7 +321,9 @@ def held(machine: Machine) -> str:
                 (began, list(each._row_of), rows_of(each.vectors))
                 for began, each in sorted(memories.found_by.embedded.items())
             ],
-            (memories._history.moves, memories.live_count),
+            (memories._history.moves, memories.live_count, memories.model),
+            (sorted(memories._enders.items()), sorted(memories._ended.items())),
+            recalled_of(space),
             graph_of(space.projection(GraphProjection)),
             leases_of(space.projection(LeasesProjection)),
             traces_of(space.projection(TracesProjection)),

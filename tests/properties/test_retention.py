@@ -10,10 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memraft_proto.v1 import (
+    forgetting_pb2,
     fork_pb2,
     graph_pb2,
     kv_pb2,
     memory_pb2,
+    recall_pb2,
+    reembed_pb2,
     retention_pb2,
     run_pb2,
     state_pb2,
@@ -27,6 +30,7 @@ from memraft_server.machine.loader import load
 from memraft_server.machine.retention import Trimmer, floor_of
 from memraft_server.projections.past import PastRoom
 from memraft_server.projections.versions import Record
+from tests.properties import memory_requests
 from tests.properties.test_machine_store import MINUTE_US, Disk
 from tests.unit.machine.harness import KINDS, READS
 
@@ -58,12 +62,17 @@ writes: st.SearchStrategy[Any] = st.one_of(
     ),
     st.builds(graph_pb2.DeleteNodeRequest, id=names, detach=st.just(True)),
     st.builds(run_pb2.BeginRunRequest, run_id=st.just("run"), record=st.just(True)),
+    memory_requests.operations,
+    memory_requests.own,
 )
+moves = memory_requests.alone
 forks = st.builds(fork_pb2.ForkRequest, fork=st.just("f"), at_index=st.sampled_from((None, None, 4, 8)))
 drops = st.builds(fork_pb2.DropForkRequest, fork=st.just("f"))
 turns = st.sampled_from(("trim", "trim", "reload", "save", "rest"))
 courses = st.lists(
-    st.one_of(writes, writes, writes, writes, limits, forks, drops, turns, turns), min_size=10, max_size=40
+    st.one_of(writes, writes, writes, writes, moves, limits, forks, drops, turns, turns),
+    min_size=10,
+    max_size=40,
 )
 
 
@@ -119,7 +128,15 @@ def histories(machine: Machine) -> list[Any]:
         verify = stream_pb2.VerifyStreamRequest(namespace=SPACE, stream=name)
         verdict: Any = machine.query("VerifyStream", verify)
         assert verdict.intact
-        for request in (kv_pb2.HistoryRequest(key=name), stream_pb2.ReadStreamRequest(stream=name)):
+        for request in (
+            kv_pb2.HistoryRequest(key=name),
+            stream_pb2.ReadStreamRequest(stream=name),
+            forgetting_pb2.ListForgottenRequest(id=name),
+            forgetting_pb2.ListForgottenRequest(),
+            recall_pb2.ListReceiptsRequest(),
+            recall_pb2.ListReceiptsRequest(run="run"),
+            reembed_pb2.GetReembeddingRequest(),
+        ):
             request.namespace = SPACE
             found.append(machine.query(READS[type(request)], request))
     usage = machine.usage("acme")

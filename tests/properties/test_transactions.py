@@ -11,8 +11,11 @@ from memraft_proto.methods import KIND_BATCH, KIND_TXN, OPERATION_FIELD
 from memraft_proto.v1 import batch_pb2, kv_pb2, txn_pb2
 from memraft_proto.v1.txn_pb2 import READ_KIND_DOCUMENT
 from memraft_server.machine import Command, Machine, Refused
+from tests.properties.memory_requests import is_for_all
 from tests.properties.test_machine_store import held, others, singles
 from tests.unit.machine.harness import KINDS
+
+operations = (singles | others).filter(is_for_all)
 
 NAMESPACE = "acme/a"
 SECOND_US = 1_000_000
@@ -46,7 +49,7 @@ def is_done(result: batch_pb2.OperationResult) -> bool:
 
 
 @settings(deadline=None)
-@given(st.lists(st.lists(singles | others, min_size=1, max_size=4), min_size=1, max_size=6))
+@given(st.lists(st.lists(operations, min_size=1, max_size=4), min_size=1, max_size=6))
 def test_a_transaction_does_what_a_batch_does_or_nothing(log: list[Operations]) -> None:
     """The twin applies the same operations as a batch where the transaction was committed, else nothing."""
     machine, twin = Machine(0), Machine(0)

@@ -17,6 +17,7 @@ from memraft_server.machine.commands import Command
 from memraft_server.machine.limits import ITEMS_MAX, Limits
 from memraft_server.machine.memory_settings import (
     change_memory_settings,
+    changed_rules,
     check_memory_settings,
     fill_memory_settings,
 )
@@ -123,6 +124,7 @@ def set_settings(
     turn: Turn, space: Namespace, request: namespace_pb2.SetNamespaceSettingsRequest
 ) -> namespace_pb2.SetNamespaceSettingsResponse:
     """Changes the settings that the request has."""
+    rules = changed_rules(space, request.memories) if request.HasField("memories") else None
     settings = space.make_settings()
     records, version, author = settings.records, turn.version, turn.author
     if request.HasField("default_ttl_ms"):
@@ -138,8 +140,8 @@ def set_settings(
         )
         records.store(BOUNDS, encode_bounds(bounds), version, author, 0)
         turn.note_crowded(space)
-    if request.HasField("memories"):
-        change_memory_settings(turn, space, request.memories)
+    if rules is not None:
+        change_memory_settings(turn, space, rules)
     if request.HasField("recall"):
         change_recall_settings(turn, space, request.recall)
     return namespace_pb2.SetNamespaceSettingsResponse(version=version, time_us=turn.time_us)

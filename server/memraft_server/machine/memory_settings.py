@@ -32,14 +32,19 @@ _RANGES = {
 }
 
 
-def change_memory_settings(turn: Turn, space: Namespace, changed: namespace_pb2.MemorySettings) -> None:
-    """Changes what is there of these settings. Raises Refused."""
-    settings = space.make_settings()
-    rules = replace(settings.memories, **_given(changed))
+def changed_rules(space: Namespace, changed: namespace_pb2.MemorySettings) -> Keeping:
+    """Returns these settings with what is there of others. Raises Refused, as long as nothing is changed."""
+    before = space.settings.memories if space.settings is not None else KEEP_ALL
+    rules = replace(before, **_given(changed))
     _check_ranges(rules)
     if not rules.weight:
         raise invalid(f"memories: {', '.join(_WEIGHTS)}: one of these weights must be above 0")
-    settings.records.store(MEMORIES, encode_keeping(rules), turn.version, turn.author, 0)
+    return rules
+
+
+def change_memory_settings(turn: Turn, space: Namespace, rules: Keeping) -> None:
+    """Makes these the settings."""
+    space.make_settings().records.store(MEMORIES, encode_keeping(rules), turn.version, turn.author, 0)
     note_limits(turn, space)
 
 

@@ -32,8 +32,11 @@ from memraft_server.projections.versions import NOW, Author
 REPLAYED_STEPS_MAX = 10_000
 """Most commands that one call applies again: some tens of microseconds each, without other calls."""
 
-_OF_FORKS = frozenset(METHODS[name].kind for name in ("Fork", "DropFork", "MergeFork"))
-"""What these do depends on namespaces that a replay leaves out."""
+_NOT_IN_FORKS = frozenset(
+    METHODS[name].kind
+    for name in ("Fork", "DropFork", "MergeFork", "BeginReembed", "StoreEmbeddings", "FinishReembed")
+)
+"""What these do depends on namespaces that a replay leaves out, or no fork takes it, and a replay is one."""
 
 _NOBODY = Author("", "", "")
 
@@ -136,7 +139,7 @@ def replay_run(
         if _is_same(step.reply, reply):
             reply = step.reply
         else:
-            is_outside = step.kind in _OF_FORKS or _is_same(step.reply, alone(event, step)[0])
+            is_outside = step.kind in _NOT_IN_FORKS or _is_same(step.reply, alone(event, step)[0])
             _note(response, difference(number, step, replace(step, reply=reply)), is_outside)
         payload = encode_body(replace(step, reply=reply))
         digest = _chained(view, recording, digest, number, replace(event, payload=payload))

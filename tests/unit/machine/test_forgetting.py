@@ -534,3 +534,15 @@ def test_memories_that_were_there_before_are_counted_a_portion_at_a_time(
     wait(leader, PRUNE_INTERVAL_US)
     assert 0 < settings(leader).memories_entries < 10
     assert "m0" in ids(leader)
+
+
+def test_settings_that_are_refused_change_nothing() -> None:
+    shard = Shard()
+    nothing_counts = namespace_pb2.MemorySettings(recency=0, frequency=0, salience=0, impact=0)
+    request = namespace_pb2.SetNamespaceSettingsRequest(
+        namespace=NAMESPACE, default_ttl_ms=5, receipts_ttl_ms=5, entries_max=5, memories=nothing_counts
+    )
+    with pytest.raises(Refused, match="one of these weights must be above 0"):
+        shard.write(request)
+    found = settings(shard)
+    assert (found.default_ttl_ms, found.receipts_ttl_ms, found.entries_max) == (0, 0, 0)
