@@ -46,7 +46,7 @@ def register(commands: Any) -> None:
     search = add_action(actions, "search", _search, "find the nearest vectors")
     search.add_argument("collection")
     search.add_argument("vector", help="a JSON list of numbers")
-    search.add_argument("-k", type=int, default=10, help="how many (10)")
+    search.add_argument("-k", "--k", type=int, default=10, help="how many (10)")
     search.add_argument("--filter", metavar="JSON", help='over metadata, such as {"lang": "en"}')
     search.add_argument("--fingerprint", help="what made the vector; it must be the collection's")
     add_read(search)

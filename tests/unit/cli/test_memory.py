@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from memraft import Memory
 from tests.unit.cli.test_run_and_fork import Shell
 
 
@@ -60,3 +61,23 @@ def test_what_signals_count_for_is_given_to_a_recall_or_set(
     assert "as measured best" in shell("namespace", "show")
     assert "there is no 'much'" in shell("memory", "recall", "x", "--parameters", '{"much": 1}', status=1)
     assert "--parameters" in shell("memory", "recall", "x", "--parameters", "[1]", status=2)
+
+
+def test_how_many_is_not_taken_for_of_which_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shell = Shell(tmp_path / "memory", capsys)
+    shell("memory", "remember", "the kettle is blue")
+    assert "the kettle is blue" in shell("memory", "recall", "kettle", "--k", "1")
+    assert "k must be an integer from 1, not 0" in shell("memory", "recall", "kettle", "--k", "0", status=1)
+
+
+def test_a_directory_that_was_just_opened_is_recalled_from_by_all_of_its_texts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell = Shell(tmp_path / "memory", capsys)
+    with Memory(path=shell.path, namespace="acme/a", agent="ann") as memory:
+        memory.remember("the kettle is blue", about="oldest")
+        memory.remember_many(f"nothing in particular, {number} of it" for number in range(999))
+    found = json.loads(shell("memory", "recall", "kettle", "--json"))
+    assert found["text_indexed"] == 1
+    assert "text" in [reason["name"] for reason in found["items"][0]["reasons"]]
+    assert len(json.loads(shell("receipt", "list", "--json"))["items"]) == 1
