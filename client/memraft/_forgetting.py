@@ -1,6 +1,7 @@
 """Between Python values and the messages of forgetting. Pure; shared by both facades."""
 
 from collections.abc import Mapping
+from reprlib import repr as shown
 from typing import Any, cast
 
 from memraft_proto.v1 import batch_pb2, forgetting_pb2, memory_pb2, namespace_pb2
@@ -118,6 +119,8 @@ def memory_settings(changes: MemorySettingsChanges | None) -> namespace_pb2.Memo
     """Returns the message that changes them; None where nothing is to change."""
     if changes is None:
         return None
+    if not isinstance(changes, Mapping):
+        raise InvalidArgument(f"memories must be a mapping of names to numbers, not {shown(changes)}")
     unknown = sorted(set(changes) - set(MemorySettingsChanges.__annotations__))
     if unknown or not changes:
         known = ", ".join(MemorySettingsChanges.__annotations__)

@@ -1,8 +1,9 @@
 """Many memories embedded together, and moving all of them to another model."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Self
+from reprlib import repr as shown
+from typing import Any, Self
 
 import msgspec
 
@@ -45,13 +46,13 @@ class AsyncEmbeddingCalls(AsyncCalls):
             EmbedderFailed: the embedder is a service, which failed. Earlier thousands are stored.
             BatchFailed: some were refused; the others of the same thousand, and earlier ones, are stored.
         """
-        waiting = iter((memories,) if isinstance(memories, str) else memories)
+        waiting = _arguments(memories)
         written: list[Written] = []
         while part := list(islice(waiting, MEMORIES_TOGETHER)):
             batch = AsyncBatch(self._link.write, self._where, self._embedding, self._embeddings, "raise")
             async with batch as collected:
                 for each in part:
-                    await collected.remember(**({"text": each} if isinstance(each, str) else each))
+                    await collected.remember(**each)
             written += batch.results
         return tuple(written)
 
@@ -183,3 +184,16 @@ def _models(response: reembed_pb2.GetReembeddingResponse) -> EmbeddingModels:
         next_dimension=response.next_dimension,
         remaining=response.remaining,
     )
+
+
+def _arguments(memories: Iterable[str | NewMemory]) -> Iterator[Mapping[str, Any]]:
+    """Yields the arguments of `remember` for each. Raises InvalidArgument where these are no memories."""
+    try:
+        waiting = iter((memories,) if isinstance(memories, str | Mapping) else memories)
+    except TypeError as error:
+        raise InvalidArgument(f"memories must be texts or mappings, not {shown(memories)}") from error
+    for number, each in enumerate(waiting):
+        if not isinstance(each, str | Mapping):
+            wanted = "a text or a mapping with one"
+            raise InvalidArgument(f"memories[{number}] must be {wanted}, not {shown(each)}")
+        yield {"text": each} if isinstance(each, str) else each

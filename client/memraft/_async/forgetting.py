@@ -1,8 +1,11 @@
 """What was forgotten and why, and memories that say nearly the same."""
 
+from reprlib import repr as shown
+
 from memraft_proto.v1 import batch_pb2, forgetting_pb2, memory_pb2
 
 from .. import _forgetting, _wire
+from ..errors import InvalidArgument
 from ..types import At, Consistency, Consolidation, ForgetReason, Forgotten, Results
 from .base import METHOD, AsyncCalls
 
@@ -99,6 +102,8 @@ class AsyncForgettingCalls(AsyncCalls):
             kind: only memories of this kind; empty: all.
             dry_run: find them and change nothing.
         """
+        if not isinstance(dry_run, bool):  # Taken for what it is not, it would merge what was to be shown.
+            raise InvalidArgument(f"dry_run must be a bool, not {shown(dry_run)}")
         merging = _forgetting.Merging(self._where)
         cursor = ""
         while True:

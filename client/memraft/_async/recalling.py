@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from reprlib import repr as shown
 from typing import Any
 
 from memraft_proto.v1 import memory_pb2
@@ -75,6 +76,8 @@ class AsyncRecallCalls(AsyncCalls):
             InvalidArgument: an argument is malformed, or the reranker did not return numbers.
         """
         _check_query(query, is_needed=embedding is None or rerank is not None)
+        if rerank is not None and not callable(rerank):
+            raise InvalidArgument(f"rerank must be callable, not {shown(rerank)}")
         vector, weighed = (b"", ""), _recall.parameters(parameters)
         if embedding is not None or _recall.needs_vector(weighed):
             vector = await self._embedding(query or "", embedding, fingerprint)

@@ -2,9 +2,12 @@
 
 """What was forgotten and why, and memories that say nearly the same."""
 
+from reprlib import repr as shown
+
 from memraft_proto.v1 import batch_pb2, forgetting_pb2, memory_pb2
 
 from .. import _forgetting, _wire
+from ..errors import InvalidArgument
 from ..types import At, Consistency, Consolidation, ForgetReason, Forgotten, Results
 from .base import METHOD, Calls
 
@@ -101,6 +104,8 @@ class ForgettingCalls(Calls):
             kind: only memories of this kind; empty: all.
             dry_run: find them and change nothing.
         """
+        if not isinstance(dry_run, bool):  # Taken for what it is not, it would merge what was to be shown.
+            raise InvalidArgument(f"dry_run must be a bool, not {shown(dry_run)}")
         merging = _forgetting.Merging(self._where)
         cursor = ""
         while True:

@@ -52,8 +52,8 @@ def _movable(space: Namespace) -> MemoryStore:
     """Returns the memories of a namespace that is no fork, nor the trial of a transaction. Raises Refused."""
     if space.origin is not None:
         raise invalid(
-            f"namespace: {space.name!r} is a fork, or this a transaction: both keep the models that they "
-            "began with",
+            f"namespace: {space.name!r} is a fork, or the trial of a transaction: it keeps the models that "
+            "it began with",
             field="namespace",
         )
     return space.projection(MemoryStore)

@@ -43,10 +43,11 @@ def refuse_other_embedding(
 ) -> None:
     """Refuses a vector of `size` bytes that is not of the dimension, or not made by what made the others."""
     if size != 4 * has_dimension:
+        models = f" ({has_fingerprint!r} made those, {fingerprint!r} this one)"
         raise Refused(
             "EMBEDDING_MISMATCH",
             f"{what} has vectors of {has_dimension} components, {4 * has_dimension} bytes; "
-            f"this one has {size} bytes",
+            f"this one has {size} bytes{models if fingerprint != has_fingerprint else ''}",
             {"dimension": str(has_dimension)},
         )
     if fingerprint != has_fingerprint:

@@ -10,7 +10,16 @@ import msgspec
 import numpy as np
 import pytest
 
-from memraft import AsyncMemory, AtInFuture, ClosedError, ConfigurationError, InvalidArgument, Memory
+from memraft import (
+    AsyncMemory,
+    AtInFuture,
+    ClosedError,
+    ConfigurationError,
+    EmbeddingMismatch,
+    InvalidArgument,
+    Memory,
+)
+from memraft.embedders import HashedNgrams
 from memraft.types import Restored
 
 NAN, INFINITY = float("nan"), float("inf")
@@ -317,6 +326,31 @@ def test_a_query_without_words_finds_nothing(m: Memory) -> None:
         hits = m.recall(query)
         assert not hits and hits.log_index == written.log_index
     assert m.recall("tea")[0].id == written.id
+
+
+@pytest.mark.parametrize(
+    ("says", "call"),
+    [
+        ("rerank must be callable, not 5", lambda m: m.recall("tea", rerank=5)),
+        ("memories must be a mapping of names to numbers, not 5", lambda m: m.set_settings(memories=5)),
+        ("memories must be texts or mappings, not 5", lambda m: m.remember_many(5)),
+        (r"memories\[1\] must be a text or a mapping with one, not 5", lambda m: m.remember_many(["tea", 5])),
+        ("dry_run must be a bool, not None", lambda m: m.consolidate(dry_run=None)),
+    ],
+)
+def test_what_only_the_client_sees_is_named_where_it_is_wrong(
+    m: Memory, says: str, call: Callable[[Memory], object]
+) -> None:
+    with pytest.raises(InvalidArgument, match=says):
+        call(m)
+    assert not m.memories()
+
+
+def test_another_embedder_is_named_beside_the_one_that_a_namespace_has(m: Memory) -> None:
+    m.remember("tea")
+    says = r"256 components, .* this one has 3072 bytes .*'static-minilm-l6-v1:.*'.*'hashed-ngrams-v1:768'"
+    with pytest.raises(EmbeddingMismatch, match=says):
+        m.with_embedder(HashedNgrams()).recall("tea")
 
 
 def test_the_asynchronous_client_refuses_the_same() -> None:

@@ -323,7 +323,7 @@ def test_a_transaction_takes_either_model_during_a_move_and_none_of_the_calls_of
     )
     txn.operations.add().remember.CopyFrom(remembering("f", (0, 1)))
     moving.check = False  # as if it stood in the log all the same
-    assert "keep the models" in moving.write(txn).results[0].error.message
+    assert "keeps the models" in moving.write(txn).results[0].error.message
     moving.check = True
     batch = batch_pb2.BatchRequest(namespace=NAMESPACE)
     batch.operations.add().finish_reembed.fingerprint = NEW
