@@ -4,7 +4,8 @@ version.
 Each `MemoryStore` has one, made with the first memory that comes to it, and told of all that come after: what
 was remembered is found by the next recall. A row is a place in `MemoryStore.items`. Of a store that is loaded
 the rows are reserved, and their texts are read afterwards, a portion at a time and the newest first
-(`Reading`); a recall meanwhile finds by text what has been read, by vector everything.
+(`Reading`); a recall meanwhile finds by text what has been read, by vector everything. Where few are left, it
+reads them itself.
 
 A fork has an index of its own memories beside that of what it is a fork of: a read sees several `Part`s.
 """
@@ -31,6 +32,9 @@ from memraft_server.recall.signals import Columns, VectorsOf
 
 PORTION_TEXTS = 40
 """Texts that are read at a time: about a millisecond."""
+
+AT_ONCE_TEXTS, AT_ONCE_CHARACTERS = 100, 15_000
+"""What a recall reads before it is answered, where no more than this is left to be read: 7 ms."""
 
 VOCABULARY = Vocabulary()
 """Of all indexes of the process; safe for many threads."""
@@ -117,6 +121,15 @@ class MemoryIndex:
             terms = terms_of(said(item))
             text.fill(terms + kinds_of(terms))
             self.columns.note(row, cues_of(item.text, terms))
+
+    def read_few(self) -> None:
+        """Reads what is left, where that is little."""
+        left = self.text.first
+        if not left or left > AT_ONCE_TEXTS or self.is_loading:
+            return
+        if sum(len(item.text) for item in self.store.items[:left]) <= AT_ONCE_CHARACTERS:
+            while self.index_pending:
+                self.read_portion()
 
 
 class Reading:
@@ -215,6 +228,7 @@ def parts_of(
         if not each.items:
             continue
         index = index_of(each)
+        index.read_few()
         allowed = each.found_by.allowed(wanted)
         rows = index.text.rows_of(ended) if len(ended) else ended
         if len(rows):

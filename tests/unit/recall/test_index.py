@@ -16,6 +16,7 @@ from memraft_server.projections.usage import Usage
 from memraft_server.projections.validity import Bounds
 from memraft_server.projections.versions import NOBODY, NOW
 from memraft_server.recall.index import (
+    AT_ONCE_TEXTS,
     PORTION_TEXTS,
     MemoryIndex,
     Part,
@@ -224,12 +225,13 @@ def test_a_fork_sees_its_own_and_what_it_has_of_its_parent() -> None:
 
 def test_texts_of_what_was_loaded_are_found_newest_first_until_all_are() -> None:
     talk = Talk()
-    count = 3 * PORTION_TEXTS + 1
+    count = AT_ONCE_TEXTS + 2 * PORTION_TEXTS + 1
+    last = f"number{count - 1}"
     for number in range(count):
         talk.say(f"cat number{number}", id=str(number % 100), thread=str(number % 7), speaker="Ada")
     talk.forget("50")
-    whole = {query: talk.texts(query) for query in ("cat", "number7", "number120")}
-    threads = {query: talk.around(query) for query in ("number7", "number70", "number120")}
+    whole = {query: talk.texts(query) for query in ("cat", "number7", last)}
+    threads = {query: talk.around(query) for query in ("number7", "number70", last)}
     index = talk.store.follower = MemoryIndex(talk.store, is_loading=True)
     heads: dict[str, Remembered] = {}
     for row, item in enumerate(talk.store.items):
@@ -242,7 +244,7 @@ def test_texts_of_what_was_loaded_are_found_newest_first_until_all_are() -> None
     assert job is not None and index.index_job() is None
     assert talk.texts("cat") == []
     job.install()
-    assert talk.texts("number120") == ["cat number120"]
+    assert talk.texts(last) == [f"cat {last}"]
     assert talk.texts("number7") == []
     assert indexed_share(talk.parts()) == pytest.approx(PORTION_TEXTS / count)
     assert indexed_share(talk.parts(ceiling=PORTION_TEXTS)) == 0

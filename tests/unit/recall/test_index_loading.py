@@ -9,11 +9,11 @@ import pytest
 from memraft_proto.methods import METHODS
 from memraft_server.machine import Command, Machine, Refused
 from memraft_server.machine.journal import Journal
-from memraft_server.recall.index import PORTION_TEXTS
+from memraft_server.recall.index import AT_ONCE_CHARACTERS, AT_ONCE_TEXTS, PORTION_TEXTS
 from tests.properties.test_machine_store import Disk
 
 NAMESPACE = "acme/talk"
-COUNT = 3 * PORTION_TEXTS
+COUNT = AT_ONCE_TEXTS + 3 * PORTION_TEXTS
 
 
 def write(machine: Machine, name: str, namespace: str = NAMESPACE, **fields: Any) -> Any:
@@ -68,6 +68,34 @@ def test_what_is_loaded_is_found_newest_first_while_its_texts_are_read_and_then_
     assert recall(machine, "number7")[1] == 1
     for query, at_index in ASKED:
         assert recall(machine, query, at_index) == recall(before, query, at_index)
+
+
+@pytest.mark.parametrize("count", [1, AT_ONCE_TEXTS])
+def test_few_texts_are_read_before_the_first_recall_is_answered(count: int) -> None:
+    before, disk = Machine(0, journal=Journal()), Disk()
+    for number in range(count):
+        write(before, "Remember", id=str(number), text=f"cat number{number}", thread="t", speaker="Ada")
+    disk.save(before)
+    machine = disk.load()
+    [reading] = machine.index_jobs()
+    found, share = recall(machine, "number0")
+    assert (found[0][0], share) == ("0", 1.0)
+    assert machine.install(reading) is None
+    assert not machine.index_jobs() and not machine.index_pending
+    for query in ("number0", f"what did Ada say about number{count - 1}"):
+        assert recall(machine, query) == recall(before, query)
+
+
+def test_few_texts_that_are_long_are_read_in_portions() -> None:
+    before, disk = Machine(0, journal=Journal()), Disk()
+    for number in range(4):
+        write(before, "Remember", id=str(number), text="word " * (AT_ONCE_CHARACTERS // 15))
+    disk.save(before)
+    machine = disk.load()
+    assert recall(machine, "word")[1] == 0
+    [reading] = machine.index_jobs()
+    assert machine.install(reading) is None
+    assert recall(machine, "word") == recall(before, "word")
 
 
 def test_what_is_remembered_while_texts_are_read_is_found_at_once() -> None:
