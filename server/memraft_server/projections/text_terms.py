@@ -9,6 +9,7 @@ leaves most of them whole, so they are found by their exact form.
 from __future__ import annotations
 
 import re
+from unicodedata import normalize
 
 import Stemmer
 
@@ -40,9 +41,13 @@ _stems = Stemmer.Stemmer("english", 0).stemWords
 def words_of(text: str) -> list[str]:
     """The runs of letters and digits of a text in lower case, stop words left out."""
     lower = text.lower()
-    said = lower.translate(_APART).split() if lower.isascii() else _WORD.findall(lower)
+    if lower.isascii():
+        said = lower.translate(_APART).split()
+    else:  # One letter may be written as one character or as two, or in full width.
+        lower = normalize("NFKC", lower).lower()
+        said = _WORD.findall(lower)
     words = [word for word in said if word not in STOP_WORDS]
-    return [word[:WORD_CHARS_MAX] for word in words] if len(text) > WORD_CHARS_MAX else words
+    return [word[:WORD_CHARS_MAX] for word in words] if len(lower) > WORD_CHARS_MAX else words
 
 
 def terms_of(text: str) -> list[str]:

@@ -4,6 +4,8 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import Literal
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from memraft_server.projections.text import (
 )
 from memraft_server.projections.text_places import NO_ROW
 from memraft_server.projections.text_postings import TIMES_MAX
-from memraft_server.projections.text_terms import STOP_WORDS, terms_of
+from memraft_server.projections.text_terms import STOP_WORDS, WORD_CHARS_MAX, terms_of
 from memraft_server.projections.versions import NOW
 from memraft_server.projections.word_kinds import KINDS, kinds_of
 
@@ -273,3 +275,12 @@ def test_what_a_text_names_is_found_by_its_kind() -> None:
 
 def test_every_kind_has_terms_of_its_own() -> None:
     assert all(kinds and term not in kinds for term, kinds in KINDS.items())
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC", "NFKD"])
+def test_a_word_is_the_same_however_its_letters_are_encoded(
+    form: Literal["NFC", "NFD", "NFKC", "NFKD"],
+) -> None:
+    assert terms_of(normalize(form, "Frau Müller, im Café")) == terms_of("Frau Müller, im Café")
+    assert terms_of(normalize(form, "ＡＢＣ１２３")) == ["abc123"]
+    assert max(map(len, terms_of("\N{ARABIC LIGATURE SALLALLAHOU ALAYHE WASALLAM}" * 9))) <= WORD_CHARS_MAX
