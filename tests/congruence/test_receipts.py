@@ -132,6 +132,8 @@ def test_an_answer_is_walked_back_to_its_memories_and_who_wrote_them(memory: Mem
     assert hits[0].id == first
     tied = memory.influence(hits.receipt, "answer 1", used=used)
     memory.update_memory(first, salience=0.1)
+    assert [each.is_current for each in memory.lineage("answer 1").memories] == [True, True]
+    memory.update_memory(first, valid_until=datetime(2025, 1, 1, tzinfo=UTC))
     lineage = memory.lineage("answer 1")
     [source] = lineage.receipts
     assert hits.receipt is not None and source.receipt is not None

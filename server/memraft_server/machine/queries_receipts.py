@@ -15,7 +15,7 @@ from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.timeline import Happened, event_happened, trace_happened
 from memraft_server.machine.turn import Check, Query, View
 from memraft_server.machine.validate_common import check_count, check_text
-from memraft_server.projections.memories import MemoryStore
+from memraft_server.projections.memories import MemoryStore, Remembered
 from memraft_server.projections.receipts import (
     InfluencesProjection,
     ReceiptBody,
@@ -147,6 +147,11 @@ def get_lineage(
     return response
 
 
+def _says(item: Remembered) -> tuple[object, ...]:
+    """Returns what a version tells of the world, and not what is done with it, such as its salience."""
+    return item.text, item.about, item.kind, item.speaker, item.valid_from_us, item.valid_until_us
+
+
 def _fill_memory(into: recall_pb2.LineageMemory, view: View, space: Namespace) -> int:
     """Writes what a memory said when it was recalled, and what happened around; returns its size."""
     store = space.projection(MemoryStore)
@@ -154,6 +159,7 @@ def _fill_memory(into: recall_pb2.LineageMemory, view: View, space: Namespace) -
     into.is_current = now is not None and now.version == into.version
     if then is None or then.version != into.version:
         return _WIRE_BYTES
+    into.is_current = now is not None and _says(now) == _says(then)
     into.memory.CopyFrom(memory_record(view, then))
     size = memory_wire_bytes(then) + _WIRE_BYTES
     if then.author.run:
