@@ -24,6 +24,10 @@ EVICTION_BYTES_MAX = 256 << 10
 """Of one command that forgets memories, about: a log may take no longer ones."""
 EVICTED_BYTES = 48
 """What a memory takes in it beside its id."""
+EVICTED_MAX = 500
+"""Memories that one command forgets: to apply it takes some 15 ms, between other commands."""
+_LOOKED_MAX = 2 * EVICTED_MAX
+"""Memories that one look finds to be forgotten."""
 
 AUTHORS: dict[int, Author] = {
     forgetting_pb2.FORGET_REASON_EXPIRED: EXPIRED,
@@ -131,29 +135,25 @@ def prune_due_us(space: Namespace) -> int | None:
 
 
 def evicted_due(space: Namespace, now_us: int) -> Iterator[Command]:
-    """Yields the command that makes room among the memories of a namespace, if there is not enough."""
+    """Yields commands that make room among the memories of a namespace, if there is not enough."""
     count_on(space)
     projection = space.projection(ForgettingProjection)
     worths = projection.worths
     if worths is not None and projection.counting is None:
-        found = worths.victims(now_us, _EVICTED_MAX)
-        yield from _command(space, worths, forgetting_pb2.FORGET_REASON_EVICTED, found)
+        found = worths.victims(now_us, _LOOKED_MAX)
+        yield from _commands(space, worths, forgetting_pb2.FORGET_REASON_EVICTED, found)
 
 
 def pruned_due(space: Namespace, now_us: int) -> Iterator[Command]:
-    """Yields the command that forgets memories of a namespace that are worth too little, if some are."""
+    """Yields commands that forget memories of a namespace that are worth too little, if some are."""
     projection = space.projection(ForgettingProjection)
     worths = projection.worths
     if worths is not None and projection.counting is None:
-        found = worths.worthless(now_us, _EVICTED_MAX)
-        yield from _command(space, worths, forgetting_pb2.FORGET_REASON_PRUNED, found)
+        found = worths.worthless(now_us, _LOOKED_MAX)
+        yield from _commands(space, worths, forgetting_pb2.FORGET_REASON_PRUNED, found)
 
 
-_EVICTED_MAX = EVICTION_BYTES_MAX // (EVICTED_BYTES + 26)
-"""Of one command, with ids of the usual length."""
-
-
-def _command(
+def _commands(
     space: Namespace,
     worths: Worths,
     reason: forgetting_pb2.ForgetReason,
@@ -167,9 +167,11 @@ def _command(
         if item is None:
             worths.drop(id)
             continue
-        size += len(id.encode()) + EVICTED_BYTES
-        if size > EVICTION_BYTES_MAX and request.ids:
-            break
+        bytes_more = len(id.encode()) + EVICTED_BYTES
+        if request.ids and (len(request.ids) == EVICTED_MAX or size + bytes_more > EVICTION_BYTES_MAX):
+            yield Command(KIND_EVICT_MEMORIES, "", request)
+            request, size = EvictMemoriesCommand(namespace=space.name, reason=reason), 0
+        size += bytes_more
         request.ids.append(id)
         request.versions.append(item.version)
         request.worths.add(**worth._asdict())

@@ -125,7 +125,8 @@ class Spaces:
         space = self.by_name[name] = Namespace(name, tenant, notes, origin)
         if origin is not None:
             origin.parent.forks[name] = space
-            self.note_receipts(name, origin.parent.name in self.receipts_limited)
+            # As of the version that it shows, not as its parent is by now.
+            self.note_receipts(name, space.settings is not None and space.settings.receipts_ttl_ms > 0)
         if self.made is not None:
             self.made(space)
         return space

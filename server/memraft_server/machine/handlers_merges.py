@@ -106,6 +106,7 @@ def merge_fork(
     response.merged = _Merge(turn, ours.space, fork, merged).apply(changes)
     turn.note_crowded(space)
     note_limits(turn, space)
+    turn.spaces.note_receipts(space.name, space.settings is not None and space.settings.receipts_ttl_ms > 0)
     return response
 
 

@@ -83,6 +83,14 @@ class Access(msgspec.Struct, frozen=True, gc=False):
 _NEVER = Access(0, 0)
 
 
+def _last(versions: array[int], ceiling: int) -> int:
+    """Returns the last of these up to `ceiling`; 0: there is none."""
+    if versions[-1] <= ceiling:
+        return versions[-1]
+    count = bisect_right(versions, ceiling)
+    return versions[count - 1] if count else 0
+
+
 class Uses:
     """How often memories were used: of each, the versions of the records that name it, in order."""
 
@@ -114,9 +122,9 @@ class Uses:
     def last_versions(self, ids: Sequence[str], ceiling: int = NOW) -> list[int]:
         """Returns `of(id, ceiling).last_version` of each memory."""
         known = self._versions
-        if ceiling == NOW and self._parent is None:
-            return [known[id][-1] if id in known else 0 for id in ids]
-        return [self.of(id, ceiling).last_version for id in ids]
+        if self._parent is not None:
+            return [self.of(id, ceiling).last_version for id in ids]
+        return [_last(known[id], ceiling) if id in known else 0 for id in ids]
 
     def add(self, ids: tuple[str, ...], version: int) -> None:
         """A record names these memories."""
@@ -146,7 +154,7 @@ class Uses:
 class ReceiptsProjection:
     """The receipts of one namespace."""
 
-    __slots__ = ("_by_run", "_first", "_parent", "accesses", "records")
+    __slots__ = ("_by_run", "_first", "_parent", "_run_of", "accesses", "records")
 
     def __init__(self, usage: Usage, notes: Notes | None = None) -> None:
         self.records = OrderedRecords(usage, notes, RECEIPT)
@@ -157,15 +165,20 @@ class ReceiptsProjection:
         self.accesses: Uses = Uses(usage, before, self.records.base)
         """How often each memory was recalled."""
         self._by_run: dict[str, list[str]] = {}
+        self._run_of: dict[str, str] = {}
+        """The runs of those that are over, until they are gone for ever."""
         self._first = ""
         """All that sort before this are over."""
         self.records.follow_own(self)
+        self.records.on_gone = self._gone
 
     def changed(self, name: str, old: Record | None, new: Record) -> None:
         """See `projections.versions.Follower`."""
         if old is not None and old.value is not None:
             head = decode_head(old.value)
             self.accesses.discard(head.ids, old.version)
+            if head.run:
+                self._run_of[name] = head.run
         if new.value is not None:
             head = decode_head(new.value)
             self.accesses.add(head.ids, new.version)
@@ -200,6 +213,16 @@ class ReceiptsProjection:
             start = names[-1] + "\0"
             self._first = found[0] if found else start
         return found[:count_max]
+
+    def _gone(self, name: str) -> None:
+        """Nothing is left of a receipt, not even for reads of the past."""
+        run = self._run_of.pop(name, "")
+        names = self._by_run.get(run, [])
+        place = bisect_left(names, name)
+        if place < len(names) and names[place] == name:
+            del names[place]
+            if not names:
+                del self._by_run[run]
 
     def _of_run(self, run: str, below: str) -> Iterator[str]:
         names = self._by_run.get(run, [])

@@ -19,7 +19,7 @@ from memraft_proto.v1 import (
 )
 from memraft_server.machine import Refused, forgetting
 from memraft_server.machine.facts import Encoder
-from memraft_server.machine.forgetting import EVICTION_BYTES_MAX
+from memraft_server.machine.forgetting import EVICTED_MAX, EVICTION_BYTES_MAX
 from memraft_server.machine.journal import Journal
 from memraft_server.machine.loader import load
 from memraft_server.machine.machine import Machine
@@ -178,11 +178,24 @@ def test_one_command_evicts_what_a_log_can_take() -> None:
     for number in range(1_200):
         remember(shard, f"{number:0500d}")
     limit(shard, entries_max=10)
-    [command] = shard.machine.due(shard.time_us, 100)
+    command, *others = shard.machine.due(shard.time_us, 100)
     assert 0.9 * EVICTION_BYTES_MAX < command.request.ByteSize() <= EVICTION_BYTES_MAX
     assert command.request.ids[0] == f"{0:0500d}"  # all are worth the same but for their age
+    assert others and all(each.request.ByteSize() <= EVICTION_BYTES_MAX for each in others)
     sweep(shard)
     assert len(ids(shard)) == 10
+
+
+def test_one_command_evicts_few_enough_for_others_to_have_their_turn() -> None:
+    shard = Shard()
+    for number in range(1_300):
+        remember(shard, f"{number:04d}")
+    limit(shard, entries_max=100)
+    due = shard.machine.due(shard.time_us, 100)
+    assert [len(each.request.ids) for each in due] == [EVICTED_MAX, EVICTED_MAX]
+    assert [id for each in due for id in each.request.ids] == [f"{n:04d}" for n in range(2 * EVICTED_MAX)]
+    sweep(shard)
+    assert ids(shard) == [f"{n:04d}" for n in range(1_201, 1_300)]
 
 
 def test_an_eviction_leaves_alone_what_was_written_since() -> None:

@@ -5,9 +5,19 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from memraft_proto.v1 import batch_pb2, fork_pb2, kv_pb2, log_pb2, memory_pb2, namespace_pb2, recall_pb2
+from memraft_proto.v1 import (
+    batch_pb2,
+    fork_pb2,
+    kv_pb2,
+    log_pb2,
+    memory_pb2,
+    namespace_pb2,
+    recall_pb2,
+    retention_pb2,
+)
 from memraft_server.machine import Refused
 from memraft_server.machine.handlers_receipts import complete_influence, receipts_over
+from memraft_server.machine.retention import Trimmer
 from memraft_server.projections.receipts import (
     Access,
     InfluencesProjection,
@@ -165,6 +175,44 @@ def test_receipts_go_oldest_first_once_their_time_is_over() -> None:
     assert listed(shard) == ["r3", "r2"], "one that is over does not come back"
     shard.write(namespace_pb2.SetNamespaceSettingsRequest(namespace=NAMESPACE, receipts_ttl_ms=0))
     assert not receipts_over(shard.machine, shard.time_us * 2, 100)
+
+
+def test_a_fork_ends_receipts_as_its_parent_did_when_it_was_as_the_fork_shows_it() -> None:
+    shard = Shard()
+    for ttl_ms in (1, 0):
+        shard.write(namespace_pb2.SetNamespaceSettingsRequest(namespace=NAMESPACE, receipts_ttl_ms=ttl_ms))
+    shard.write(fork_pb2.ForkRequest(namespace=NAMESPACE, fork="f", at_index=1))
+    shard.write(receipts(FORK, r1=body("a")))
+    assert [each.request.namespace for each in receipts_over(shard.machine, shard.time_us * 2, 9)] == [FORK]
+
+
+def test_a_merge_brings_the_time_to_live_of_receipts() -> None:
+    shard = Shard()
+    shard.write(receipts(r1=body("a")))
+    shard.write(fork_pb2.ForkRequest(namespace=NAMESPACE, fork="f"))
+    shard.write(namespace_pb2.SetNamespaceSettingsRequest(namespace=FORK, receipts_ttl_ms=1))
+    assert not receipts_over(shard.machine, shard.time_us * 2, 9)
+    shard.write(fork_pb2.MergeForkRequest(namespace=NAMESPACE, fork="f"))
+    due = receipts_over(shard.machine, shard.time_us * 2, 9)
+    assert [list(each.request.over) for each in due] == [["r1"]]
+
+
+def test_what_is_gone_for_ever_leaves_nothing_in_the_index_of_its_run() -> None:
+    shard = Shard()
+    shard.write(retention_pb2.SetRetentionRequest(namespace=NAMESPACE, versions=1))
+    shard.write(receipts(r1=body("a", run="run"), r2=body("a", run="run")))
+    shard.write(log_pb2.RecordRecallsCommand(namespace=NAMESPACE, over=["r1"]))
+    trimmer = Trimmer(shard.machine)
+    while (command := trimmer.step(shard.time_us)) is not None:
+        shard.write(command.request)
+    space = shard.machine.space(NAMESPACE)
+    assert space is not None
+    made = space.projection(ReceiptsProjection)
+    assert list(made.names("run")) == list(made.names()) == ["r2"]
+    shard.write(log_pb2.RecordRecallsCommand(namespace=NAMESPACE, over=["r2"]))
+    while (command := trimmer.step(shard.time_us)) is not None:
+        shard.write(command.request)
+    assert not made._by_run
 
 
 def test_an_influence_names_what_the_receipt_has_and_replaces_what_was_said() -> None:
