@@ -284,3 +284,17 @@ def test_a_word_is_the_same_however_its_letters_are_encoded(
     assert terms_of(normalize(form, "Frau Müller, im Café")) == terms_of("Frau Müller, im Café")
     assert terms_of(normalize(form, "ＡＢＣ１２３")) == ["abc123"]
     assert max(map(len, terms_of("\N{ARABIC LIGATURE SALLALLAHOU ALAYHE WASALLAM}" * 9))) <= WORD_CHARS_MAX
+
+
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ("我喜欢喝绿茶", "绿茶"),
+        ("田中さんは東京に住んでいます", "田中"),
+        ("ฉันชอบชาเขียว", "ชาเขียว"),
+        ("gpt4模型很好", "模型"),
+    ],
+)
+def test_words_that_no_spaces_set_apart_are_found(text: str, query: str) -> None:
+    assert set(terms_of(query)) <= set(terms_of(text))
+    assert not set(terms_of(query)) & set(terms_of("今天天气"))
