@@ -34,6 +34,8 @@ GATHERED_BYTES_MAX = 256 << 10
 """Likewise; a command has at most so many, and one receipt more."""
 WAITING_MAX = 4_096
 """Receipts of one node that are not written. While there are so many, recalls are answered without one."""
+WAITING_BYTES_MAX = 32 << 20
+"""Likewise; each may be as long as `recall.receipts.RECEIPT_BYTES_MAX`."""
 SWEEP_INTERVAL_S = 1.0
 """Between two looks for receipts whose time to live is over."""
 OVER_MAX = 500
@@ -76,12 +78,12 @@ class Gathering:
         agent: str,
         request: memory_pb2.RecallRequest,
         response: memory_pb2.RecallResponse,
-    ) -> bool:
-        """Makes the receipt of a recall, and tells its id in the answer; False, and none, where the namespace
-        does not exist: a read makes none."""
+    ) -> int:
+        """Makes the receipt of a recall, and tells its id in the answer; returns its size in bytes. None is
+        made, and 0 returned, where the namespace does not exist: a read makes none."""
         namespace = request.namespace
         if machine.space(namespace) is None:
-            return False
+            return 0
         now_us = steady_time_us()
         self._count += 1
         id = make_id(entry_parts(now_us, self._seed), self._count & _POSITIONS)
@@ -89,7 +91,7 @@ class Gathering:
         self.waiting.append(Waiting(namespace, id, body))
         self._size += len(body)
         response.receipt = id
-        return True
+        return len(body)
 
     def take(self) -> list[log_pb2.RecordRecallsCommand]:
         """Returns commands that write all that wait, one a namespace."""
@@ -118,7 +120,7 @@ class Outbox:
         self._gathered: dict[int, Gathering] = {}
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._writing: dict[int, set[asyncio.Task[None]]] = {}
-        self._waiting = 0
+        self._waiting = self._waiting_bytes = 0
         self._sweeper: asyncio.Task[None] | None = None
         self._is_stopping = False
 
@@ -157,19 +159,19 @@ class Outbox:
         response: memory_pb2.RecallResponse,
     ) -> Awaitable[None] | None:
         """Makes the receipt of a recall; see `recalls.Receipts`."""
-        if self._waiting >= WAITING_MAX:
+        if self._waiting >= WAITING_MAX or self._waiting_bytes >= WAITING_BYTES_MAX:
             if request.receipt == memory_pb2.RECEIPT_MODE_NOW:
-                raise Refused(
-                    "OVERLOADED", f"{WAITING_MAX} receipts wait to be written, at most {WAITING_MAX}"
-                )
+                raise self._overloaded()
             return None
         number, is_now = shard.number, request.receipt == memory_pb2.RECEIPT_MODE_NOW
         gathering = self._gathered.get(number)
         if gathering is None:
             gathering = self._gathered[number] = Gathering()
-        if not gathering.add(shard.machine, agent, request, response):
+        size = gathering.add(shard.machine, agent, request, response)
+        if not size:
             return None
         self._waiting += 1
+        self._waiting_bytes += size
         if is_now or self._is_stopping:
             return self._written(number)
         if gathering.is_full:
@@ -178,6 +180,14 @@ class Outbox:
             loop = asyncio.get_running_loop()
             self._timers[number] = loop.call_later(GATHER_MS / 1000, self._flush, number)
         return None
+
+    def _overloaded(self) -> Refused:
+        if self._waiting >= WAITING_MAX:
+            return Refused("OVERLOADED", f"{WAITING_MAX} receipts wait to be written, at most {WAITING_MAX}")
+        return Refused(
+            "OVERLOADED",
+            f"{self._waiting_bytes} bytes of receipts wait to be written, at most {WAITING_BYTES_MAX}",
+        )
 
     def settle(self, shard: Shard) -> Awaitable[None] | None:
         """Has all receipts of a shard written; see `recalls.Receipts`."""
@@ -213,6 +223,7 @@ class Outbox:
                 await asyncio.sleep(RETRY_S)
         finally:
             self._waiting -= len(command.ids)
+            self._waiting_bytes -= sum(map(len, command.receipts))
 
     async def _try_to_write(self, number: int, command: log_pb2.RecordRecallsCommand) -> bool:
         shard = self._shards.get(number)

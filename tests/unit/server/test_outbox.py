@@ -71,11 +71,11 @@ class Node:
         self.handed.append((leader, command))
 
     def recall(
-        self, mode: Any = memory_pb2.RECEIPT_MODE_SOON, namespace: str = NAMESPACE
+        self, mode: Any = memory_pb2.RECEIPT_MODE_SOON, namespace: str = NAMESPACE, query: str = "q"
     ) -> tuple[str, Awaitable[None] | None]:
         """A recall that is answered; its receipt's id, and what its caller waits for."""
         response = memory_pb2.RecallResponse()
-        request = memory_pb2.RecallRequest(namespace=namespace, query="q", receipt=mode)
+        request = memory_pb2.RecallRequest(namespace=namespace, query=query, receipt=mode)
         waited = self.outbox.answered(self.shard, "alice", request, response)
         return response.receipt, waited
 
@@ -216,6 +216,23 @@ def test_there_are_only_so_many_receipts_on_the_way(monkeypatch: pytest.MonkeyPa
         assert node.recall()[0]
 
     play(script)
+
+
+def test_there_are_only_so_many_bytes_of_receipts_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receipts, "WAITING_BYTES_MAX", 3_000)
+
+    async def script(node: Node) -> None:
+        long = "q" * 2_000
+        assert [bool(node.recall(query=long)[0]) for _ in range(4)] == [True, True, False, False]
+        with pytest.raises(Refused, match=r"OVERLOADED: \d+ bytes of receipts wait .* at most 3000"):
+            node.recall(memory_pb2.RECEIPT_MODE_NOW)
+        settled = node.outbox.settle(node.shard)
+        assert settled is not None
+        await settled
+        assert node.recall()[0], "there is room again"
+
+    node = play(script)
+    assert (node.outbox._waiting, node.outbox._waiting_bytes) == (0, 0)
 
 
 def test_a_namespace_that_is_not_there_has_no_receipts() -> None:
