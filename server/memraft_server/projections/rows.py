@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memraft_server.projections.ann import SCANNED_ROWS_MAX, IndexJob, Segment
+from memraft_server.projections.products import dots
 from memraft_server.projections.vector_math import (
     Floats,
     Found,
@@ -221,8 +222,10 @@ class RowStore:
 
     def _grow_columns(self, count: int) -> None:
         size = max(count, self.count + self.count // 2)
-        self._born = np.resize(self._born, size)
-        self._died = np.resize(self._died, size)
+        for column in ("_born", "_died"):
+            grown = np.empty(size, np.int64)  # np.resize would write all of it
+            grown[: self.count] = getattr(self, column)[: self.count]
+            setattr(self, column, grown)
 
     def _write(self, first: int, vectors: Floats) -> None:
         rows_a_chunk = 1 << self._chunk_bits
@@ -426,7 +429,7 @@ class RowStore:
             best = np.concatenate((best, ties))
             best.sort()
             rows, scores = rows[best], scores[best]
-        order = np.argsort(-scores, kind="stable")[:k]
+        order = (-scores).argsort(kind="stable")[:k]
         return rows[order], scores[order]
 
     def _scores(self, query: Floats, rows: Rows) -> Floats:
@@ -452,10 +455,10 @@ class RowStore:
     def _compare(self, query: Floats, vectors: Floats) -> Floats:
         scores: Floats
         if self.metric == COSINE:
-            scores = vectors @ query
+            scores = dots(vectors, query)
             return scores
         if self.metric == DOT:
-            scores = vectors @ query
+            scores = dots(vectors, query)
         else:  # not by the binomial formula, which loses what near vectors differ by
             difference = vectors - query
             scores = -np.einsum("ij,ij->i", difference, difference)

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from memraft_server.projections.products import dots
 from memraft_server.projections.vector_math import Floats, Rows
 
 RANK_OFFSET = 60
@@ -116,5 +117,5 @@ def diversified(vectors: Floats, scores: Floats, k: int, relevance: float) -> Ro
         gains[chosen] = -np.inf
         best = int(gains.argmax())
         chosen.append(best)
-        likeness = np.maximum(likeness, vectors @ vectors[best])
+        likeness = np.maximum(likeness, dots(vectors, vectors[best]))
     return np.array(chosen, np.int64)

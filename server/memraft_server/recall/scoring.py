@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from memraft_server.projections.contents import tokens_of
 from memraft_server.projections.memories import Remembered
+from memraft_server.projections.products import dots_before
 from memraft_server.projections.vector_math import Floats, Rows
 from memraft_server.recall.fusion import (
     NAMES,
@@ -135,7 +136,7 @@ def _distinct(
     near: NDArray[np.bool_] | None = None
     if vectors is not None and cosine_min <= 1 and len(order):
         known = vectors(order)
-        likeness = known @ known.T
+        likeness = dots_before(known)
         np.fill_diagonal(likeness, -1)
         if likeness.max() >= cosine_min:
             near = likeness >= np.float32(cosine_min)

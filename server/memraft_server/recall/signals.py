@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from memraft_server.projections.products import dots
 from memraft_server.projections.text import DEFAULT_WINDOW, Allowed, TextIndex, Window, Windows
 from memraft_server.projections.text_terms import terms_of
 from memraft_server.projections.vector_math import Floats, Rows
@@ -181,4 +182,4 @@ def _nearness(query: Floats, known: Floats, windows: Windows) -> Floats:
         part *= share[:, None]
         means += part
     lengths = np.sqrt(np.einsum("rv,rv->r", means, means))
-    return np.asarray(means @ query / np.maximum(lengths, np.float32(1e-9)), np.float32)
+    return np.asarray(dots(means, query) / np.maximum(lengths, np.float32(1e-9)), np.float32)
