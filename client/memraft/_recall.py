@@ -182,7 +182,12 @@ def reasons(signals: memory_pb2.RecallSignals, hits: int) -> list[tuple[Reason, 
         [
             Reason(name=names[place], rank=rank, value=value, weight=weights[place], share=share)
             for place, rank, value, share in zip(
-                signals.places, signals.ranks, signals.values, signals.shares, strict=True
+                # As lists: what a message repeats is slow to go through.
+                signals.places[:],
+                signals.ranks[:],
+                signals.values[:],
+                signals.shares[:],
+                strict=True,
             )
         ]
     )

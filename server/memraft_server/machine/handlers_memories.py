@@ -169,27 +169,33 @@ def _valid_at_us(
 
 
 def memory_record(view: View, item: Remembered) -> memory_pb2.MemoryRecord:
-    return memory_pb2.MemoryRecord(
-        id=item.id,
-        text=item.text,
-        metadata=item.metadata,
-        about=item.about,
-        kind=item.kind,
-        salience=item.salience,
-        provenance=view.provenance(item.version, item.author),
-        valid_from_us=item.valid_from_us,
-        valid_until_us=item.valid_until_us,
-        thread=item.thread,
-        speaker=item.speaker,
-        pinned=item.pinned,
-        expires_at_us=item.expires_at_us,
-    )
+    record = memory_pb2.MemoryRecord()
+    fill_record(record, view, item)
+    return record
+
+
+def fill_record(record: memory_pb2.MemoryRecord, view: View, item: Remembered) -> None:
+    """Writes a memory into `record`, which is empty: saves making and copying one."""
+    record.id = item.id
+    record.text = item.text
+    record.salience = item.salience
+    view.fill_provenance(record.provenance, item.version, item.author)
+    for name in _OFTEN_EMPTY:
+        value = getattr(item, name)
+        if value:
+            setattr(record, name, value)
 
 
 def memory_wire_bytes(item: Remembered) -> int:
     names = len(item.id) + len(item.about) + len(item.thread) + len(item.speaker)
     return RECORD_WIRE_BYTES + 3 * len(item.text) + len(item.metadata) + 3 * names
 
+
+_OFTEN_EMPTY = (
+    "metadata", "about", "kind", "valid_from_us", "valid_until_us", "thread", "speaker", "pinned",
+    "expires_at_us",
+)  # fmt: skip
+"""Fields of a record that are only written where they say something."""
 
 HANDLERS: dict[int, Handler] = {11: remember, 12: forget, 50: update_memory}
 

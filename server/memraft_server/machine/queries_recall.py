@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from memraft_proto.v1 import memory_pb2
-from memraft_server.machine.handlers_memories import memory_record, memory_wire_bytes
+from memraft_server.machine.handlers_memories import fill_record, memory_wire_bytes
 from memraft_server.machine.handlers_reembed import model_of
 from memraft_server.machine.handlers_vectors import as_vector
 from memraft_server.machine.limits import POSITION_BITS, Limits
@@ -35,6 +35,7 @@ from memraft_server.recall.parameters import (
 from memraft_server.recall.pipeline import Asked, Found, Moments, nearest
 from memraft_server.recall.pipeline import recall as find
 
+_RECEIPT_MODES = frozenset(memory_pb2.ReceiptMode.values())
 _SIGNALS_WIRE_BYTES = 192
 """What the signals of a hit take in a reply."""
 
@@ -77,7 +78,7 @@ def _fill(response: memory_pb2.RecallResponse, view: View, found: Found) -> None
         size += memory_wire_bytes(item) + _SIGNALS_WIRE_BYTES
         if size > view.limits.reply_bytes_max:
             break
-        response.hits.add(memory=memory_record(view, item), score=score)
+        fill_record(response.hits.add(score=score).memory, view, item)
     why, signals = found.reasons, response.signals
     counts = why.counts[: len(response.hits)]
     count = sum(counts)
@@ -186,10 +187,10 @@ def _check_recall(request: memory_pb2.RecallRequest, limits: Limits) -> None:
     check_moment("valid_at_us", request.valid_at_us)
     for name in ("agent", "run", "turn"):
         check_text(name, getattr(request, name), limits.label_bytes_max, empty=True)
-    if request.receipt not in memory_pb2.ReceiptMode.values():
-        modes = memory_pb2.ReceiptMode.values()
-        raise invalid(f"receipt: {request.receipt}, from 0 to {max(modes)}", field="receipt")
-    check_parameters("parameters", request.parameters)
+    if request.receipt not in _RECEIPT_MODES:
+        raise invalid(f"receipt: {request.receipt}, from 0 to {max(_RECEIPT_MODES)}", field="receipt")
+    if request.HasField("parameters"):
+        check_parameters("parameters", request.parameters)
 
 
 QUERIES: dict[str, Query] = {"Recall": recall}

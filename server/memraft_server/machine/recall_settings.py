@@ -14,6 +14,7 @@ from memraft_server.projections.settings import RECALL
 from memraft_server.recall.parameters import DEFAULT, Given, Parameters, fault_of, overlaid
 
 _BY_RANKS = "by_ranks"
+_FUSIONS = frozenset(memory_pb2.Fusion.values())
 _encode = msgspec.json.Encoder(order="sorted").encode
 _decode = msgspec.json.Decoder(dict[str, float]).decode
 
@@ -69,9 +70,9 @@ def fill_recall_settings(
 
 def check_parameters(field: str, message: memory_pb2.RecallParameters) -> None:
     """Refuses parameters out of their bounds."""
-    if message.fusion not in memory_pb2.Fusion.values():
+    if message.fusion not in _FUSIONS:
         raise invalid(
-            f"{field}.fusion: {message.fusion}, from 0 to {max(memory_pb2.Fusion.values())}",
+            f"{field}.fusion: {message.fusion}, from 0 to {max(_FUSIONS)}",
             field=f"{field}.fusion",
         )
     fault = fault_of(given_of(message))

@@ -26,13 +26,16 @@ Found = tuple[list[int], list[float]]
 
 def read_rows(chunks: list[Floats], bits: int, rows: Rows) -> Floats:
     """Returns a copy of these rows (ascending) out of chunks of `1 << bits` rows."""
-    parts = []
-    for number in range(int(rows[0]) >> bits, (int(rows[-1]) >> bits) + 1):
-        base = number << bits
-        low, high = rows.searchsorted((base, base + (1 << bits)))
+    found = np.empty((len(rows), chunks[0].shape[1]), chunks[0].dtype)
+    first, last = int(rows[0]) >> bits, int(rows[-1]) >> bits
+    ends = rows.searchsorted(np.arange(first + 1, last + 2) << bits).tolist()
+    low = 0
+    for number, high in enumerate(ends, first):
         if low < high:
-            parts.append(chunks[number][rows[low:high] - base])
-    return np.concatenate(parts)
+            places = rows[low:high] - (number << bits)
+            chunks[number].take(places, axis=0, out=found[low:high], mode="clip")  # that copies once
+            low = high
+    return found
 
 
 def unit(vector: Floats) -> Floats:

@@ -33,12 +33,15 @@ def named(
         is_entity: Whether there is something about an id that is no node.
     """
     found: dict[str, None] = {}
+    chain = list(_chain(graph))
+    is_node = _nodes_of(chain)
     for said in _said(query):
         lower = said.lower()
-        for id in dict.fromkeys((said, lower, said.title(), *_ids_of(graph, lower))):
+        ids = [id for each in chain for id in each.names.find(lower)]
+        for id in (said, lower, said.title(), *ids):
             if is_entity(id):
                 found[id] = None
-            if graph is not None and _is_node(graph, id):
+            if graph is not None and is_node(id):
                 node, body, _ = graph.resolve(id, ceiling)
                 if body is not None:
                     found[node] = None
@@ -59,10 +62,11 @@ def nearness(graph: GraphProjection, starts: Iterable[str], ceiling: int, depth_
     """
     found = dict.fromkeys(starts, 1.0)
     front = list(found)
+    is_node = _nodes_of(list(_chain(graph)))
     for depth in range(1, depth_max + 1):
         beyond: list[str] = []
         for id in front:
-            if not _is_node(graph, id) or _degree(graph, id) > EDGES_MAX:
+            if not is_node(id) or _degree(graph, id) > EDGES_MAX:
                 continue
             for edge in graph.around(id, ceiling, _BOTH_WAYS):
                 other = other_end(edge, id)
@@ -91,12 +95,12 @@ def _chain(graph: GraphProjection | None) -> Iterator[GraphProjection]:
         at = at.parent
 
 
-def _ids_of(graph: GraphProjection | None, name: str) -> list[str]:
-    return [id for each in _chain(graph) for id in each.names.find(name)]
-
-
-def _is_node(graph: GraphProjection | None, id: str) -> bool:
-    return any(id in each.adjacency.places for each in _chain(graph))
+def _nodes_of(chain: list[GraphProjection]) -> Callable[[str], bool]:
+    """Returns what says whether an id is that of a node."""
+    places = [each.adjacency.places for each in chain]
+    if len(places) == 1:
+        return places[0].__contains__
+    return lambda id: any(id in each for each in places)
 
 
 def _degree(graph: GraphProjection | None, id: str) -> int:

@@ -131,7 +131,7 @@ def gather(
     asked: dict[str, float] = dict(Counter(terms_of(query)))
     found, _ = text.search(asked, each, ceiling, allowed)
     reach = max(len(window.before), len(window.after))
-    rows = text.neighbours(np.union1d(found, nearest).astype(np.int64), reach, ceiling)
+    rows = text.neighbours(np.concatenate((found, nearest)), reach, ceiling)
     if allowed is not None:
         rows = rows[allowed[rows]]
     signals = np.zeros((len(rows), len(NAMES)), np.float32)
