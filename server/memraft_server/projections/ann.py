@@ -1,22 +1,21 @@
-"""Sealed segments of a vector index: codes of rows that no longer change, scanned or in cells.
+"""Sealed segments of a vector index: codes of rows that no longer change, scanned.
 
 A segment is built beside the store, never in it: a job holds the rows it needs (they are append-only, so
 holding their arrays is a snapshot), `IndexJob.run` builds in any thread, mostly with the GIL released, and
 `IndexJob.install` swaps the result in on the thread that owns the store.
 
-A segment of up to `SCANNED_ROWS_MAX` rows compares the codes of all of them. In a larger one each row belongs
-to the nearest of many centres, and a search looks only into the cells whose centres are nearest to the
-query. How long a code has to be, and into how many cells a search looks, is measured on every segment with
-queries like those that strangers would ask.
+A segment of up to `SCANNED_ROWS_MAX` rows compares the codes of all of them, and those that come out nearest
+exactly. In a larger one only the leading components of all codes are compared, as many as leave few rows;
+of those the whole codes are. How long a code has to be, how much of it is compared first and how many rows
+that leaves is measured on every segment with queries like those that strangers would ask.
 
-Source of the cells: Jégou, Douze and Schmid, "Product Quantization for Nearest Neighbor Search" (2011),
-inverted file; of the rotation: principal components.
+Source of the turn and of comparing few components first: principal components.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -28,39 +27,47 @@ from memraft_server.projections.codes import (
     Axes,
     Block,
     Codes,
+    Leading,
+    Scores,
     asked,
     axes_of,
     block_of,
     cut,
+    dots_of,
     encode,
     stepped,
 )
 from memraft_server.projections.vector_math import Floats, Rows
 
 SCANNED_ROWS_MAX = 65_536
-"""Rows of a segment without cells."""
+"""Rows of a segment whose codes are all compared whole."""
 
-ROWS_A_CELL = 512
-
-CANDIDATES_MIN = 40
-CANDIDATES_MAX = 400
+CANDIDATES_MIN = 20
+CANDIDATES_MAX = 200
 CANDIDATES_A_ROW = 1 / 256
 """A search for `k` rows compares twice `k` candidates exactly, and so many more. On 10,000 sentences and
 questions about them, codes of 128 components then miss 3 of 1,000 of the ten nearest."""
 
-RECALL_GOAL = 0.998
+RECALL_GOAL = 0.997
 """What of the ten nearest the codes keep among the candidates, for sample queries."""
 
-CELLS_GOAL = 0.97
-"""What of the ten nearest is in the cells that are looked into, for sample queries."""
+RECALL_GOAL_OF_LARGE = 0.99
+"""The same in segments of more than `SCANNED_ROWS_MAX` rows."""
 
-LOOKED_INTO_SHARE_MAX = 0.2
-"""Where more of the cells than this would have to be looked into, one scan of all rows finds more in about
-the same time."""
+LEFT_GOAL = 0.96
+"""What of the ten nearest is among the rows that leading components leave, for sample queries."""
 
-VERY_LARGE_ROWS = 131_072
-LOOKED_INTO_SHARE_OF_VERY_LARGE_MAX = 0.4
-"""The same above so many rows, the codes of which are no longer in the processor's cache."""
+LEFT_SHARE_MAX = 0.03
+"""Leading components that would have to leave more of the rows than this are too few."""
+
+LEFT_A_CANDIDATE = 8
+"""At least so many rows are left for each that is compared exactly."""
+
+STRIDE_MAX = 64
+"""The score from which on rows are candidates is read from every so many-th of them, at most."""
+
+SAMPLE_RANK_MIN = 24
+"""Of the sampled rows at least so many are candidates, so that there are about as many as wanted."""
 
 SAMPLES = 100
 NEIGHBOURS = 10
@@ -70,30 +77,10 @@ SAMPLE_ROWS = 4096
 TRIED_ROWS = 16_384
 """Rows that the length of codes is tried on."""
 
-TRAINING_ROWS_A_CELL = 48
-TRAINING_ROUNDS = 6
-
 BLOCK_ROWS = 2048
 """Rows read and turned at a time: between two blocks the GIL is taken and given back."""
 
 Read = Callable[[Rows], Floats]
-
-
-@dataclass(slots=True)
-class Cells:
-    """How the rows of a large segment are divided.
-
-    Attributes:
-        centres: Shape (components, cells).
-        halves: Shape (cells,): half the squared length of each centre.
-        starts: Where each cell's rows begin in the segment's order, and one end more.
-        looked_into: Into how many cells a search looks.
-    """
-
-    centres: Floats
-    halves: Floats
-    starts: list[int]
-    looked_into: int
 
 
 @dataclass(slots=True)
@@ -107,11 +94,10 @@ class Segment:
         stop: The row after that range.
         axes: What the codes were made with; None where codes do not help: all its rows are compared exactly.
         recall: What of the ten nearest it finds for sample queries, about.
-        blocks: The codes, one block a cell.
-        order: The rows in the order of the blocks.
-        halves: Half the squared length of each centred row, in that order and in steps of the codes, where
-            distance is the metric.
-        cells: None: one block.
+        block: What is compared of all rows: their codes, or the leading components of those.
+        codes: The whole codes, shape (rows, components), where the block has only the leading components.
+        halves: Half the squared length of each centred row, in steps of the codes, where distance is the
+            metric.
         dead: How many of its rows have died since.
     """
 
@@ -121,10 +107,9 @@ class Segment:
     stop: int
     axes: Axes | None = None
     recall: float = 1.0
-    blocks: list[Block] = field(default_factory=list)
-    order: Rows = field(default_factory=lambda: np.empty(0, np.int64))
+    block: Block | None = None
+    codes: Codes | None = None
     halves: Floats | None = None
-    cells: Cells | None = None
     dead: int = 0
 
     @property
@@ -152,48 +137,64 @@ class Segment:
             None where comparing every row exactly is as quick, or where codes cannot tell.
         """
         wanted = wanted_of(k, self.count)
-        axes = self.axes
-        if axes is None or 2 * wanted > self.count * share:
+        axes, block = self.axes, self.block
+        if axes is None or block is None or 2 * wanted > self.count * share:
             return None
-        projected = axes.project(query - axes.centre if self.halves is not None else query)
-        code = asked(projected, self.blocks[0])
+        code = asked(axes.project(query - axes.centre if self.halves is not None else query), block)
         if code is None:
             return None
-        rows, scores = self._scanned(projected, *code, share)
-        if mask is not None:
-            passing = np.flatnonzero(mask[rows])
-            rows, scores = rows[passing], scores[passing]
-        if len(rows) <= wanted:
-            return np.sort(rows) if len(rows) >= k else None
-        worst = np.partition(scores, len(rows) - wanted)[len(rows) - wanted]
-        chosen = (scores >= worst).nonzero()[0]
-        if len(chosen) > 4 * wanted:  # very many are equal: the oldest of those will do
-            better = np.flatnonzero(scores > worst)
-            chosen = np.concatenate((better, np.flatnonzero(scores == worst)[: 2 * wanted]))
-            chosen.sort()
-        found: Rows = rows.take(chosen)
-        if self.cells is not None:
-            found.sort()
-        return found
-
-    def _scanned(
-        self, projected: Floats, code: Codes, step: float, share: float
-    ) -> tuple[Rows, NDArray[np.int32] | Floats]:
-        """Compares the rows of all cells worth it; returns them and their scores."""
-        cells, halves = self.cells, self.halves
-        if cells is None:
-            rows, scores = self.order, self.blocks[0].dots(code)
+        asking, step = code
+        places = None if mask is None else mask.take(self.labels).nonzero()[0]
+        if self.codes is not None and axes.leading is not None:
+            left = max(int(axes.leading.left_share * self.count), LEFT_A_CANDIDATE * wanted)
+            leading = block.dots(asking[..., : axes.leading.components])
+            places = _nearest(self._nearness(leading, step), places, left)
+            scores = dots_of(asking, self.codes.take(places, axis=0))
+            if self.halves is not None:
+                scores = scores * np.float32(step) - self.halves.take(places)
+            if len(places) > wanted:
+                places = places.take(_best(scores, wanted))
         else:
-            looked_into = min(len(self.blocks), int(cells.looked_into / max(share, 1e-3)) + 1)
-            nearness = projected @ cells.centres - cells.halves
-            unseen = len(nearness) - looked_into
-            best = np.argpartition(nearness, unseen)[unseen:].tolist() if unseen else range(looked_into)
-            starts, blocks, order = cells.starts, self.blocks, self.order
-            rows = np.concatenate([order[starts[cell] : starts[cell + 1]] for cell in best])
-            scores = np.concatenate([blocks[cell].dots(code) for cell in best])
-            if halves is not None:
-                halves = np.concatenate([halves[starts[cell] : starts[cell + 1]] for cell in best])
-        return rows, scores if halves is None else scores * np.float32(step) - halves
+            places = _nearest(self._nearness(block.dots(asking), step), places, wanted)
+        return self.labels.take(places) if len(places) >= k else None
+
+    def _nearness(self, dots: Scores, step: float) -> Scores:
+        return dots if self.halves is None else dots * np.float32(step) - self.halves
+
+
+def _nearest(scores: Scores, places: Rows | None, wanted: int) -> Rows:
+    """Returns about `wanted` of these places (None: of all), ascending, whose scores are best."""
+    if places is None:
+        return _best(scores, wanted)
+    if len(places) <= wanted:
+        return places
+    chosen: Rows = places.take(_best(scores.take(places), wanted))
+    return chosen
+
+
+def _best(scores: Scores, wanted: int) -> Rows:
+    """Returns the places of about `wanted` of the best scores, ascending: half as many to twice as many.
+
+    From which score on they are the best is read from a sample, for partitioning all of them takes longer
+    than anything else does but comparing the codes.
+    """
+    stride = min(wanted // SAMPLE_RANK_MIN, STRIDE_MAX)
+    if stride > 1 and wanted < len(scores):
+        sample = scores[::stride].copy()
+        place = len(sample) - wanted // stride
+        sample.partition(place)
+        chosen: Rows = (scores >= sample[place]).nonzero()[0]
+        if wanted <= 2 * len(chosen) <= 4 * wanted:
+            return chosen
+    if len(scores) <= wanted:
+        return np.arange(len(scores))
+    worst = np.partition(scores, len(scores) - wanted)[len(scores) - wanted]
+    chosen = (scores >= worst).nonzero()[0]
+    if len(chosen) > 4 * wanted:  # very many are equal: the oldest of those will do
+        better = np.flatnonzero(scores > worst)
+        chosen = np.concatenate((better, np.flatnonzero(scores == worst)[: 2 * wanted]))
+        chosen.sort()
+    return chosen
 
 
 def wanted_of(k: int, count: int) -> int:
@@ -259,12 +260,13 @@ class IndexJob:
             axes, segment.recall = self._find_axes()
         if axes is None:
             return
-        codes, halves = self._encoded(axes)
-        segment.axes, segment.order, segment.halves = axes, self._labels, halves
-        if len(codes) <= SCANNED_ROWS_MAX:
-            segment.blocks = [block_of(codes)]
-        else:
-            self._divide(segment, axes, codes)
+        segment.axes = axes
+        codes, segment.halves = self._encoded(axes)
+        if axes.leading is not None and len(codes) > SCANNED_ROWS_MAX:
+            segment.codes = codes
+            leading: Any = codes[:, : axes.leading.components]
+            codes = np.ascontiguousarray(leading)
+        segment.block = block_of(codes)
 
     def _find_axes(self) -> tuple[Axes | None, float]:
         """Returns the shortest axes that keep enough of the nearest among the candidates, and how much that
@@ -283,7 +285,9 @@ class IndexJob:
             nearest_halves = _halves(nearest - full.centre)
         projected = [full.project(each) for each in (queries, tried - full.centre, nearest - full.centre)]
         wanted = wanted_of(NEIGHBOURS, len(labels)) * len(tried) / len(labels)
+        goal = RECALL_GOAL if len(labels) <= SCANNED_ROWS_MAX else RECALL_GOAL_OF_LARGE
         dimension = tried.shape[1]
+        leading: Leading | None = None
         for components in (*(each for each in COMPONENTS if each < dimension), dimension):
             axes = cut(full, components, (tried - full.centre)[:SAMPLE_ROWS])
             asking, all_codes, near_codes = (each[..., :components] for each in projected)
@@ -291,12 +295,15 @@ class IndexJob:
             near = np.einsum("ij,ikj->ik", asking, stepped(near_codes, axes)) - nearest_halves
             near += np.abs(near) * np.float32(1e-6)  # sums in another order: of equal codes, none is before
             # How many of the rows tried a code puts before each of the nearest rows.
-            before = [
-                len(tried) - some.searchsorted(each, "right") for some, each in zip(scores, near, strict=True)
-            ]
-            kept = float(np.mean(np.array(before) < wanted))
-            if kept >= RECALL_GOAL:
-                return axes, kept
+            before = len(tried) - np.concatenate(
+                [some.searchsorted(each, "right") for some, each in zip(scores, near, strict=True)]
+            )
+            kept = float(np.mean(before < wanted))
+            if kept >= goal:
+                return replace(axes, leading=leading), kept
+            left_share = float(np.quantile(before, LEFT_GOAL)) / len(tried)
+            if leading is None and left_share <= LEFT_SHARE_MAX:
+                leading = Leading(components, left_share)
         return None, 1.0
 
     @cached_property
@@ -331,55 +338,10 @@ class IndexJob:
         unit = axes.step if together.dtype == np.int8 else 1.0
         return together, np.concatenate(halves) / np.float32(unit) if halves else None
 
-    def _divide(self, segment: Segment, axes: Axes, codes: Codes) -> None:
-        """Puts the rows of a large segment into cells, if that saves enough comparisons."""
-        count = len(codes) // ROWS_A_CELL
-        step = np.float32(1 if codes.dtype != np.int8 else axes.step)
-        centres = _centres(_spread_rows(codes, count * TRAINING_ROWS_A_CELL) * step, count)
-        halves = _halves(centres)
-        across = np.ascontiguousarray(centres.T)
-        homes = np.empty(len(codes), np.int64)
-        for start in range(0, len(codes), BLOCK_ROWS):
-            nearness = (codes[start : start + BLOCK_ROWS] * step) @ across - halves
-            homes[start : start + BLOCK_ROWS] = nearness.argmax(axis=1)
-        used = np.flatnonzero(np.bincount(homes, minlength=count))
-        homes, count = used.searchsorted(homes), len(used)
-        across, halves = np.ascontiguousarray(across[:, used]), halves[used]
-        order = homes.argsort(kind="stable")
-        starts = np.concatenate(([0], np.bincount(homes, minlength=count).cumsum())).tolist()
-        looked_into, kept = self._looked_into(axes, across, halves, homes)
-        very_large = len(codes) > VERY_LARGE_ROWS
-        if looked_into > count * (
-            LOOKED_INTO_SHARE_OF_VERY_LARGE_MAX if very_large else LOOKED_INTO_SHARE_MAX
-        ):
-            segment.blocks = [block_of(codes)]
-            return
-        segment.recall *= kept
-        segment.order = self._labels[order]
-        if segment.halves is not None:
-            segment.halves = segment.halves[order]
-        segment.blocks = [block_of(codes[order[starts[cell] : starts[cell + 1]]]) for cell in range(count)]
-        segment.cells = Cells(across, halves, starts, looked_into)
-
-    def _looked_into(self, axes: Axes, across: Floats, halves: Floats, homes: Rows) -> tuple[int, float]:
-        """Returns into how many cells to look to find enough of the nearest, and how much that is."""
-        samples, exact = self._trial
-        centred = samples - axes.centre if self._by_distance else samples
-        nearness = axes.project(centred) @ across - halves
-        places = np.argsort(np.argsort(-nearness, axis=1), axis=1)  # of each cell in each query's order
-        needed = np.sort(np.take_along_axis(places, homes[exact], axis=1).ravel()) + 1
-        goal = min(len(needed) - 1, int(CELLS_GOAL * len(needed)))
-        looked_into = int(needed[goal])
-        return looked_into, float(np.mean(needed <= looked_into))
-
 
 def _spread(labels: Rows, count: int) -> Rows:
     """Returns about `count` rows evenly spread over these."""
     return labels[:: max(1, len(labels) // count)]
-
-
-def _spread_rows(codes: Codes, count: int) -> Codes:
-    return codes[:: max(1, len(codes) // count)]
 
 
 def _scores(samples: Floats, vectors: Floats, by_distance: bool) -> Floats:
@@ -407,23 +369,3 @@ def _sample_queries(vectors: Floats) -> Floats:
     second = np.argpartition(scores, len(vectors) - count, axis=1)[:, len(vectors) - count]
     moved = chosen + np.roll(chosen - vectors[second], 1, axis=0) * np.float32(1.0)
     return np.nan_to_num(moved).astype(np.float32, copy=False)
-
-
-def _centres(points: Floats, count: int) -> Floats:
-    """Returns `count` centres of these points, shape (count, components), by Lloyd's rounds."""
-    centres = points[:: len(points) // count][:count].copy()
-    for _ in range(TRAINING_ROUNDS):
-        halves = _halves(centres)
-        across = np.ascontiguousarray(centres.T)
-        homes = np.concatenate(
-            [
-                (points[start : start + BLOCK_ROWS] @ across - halves).argmax(axis=1)
-                for start in range(0, len(points), BLOCK_ROWS)
-            ]
-        )
-        order = homes.argsort(kind="stable")
-        sizes = np.bincount(homes, minlength=count)
-        settled = np.flatnonzero(sizes)
-        firsts = (sizes.cumsum() - sizes)[settled]
-        centres[settled] = np.add.reduceat(points[order], firsts, axis=0) / sizes[settled, None]
-    return centres

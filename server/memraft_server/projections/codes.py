@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from memraft_server.projections.vector_math import Floats
 
-COMPONENTS = (64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048)
-"""How many components a code may have, besides all of them."""
+COMPONENTS = (48, 80, 112, 128, 176, 240, 368, 496, 752, 1008, 2032)
+"""How many components a code may have, besides all of them. numkong lays out a row of 48 in 52 bytes and one
+of 64 in 84, as one of 80, so that multiples of 64 are left out where memory is what a scan waits for."""
 
 TURNED_DIMENSION_MAX = 2048
 """Vectors of more components are cut as they are: finding axes takes the third power of the dimension."""
@@ -59,6 +60,19 @@ def load_numkong() -> ModuleType | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Leading:
+    """The first components of codes, which are compared before the whole codes are.
+
+    Attributes:
+        components: How many.
+        left_share: Which part of the rows they have to leave.
+    """
+
+    components: int
+    left_share: float
+
+
+@dataclass(frozen=True, slots=True)
 class Axes:
     """The turn, the cut and the rounding of a group of vectors.
 
@@ -68,6 +82,7 @@ class Axes:
         components: Components of a code.
         step: What one step of a byte stands for.
         rows: How many rows they were chosen for.
+        leading: Fewer components that tell which rows are worth comparing; None where fewer do not.
     """
 
     centre: Floats
@@ -75,6 +90,7 @@ class Axes:
     components: int
     step: float
     rows: int
+    leading: Leading | None = None
 
     def project(self, centred: Floats) -> Floats:
         """Returns the leading components of vectors whose centre was subtracted, shape (..., components)."""
@@ -125,13 +141,23 @@ class FloatBlock:
 def asked(projected: Floats, block: Block) -> tuple[Codes, float] | None:
     """Returns a projected query as `block` compares it, and what one step of it stands for; None where it
     is too small or too great to be compared."""
-    peak = np.abs(projected).max().item()
+    peak = float(np.maximum.reduce(np.abs(projected)))
     if not PEAK_MIN < peak < PEAK_MAX:
         return None
     if isinstance(block, FloatBlock):
         return projected, 1.0
     codes = np.rint(projected * np.float32(BYTE_MAX / peak)).astype(np.int8)
     return codes.reshape(1, -1), peak / BYTE_MAX
+
+
+def dots_of(query: Codes, codes: Codes) -> Scores:
+    """Compares a query as `asked` returns it with these codes, shape (n, components), of its own type."""
+    numkong = load_numkong()
+    if numkong is None or codes.dtype != np.int8:
+        products: Floats = np.matmul(codes, query, dtype=np.float32)
+        return products
+    dots: NDArray[np.float32] = np.asarray(numkong.cdist(query, codes, "dot"))[0].astype(np.float32)
+    return dots
 
 
 def encode(projected: Floats, axes: Axes) -> Codes:

@@ -124,7 +124,7 @@ def test_without_numkong_codes_are_floats_and_find_as_much(
     store.append(vectors, 1)
     build_all(store)
     assert store.sealed_count == 6000
-    assert all(type(block) is codes.FloatBlock for segment in store._segments for block in segment.blocks)
+    assert all(type(segment.block) is codes.FloatBlock for segment in store._segments)
     assert recall(store, vectors, set(range(6000))) > 0.95
 
 
@@ -154,24 +154,49 @@ def test_numkong_and_numpy_compare_codes_alike() -> None:
         assert asked[0][0] * asked[1] == pytest.approx(query, abs=asked[1])
 
 
+def test_rows_left_by_leading_components_are_compared_as_all_are() -> None:
+    """One code or many, chosen out of others: what the comparison of a block says of them."""
+    random = np.random.default_rng(8)
+    rounded = random.integers(-127, 128, (100, 80)).astype(np.int8)
+    block = codes.block_of(rounded)
+    asked = codes.asked(random.standard_normal(80).astype(np.float32), block)
+    assert asked is not None
+    for chosen in ([3], [5, 17, 99], list(range(100))):
+        dots = codes.dots_of(asked[0], rounded.take(chosen, axis=0))
+        assert dots.tolist() == block.dots(asked[0])[chosen].tolist()
+
+
+@pytest.mark.parametrize("has_numkong", [True, False])
 @pytest.mark.parametrize("metric", [COSINE, DOT, L2])
-def test_a_large_segment_is_divided_into_cells_and_still_finds_nearly_all(
-    metric: int, monkeypatch: pytest.MonkeyPatch
+def test_a_large_segment_compares_leading_components_first_and_still_finds_nearly_all(
+    metric: int, has_numkong: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ann, "SCANNED_ROWS_MAX", 2000)
-    monkeypatch.setattr(ann, "ROWS_A_CELL", 100)
-    vectors = clustered(8000, seed=1)
-    store = RowStore(DIMENSION, metric)
+    monkeypatch.setattr(codes, "COMPONENTS", (16, 48))
+    monkeypatch.setattr(ann, "COMPONENTS", (16, 48))
+    if not has_numkong:
+        monkeypatch.setattr(codes, "load_numkong", lambda: None)
+    random = np.random.default_rng(3)
+    directions = random.standard_normal((40, 64)) * np.linspace(1, 0.2, 40)[:, None]
+    drawn = (random.standard_normal((8030, 40)) @ directions).astype(np.float32)
+    vectors, queries = drawn[:8000], drawn[8000:]
+    store = RowStore(64, metric)
     store.append(vectors, 1)
     build_all(store)
     (segment,) = store._segments
-    assert segment.cells is not None and sorted(segment.order.tolist()) == list(range(8000))
-    assert segment.cells.looked_into < len(segment.blocks), "else cells save nothing"
-    assert recall(store, vectors, set(range(8000))) > 0.95
-    query = clustered(1, seed=5)[0]
-    tenth = np.arange(0, 8000, 2)
-    assert all(row % 2 == 0 for row in store.search(query, 10, rows=tenth)[0])
-    assert sorted(store.search(query, 8000)[0]) == list(range(8000)), "asked for all, all come"
+    assert segment.codes is not None and segment.axes is not None and segment.axes.leading is not None
+    assert segment.codes.shape == (8000, 48) and segment.axes.leading.components == 16
+    found, found_even = 0, 0
+    even = np.arange(0, 8000, 2)
+    for query in queries:
+        scores = SCORERS[metric](vectors.astype(np.float64), query.astype(np.float64))
+        best = np.argsort(-scores, kind="stable").tolist()
+        found += len(set(best[:10]) & set(store.search(query, 10)[0]))
+        among = store.search(query, 10, rows=even)[0]
+        assert all(row % 2 == 0 for row in among)
+        found_even += len(set([row for row in best if row % 2 == 0][:10]) & set(among))
+    assert found >= 0.95 * 300 and found_even >= 0.95 * 300
+    assert sorted(store.search(queries[0], 8000)[0]) == list(range(8000)), "asked for all, all come"
 
 
 @pytest.mark.parametrize("metric", [COSINE, DOT, L2])
