@@ -83,6 +83,7 @@ class EndpointEmbedder:
             raise ConfigurationError(f"an API key is not sent to {self._host} over plain http: use https")
         self._tls = (tls or ssl.create_default_context()) if is_tls else None
         self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        self._secret = (api_key or "").encode()
         if api_key:
             self._headers["Authorization"] = f"Bearer {api_key}"
         self._fields: dict[str, Any] = {"model": model, "encoding_format": "float"}
@@ -157,7 +158,7 @@ class EndpointEmbedder:
             else:
                 if status == 200:
                     return content
-                told = f"status {status}: {_excerpt(content)}"
+                told = f"status {status}: {_excerpt(content, self._secret)}"
                 if status not in _RETRIED:
                     raise self._failed(told, retryable=False)
                 pause_s = max(pause_s, asked_s)
@@ -246,7 +247,9 @@ def _left_s(deadline_s: float) -> float:
     return left_s
 
 
-def _excerpt(content: bytes) -> str:
+def _excerpt(content: bytes, secret: bytes) -> str:
+    if secret:  # Services say which key they refuse.
+        content = content.replace(secret, b"...")
     return " ".join(content[: 4 * ERROR_CHARACTERS_MAX].decode(errors="replace").split())[
         :ERROR_CHARACTERS_MAX
     ]

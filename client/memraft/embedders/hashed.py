@@ -23,9 +23,12 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import ConfigurationError
 from .base import Vector, Vectors
 
 DIMENSION = 768
+DIMENSION_MAX = 4096
+"""What a node takes."""
 WORDS_MAX = 4096
 """Words of a longer text beyond these are not looked at."""
 
@@ -50,12 +53,15 @@ class HashedNgrams:
     """Hashes words, pairs of words and pieces of words into a vector.
 
     Args:
-        dimension: components of each vector; more means fewer collisions and more memory.
+        dimension: components of each vector, 1 to 4,096; more means fewer collisions and more memory.
     """
 
     inline_characters_max = 2_000
 
     def __init__(self, dimension: int = DIMENSION) -> None:
+        if not isinstance(dimension, int) or not 1 <= dimension <= DIMENSION_MAX:
+            wanted = f"an integer from 1 to {DIMENSION_MAX}"
+            raise ConfigurationError(f"dimension must be {wanted}, not {dimension!r}")
         self.dimension = dimension
         self.fingerprint = f"hashed-ngrams-v1:{dimension}"
         self._features = lru_cache(maxsize=16_384)(self._word_features)

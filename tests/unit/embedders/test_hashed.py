@@ -1,11 +1,13 @@
 """Hashed n-grams find shared words and parts of words, and promise no more."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memraft import HashedNgrams
+from memraft import ConfigurationError, HashedNgrams
 
 DEFAULT = HashedNgrams()
 
@@ -56,3 +58,9 @@ def test_many_texts_at_once_have_the_vectors_of_each() -> None:
     assert np.array_equal(DEFAULT.embed(texts), np.stack([DEFAULT(text) for text in texts]))
     assert DEFAULT.embed([]).shape == (0, 768)
     assert DEFAULT.fingerprint == "hashed-ngrams-v1:768"
+
+
+@pytest.mark.parametrize("dimension", [0, -1, 4097, 1.5, "768"])
+def test_what_is_no_dimension_is_refused(dimension: Any) -> None:
+    with pytest.raises(ConfigurationError, match="dimension must be an integer from 1 to 4096, not"):
+        HashedNgrams(dimension)
