@@ -262,7 +262,7 @@ def _vectors_of(measured: list[_Measured]) -> Callable[[Rows], Floats] | None:
     """Returns what gives the vectors of places among all candidates, shape (places, dimension); None where
     there are none."""
     if len(measured) == 1 and (only := measured[0].known) is not None:
-        return lambda places: only[0][only[1][places]]
+        return lambda places: only[0].take(only[1].take(places), axis=0)
     starts = np.cumsum([0, *(len(each.items) for each in measured)])
     dimension = max((each.known[0].shape[1] for each in measured if each.known is not None), default=0)
 

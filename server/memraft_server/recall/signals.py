@@ -87,7 +87,7 @@ class Columns:
 
     def cues(self, rows: Rows) -> Floats:
         """Whether it asks, whether it tells a time, its substance: shape (rows, 3)."""
-        return np.frombuffer(self._cues, np.float32).reshape(-1, 3)[rows]
+        return np.frombuffer(self._cues, np.float32).reshape(-1, 3).take(rows, axis=0)
 
     def _number(self, author: str) -> int:
         number = self._numbers.get(author)
