@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from random import Random
 from typing import Any
 
 from memraft_cluster.errors import NotLeader
 from memraft_proto.methods import METHODS
-from memraft_proto.v1 import batch_pb2, kv_pb2, state_pb2, stream_pb2
+from memraft_proto.v1 import batch_pb2, kv_pb2, memory_pb2, namespace_pb2, state_pb2, stream_pb2
 from memraft_proto.v1.common_pb2 import CONSISTENCY_LINEARIZABLE, ReadContext, WriteContext
 from memraft_server.machine import Refused
 from tests.linearizability import Operation, Outcome
@@ -331,6 +332,32 @@ class Client:
         )
         return self._call("Delete", request, lambda reply: [])
 
+    def remember_for_a_while(self, random: Random) -> Call:
+        """Remembers a turn of a conversation, which leaders have to see to: it expires or is evicted."""
+        vector = array("f", (random.choice((-1.0, 1.0)), random.choice((0.5, 2.0))))
+        request = memory_pb2.RememberRequest(
+            namespace=NAMESPACE, context=self.context(), id=f"m{random.randrange(8)}",
+            text=self.value().decode(), embedding=vector.tobytes(), fingerprint="two", thread="talk",
+            speaker=random.choice(("", "Ann")), ttl_ms=random.choice((0, 50, 1_000, 60_000)),
+            pinned=random.random() < 0.1,
+        )  # fmt: skip
+        return self._call("Remember", request, lambda reply: [])
+
+    def forget_memory(self, random: Random) -> Call:
+        """Forgets a memory, if it is still there."""
+        request = memory_pb2.ForgetRequest(
+            namespace=NAMESPACE, context=self.context(), id=f"m{random.randrange(8)}"
+        )
+        return self._call("Forget", request, lambda reply: [])
+
+    def keep_few_memories(self, random: Random) -> Call:
+        """Changes how many memories there may be, and how long receipts are kept."""
+        request = namespace_pb2.SetNamespaceSettingsRequest(
+            namespace=NAMESPACE, context=self.context(), receipts_ttl_ms=random.choice((0, 200)),
+            memories=namespace_pb2.MemorySettings(entries_max=random.choice((0, 3, 5))),
+        )  # fmt: skip
+        return self._call("SetNamespaceSettings", request, lambda reply: [])
+
 
 def _seen(kind: str, key: str, reply: Any) -> tuple[str, str, Any, Any, int | None]:
     if not reply:
@@ -350,4 +377,7 @@ _CALLS: list[Callable[[Client, Random], Call]] = [
     Client.batch,
     *([Client.put_for_a_while] * 2),
     Client.end_early,
+    *([Client.remember_for_a_while] * 3),
+    Client.forget_memory,
+    Client.keep_few_memories,
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,8 +13,12 @@ from memraft_cluster.errors import ClusterError
 from memraft_cluster.marks import GroupMark
 from memraft_cluster.raft import Core, HardState, Membership, Message, Role
 from memraft_cluster.salvage import begin_again
+from memraft_proto.methods import KIND_EVICT_MEMORIES, KIND_RECORD_RECALLS
+from memraft_proto.v1.log_pb2 import RecordRecallsCommand
 from memraft_server.entries import EntryBuilder, encode_command
 from memraft_server.machine import Command, Refused
+from memraft_server.machine.handlers_receipts import receipts_over
+from tests.properties.memory_requests import body_of
 from tests.simulation.agenda import TICK_US, Agenda, SimLoop, stream
 from tests.simulation.checker import Checker, Violation, check
 from tests.simulation.disk import SimDisk, SimLog, begin_blocking
@@ -301,12 +305,27 @@ class SimNode:
             self.loop.enter(lambda: self.peers.disconnected(peer))
 
     def _expire(self) -> None:
-        """Proposes what is due, as the leader's background task does."""
+        """Proposes what is due, as the leader's background tasks do."""
         if self.leads:
             for command in self.replica.machine.due(self.clock_us(), 100):
-                self._counts["expiries"] += 1
+                self._counts["evictions" if command.kind == KIND_EVICT_MEMORIES else "expiries"] += 1
+                self._propose(command, command.request.SerializeToString(), lambda reply: None)
+            over = receipts_over(self.replica.machine, self.clock_us(), 100)
+            for command in (*self._receipts(), *over):
+                self._counts["receipts"] += 1
                 self._propose(command, command.request.SerializeToString(), lambda reply: None)
         self.loop.later(EXPIRY_TICKS * self.tick_length, self._expire)
+
+    def _receipts(self) -> Iterator[Command]:
+        """The receipts of recalls that find the newest memories."""
+        machine = self.replica.machine
+        for name, space in machine.spaces.by_name.items():
+            store = space.memories
+            if store is not None and store.items:
+                named = [(item.id, item.version) for item in store.items[-3:]]
+                id = f"{self.id}-{machine.applied_index}"
+                request = RecordRecallsCommand(namespace=name, ids=[id], receipts=[body_of(named, "run")])
+                yield Command(KIND_RECORD_RECALLS, "", request)
 
     # What goes out, and what is seen.
 
