@@ -3,8 +3,8 @@
 OpenBLAS shares larger ones out between threads, also in a process that this library is a guest in and whose
 threads it must not set. Such a product is soon done, but where other processes keep the cores busy, it waits
 20 ms for its threads, and these spin for as long afterwards. Measured with numpy 2.4 (OpenBLAS 0.3.31, two
-cores): threads start from 0.46 million elements of a matrix that is multiplied with a vector, and from 0.5
-million multiplications of two matrices.
+cores): threads start with a matrix of 0.46 million elements that is multiplied with a vector, not with 0.26,
+and with 0.61 million multiplications for two matrices, not with 0.51.
 """
 
 from __future__ import annotations
