@@ -43,9 +43,15 @@ GROWN_BYTES_MAX = 2 << 20
 
 FIRST_ROWS = 8
 
+RESERVED_FROM_ROWS = 65_536
+RESERVED_ROWS = 1 << 22
+"""Columns that grow beyond the first size are reserved for as many rows as the second, and copied no more
+until then: copying them at 450,000 rows took a write 20 to 26 ms of processor."""
+
 ROW_BYTES = 200
 """What a row takes beside its components, its id and its metadata: columns, the id's object, its place in
-the table of ids. Its code takes a byte for each of 64 components or some more."""
+the table of ids. Its code takes a byte for each of 48 components or some more, and in a large segment 52
+bytes besides."""
 
 SEAL_BYTES = 3 << 19
 SEAL_ROWS_MIN = 512
@@ -58,8 +64,7 @@ QUIET_SHARE = 1 / 32
 """Unsealed rows worth adding to a segment once no more are coming: so many, and this part of the segment."""
 
 SEGMENT_ROWS_MAX = 262_144
-"""A segment this large is left alone: half a minute's work to build, and a search costs about 0.3 ms more
-for each."""
+"""A segment this large is left alone: a second's work to build, and a search costs about 1.5 ms for each."""
 
 SEGMENTS_MAX = 4
 """More that would fit into one are merged: each costs a search some 20 us."""
@@ -222,6 +227,8 @@ class RowStore:
 
     def _grow_columns(self, count: int) -> None:
         size = max(count, self.count + self.count // 2)
+        if size > RESERVED_FROM_ROWS:
+            size = max(RESERVED_ROWS, 4 * count)
         for column in ("_born", "_died"):
             grown = np.empty(size, np.int64)  # np.resize would write all of it
             grown[: self.count] = getattr(self, column)[: self.count]

@@ -395,3 +395,18 @@ def test_more_wanted_than_there_are() -> None:
     assert store.search(clustered(1, seed=1)[0], 10) == ([], [])
     store.append(clustered(3, seed=1), 1)
     assert len(store.search(clustered(1, seed=1)[0], 1000)[0]) == 3
+
+
+def test_columns_reserved_for_many_rows_say_what_they_said_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "RESERVED_FROM_ROWS", 64)
+    monkeypatch.setattr(rows, "RESERVED_ROWS", 512)
+    vectors = clustered(2000, seed=1)
+    store = RowStore(DIMENSION, COSINE)
+    for row, vector in enumerate(vectors):
+        store.append_one(vector, row + 1)
+        if row % 3 == 0:
+            store.kill(row, 5000 + row)
+    assert [store.born(row) for row in range(2000)] == list(range(1, 2001))
+    killed = {row: 5000 + row for row in range(0, 2000, 3)}
+    assert [store.died(row) for row in range(2000)] == [killed.get(row, rows.ALIVE) for row in range(2000)]
+    assert store.alive_rows(None).tolist() == [row for row in range(2000) if row % 3]
