@@ -440,12 +440,13 @@ class RowStore:
         return rows[order], scores[order]
 
     def _scores(self, query: Floats, rows: Rows) -> Floats:
-        first, last = int(rows[0]), int(rows[-1])
+        first, last = rows.item(0), rows.item(-1)
         bits = self._chunk_bits
         dense = last - first + 1 == len(rows)
         if not dense and first >> bits == last >> bits:
             number = first >> bits
-            return self._compare(query, self._chunks[number].take(rows - (number << bits), axis=0))
+            places = rows - (number << bits) if number else rows
+            return self._compare(query, self._chunks[number].take(places, axis=0))
         parts = []
         for number in range(first >> bits, (last >> bits) + 1):
             base = number << bits
