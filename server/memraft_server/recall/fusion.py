@@ -14,6 +14,11 @@ RANK_OFFSET = 60
 """Of reciprocal rank fusion: Cormack, Clarke and Buettcher, "Reciprocal Rank Fusion" (2009)."""
 
 
+RANGE_MIN = np.float32(0.3)
+"""Of scaling: a share of the highest value. In conversations, where the worst candidates say nothing of what is
+asked, it changes nothing; of a few memories that say nearly the same it makes none the worst."""
+
+
 @dataclass(frozen=True, slots=True)
 class Weights:
     """What each signal counts for. `text` and `vector` go from 0, the worst candidate, to 1, the best.
@@ -86,10 +91,15 @@ def best(rows: Rows, scores: Floats, k: int) -> Rows:
 
 
 def min_max(values: Floats) -> Floats:
-    """Scales to 0 for the lowest and 1 for the highest; equal values all to 0."""
+    """Scales to 0 for the lowest and 1 for the highest; zeros stay zeros.
+
+    The range is at least `RANGE_MIN` of the highest: values that hardly differ, as those of few candidates
+    may, all come near 1.
+    """
     if not len(values):
         return values
-    low, high = values.min(), values.max()
+    high = values.max()
+    low = min(values.min(), high - RANGE_MIN * abs(high))
     return (values - low) / (high - low) if high > low else np.zeros_like(values)
 
 

@@ -171,10 +171,9 @@ def _fill(signals: Floats, items: list[Remembered], asked: Asked, moments: Momen
         near = asked.entities
         signals[:, _COLUMN["graph"]] = [near.get(item.about, 0.0) if item.about else 0.0 for item in items]
     if asked.span_us is not None and weights.dated:
-        start, end = asked.span_us
-        low, high = moments.versions(start, end)
+        low, high = moments.versions(*asked.span_us)
         signals[:, _COLUMN["dated"]] = [
-            low <= item.version < high or start <= item.valid_from_us < end for item in items
+            low <= item.version < high or _is_of(item, *asked.span_us) for item in items
         ]
     if weights.recency or weights.salience:
         written = np.array([item.version for item in items], np.int64)
@@ -185,6 +184,14 @@ def _fill(signals: Floats, items: list[Remembered], asked: Asked, moments: Momen
         if weights.salience:
             salience = np.array([item.salience for item in items], np.float32)
             signals[:, _COLUMN["salience"]] = faded(salience, age_us, asked.parameters.decay_per_day)
+
+
+def _is_of(item: Remembered, start_us: int, end_us: int) -> bool:
+    """Whether a memory is of a span of time: it became true in it, or has ended and was true in it. What has
+    no end is true at any time after its beginning, so that says little."""
+    if item.valid_until_us:
+        return item.valid_from_us < end_us and item.valid_until_us > start_us
+    return start_us <= item.valid_from_us < end_us
 
 
 def _of_entities(part: Part, asked: Asked) -> list[int]:

@@ -208,6 +208,17 @@ def test_what_is_of_the_time_that_a_query_names_is_found() -> None:
     assert shard.texts("what happened yesterday?", parameters=parameters(dated=0)) == []
 
 
+def test_what_was_true_in_the_time_that_a_query_names_goes_before_what_came_later() -> None:
+    shard = Shard()
+    shard.now_us += 900 * DAY_US
+    year = [int(datetime(2024 + each, 1, 1, tzinfo=UTC).timestamp() * 1e6) for each in range(3)]
+    shard.remember("Ann lives in Oslo", valid_from_us=year[1])
+    shard.remember("Ann lives in Bergen", valid_from_us=year[0] - DAY_US, valid_until_us=year[1])
+    assert shard.texts("where did Ann live in March 2024")[0] == "Ann lives in Bergen"
+    assert shard.texts("where did Ann live in January 2025")[0] == "Ann lives in Oslo"
+    assert "dated" not in names(shard.recall("where did Ann live in March 2026"))
+
+
 def test_salience_decays_and_recency_halves_as_of_the_moment_that_is_read() -> None:
     shard = Shard()
     shard.remember("tea in the morning", salience=0.8)

@@ -185,7 +185,11 @@ def test_what_a_query_asks_for() -> None:
 
 def test_scales_of_fusion() -> None:
     assert min_max(np.array([2, 4, 3], np.float32)).tolist() == [0, 1, 0.5]
-    assert min_max(np.array([2, 2], np.float32)).tolist() == [0, 0]
+    assert min_max(np.array([2, 2], np.float32)).tolist() == [1, 1]
+    assert min_max(np.array([0, 0], np.float32)).tolist() == [0, 0]
+    # What hardly differs stays near: the range is at least 0.3 of the highest.
+    assert min_max(np.array([1.94, 2], np.float32)).tolist() == pytest.approx([0.9, 1])
+    assert min_max(np.array([-3, -2], np.float32)).tolist() == [0, 1]
     ranks = reciprocal_ranks(np.array([0.1, 0.9, 0, 0.9], np.float32))
     assert ranks.tolist() == pytest.approx([1 / 63, 1 / 61, 0, 1 / 62])
 
