@@ -15,8 +15,8 @@ RANK_OFFSET = 60
 
 
 RANGE_MIN = np.float32(0.3)
-"""Of scaling: a share of the highest value. In conversations, where the worst candidates say nothing of what is
-asked, it changes nothing; of a few memories that say nearly the same it makes none the worst."""
+"""Of scaling: a share of the highest value. In conversations, where the worst candidates say nothing of what
+is asked, it changes nothing; of a few memories that say nearly the same it makes none the worst."""
 
 
 @dataclass(frozen=True, slots=True)
