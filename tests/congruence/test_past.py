@@ -104,7 +104,9 @@ def test_retention_forgets_and_says_what_is_kept(memory: Memory) -> None:
         assert time.monotonic() < deadline, memory.retention()
         memory.put("other", 0)
     found = memory.history("k")
-    assert [each.value for each in found] == [5, 4] and found.floor_index == memory.retention().floor_index
+    assert [each.value for each in found] == [5, 4]
+    # What is left of "other" may go between the two reads.
+    assert versions[3].log_index <= found.floor_index <= memory.retention().floor_index
     with pytest.raises(BeforeRetention, match="retention keeps 2 versions / 1 event of a stream") as refused:
         memory.get("k", at=versions[0].log_index)
     kept = memory.retention()
