@@ -26,7 +26,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 MUTANTS = ROOT / "tests" / "mutants"
 SOURCES = ("client", "cluster", "proto", "server")
-COPIED = (*SOURCES, "tests/simulation", "tests/linearizability")
+COPIED = (*SOURCES, "tests/simulation", "tests/linearizability", "tests/properties")
 TEXT_CHARACTERS_MAX = 100
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts.mutants import judge
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATCHES = sorted((ROOT / "tests" / "mutants").glob("*.patch"))
 
@@ -22,3 +24,8 @@ def test_a_mutant_says_what_it_breaks_and_applies(patch: Path) -> None:
     command = ["git", "apply", "--check", str(patch)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"make the patch anew: {done.stderr}"
+
+
+def test_the_simulator_runs_in_the_copy_that_a_mutant_is_planted_in() -> None:
+    verdict = judge(PATCHES[0], seeds=1, seconds=300)
+    assert verdict.is_found or verdict.text == "SURVIVED 1 seeds", verdict.text
