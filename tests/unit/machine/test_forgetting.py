@@ -198,6 +198,20 @@ def test_one_command_evicts_few_enough_for_others_to_have_their_turn() -> None:
     assert ids(shard) == [f"{n:04d}" for n in range(1_201, 1_300)]
 
 
+@pytest.mark.parametrize("digits", [4, 500])
+def test_one_command_ends_no_more_memories_whose_time_is_over_than_it_evicts(digits: int) -> None:
+    shard = Shard()
+    for number in range(600):
+        remember(shard, f"{number:0{digits}d}", ttl_ms=1_000_000)
+    shard.time_us += 2_000 * SECOND_US
+    due = [each.request for each in shard.machine.due(shard.time_us, 1_000)]
+    assert [id for each in due for id in each.ids] == [f"{n:0{digits}d}" for n in range(600)]
+    assert len(due) == 2 and all(each.reason == EXPIRED for each in due)
+    assert all(len(each.ids) <= EVICTED_MAX and each.ByteSize() <= EVICTION_BYTES_MAX for each in due)
+    sweep(shard)
+    assert not ids(shard)
+
+
 def test_an_eviction_leaves_alone_what_was_written_since() -> None:
     shard = Shard()
     limit(shard, entries_max=1)
