@@ -23,13 +23,18 @@ CONNECTION_LOST = "CONNECTION_LOST"
 ATTEMPT_TIMEOUT = "ATTEMPT_TIMEOUT"
 """Reason of ConnectionFailed where no answer came in time; it may have been sent."""
 
+NOT_TAKEN = "the request was not taken"
+"""How the lean engine's messages begin where the node told that it did nothing with a request, or where that
+never left."""
+
 _NEVER_SENT = (
+    NOT_TAKEN,
     "failed to connect",
     "Failed to connect",
     "connections to all backends failing",
     "DNS resolution",
 )
-"""How gRPC's messages begin or what they contain where it found no connection to send on."""
+"""How messages of either engine begin or what they contain where the request cannot have been acted upon."""
 
 _TOO_LARGE = re.compile(
     r"((?:CLIENT|SERVER): (?:Sent|Received)) message larger than max \((\d+) vs\. (\d+)\)"
@@ -75,6 +80,20 @@ def explain(failure: Any, address: str) -> errors.MemraftError:
     return _BY_CODE.get(code, errors.ServerError)(f"{address}: {code.name}: {message}")
 
 
+def explain_status(status: error_pb2.ErrorStatus, address: str) -> errors.MemraftError:
+    """Returns the exception for a call that failed within another.
+
+    Args:
+        status: what its own trailer would hold.
+        address: who was called.
+    """
+    found = _read(status)
+    if found is None:
+        return errors.ServerError(f"{address}: status {status.code}: {status.message}")
+    info, retry_after_s = found
+    return errors.from_reason(info.reason, status.message, info.metadata, retry_after_s)
+
+
 def _too_large(message: str) -> str:
     """What a call has too much of. Only reads have answers that large: the machine bounds those of writes."""
     found = _TOO_LARGE.search(message)
@@ -89,19 +108,23 @@ def _too_large(message: str) -> str:
 def _details(trailer: Iterable[tuple[str, str | bytes]]) -> tuple[error_pb2.ErrorInfo, float | None] | None:
     """The ErrorInfo and the seconds of the RetryInfo; None where there are no details of ours."""
     for key, value in trailer:
-        if key != DETAILS_KEY or not isinstance(value, bytes):
-            continue
-        info: error_pb2.ErrorInfo | None = None
-        retry_after_s: float | None = None
-        try:
-            for detail in error_pb2.ErrorStatus.FromString(value).details:
-                name = detail.type_url.rpartition("/")[2]
-                if name == "google.rpc.ErrorInfo":
-                    info = error_pb2.ErrorInfo.FromString(detail.value)
-                elif name == "google.rpc.RetryInfo":
-                    delay = error_pb2.RetryInfo.FromString(detail.value).retry_delay
-                    retry_after_s = delay.seconds + delay.nanos / 1e9
-        except DecodeError:
-            return None
-        return (info, retry_after_s) if info is not None else None
+        if key == DETAILS_KEY and isinstance(value, bytes):
+            try:
+                return _read(error_pb2.ErrorStatus.FromString(value))
+            except DecodeError:
+                return None
     return None
+
+
+def _read(status: error_pb2.ErrorStatus) -> tuple[error_pb2.ErrorInfo, float | None] | None:
+    """As `_details`. Raises DecodeError."""
+    info: error_pb2.ErrorInfo | None = None
+    retry_after_s: float | None = None
+    for detail in status.details:
+        name = detail.type_url.rpartition("/")[2]
+        if name == "google.rpc.ErrorInfo":
+            info = error_pb2.ErrorInfo.FromString(detail.value)
+        elif name == "google.rpc.RetryInfo":
+            delay = error_pb2.RetryInfo.FromString(detail.value).retry_delay
+            retry_after_s = delay.seconds + delay.nanos / 1e9
+    return (info, retry_after_s) if info is not None else None

@@ -15,6 +15,7 @@ from memraft_proto.v1 import (
     batch_pb2,
     cluster_pb2,
     coordination_pb2,
+    exchange_pb2,
     forgetting_pb2,
     fork_pb2,
     graph_pb2,
@@ -63,6 +64,7 @@ SERVICE_FILES = (
     txn_pb2,
     retention_pb2,
     history_pb2,
+    exchange_pb2,
     cluster_pb2,
 )
 
@@ -92,14 +94,16 @@ KIND_EVICT_MEMORIES = 107
 
 
 class Access(Enum):
-    """What a call does to a shard."""
+    """What a call does, and to what."""
 
     WRITE = "write"
     READ = "read"
     CLUSTER = "cluster"
+    EXCHANGE = "exchange"
+    """It carries other calls."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Method:
     """One call: its gRPC path, its messages, what it does and, for a write, its kind in the log (else 0).
     One that ``streams`` has many responses."""
@@ -130,7 +134,9 @@ OPERATION_FIELD: dict[int, str] = {field.number: field.name for field in _OPERAT
 def _access(request: Any, kind: int) -> Access:
     if kind:
         return Access.WRITE
-    return Access.READ if "context" in request.fields_by_name else Access.CLUSTER
+    if "context" in request.fields_by_name:
+        return Access.READ
+    return Access.EXCHANGE if request.name == "ExchangeRequest" else Access.CLUSTER
 
 
 def _methods() -> dict[str, Method]:

@@ -50,6 +50,7 @@ from memraft_server.metrics import (
 from memraft_server.receipts import Outbox
 from memraft_server.reconcile import Reconciler
 from memraft_server.replica import Replica, StoredReplica
+from memraft_server.rpc.exchange import Exchanges
 from memraft_server.rpc.others import AskFailed, OtherNodes
 from memraft_server.rpc.server import ListenFailed, RpcConfig, RpcServer, TlsBytes
 from memraft_server.saver import stored_journal
@@ -164,6 +165,7 @@ class Node:
             schemas=SchemaBarrier(self._schema_worker),
             receipts=self.outbox,
         )
+        self.service.exchange = Exchanges(self.service, self.directory.client_address, self.calls).call
         self.rpc = RpcServer(rpc_config, self.service, self.directory.client_address, self.calls)
         host, port = split_address(config.metrics.listen)
         self.health = HealthServer(host, port, self.gather, self.not_ready)

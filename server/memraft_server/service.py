@@ -109,10 +109,12 @@ class Service:
         self._recalls = Recalls(self._reader, receipts) if receipts is not None else None
         self._schemas = schemas if schemas is not None else SchemaBarrier()
         self.followers = followers if followers is not None else Followers()
+        self.exchange: Callable[[Caller, Any], Outcome] = _no_exchange
+        """Makes the calls that came in one, where calls come over a network."""
 
     def call_bytes(self, caller: Caller, method: Method, raw: bytes) -> Outcome:
         """As :meth:`call`, with the request as it came over the wire."""
-        return self.call(caller, method, self._decoded(caller, method, raw), raw)
+        return self.call(caller, method, self.decoded(caller, method, raw), raw)
 
     async def stream_bytes(self, caller: Caller, method: Method, raw: bytes) -> AsyncGenerator[Message, None]:
         """Yields the responses of a call that has many. To be closed when no more are wanted.
@@ -120,7 +122,7 @@ class Service:
         Raises:
             Refused, memraft_cluster.errors.ClusterError: as :meth:`call`.
         """
-        request: Any = self._decoded(caller, method, raw)
+        request: Any = self.decoded(caller, method, raw)
         if method.access is Access.READ:
             async with aclosing(self._followed(caller, method, request)) as responses:
                 async for response in responses:
@@ -157,7 +159,8 @@ class Service:
         check_read(method.name, request, self.limits)
         return self.shard(request.namespace)
 
-    def _decoded(self, caller: Caller, method: Method, raw: bytes) -> Message:
+    def decoded(self, caller: Caller, method: Method, raw: bytes) -> Message:
+        """Returns the request of a call. Raises Refused (INVALID_ARGUMENT) where it is none or too large."""
         if len(raw) > self._request_bytes_max:
             self._count(caller)
             raise Refused(
@@ -194,6 +197,8 @@ class Service:
             raise Refused("INVALID_ARGUMENT", f"{method.name} has many responses: it is a stream")
         if access is Access.CLUSTER:
             return self._cluster(caller, method.name, request)
+        if access is Access.EXCHANGE:
+            return self.exchange(caller, request)
         # The owner of the process is neither counted nor kept from anything.
         quota = None if caller.role is Role.LOCAL else self._admit(caller, request.namespace)
         if access is Access.WRITE:
@@ -266,6 +271,10 @@ class Service:
         if name == "RecordRecalls":
             return record_recalls(self._shards.get(request.shard), request)
         return directory.change_cluster(request)
+
+
+def _no_exchange(caller: Caller, request: Any) -> Outcome:
+    raise Refused("INVALID_ARGUMENT", "Exchange is not served here: make its calls alone")
 
 
 _ROLES: dict[str, tuple[frozenset[Role], str]] = {

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import grpc
 import grpc.aio
 
-from .._coalesce import Flight
+from .._gather import Flight
 from ..embedders.base import Embedder
 from ..errors import ConfigurationError
 
@@ -103,7 +103,7 @@ class Carriers:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, flight: Flight, carry: Callable[[Flight], Coroutine[Any, Any, None]]) -> None:
+    def start(self, flight: Flight[Any], carry: Callable[[Flight[Any]], Coroutine[Any, Any, None]]) -> None:
         """Has a flight carried."""
         flight.is_begun = True
         task = asyncio.get_running_loop().create_task(carry(flight))

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import grpc
 
-from .._coalesce import Flight
+from .._gather import Flight
 from ..embedders.base import Embedder
 from ..errors import ConfigurationError
 
@@ -73,9 +73,9 @@ class Waiter:
 class Carriers:
     """Has flights carried by the first of the callers whose writes they are: no thread beside theirs."""
 
-    def start(self, flight: Flight, carry: Callable[[Flight], None]) -> None:
+    def start(self, flight: Flight[Any], carry: Callable[[Flight[Any]], None]) -> None:
         """Wakes that caller, which finds that it is to carry."""
-        flight.writes[0].waiter.wake()
+        flight.items[0].waiter.wake()
 
 
 class Bell:

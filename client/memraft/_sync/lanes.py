@@ -1,86 +1,86 @@
 # Generated from _async/lanes.py by scripts/generate_sync.py: edit that one.
 
-"""Lets concurrent writes travel together: waits, carries, hands on. What goes with what: `_coalesce`."""
+"""Lets concurrent items travel together: waits, carries, hands on. What goes with what: `_gather`."""
 
 from typing import Any, Protocol
 
 from memraft_proto.methods import Method
 
-from .. import _coalesce, errors
-from .._coalesce import Coalescer, Flight, Lane, Write
+from .. import _gather, errors
+from .._gather import ALONE, Flight, Gatherer, Item, Lane
 from .io import Carriers, Waiter, let_callers_run, monotonic
 
 
 class Send(Protocol):
-    """Makes one call, retries included."""
+    """Makes one call. Raises MemraftError."""
 
-    def __call__(self, method: Method, request: Any, shard: int, deadline_s: float) -> Any: ...
+    def __call__(self, method: Method, request: Any, destination: Any, deadline_s: float, /) -> Any: ...
 
 
 class Lanes:
-    """The writes of one client on their way to the link.
+    """What is on its way from one client.
 
     Args:
+        flight: what items travel in.
         send: makes one call.
         timeout_s: what a caller's time is.
     """
 
-    def __init__(self, send: Send, timeout_s: float) -> None:
+    def __init__(self, flight: type[Flight[Any]], send: Send, timeout_s: float) -> None:
+        self._flight = flight
         self._send = send
-        self._coalescer = Coalescer(Waiter, timeout_s)
+        self._gatherer: Gatherer[Any, Any] = Gatherer(flight, Waiter, timeout_s)
         self._carriers = Carriers()
 
-    def write(self, write: Write) -> Any:
-        """Sends a write, alone or with others. Raises MemraftError, as its own call would."""
-        if not write.can_share():
-            return self._send(write.method, write.request, write.shard, write.deadline_s)
-        if self._coalescer.enter(write):
+    def carry(self, item: Item) -> Any:
+        """Sends an item, alone or with others. Raises MemraftError, as its own call would."""
+        if self._gatherer.enter(item):
             try:
-                return self._send(write.method, write.request, write.shard, write.deadline_s)
+                return self._send(item.method, item.request, item.destination, item.deadline_s)
             finally:
-                self._hand_on(write.lane)
-        self._wait(write)
-        outcome = write.outcome
-        if outcome is _coalesce.ALONE:
-            return self._send(write.method, write.request, write.shard, write.deadline_s)
+                self._hand_on(item.lane)
+        self._wait(item)
+        outcome = item.outcome
+        if outcome is ALONE:
+            return self._send(item.method, item.request, item.destination, item.deadline_s)
         if isinstance(outcome, errors.MemraftError):
             raise outcome
         return outcome
 
     def close(self) -> None:
         """Fails what is queued; calls under way end with their channels."""
-        self._coalescer.close()
+        self._gatherer.close()
 
-    def _wait(self, write: Write) -> None:
-        """Waits until a write has its outcome, or until it is its caller's turn to carry, and does so."""
+    def _wait(self, item: Item) -> None:
+        """Waits until an item has its outcome, or until it is its caller's turn to carry, and does so."""
         try:
-            if not write.waiter.wait(write.deadline_s - monotonic()):
-                if self._coalescer.withdraw(write):
-                    raise _coalesce.too_late()
-                if not write.waiter.wait(_coalesce.GRACE_S):
-                    raise _coalesce.unanswered()
+            if not item.waiter.wait(item.deadline_s - monotonic()):
+                if self._gatherer.withdraw(item):
+                    raise self._flight.late()
+                if not item.waiter.wait(_gather.GRACE_S):
+                    raise self._flight.unanswered()
         except BaseException:
-            lane = self._coalescer.abandon(write)
+            lane = self._gatherer.abandon(item)
             if lane is not None:
                 self._hand_on(lane)
             raise
-        flight = write.flight
-        if write.outcome is None and flight is not None:
+        flight = item.flight
+        if item.outcome is None and flight is not None:
             flight.is_begun = True
-            self._carry(flight)
+            self._fly(flight)
 
-    def _carry(self, flight: Flight) -> None:
+    def _fly(self, flight: Flight[Any]) -> None:
         """Makes the call of a flight, tells all callers, and hands the lane on."""
         try:
-            self._fly(flight)
+            self._call(flight)
             let_callers_run()
         finally:
             self._hand_on(flight.lane)
 
-    def _fly(self, flight: Flight) -> None:
+    def _call(self, flight: Flight[Any]) -> None:
         try:
             method, request = flight.call()
-            response = self._send(method, request, flight.writes[0].shard, flight.deadline_s)
+            response = self._send(method, request, flight.items[0].destination, flight.deadline_s)
         except errors.MemraftError as error:
             flight.fail(error)
         except BaseException:
@@ -89,8 +89,8 @@ class Lanes:
         else:
             flight.land(response)
 
-    def _hand_on(self, lane: Lane) -> None:
+    def _hand_on(self, lane: Lane[Any]) -> None:
         """A call of a lane is back: what has gathered goes."""
-        flight = self._coalescer.leave(lane)
+        flight = self._gatherer.leave(lane)
         if flight is not None:
-            self._carriers.start(flight, self._carry)
+            self._carriers.start(flight, self._fly)

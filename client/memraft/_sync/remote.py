@@ -13,12 +13,13 @@ from memraft_proto.sharding import tenant_of
 from memraft_proto.v1 import cluster_pb2
 
 from .. import _status, errors
-from .._coalesce import Write
+from .._coalesce import BatchFlight, Write
 from .._course import Course, index_reader
 from .._diagnose import diagnose
 from .._router import MAP_AGE_MIN_S, Router
 from .._target import ClusterTarget
 from .base import METHOD, Beside, Head, Outline, Search
+from .exchanges import Exchanges
 from .feeds import Source
 from .following import Advance, RemoteSource
 from .io import (
@@ -41,7 +42,6 @@ _SHARD_MAP = METHOD["GetShardMap"]
 MAP_TIMEOUT_S = 1.0
 PASSING_TIMEOUT_S = 0.25
 """For the map asked for in passing, of a node that has just answered."""
-_CLOSED_MEANWHILE = "this memory was closed while a call was under way: a write may have been applied"
 CALLS_MAX = 1_024
 """Writes under way or about to be; further ones wait here, where waiting makes no queue longer."""
 CHANNEL_OPTIONS: list[tuple[str, Any]] = [
@@ -87,7 +87,8 @@ class RemoteLink:
         self._asked_at_s = float("-inf")
         self._unreachable: list[errors.MemraftError] = []
         self._slots = Slots(CALLS_MAX)
-        self._lanes = Lanes(self._send, cluster.timeout_s)
+        self._lanes = Lanes(BatchFlight, self._send, cluster.timeout_s)
+        self._exchanges = Exchanges(self)
         self._is_closed = False
         self._home = Home()
 
@@ -100,7 +101,10 @@ class RemoteLink:
                 f"{CALLS_MAX} writes of this client wait for an answer, at most {CALLS_MAX}"
             )
         try:
-            return self._lanes.write(Write(method, request, shard, deadline_s))
+            write = Write(method, request, shard, deadline_s)
+            if write.can_share():
+                return self._lanes.carry(write)
+            return self._send(method, request, shard, deadline_s)
         finally:
             self._slots.release()
 
@@ -131,6 +135,7 @@ class RemoteLink:
             self._channels.clear()
             self._calls.clear()
         self._lanes.close()
+        self._exchanges.close()
         for channel in channels:
             channel.close()
 
@@ -165,15 +170,10 @@ class RemoteLink:
                 continue
             course.stamp(request)
             try:
-                response = self._call(address, method)(request, timeout=course.attempt_timeout_s())
-            except INTERRUPTED as failure:
-                if self._is_closed and not is_cancelled():
-                    raise errors.ClosedError(_CLOSED_MEANWHILE) from failure
+                response = self._exchanges.call(address, method, request, course.attempt_timeout_s())
+            except errors.ClosedError:
                 raise
-            except grpc.RpcError as failure:
-                if self._is_closed:
-                    raise errors.ClosedError(_CLOSED_MEANWHILE) from failure
-                error = _status.explain(failure, address)
+            except errors.MemraftError as error:
                 if course.is_new_session_needed(error):
                     return None
                 wait_s = course.failed(address, error)
@@ -189,7 +189,7 @@ class RemoteLink:
         """Asks a node that has just answered for the map, so that nodes that came since are known before
         those that were known are gone. It may fail: the next one will do."""
         try:
-            asked = self._call(address, _SHARD_MAP)
+            asked = self.callable(address, _SHARD_MAP)
             self._router.learn(asked(cluster_pb2.GetShardMapRequest(), timeout=PASSING_TIMEOUT_S))
         except INTERRUPTED:
             if not self._is_closed or is_cancelled():
@@ -197,8 +197,9 @@ class RemoteLink:
         except (grpc.RpcError, errors.ClosedError):
             pass
 
-    def _call(self, address: str, method: Method) -> Call:
-        """The callable of one method on one node; its channel connects when it is first used."""
+    def callable(self, address: str, method: Method) -> Call:
+        """What makes a call on one node; the request may be encoded already. The node's channel connects when
+        it is first used."""
         found = self._calls.get((address, method.path))
         if found is not None:
             return found
@@ -212,7 +213,7 @@ class RemoteLink:
             kind = channel.unary_stream if method.streams else channel.unary_unary
             call: Call = kind(
                 method.path,
-                request_serializer=method.request.SerializeToString,
+                request_serializer=_encoded,
                 response_deserializer=method.response.FromString,
             )
             self._calls[address, method.path] = call
@@ -236,7 +237,7 @@ class RemoteLink:
         while (address := course.address()) is None:
             self._find(course)
         course.stamp(request)
-        return address, self._call(address, method)(request, timeout=timeout_s)
+        return address, self.callable(address, method)(request, timeout=timeout_s)
 
     def failed(self, failure: grpc.RpcError, address: str, course: Course) -> None:
         """Waits until another try may succeed. Raises MemraftError where none will, or not in time."""
@@ -287,7 +288,9 @@ class RemoteLink:
         for address in self._router.known_addresses():
             timeout_s = min(MAP_TIMEOUT_S, course.remaining_s())
             try:
-                found = self._call(address, _SHARD_MAP)(cluster_pb2.GetShardMapRequest(), timeout=timeout_s)
+                found = self.callable(address, _SHARD_MAP)(
+                    cluster_pb2.GetShardMapRequest(), timeout=timeout_s
+                )
             except grpc.RpcError as failure:
                 failures.append(self._explain(address, failure))
                 self._router.suspect(address, is_gone=True)
@@ -303,3 +306,7 @@ class RemoteLink:
         if error.reason != _status.CONNECT_FAILED and error.reason != _status.CONNECTION_LOST:
             return error
         return in_thread(diagnose, address, self._cluster.certificates, error)
+
+
+def _encoded(request: Any) -> bytes:
+    return request if isinstance(request, bytes) else request.SerializeToString()

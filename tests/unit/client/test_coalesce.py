@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from memraft import ConflictError, InvalidArgument, OutcomeUnknown, QuotaExceeded, Unavailable, errors
-from memraft._coalesce import ALONE, BATCH_BYTES_MAX, OPERATIONS_MAX, Coalescer, Flight, Write
+from memraft._coalesce import BatchFlight, Write
+from memraft._gather import ALONE, Gatherer
 from memraft._sync.io import Waiter
 from memraft_proto.methods import METHODS
 from memraft_proto.v1 import common_pb2, kv_pb2, memory_pb2, run_pb2, state_pb2, vector_pb2
@@ -25,8 +26,8 @@ class Clock:
         return self.now_s
 
 
-def coalescer(clock: Clock | None = None) -> Coalescer:
-    return Coalescer(Waiter, TIMEOUT_S, clock or Clock())
+def coalescer(clock: Clock | None = None) -> Gatherer[Write, BatchFlight]:
+    return Gatherer(BatchFlight, Waiter, TIMEOUT_S, clock or Clock())
 
 
 def write(method_name: str, /, deadline_s: float = DEADLINE_S, run: str = "", **fields: Any) -> Write:
@@ -41,7 +42,7 @@ def put(key: str, **fields: Any) -> Write:
     return write("Put", key=key, value=b"1", **fields)
 
 
-def enter(lanes: Coalescer, *writes: Write) -> Write:
+def enter(lanes: Gatherer[Write, BatchFlight], *writes: Write) -> Write:
     """Has a first write under way and `writes` wait for it; returns the first."""
     first = put("first")
     assert lanes.enter(first)
@@ -50,15 +51,15 @@ def enter(lanes: Coalescer, *writes: Write) -> Write:
     return first
 
 
-def gathered(*writes: Write) -> Flight:
+def gathered(*writes: Write) -> BatchFlight:
     """The flight in which all of these go."""
     lanes = coalescer()
     flight = lanes.leave(enter(lanes, *writes).lane)
-    assert flight is not None and flight.writes == list(writes)
+    assert flight is not None and flight.items == list(writes)
     return flight
 
 
-def apply(flight: Flight) -> Any:
+def apply(flight: BatchFlight) -> Any:
     """What a shard answers."""
     method, request = flight.call()
     machine = Machine(0)
@@ -119,12 +120,12 @@ def test_another_namespace_agent_run_or_tool_is_another_lane() -> None:
 
 def test_a_batch_is_bounded_in_operations_and_the_rest_goes_next() -> None:
     lanes = coalescer()
-    writes = [put(str(i)) for i in range(OPERATIONS_MAX + 1)]
+    writes = [put(str(i)) for i in range(BatchFlight.ITEMS_MAX + 1)]
     first = enter(lanes, *writes)
     flight = lanes.leave(first.lane)
-    assert flight is not None and flight.writes == writes[:OPERATIONS_MAX]
+    assert flight is not None and flight.items == writes[: BatchFlight.ITEMS_MAX]
     flight = lanes.leave(first.lane)
-    assert flight is not None and flight.writes == writes[OPERATIONS_MAX:]
+    assert flight is not None and flight.items == writes[BatchFlight.ITEMS_MAX :]
     assert lanes.leave(first.lane) is None
 
 
@@ -133,8 +134,8 @@ def test_a_batch_is_bounded_in_bytes() -> None:
     writes = [write("Put", key=str(i), value=bytes(60_000)) for i in range(20)]
     first = enter(lanes, *writes)
     flight = lanes.leave(first.lane)
-    assert flight is not None and 1 < len(flight.writes) < 20
-    assert flight.call()[1].ByteSize() <= BATCH_BYTES_MAX
+    assert flight is not None and 1 < len(flight.items) < 20
+    assert flight.call()[1].ByteSize() <= BatchFlight.SIZE_BYTES_MAX
 
 
 def test_those_with_much_more_time_do_not_end_with_the_time_of_the_first() -> None:
@@ -142,10 +143,10 @@ def test_those_with_much_more_time_do_not_end_with_the_time_of_the_first() -> No
     soon, later = put("soon", deadline_s=10.0), put("later", deadline_s=10.0 + TIMEOUT_S / 2)
     first = enter(lanes, soon, put("too", deadline_s=10.0 + TIMEOUT_S / 20), later)
     flight = lanes.leave(first.lane)
-    assert flight is not None and len(flight.writes) == 2
+    assert flight is not None and len(flight.items) == 2
     assert flight.deadline_s == 10.0
     flight = lanes.leave(first.lane)
-    assert flight is not None and flight.writes == [later]
+    assert flight is not None and flight.items == [later]
 
 
 def test_whose_time_is_up_is_told_that_nothing_was_sent() -> None:
@@ -155,7 +156,7 @@ def test_whose_time_is_up_is_told_that_nothing_was_sent() -> None:
     first = enter(lanes, late, other)
     clock.now_s = 1.0
     flight = lanes.leave(first.lane)
-    assert flight is not None and flight.writes == [other]
+    assert flight is not None and flight.items == [other]
     assert isinstance(late.outcome, Unavailable)
     assert late.waiter.wait(0.0)
 
@@ -208,8 +209,8 @@ def test_a_swap_whose_current_value_had_no_room_asks_by_itself() -> None:
     response = apply(flight)
     response.results[1].compare_and_swap.current_value_omitted = True
     flight.land(response)
-    assert isinstance(flight.writes[0].outcome, state_pb2.CompareAndSwapResponse)
-    assert flight.writes[1].outcome is ALONE
+    assert isinstance(flight.items[0].outcome, state_pb2.CompareAndSwapResponse)
+    assert flight.items[1].outcome is ALONE
 
 
 @pytest.mark.parametrize(
@@ -223,7 +224,7 @@ def test_a_swap_whose_current_value_had_no_room_asks_by_itself() -> None:
 def test_a_refusal_that_may_be_the_fault_of_one_has_each_ask_by_itself(error: errors.MemraftError) -> None:
     flight = gathered(put("a"), put("b"))
     flight.fail(error)
-    assert [each.outcome for each in flight.writes] == [ALONE, ALONE]
+    assert [each.outcome for each in flight.items] == [ALONE, ALONE]
 
 
 @pytest.mark.parametrize(
@@ -242,7 +243,7 @@ def test_any_other_failure_is_the_answer_to_each_as_an_exception_of_its_own(
 ) -> None:
     flight = gathered(put("a"), put("b"))
     flight.fail(error)
-    told = [each.outcome for each in flight.writes]
+    told = [each.outcome for each in flight.items]
     assert told[0] is not told[1]
     for each in told:
         assert type(each) is type(error)
@@ -266,7 +267,7 @@ def test_who_goes_while_queued_is_not_sent() -> None:
     first = enter(lanes, going, staying)
     assert lanes.abandon(going) is None
     flight = lanes.leave(first.lane)
-    assert flight is not None and flight.writes == [staying]
+    assert flight is not None and flight.items == [staying]
 
 
 def test_who_goes_while_its_batch_is_under_way_takes_nothing_with_it() -> None:

@@ -65,7 +65,7 @@ def test_many_callers_write_with_few_calls(cluster: DevCluster) -> None:
                 record = await memory.record(f"k{i:03d}")
                 assert record is not None and (record.value, record.version) == (i, each.version)
                 assert record.agent == "support"
-            assert len(lanes_of(memory)._coalescer) == 0
+            assert len(lanes_of(memory)._gatherer) == 0
 
     asyncio.run(script())
 
@@ -180,7 +180,7 @@ def test_a_cancelled_caller_leaves_the_others_alone_and_unsent_writes_unsent(clu
             assert all(isinstance(each, asyncio.CancelledError) for each in outcomes[1:32])
             assert all(hasattr(each, "version") for each in outcomes[32:])
             assert (await memory.put("last", 1)).version > max(each.version for each in outcomes[32:])  # type: ignore[union-attr]
-            assert len(lanes_of(memory)._coalescer) == 0
+            assert len(lanes_of(memory)._gatherer) == 0
 
     asyncio.run(script())
 
@@ -225,7 +225,7 @@ def test_threads_write_with_fewer_calls_and_read_their_own_writes(cluster: DevCl
         assert wrong == []
         made = sum(after.get(name, 0) - before.get(name, 0) for name in ("Put", "Batch"))
         assert made < threads * rounds
-        assert len(memory._link._lanes._coalescer) == 0  # type: ignore[attr-defined]
+        assert len(memory._link._lanes._gatherer) == 0  # type: ignore[attr-defined]
 
 
 def test_a_quota_refuses_no_more_of_a_batch_than_of_single_writes(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from memraft import OutcomeUnknown, Unavailable, _coalesce
+from memraft import OutcomeUnknown, Unavailable, _gather
 from memraft._async.io import Waiter
 from memraft._async.lanes import AsyncLanes
-from memraft._coalesce import Write
+from memraft._coalesce import BatchFlight, Write
 from memraft._sync.lanes import Lanes
 from memraft_proto.methods import METHODS, Method
 from memraft_proto.v1 import batch_pb2, kv_pb2
@@ -55,17 +55,17 @@ def test_tasks_that_write_again_and_again_stay_together() -> None:
     async def script() -> None:
         gate = Gate()
         gate.open.set()
-        lanes = AsyncLanes(gate, WAIT_S)
+        lanes = AsyncLanes(BatchFlight, gate, WAIT_S)
 
         async def write(caller: int) -> None:
             for i in range(10):
-                response = await lanes.write(put(str(caller * 100 + i)))
+                response = await lanes.carry(put(str(caller * 100 + i)))
                 assert response.version == caller * 100 + i
 
         await asyncio.gather(*(write(caller) for caller in range(20)))
         assert sum(gate.sizes) == 200
         assert gate.sizes[:3] == [1, 19, 20], "what is written next joins, though the lane was just free"
-        assert len(lanes._coalescer) == 0
+        assert len(lanes._gatherer) == 0
 
     asyncio.run(script())
 
@@ -73,28 +73,28 @@ def test_tasks_that_write_again_and_again_stay_together() -> None:
 def test_a_queued_write_whose_time_is_up_was_not_sent() -> None:
     async def script() -> None:
         gate = Gate()
-        lanes = AsyncLanes(gate, WAIT_S)
-        first = asyncio.create_task(lanes.write(put("1")))
+        lanes = AsyncLanes(BatchFlight, gate, WAIT_S)
+        first = asyncio.create_task(lanes.carry(put("1")))
         await settle()
         with pytest.raises(Unavailable, match="not sent"):
-            await lanes.write(put("2", timeout_s=0.01))
+            await lanes.carry(put("2", timeout_s=0.01))
         gate.open.set()
         assert (await first).version == 1
         assert gate.sizes == [1]
-        assert len(lanes._coalescer) == 0
+        assert len(lanes._gatherer) == 0
 
     asyncio.run(script())
 
 
 def test_nobody_waits_forever_for_who_carries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_coalesce, "GRACE_S", 0.01)
+    monkeypatch.setattr(_gather, "GRACE_S", 0.01)
 
     async def script() -> None:
         gate = Gate()
-        lanes = AsyncLanes(gate, WAIT_S)
-        first = asyncio.create_task(lanes.write(put("1")))
+        lanes = AsyncLanes(BatchFlight, gate, WAIT_S)
+        first = asyncio.create_task(lanes.carry(put("1")))
         await settle()
-        others = [asyncio.create_task(lanes.write(put(key, timeout_s=0.2))) for key in "23"]
+        others = [asyncio.create_task(lanes.carry(put(key, timeout_s=0.2))) for key in "23"]
         await settle()
         first.cancel()  # A call under way ends, and the others' begins and does not.
         outcomes = await asyncio.gather(first, *others, return_exceptions=True)
@@ -103,7 +103,7 @@ def test_nobody_waits_forever_for_who_carries(monkeypatch: pytest.MonkeyPatch) -
         assert gate.sizes == [1, 2]
         gate.open.set()
         await settle()
-        assert len(lanes._coalescer) == 0
+        assert len(lanes._gatherer) == 0
 
     asyncio.run(script())
 
@@ -111,10 +111,10 @@ def test_nobody_waits_forever_for_who_carries(monkeypatch: pytest.MonkeyPatch) -
 def test_all_in_a_call_that_is_torn_down_are_told_that_nobody_knows() -> None:
     async def script() -> None:
         gate = Gate()
-        lanes = AsyncLanes(gate, WAIT_S)
-        first = asyncio.create_task(lanes.write(put("1")))
+        lanes = AsyncLanes(BatchFlight, gate, WAIT_S)
+        first = asyncio.create_task(lanes.carry(put("1")))
         await settle()
-        others = [asyncio.create_task(lanes.write(put(key))) for key in "23"]
+        others = [asyncio.create_task(lanes.carry(put(key))) for key in "23"]
         await settle()
         first.cancel()
         await settle()
@@ -122,7 +122,7 @@ def test_all_in_a_call_that_is_torn_down_are_told_that_nobody_knows() -> None:
         carrier.cancel()
         outcomes = await asyncio.gather(*others, return_exceptions=True)
         assert all(isinstance(each, OutcomeUnknown) for each in outcomes)
-        assert len(lanes._coalescer) == 0
+        assert len(lanes._gatherer) == 0
 
     asyncio.run(script())
 
@@ -157,12 +157,12 @@ class ThreadGate:
 
 def write_in_threads(gate: ThreadGate) -> dict[str, Any]:
     """Has a first write under way while four others queue; returns the outcome of each."""
-    lanes = Lanes(gate, WAIT_S)
+    lanes = Lanes(BatchFlight, gate, WAIT_S)
     outcomes: dict[str, Any] = {}
 
     def work(key: str) -> None:
         try:
-            outcomes[key] = lanes.write(put(key)).version
+            outcomes[key] = lanes.carry(put(key)).version
         except BaseException as error:
             outcomes[key] = error
 
@@ -170,12 +170,12 @@ def write_in_threads(gate: ThreadGate) -> dict[str, Any]:
     deadline_s = time.monotonic() + WAIT_S
     for i, thread in enumerate(threads):
         thread.start()
-        while len(gate.sizes) + sum(len(each.queue) for each in lanes._coalescer._lanes.values()) <= i:
+        while len(gate.sizes) + sum(len(each.queue) for each in lanes._gatherer._lanes.values()) <= i:
             assert time.monotonic() < deadline_s
     gate.open.set()
     for thread in threads:
         thread.join(WAIT_S)
-    assert len(lanes._coalescer) == 0
+    assert len(lanes._gatherer) == 0
     return outcomes
 
 

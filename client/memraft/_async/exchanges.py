@@ -1,0 +1,73 @@
+"""The last hop of every call, to one node: alone, or in an exchange with others that go there now."""
+
+from typing import Any, Protocol
+
+import grpc
+
+from memraft_proto.methods import Method
+
+from .. import _exchange, _status, errors
+from .._course import ATTEMPT_FIRST_S
+from .._exchange import EXCHANGE, ExchangeFlight
+from .io import INTERRUPTED, Call, is_cancelled, monotonic
+from .lanes import AsyncLanes
+
+_CLOSED_MEANWHILE = "this memory was closed while a call was under way: a write may have been applied"
+
+
+class AsyncChannels(Protocol):
+    """Has a channel to every node."""
+
+    @property
+    def is_closed(self) -> bool: ...
+    def callable(self, address: str, method: Method) -> Call: ...
+
+
+class AsyncExchanges:
+    """The calls of one client on their way to nodes.
+
+    Args:
+        channels: to them.
+    """
+
+    def __init__(self, channels: AsyncChannels) -> None:
+        self._channels = channels
+        self._lanes = AsyncLanes(ExchangeFlight, self._send, ATTEMPT_FIRST_S)
+        self._without: dict[str, float] = {}
+        """Node -> when it is to be asked again whether it has exchanges by now."""
+
+    async def call(self, address: str, method: Method, request: Any, timeout_s: float) -> Any:
+        """Makes one call to one node. Raises MemraftError."""
+        call = _exchange.Call(method, request, address, monotonic() + timeout_s)
+        if not call.can_share() or (self._without and self._is_without(address)):
+            return await self._send(method, call.request, address, call.deadline_s)
+        return await self._lanes.carry(call)
+
+    def close(self) -> None:
+        """Fails what is queued; calls under way end with their channels."""
+        self._lanes.close()
+
+    async def _send(self, method: Method, request: bytes, address: str, deadline_s: float) -> Any:
+        timeout_s = max(0.001, deadline_s - monotonic())
+        try:
+            return await self._channels.callable(address, method)(request, timeout=timeout_s)
+        except INTERRUPTED as failure:
+            if self._channels.is_closed and not is_cancelled():
+                raise errors.ClosedError(_CLOSED_MEANWHILE) from failure
+            raise
+        except grpc.RpcError as failure:
+            if self._channels.is_closed:
+                raise errors.ClosedError(_CLOSED_MEANWHILE) from failure
+            if method is EXCHANGE and failure.code() is grpc.StatusCode.UNIMPLEMENTED:
+                self._without[address] = monotonic() + _exchange.WITHOUT_S
+                raise errors.InvalidArgument(f"{address} has no {method.name}") from failure
+            raise _status.explain(failure, address) from failure
+
+    def _is_without(self, address: str) -> bool:
+        again_s = self._without.get(address)
+        if again_s is None:
+            return False
+        if monotonic() < again_s:
+            return True
+        self._without.pop(address, None)
+        return False

@@ -1,0 +1,296 @@
+"""Lets what callers of one client do at the same time travel together. No IO; both facades share it.
+
+A call costs far more than what is in it, so items that come while a call of their lane is under way go
+together::
+
+    idle                      an item goes at once, as its own call
+    a call is under way       further items queue, first come first served
+    the call is back          what has gathered goes as one call, a single item as its own
+
+What shares a lane, what such a call is, and what each of its items is told when it is back: `_coalesce` for
+writes that become one command of the log, `_exchange` for calls of any kind to one node.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Hashable
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from memraft_proto.methods import Method
+
+from . import errors
+
+SPREAD = 0.1
+"""How much of its time a caller may lose to another that it travels with. A call ends with the time of the
+first of its callers, so only those whose time ends soon after travel with it."""
+GRACE_S = 1.0
+"""How long after its time a caller waits for whoever carries its item."""
+
+ALONE = object()
+"""An outcome: to be sent as its own call."""
+
+
+class Waiter(Protocol):
+    """Where a caller waits; each facade has its own."""
+
+    def wake(self) -> None: ...
+
+
+class Item:
+    """What one caller wants done, and what becomes of it.
+
+    Args:
+        method: its own call.
+        request: of that call; left as it is.
+        destination: where it goes: a shard, or a node.
+        deadline_s: when its caller's time is up, by `time.monotonic`.
+        size_bytes: of the encoded request.
+        key: of its lane.
+    """
+
+    __slots__ = (
+        "deadline_s",
+        "destination",
+        "flight",
+        "key",
+        "lane",
+        "method",
+        "outcome",
+        "request",
+        "size_bytes",
+        "waiter",
+    )
+
+    lane: "Lane[Any]"
+    waiter: Any
+
+    def __init__(
+        self,
+        method: Method,
+        request: Any,
+        destination: Any,
+        deadline_s: float,
+        size_bytes: int,
+        key: Hashable,
+    ) -> None:
+        self.method = method
+        self.request = request
+        self.destination = destination
+        self.deadline_s = deadline_s
+        self.size_bytes = size_bytes
+        self.key = key
+        self.flight: Flight[Any] | None = None
+        self.outcome: Any = None
+        """The response, an exception, or `ALONE`; None as long as there is none."""
+
+    def settle(self, outcome: Any) -> None:
+        """Tells its caller."""
+        self.outcome = outcome
+        self.waiter.wake()
+
+
+I = TypeVar("I", bound=Item)  # noqa: E741
+F = TypeVar("F", bound="Flight[Any]")
+
+
+class Lane(Generic[I]):
+    """What may travel together: a call is under way, and these have gathered meanwhile."""
+
+    __slots__ = ("key", "queue")
+
+    def __init__(self, key: Hashable) -> None:
+        self.key = key
+        self.queue: dict[I, None] = {}
+        """In order of arrival. A dict, because callers leave from the middle."""
+
+
+class Flight(Generic[I]):
+    """Items that go as one call, the oldest first."""
+
+    __slots__ = ("deadline_s", "is_begun", "items", "lane")
+
+    ITEMS_MAX: ClassVar[int]
+    """Items a call."""
+    SIZE_BYTES_MAX: ClassVar[int]
+    """Bytes of all items of a call, unless it has only one."""
+
+    def __init__(self, lane: Lane[I], items: list[I]) -> None:
+        self.lane = lane
+        self.items = items
+        self.deadline_s = min(item.deadline_s for item in items)
+        self.is_begun = False
+        """Whether somebody is about to send it."""
+        for item in items:
+            item.flight = self
+
+    def call(self) -> tuple[Method, Any]:
+        """Returns the call to make and its request."""
+        if len(self.items) == 1:
+            return self.items[0].method, self.items[0].request
+        return self._joined()
+
+    def land(self, response: Any) -> None:
+        """Tells every caller the outcome of its item."""
+        if len(self.items) == 1:
+            self.items[0].settle(response)
+        else:
+            self._tell(response)
+
+    def fail(self, error: errors.MemraftError) -> None:
+        """The call failed: tells every caller, or has each go alone."""
+        if len(self.items) == 1:
+            self.items[0].settle(error)
+            return
+        is_for_one = self._may_be_for_one(error)
+        for item in self.items:
+            item.settle(ALONE if is_for_one else twin(error))
+
+    def lose(self) -> None:
+        """Whoever carried it was interrupted: nobody knows what became of it."""
+        self.fail(self._lost())
+
+    def _joined(self) -> tuple[Method, Any]:
+        """The call that does what all items ask for, and its request."""
+        raise AssertionError("of each kind of flight")
+
+    def _tell(self, response: Any) -> None:
+        raise AssertionError("of each kind of flight")
+
+    def _may_be_for_one(self, error: errors.MemraftError) -> bool:
+        """Whether nothing was done, and it may be the fault of one of the items."""
+        raise AssertionError("of each kind of flight")
+
+    def _lost(self) -> errors.MemraftError:
+        """The exception for an item whose call was interrupted, or is over its time."""
+        raise AssertionError("of each kind of flight")
+
+    @staticmethod
+    def late() -> errors.MemraftError:
+        """The exception for an item whose time was up while it was queued."""
+        raise AssertionError("of each kind of flight")
+
+    @staticmethod
+    def unanswered() -> errors.MemraftError:
+        """The exception for an item whose time was up while another caller carried it."""
+        raise AssertionError("of each kind of flight")
+
+
+class Gatherer(Generic[I, F]):
+    """The lanes of one client. A lock makes it safe for threads.
+
+    Args:
+        flight: the kind of its flights.
+        make_waiter: makes where a queued caller waits.
+        timeout_s: what a caller's time is.
+        clock_s: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        flight: type[F],
+        make_waiter: Callable[[], Waiter],
+        timeout_s: float,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.flight = flight
+        self._make_waiter = make_waiter
+        self._spread_s = timeout_s * SPREAD
+        self._clock_s = clock_s
+        self._lock = threading.Lock()
+        self._lanes: dict[Hashable, Lane[I]] = {}
+
+    def __len__(self) -> int:
+        return len(self._lanes)
+
+    def enter(self, item: I) -> bool:
+        """Returns True where an item may go at once, as its own call, and `leave` is to be called when it is
+        back; False where it was queued and its caller waits at `item.waiter`."""
+        key = item.key
+        with self._lock:
+            lane = self._lanes.get(key)
+            if lane is None:
+                item.lane = self._lanes[key] = Lane(key)
+                return True
+            item.lane = lane
+            item.waiter = self._make_waiter()
+            lane.queue[item] = None
+            return False
+
+    def leave(self, lane: Lane[I]) -> F | None:
+        """A call is back. Returns what goes next in its place; None where the lane is idle now."""
+        with self._lock:
+            late, items = self._take(lane)
+            flight = self.flight(lane, items) if items else None
+            if flight is None:
+                del self._lanes[lane.key]
+        for item in late:
+            item.settle(self.flight.late())
+        return flight
+
+    def withdraw(self, item: I) -> bool:
+        """Takes an item out of its queue; False where it is under way or has its outcome."""
+        with self._lock:
+            if item not in item.lane.queue:
+                return False
+            del item.lane.queue[item]
+            return True
+
+    def abandon(self, item: I) -> Lane[I] | None:
+        """A caller goes without waiting for its outcome. What goes with it goes on.
+
+        Returns:
+            The lane for which `leave` is now to be called, where it was this caller's turn to send.
+        """
+        if self.withdraw(item):
+            return None
+        flight = item.flight
+        if flight is None or flight.is_begun or flight.items[0] is not item:
+            return None
+        for other in flight.items[1:]:
+            other.settle(ALONE)
+        return flight.lane
+
+    def close(self) -> None:
+        """Everything that is queued fails."""
+        with self._lock:
+            queued = [item for lane in self._lanes.values() for item in lane.queue]
+            for lane in self._lanes.values():
+                lane.queue.clear()
+        for item in queued:
+            item.settle(errors.ClosedError("this memory was closed before this call was sent"))
+
+    def _take(self, lane: Lane[I]) -> tuple[list[I], list[I]]:
+        """Takes out of the queue whose time is up, and those that go now."""
+        now_s = self._clock_s()
+        late: list[I] = []
+        items: list[I] = []
+        size_bytes = 0
+        items_max, size_bytes_max = self.flight.ITEMS_MAX, self.flight.SIZE_BYTES_MAX
+        for item in lane.queue:
+            if item.deadline_s <= now_s:
+                late.append(item)
+                continue
+            size_bytes += item.size_bytes
+            if items and (
+                len(items) >= items_max
+                or size_bytes > size_bytes_max
+                or abs(item.deadline_s - items[0].deadline_s) > self._spread_s
+            ):
+                break
+            items.append(item)
+        if len(late) + len(items) == len(lane.queue):
+            lane.queue.clear()
+        else:
+            for item in (*late, *items):
+                del lane.queue[item]
+        return late, items
+
+
+def twin(error: errors.MemraftError) -> errors.MemraftError:
+    """An equal exception: one that is raised in many places at once would collect all their tracebacks."""
+    other = type(error).__new__(type(error), *error.args)
+    other.args = error.args
+    other.__dict__.update(error.__dict__)
+    other.metadata = dict(error.metadata)
+    other.__cause__ = error.__cause__
+    return other
