@@ -68,8 +68,10 @@ format: $(STAMP)  ## Put the sources into the project's format
 proto: $(STAMP)  ## Regenerate the Python stubs from the .proto files
 	$(BIN)/python scripts/generate_proto.py
 
-bench: $(STAMP)  ## Speed and memory, as JSON
-	@for what in kv stream vector recall graph fork; do $(BIN)/memraft bench $$what --json || exit; done
+bench: $(STAMP)  ## Redis, etcd and this service under the same loads: ROUNDS=5 SECONDS=0.8 ENGINE=lean QUICK=1
+	@scripts/install_bench_tools.sh
+	@$(BIN)/python -m benchmarks.service $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) \
+		$(if $(ENGINE),--engine $(ENGINE)) $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
 
 bench-raft: $(STAMP)  ## This consensus and PySyncObj: the same loads, the same kills (some 10 min)
 	@$(BIN)/python -m benchmarks.raft_comparison --seconds $(or $(SECONDS),5) --kills $(or $(KILLS),10)

@@ -31,6 +31,8 @@ def register(commands: Any) -> None:
         parser.set_defaults(run=partial(_run, name))
         parser.add_argument("--quick", action="store_true", help="few and short rounds: shows that it works")
         add_json(parser)
+        if name == "kv":
+            parser.add_argument("--embedded", action="store_true", help="in process only")
         if name == "recall":
             _recall_arguments(parser)
 

@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
     scale = QUICK if arguments.quick else FULL
     with Ending(at_once=True), progress(quiet=arguments.json) as shown:
         figures = [*_embedded(scale, shown)]
-        for nodes in (1, 3):
+        for nodes in () if arguments.embedded else (1, 3):
             figures += _cluster(nodes, scale, shown)
     result = report("kv", arguments.quick, figures)
     if arguments.json:

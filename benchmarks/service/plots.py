@@ -1,0 +1,141 @@
+"""The report's plots as SVG, the same bytes for the same figures: what changed is what a diff shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+from benchmarks.service.figures import Figure, node_cpu_us
+from benchmarks.service.lines import CALLERS
+from benchmarks.service.report import Result
+
+matplotlib.use("svg")
+
+SETTINGS: dict[Any, Any] = {
+    "svg.hashsalt": "memraft",
+    "svg.fonttype": "none",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.alpha": 0.3,
+}
+COLOURS = ("#1b6ca8", "#63a4cf", "#b0cfe6", "#d1495b", "#edae49", "#66a182", "#8d6a9f")
+Bars = Mapping[str, Sequence[Figure | None]]
+"""Name of a series -> its figure at each place of the axis."""
+
+
+def draw(result: Result, directory: Path) -> list[str]:
+    """Draws all plots that there are figures for, into `plots/` of a directory; their names from there."""
+    folder = directory / "plots"
+    folder.mkdir(parents=True, exist_ok=True)
+    figures = {each.line: each for group in result.groups for each in group.figures}
+    drawn: list[str] = []
+    for where in ("one node", "three nodes"):
+        here = [each for each in figures.values() if _is_at(each, where)]
+        for work in ("put", "get"):
+            series = _by_callers([each for each in here if each.line.work == work])
+            name = f"plots/{work}-{where.replace(' ', '-')}.svg"
+            if _bars(
+                series, [f"{n} callers" for n in CALLERS], f"{work} of 100 bytes, {where}", directory / name
+            ):
+                drawn.append(name)
+        series = _by_letter(
+            [each for each in here if each.line.work.startswith("ycsb") and each.line.callers == 64]
+        )
+        name = f"plots/ycsb-{where.replace(' ', '-')}.svg"
+        if _bars(
+            series, [f"YCSB {each}" for each in "ABCDEF"], f"YCSB, 64 callers, {where}", directory / name
+        ):
+            drawn.append(name)
+    name = "plots/cpu.svg"
+    costs = [
+        each for each in figures.values() if each.line.callers == 256 and each.line.work in ("put", "get")
+    ]
+    if _cpu(costs, directory / name):
+        drawn.append(name)
+    return drawn
+
+
+def _is_at(figure: Figure, where: str) -> bool:
+    is_three = figure.line.system.partition(" ")[2].startswith("x3")
+    return not figure.line.blocking and is_three == (where == "three nodes")
+
+
+def _by_callers(figures: Sequence[Figure]) -> Bars:
+    series: dict[str, list[Figure | None]] = {}
+    for each in figures:
+        series.setdefault(each.line.title, [None] * len(CALLERS))[CALLERS.index(each.line.callers)] = each
+    return series
+
+
+def _by_letter(figures: Sequence[Figure]) -> Bars:
+    series: dict[str, list[Figure | None]] = {}
+    for each in figures:
+        series.setdefault(each.line.title, [None] * 6)["abcdef".index(each.line.work[-1])] = each
+    return series
+
+
+def _save(figure: Any, path: Path) -> None:
+    # No date, and no version of the library: neither is a result.
+    figure.savefig(path, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
+
+
+def _bars(series: Bars, places: Sequence[str], title: str, path: Path) -> bool:
+    """Groups of bars of rates with their spread, on a scale of powers of ten; False where there are none."""
+    from matplotlib.figure import Figure as Canvas
+
+    if not series:
+        return False
+    with matplotlib.rc_context(SETTINGS):
+        canvas = Canvas(figsize=(7.5, 3.4))
+        axes = canvas.add_subplot()
+        width = 0.8 / len(series)
+        for number, (name, figures) in enumerate(series.items()):
+            there = [(place, each) for place, each in enumerate(figures) if each is not None]
+            axes.bar(
+                [place + (number - (len(series) - 1) / 2) * width for place, _ in there],
+                [each.rate.median for _, each in there],
+                width * 0.92,
+                label=name,
+                color=COLOURS[number % len(COLOURS)],
+                yerr=[
+                    [each.rate.median - each.rate.least for _, each in there],
+                    [each.rate.greatest - each.rate.median for _, each in there],
+                ],
+                error_kw={"elinewidth": 0.7},
+            )
+        axes.set_yscale("log")
+        axes.set_xticks(range(len(places)), places)
+        axes.set_ylabel("operations a second")
+        axes.set_title(title, loc="left")
+        axes.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        _save(canvas, path)
+    return True
+
+
+def _cpu(figures: Sequence[Figure], path: Path) -> bool:
+    """CPU an operation, of the client and of all nodes, one bar upon the other; False where there is none."""
+    from matplotlib.figure import Figure as Canvas
+
+    if not figures:
+        return False
+    with matplotlib.rc_context({**SETTINGS, "axes.grid.axis": "x"}):
+        canvas = Canvas(figsize=(7.5, 0.6 + 0.28 * len(figures)))
+        axes = canvas.add_subplot()
+        names = [f"{each.line.work}: {each.line.title}" for each in figures]
+        client = [each.cpu_us["client"].median for each in figures]
+        axes.barh(names, client, color=COLOURS[2], label="client")
+        axes.barh(
+            names, [node_cpu_us(each) for each in figures], left=client, color=COLOURS[0], label="nodes"
+        )
+        axes.invert_yaxis()
+        axes.set_xlabel("µs of CPU an operation, 256 callers")
+        axes.legend(frameon=False, fontsize=7)
+        _save(canvas, path)
+    return True

@@ -1,0 +1,211 @@
+"""A process that is the client of one system: it loads records and plays lines when its driver says so.
+
+It answers requests over a pipe, each a tuple whose first word says what is wanted; an answer is what came of
+it, or a Failed. Between requests its event loop goes on, so that connections are kept alive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from typing import Any
+
+from benchmarks.service import blocking
+from benchmarks.service.figures import Round, Usage, usage
+from benchmarks.service.lines import Line, units_of
+from benchmarks.service.stores import STORES, Store, Target
+from benchmarks.service.workloads import KEYS_TO_READ, SEED, VALUE, Call, Workload, read_key
+from memraft_server.cli.bench.clustered import Clustered, clustered, exact_neighbours, recall
+from memraft_server.cli.figures import latencies
+
+K = 10
+DIMENSION = 384
+RECALL_QUERIES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Why a request could not be done."""
+
+    reason: str
+
+
+@dataclass(slots=True)
+class _Course:
+    """What the callers of one round have done so far."""
+
+    ends: float
+    durations_s: list[float] = field(default_factory=list)
+    errors: int = 0
+    first_error: str = ""
+
+    def failed(self, error: Exception) -> None:
+        """Notes an error; a caller stops at its first."""
+        self.errors += 1
+        if not self.first_error:
+            self.first_error = describe(error)
+
+
+def describe(error: BaseException) -> str:
+    """An error in one short line."""
+    text = " ".join(str(error).split())[:200]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+async def _caller(call: Call, course: _Course) -> None:
+    clock = time.perf_counter
+    began = clock()
+    while began < course.ends:
+        try:
+            await call()
+        except Exception as error:  # whatever it is, the figure is refused with it
+            course.failed(error)
+            return
+        now = clock()
+        course.durations_s.append(now - began)
+        began = now
+
+
+def _call_in_turn(call: Callable[[int], object], course: _Course) -> None:
+    clock = time.perf_counter
+    began, number = clock(), 0
+    while began < course.ends:
+        try:
+            call(number)
+        except Exception as error:  # as above
+            course.failed(error)
+            return
+        number += 1
+        now = clock()
+        course.durations_s.append(now - began)
+        began = now
+
+
+@dataclass(slots=True)
+class _Meter:
+    """Looks at processes before and after a round."""
+
+    pids: dict[str, int]
+    before: dict[str, Usage] = field(default_factory=dict)
+    client_cpu_s: float = 0.0
+    began: float = 0.0
+    took_s: float = 0.0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        self.before = {name: usage(pid) for name, pid in self.pids.items()}
+        self.client_cpu_s, self.began = time.process_time(), time.perf_counter()
+        yield
+        self.took_s = time.perf_counter() - self.began
+        self.client_cpu_s = time.process_time() - self.client_cpu_s
+
+    def read(self, course: _Course, units: int, tries: int) -> Round:
+        """Makes a round of it."""
+        after = {name: usage(pid) for name, pid in self.pids.items()}
+        measured = latencies(course.durations_s)
+        return Round(
+            operations=len(course.durations_s) * units,
+            took_s=self.took_s,
+            p50_us=measured.p50_us,
+            p99_us=measured.p99_us,
+            client_cpu_s=self.client_cpu_s,
+            node_cpu_s={name: after[name].cpu_s - self.before[name].cpu_s for name in self.pids},
+            node_written_bytes={
+                name: after[name].written_bytes - self.before[name].written_bytes for name in self.pids
+            },
+            errors=course.errors,
+            first_error=course.first_error,
+            tries=tries,
+        )
+
+
+class Worker:
+    """The client of one system. `target`: of the system; None where an index is called in process."""
+
+    def __init__(self, target: Target | None) -> None:
+        self._target = target
+        self._store: Store | None = None
+        self._workload = Workload(None)
+        self._blocking: blocking.BlockingStore | None = None
+        self._index: Callable[[Any], list[int]] | None = None
+        self._vectors: Clustered | None = None
+
+    async def open(self) -> None:
+        """Makes the store, on the running loop."""
+        if self._target is not None:
+            self._store = STORES[self._target.kind](self._target)
+            self._workload = Workload(self._store)
+
+    async def fill(self, count: int, is_first: bool) -> None:
+        """Loads the records; not `is_first`: another worker has, and they are only to be known."""
+        assert self._store is not None
+        for portions in (self._workload.keys_to_read(), self._workload.fill(count)):
+            for portion in portions:
+                if is_first:
+                    await self._store.load(portion)
+
+    async def vectors(self, count: int, index: str) -> float:
+        """Draws the vectors, stores them in the system or in an index in process; returns the recall."""
+        self._vectors = drawn = clustered(count, RECALL_QUERIES, DIMENSION, SEED)
+        if index:
+            self._index = search = blocking.open_index(index, drawn.vectors)
+            found = [search(query) for query in drawn.queries]
+        else:
+            store: Any = self._store
+            await store.load_vectors(drawn.vectors)
+            self._workload = Workload(store, drawn.queries)
+            found = [await store.search(query) for query in drawn.queries]
+        return recall(found, exact_neighbours(drawn.vectors, drawn.queries, K))
+
+    async def play(self, line: Line, seconds: float, pids: dict[str, int]) -> Round:
+        """Plays a line for a round."""
+        meter = _Meter(pids)
+        if line.blocking:
+            call = self._blocking_call(line)
+            with meter.running():
+                course = _Course(time.perf_counter() + seconds)
+                _call_in_turn(call, course)
+        else:
+            calls = self._workload.callers(line)
+            with meter.running():
+                course = _Course(time.perf_counter() + seconds)
+                await asyncio.gather(*(_caller(call, course) for call in calls))
+        return meter.read(course, units_of(line.work), self._workload.tries)
+
+    def _blocking_call(self, line: Line) -> Callable[[int], object]:
+        if line.work == "search":
+            assert self._index is not None and self._vectors is not None
+            search, queries = self._index, self._vectors.queries
+            return lambda number: search(queries[number % len(queries)])
+        assert self._target is not None
+        if self._blocking is None:
+            self._blocking = blocking.BlockingStore(self._target)
+        store, name = self._blocking, f"s{time.monotonic_ns()}"
+        if line.work == "put":
+            return lambda number: store.put(f"{name}/{number:09d}", VALUE)
+        return lambda number: store.get(read_key(number % KEYS_TO_READ), line.level)
+
+
+async def _serve(target: Target | None, pipe: Connection) -> None:
+    loop = asyncio.get_running_loop()
+    worker = Worker(target)
+    while True:
+        try:
+            request = await loop.run_in_executor(None, pipe.recv)
+        except EOFError:  # the driver is gone
+            return
+        what, *arguments = request
+        try:
+            answer = await getattr(worker, what)(*arguments)
+        except Exception as error:  # told to the driver, who refuses the figure
+            answer = Failed(describe(error))
+        pipe.send(answer)
+
+
+def serve(target: Target | None, pipe: Connection) -> None:
+    """The process: ends when the driver closes the pipe."""
+    asyncio.run(_serve(target, pipe))
