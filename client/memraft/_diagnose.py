@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from . import errors
 from ._status import CONNECT_FAILED
-from ._target import CERTIFICATE_FILE, KEY_FILE, Certificates, split_address
+from ._target import CERTIFICATE_FILE, Certificates, split_address
 
 T = TypeVar("T")
 
@@ -84,13 +84,8 @@ def _handshake(
 ) -> errors.MemraftError | None:
     """What one handshake finds; None: the node hung up once it had seen our certificate."""
     with connection:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.set_alpn_protocols(["h2"])
         try:
-            context.load_verify_locations(cadata=certificates.authority.decode("ascii", "replace"))
-            context.load_cert_chain(
-                certificates.directory / CERTIFICATE_FILE, certificates.directory / KEY_FILE
-            )
+            context = certificates.context()
         except (ssl.SSLError, OSError) as failure:
             return errors.TlsError(
                 f"the certificates in {certificates.directory} do not load: {failure}",

@@ -1,6 +1,7 @@
 """What a memory is opened on: reads addresses and certificate files, and says what is wrong with them."""
 
 import os
+import ssl
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +13,9 @@ from .errors import ConfigurationError
 
 Durability = Literal["commit", "relaxed"]
 """Whether a write is on the disk of a memory in a directory before it is acknowledged, or soon after."""
+
+Engine = Literal["grpcio", "lean"]
+"""What carries calls to a cluster."""
 
 ADDRESSES_MAX = 1_024
 TIMEOUT_S_MAX = 7 * 24 * 3600.0
@@ -30,6 +34,20 @@ class Certificates(msgspec.Struct, frozen=True, kw_only=True):
         """What a channel is opened with."""
         return grpc.ssl_channel_credentials(self.authority, self.key, self.certificate)
 
+    def context(self) -> ssl.SSLContext:
+        """What a connection of our own is opened with: the node's certificate must be of the authority, and
+        have the name or the address that was given, as gRPC wants it.
+
+        Raises:
+            OSError: they do not load; ssl.SSLError is one.
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["h2"])
+        context.load_verify_locations(cadata=self.authority.decode("ascii", "replace"))
+        context.load_cert_chain(self.directory / CERTIFICATE_FILE, self.directory / KEY_FILE)
+        return context
+
 
 class ClusterTarget(msgspec.Struct, frozen=True, kw_only=True):
     """A cluster to talk to."""
@@ -38,6 +56,7 @@ class ClusterTarget(msgspec.Struct, frozen=True, kw_only=True):
     certificates: Certificates | None
     """None: plain text."""
     timeout_s: float
+    engine: Engine
 
 
 def read_durability(durability: str, path: str | Path | None) -> bool:
@@ -62,6 +81,7 @@ def read_target(
     certs: str | Path | None,
     insecure: bool,
     timeout_s: float,
+    engine: str,
 ) -> ClusterTarget | None:
     """Returns the cluster that the arguments of `Memory` name; None: in process.
 
@@ -74,6 +94,7 @@ def read_target(
         raise ConfigurationError(
             f"timeout_s must be greater than 0 and at most {TIMEOUT_S_MAX:.0f} seconds, not {timeout_s}"
         )
+    carrier = _engine(engine)
     _check_path(path, "path")
     _check_path(certs, "certs")
     if target is None:
@@ -93,7 +114,13 @@ def read_target(
             f"{KEY_FILE} that `memraft certs issue` makes (or insecure=True for nodes without TLS)"
         )
     certificates = _certificates(Path(certs)) if certs is not None else None
-    return ClusterTarget(addresses=addresses, certificates=certificates, timeout_s=timeout_s)
+    return ClusterTarget(addresses=addresses, certificates=certificates, timeout_s=timeout_s, engine=carrier)
+
+
+def _engine(engine: str) -> Engine:
+    if engine not in ("grpcio", "lean"):
+        raise ConfigurationError(f"engine must be 'grpcio' or 'lean', not {engine!r}")
+    return "lean" if engine == "lean" else "grpcio"
 
 
 def _check_path(path: Any, name: str) -> None:

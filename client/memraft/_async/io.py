@@ -5,12 +5,16 @@ import inspect
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import grpc
 import grpc.aio
 
 from .._gather import Flight
+from .._lean.calls import Options
+from .._lean.channel import LeanChannel
+from .._lean.tls import Security
+from .._target import ClusterTarget
 from ..embedders.base import Embedder
 from ..errors import ConfigurationError
 
@@ -23,7 +27,7 @@ Lock = asyncio.Lock
 Slots = asyncio.Semaphore
 """Bounds how many are inside at once."""
 
-Channel = grpc.aio.Channel
+Channel: TypeAlias = grpc.aio.Channel | LeanChannel
 Call = Callable[..., Any]
 
 sleep = asyncio.sleep
@@ -178,13 +182,21 @@ async def let_callers_run() -> None:
     await asyncio.sleep(0)
 
 
-def open_channel(
-    address: str, credentials: grpc.ChannelCredentials | None, options: list[tuple[str, Any]]
-) -> grpc.aio.Channel:
-    """Returns a channel to host:port; it belongs to the running event loop."""
-    if credentials is None:
-        return grpc.aio.insecure_channel(address, options=options)
-    return grpc.aio.secure_channel(address, credentials, options=options)
+def channel_opener(cluster: ClusterTarget, options: list[tuple[str, Any]]) -> Callable[[str], Channel]:
+    """Returns what opens a channel to host:port; that belongs to the running event loop.
+
+    Args:
+        cluster: says which engine, and with which certificates.
+        options: in the terms of grpcio.
+    """
+    certificates = cluster.certificates
+    if cluster.engine == "lean":
+        known, security = Options.of(options), Security(certificates)
+        return lambda address: LeanChannel(address, security, known)
+    if certificates is None:
+        return lambda address: grpc.aio.insecure_channel(address, options=options)
+    credentials = certificates.credentials()
+    return lambda address: grpc.aio.secure_channel(address, credentials, options=options)
 
 
 async def in_thread(function: Callable[..., R], *arguments: Any) -> R:

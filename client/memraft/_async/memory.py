@@ -9,7 +9,7 @@ from memraft_proto.v1 import common_pb2
 
 from .. import _wire
 from .._embedded import open_engine
-from .._target import Durability, read_durability, read_target
+from .._target import Durability, Engine, read_durability, read_target
 from ..embedders.base import AnyEmbedder
 from ..errors import ConfigurationError
 from ..types import Consistency
@@ -101,6 +101,8 @@ class AsyncMemory(
         projections: in process: classes that derive views from what is written, or `package.module:Class`;
             see docs/projections.md. On a cluster its nodes' configurations name them.
         insecure: talk to a cluster without TLS and without an identity; only for nodes that were started so.
+        engine: what carries calls to a cluster: `grpcio`, or `lean`, which speaks the same protocol in less
+            time; see docs/engines.md.
 
     Raises:
         InvalidArgument: `agent`, `namespace` or `consistency` is malformed.
@@ -122,13 +124,14 @@ class AsyncMemory(
         consistency: Consistency = "session",
         insecure: bool = False,
         projections: Sequence[str | type[Any]] = (),
+        engine: Engine = "grpcio",
     ) -> None:
         embedding = AsyncEmbedding(embedder)
         if namespace is not None:
             _wire.namespace(namespace)
         writer = _wire.build(common_pb2.WriteContext, agent="" if agent is None else agent)
         _wire.read_context(consistency, None)
-        cluster = read_target(target, path, certs, insecure, timeout_s)
+        cluster = read_target(target, path, certs, insecure, timeout_s, engine)
         if cluster is not None and projections:
             raise ConfigurationError(
                 "projections= is for a memory in process; on a cluster its nodes have them"

@@ -7,11 +7,15 @@ import inspect
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import grpc
 
 from .._gather import Flight
+from .._lean.blocking import BlockingChannel
+from .._lean.calls import Options
+from .._lean.tls import Security
+from .._target import ClusterTarget
 from ..embedders.base import Embedder
 from ..errors import ConfigurationError
 
@@ -24,7 +28,7 @@ Lock = threading.Lock
 Slots = threading.Semaphore
 """Bounds how many are inside at once."""
 
-Channel = grpc.Channel
+Channel: TypeAlias = grpc.Channel | BlockingChannel
 Call = Callable[..., Any]
 
 _STOP_S = 1.0
@@ -137,13 +141,21 @@ def let_callers_run() -> None:
     """Threads run as they please."""
 
 
-def open_channel(
-    address: str, credentials: grpc.ChannelCredentials | None, options: list[tuple[str, Any]]
-) -> grpc.Channel:
-    """Returns a channel to host:port; threads may share it."""
-    if credentials is None:
-        return grpc.insecure_channel(address, options=options)
-    return grpc.secure_channel(address, credentials, options=options)
+def channel_opener(cluster: ClusterTarget, options: list[tuple[str, Any]]) -> Callable[[str], Channel]:
+    """Returns what opens a channel to host:port, by the engine; threads may share it.
+
+    Args:
+        cluster: says which engine, and with which certificates.
+        options: in the terms of grpcio.
+    """
+    certificates = cluster.certificates
+    if cluster.engine == "lean":
+        known, security = Options.of(options), Security(certificates)
+        return lambda address: BlockingChannel(address, security, known)
+    if certificates is None:
+        return lambda address: grpc.insecure_channel(address, options=options)
+    credentials = certificates.credentials()
+    return lambda address: grpc.secure_channel(address, credentials, options=options)
 
 
 def in_thread(function: Callable[..., R], *arguments: Any) -> R:

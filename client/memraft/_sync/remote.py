@@ -30,9 +30,9 @@ from .io import (
     Lock,
     Slots,
     acquire,
+    channel_opener,
     in_thread,
     is_cancelled,
-    open_channel,
     sleep,
 )
 from .lanes import Lanes
@@ -64,7 +64,7 @@ CHANNEL_OPTIONS: list[tuple[str, Any]] = [
 class RemoteLink:
     """Channels to the nodes, one each, and the routing of calls over them.
 
-    It is not to be used across a fork: gRPC's threads do not survive one.
+    It is not to be used across a fork: gRPC's threads do not survive one, and sockets would be shared.
 
     Args:
         cluster: where it is.
@@ -78,8 +78,7 @@ class RemoteLink:
     def __init__(self, cluster: ClusterTarget) -> None:
         self._cluster = cluster
         self._router = Router(cluster.addresses)
-        certificates = cluster.certificates
-        self._credentials = certificates.credentials() if certificates is not None else None
+        self._open_channel = channel_opener(cluster, CHANNEL_OPTIONS)
         self._channels: dict[str, Channel] = {}
         self._calls: dict[tuple[str, str], Call] = {}
         self._opening = threading.Lock()
@@ -208,7 +207,7 @@ class RemoteLink:
                 raise errors.ClosedError("this memory is closed")
             channel = self._channels.get(address)
             if channel is None:
-                channel = open_channel(address, self._credentials, CHANNEL_OPTIONS)
+                channel = self._open_channel(address)
                 self._channels[address] = channel
             kind = channel.unary_stream if method.streams else channel.unary_unary
             call: Call = kind(
