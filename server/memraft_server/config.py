@@ -69,6 +69,7 @@ class ClientSection(_Section, frozen=True):
     """``[client]``: the port that agents call."""
 
     listen: str = ""
+    engine: Literal["lean", "grpcio"] = "grpcio"
     concurrent_calls_max: int = 10_000
     lag_wait_ms: int = 1_000
     followers_max: int = 1_000

@@ -50,9 +50,10 @@ from memraft_server.metrics import (
 from memraft_server.receipts import Outbox
 from memraft_server.reconcile import Reconciler
 from memraft_server.replica import Replica, StoredReplica
+from memraft_server.rpc.engine import ListenFailed, RpcConfig, TlsBytes
+from memraft_server.rpc.engines import open_engine
 from memraft_server.rpc.exchange import Exchanges
 from memraft_server.rpc.others import AskFailed, OtherNodes
-from memraft_server.rpc.server import ListenFailed, RpcConfig, RpcServer, TlsBytes
 from memraft_server.saver import stored_journal
 from memraft_server.service import Service
 from memraft_server.storage import has_others, open_storage
@@ -166,7 +167,9 @@ class Node:
             receipts=self.outbox,
         )
         self.service.exchange = Exchanges(self.service, self.directory.client_address, self.calls).call
-        self.rpc = RpcServer(rpc_config, self.service, self.directory.client_address, self.calls)
+        self.rpc = open_engine(
+            config.client.engine, rpc_config, self.service, self.directory.client_address, self.calls
+        )
         host, port = split_address(config.metrics.listen)
         self.health = HealthServer(host, port, self.gather, self.not_ready)
         self.background = Background(

@@ -19,7 +19,7 @@ from memraft_server.certs import CertsError
 from memraft_server.config import Config, ConfigError, load, split_address
 from memraft_server.health import MetricsListenFailed
 from memraft_server.node import Node
-from memraft_server.rpc.server import ListenFailed
+from memraft_server.rpc.engine import ListenFailed
 from tests.acceptance.nodes import HOST, Nodes, reissue_expired
 
 

@@ -423,7 +423,7 @@ class Connection(Receiver):
                 if stream is not None:
                     self._drop(stream)
                     self._remember_reset(refused)
-                    self.on_reset(refused, Code.REFUSED_STREAM)
+                    self.on_drop(stream, Code.REFUSED_STREAM)
 
     def _take_priority(self, stream_id: int, payload: bytes) -> None:
         self._note_idle("PRIORITY frames")

@@ -60,6 +60,10 @@ class Receiver(Sender):
     def on_reset(self, stream_id: int, code: int) -> None:
         """A stream is over before its time: it was reset, refused, or broke a rule."""
 
+    def on_drop(self, stream: Stream, code: int) -> None:
+        """As on_reset, for owners that want what they kept in ``stream.owner``."""
+        self.on_reset(stream.id, code)
+
     def on_writable(self, stream_id: int) -> None:
         """What send_message left waiting has gone out."""
 
@@ -276,17 +280,17 @@ class Receiver(Sender):
                 raise ConnectionFault(Code.PROTOCOL_ERROR, "RST_STREAM of a stream that was never opened")
             return
         self._drop(stream)
-        self.on_reset(stream_id, NUMBER.unpack(payload)[0])
+        self.on_drop(stream, NUMBER.unpack(payload)[0])
         if not self.is_client:
             self._note_reset()
 
     def _end_stream_of(self, fault: StreamFault) -> None:
-        is_open = fault.stream_id in self.streams
-        if not self.is_client and not is_open:
+        stream = self.streams.get(fault.stream_id)
+        if not self.is_client and stream is None:
             self._note_reset()
         self.reset(fault.stream_id, fault.code)
-        if is_open:
-            self.on_reset(fault.stream_id, fault.code)
+        if stream is not None:
+            self.on_drop(stream, fault.code)
 
     def _newest(self, stream_id: int) -> int:
         """The newest stream that was opened by the side that ``stream_id`` would be of."""

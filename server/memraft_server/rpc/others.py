@@ -13,7 +13,7 @@ from memraft_cluster.meta import Record, Report, decode_record
 from memraft_proto.methods import METHODS
 from memraft_proto.v1 import cluster_pb2
 from memraft_proto.v1.log_pb2 import RecordRecallsCommand
-from memraft_server.rpc.server import TlsBytes
+from memraft_server.rpc.engine import TlsBytes
 
 ASK_TIMEOUT_S = 2.0
 CHANNELS_MAX = 128

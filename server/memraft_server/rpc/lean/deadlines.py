@@ -1,0 +1,71 @@
+"""When calls have to be over.
+
+Nearly all calls are over long before; so a deadline costs a place in a set, and what runs out is looked for
+once a slot. A call may be ended up to a slot late: its client knows its own deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Protocol
+
+SLOT_S = 0.05
+AHEAD_MOST_S = 600.0
+"""How far ahead there are slots; later deadlines are moved on from the last."""
+_TIMEOUT = re.compile(rb"([0-9]{1,8})([HMSmun])")
+_UNIT_S = {b"H": 3_600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
+
+
+class Expiring(Protocol):
+    """What has a deadline. ``slot`` is where it is found; it takes itself out of there when it is over."""
+
+    slot: dict[Expiring, float] | None
+
+    def expire(self) -> None:
+        """The deadline is over."""
+
+
+Slot = dict[Expiring, float]
+"""Those that are looked at at the same time, with their deadlines."""
+
+
+def parse_timeout_s(value: bytes) -> float:
+    """Seconds of a ``grpc-timeout``. Raises ValueError."""
+    match = _TIMEOUT.fullmatch(value)
+    if match is None:
+        raise ValueError(f"grpc-timeout {value[:40]!r} is not digits and one of H M S m u n")
+    return int(match[1]) * _UNIT_S[match[2]]
+
+
+class Deadlines:
+    """Of all calls of a server.
+
+    Args:
+        loop: the server's.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._slots: dict[int, Slot] = {}
+        self._loop = loop
+
+    def add(self, call: Expiring, timeout_s: float) -> None:
+        """Has ``call`` expire after ``timeout_s``."""
+        self._place(call, self._loop.time() + timeout_s)
+
+    def _place(self, call: Expiring, at_s: float) -> None:
+        number = int(min(at_s, self._loop.time() + AHEAD_MOST_S) / SLOT_S) + 1
+        slot = self._slots.get(number)
+        if slot is None:
+            slot = self._slots[number] = {}
+            self._loop.call_at(number * SLOT_S, self._look, number)
+        slot[call] = at_s
+        call.slot = slot
+
+    def _look(self, number: int) -> None:
+        for call, at_s in list(self._slots.pop(number).items()):
+            if at_s > number * SLOT_S:
+                self._place(call, at_s)
+            else:
+                call.slot = None
+                call.expire()
