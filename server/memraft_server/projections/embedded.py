@@ -12,6 +12,9 @@ from memraft_server.projections.vector_math import Floats, Rows
 
 NO_VECTOR = -1
 
+CHANGED_MAX = 1_024
+"""Rows that are noted as changed; of more nothing is known."""
+
 
 class Translated:
     """A verdict on rows as one on vectors.
@@ -48,7 +51,9 @@ class Embedded:
         keeps_given: They are kept as they were given, too: vectors are scaled to length one.
     """
 
-    __slots__ = ("_given", "_is_ordered", "_row_of", "_vector_of", "is_open", "vectors")
+    __slots__ = (
+        "_given", "_is_ordered", "_row_of", "_vector_of", "changed", "is_open", "lengths", "vectors",
+    )  # fmt: skip
 
     def __init__(self, dimension: int, keeps_given: bool) -> None:
         self.vectors = RowStore(dimension, COSINE)
@@ -58,6 +63,10 @@ class Embedded:
         self._row_of = array("i")
         self._vector_of = array("i")
         self._is_ordered = True
+        self.lengths: Floats = np.empty(0, np.float32)
+        """Of the means of windows, of each row; kept by `recall.lengths`."""
+        self.changed: list[int] | None = None
+        """The rows whose vectors have come or gone since these were found; None: any may have."""
 
     def add(self, row: int, embedding: Floats, born: int) -> int:
         """Takes what was made of a row that has none yet; returns the number of its vector.
@@ -73,6 +82,7 @@ class Embedded:
         self._row_of.append(row)
         self._reach(row + 1)
         self._vector_of[row] = vector
+        self._note(row)
         if self._given is not None:
             self._given[vector] = embedding
         return vector
@@ -87,6 +97,7 @@ class Embedded:
         if vector == NO_VECTOR:
             return False
         self.vectors.kill(vector, version)
+        self._note(row)
         return True
 
     def embedding(self, row: int) -> Floats | None:
@@ -148,6 +159,14 @@ class Embedded:
             accept = Translated(allowed, self, len(self._vector_of))
         found, _ = self.vectors.search(embedding, k, ceiling, among, accept)
         return self.of_vectors(np.array(found, np.int64))
+
+    def _note(self, row: int) -> None:
+        changed = self.changed
+        if changed is not None:
+            if len(changed) < CHANGED_MAX:
+                changed.append(row)
+            else:
+                self.changed = None
 
     def _numbers(self, rows: Rows) -> Rows:
         """Returns the number of each row's vector, or `NO_VECTOR`."""

@@ -124,7 +124,9 @@ class Uses:
         known = self._versions
         if self._parent is not None:
             return [self.of(id, ceiling).last_version for id in ids]
-        return [_last(known[id], ceiling) if id in known else 0 for id in ids]
+        if not known:
+            return [0] * len(ids)
+        return [0 if each is None else _last(each, ceiling) for each in map(known.get, ids)]
 
     def add(self, ids: tuple[str, ...], version: int) -> None:
         """A record names these memories."""

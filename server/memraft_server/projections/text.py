@@ -381,6 +381,15 @@ class TextIndex:
             return len(born)
         return int(np.frombuffer(born, np.int64).searchsorted(ceiling, "right"))
 
+    def is_now(self, ceiling: int) -> bool:
+        """Whether nothing came or went after a version."""
+        return (not self._born or self._born[-1] <= ceiling) and self._last_end <= ceiling
+
+    def born(self, rows: Rows) -> Rows:
+        """Returns the versions at which these rows were born."""
+        versions: Rows = np.frombuffer(self._born, np.int64).take(rows)
+        return versions
+
     # Steps of a search
 
     def _search_hoping(
@@ -411,7 +420,7 @@ class TextIndex:
         """Says which of the first `count` rows may be found; None: all."""
         if self._died is None:
             return None if allowed is None else allowed[:count]
-        if count == len(self) and ceiling >= self._last_end:
+        if self.is_now(ceiling):
             living = self._living()[:count]
             return living if allowed is None else living & allowed[:count]
         dead = np.array(self._ends, np.int32)

@@ -13,6 +13,7 @@ A fork has an index of its own memories beside that of what it is a fork of: a r
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,8 @@ from memraft_server.projections.text_terms import terms_of
 from memraft_server.projections.vector_math import Floats, Rows
 from memraft_server.projections.word_kinds import kinds_of
 from memraft_server.recall.cues import NO_CUES, cues_of
-from memraft_server.recall.signals import Columns, VectorsOf
+from memraft_server.recall.lengths import lengths_now
+from memraft_server.recall.signals import Columns, LengthsOf, VectorsOf
 
 PORTION_TEXTS = 40
 """Texts that are read at a time: about a millisecond."""
@@ -78,12 +80,12 @@ class MemoryIndex:
             self._last[thread] = row
         if self.is_loading:
             self.text.reserve(item.version, previous, place)
-            self.columns.append(item.speaker, NO_CUES)
+            self.columns.append(item.speaker, NO_CUES, item.salience)
         else:
             text = said(item)
             terms = terms_of(text)
             self.text.add(terms + kinds_of(terms), item.version, previous, place)
-            self.columns.append(item.speaker, cues_of(item.text, terms))
+            self.columns.append(item.speaker, cues_of(item.text, terms), item.salience)
 
     def ended(self, item: Remembered) -> None:
         """Notes the end of a memory: `projections.memories.Follower`."""
@@ -186,6 +188,14 @@ class Part:
         none of any."""
         return self.embedded.embeddings if self.embedded is not None else None
 
+    @property
+    def lengths(self) -> LengthsOf | None:
+        """Gives the lengths of the means of windows; None: none are kept of what was seen then."""
+        text = self.index.text
+        if self.embedded is None or not text.is_now(self.ceiling):
+            return None
+        return partial(lengths_now, self.embedded, text)
+
     def nearest(self, embedding: Floats, k: int) -> Rows:
         """Returns the rows of the `k` highest cosines, best first; `embedding` is of shape (dimension,)."""
         if self.embedded is None:
@@ -194,8 +204,7 @@ class Part:
 
     def items(self, rows: Rows) -> list[Remembered]:
         """Returns the memories of rows."""
-        items = self.index.store.items
-        return [items[row] for row in rows.tolist()]
+        return list(map(self.index.store.items.__getitem__, rows.tolist()))
 
 
 def index_of(store: MemoryStore) -> MemoryIndex:

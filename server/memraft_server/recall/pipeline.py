@@ -18,7 +18,7 @@ from memraft_server.projections.memory_rows import Wanted
 from memraft_server.projections.reembedding import Model
 from memraft_server.projections.vector_math import Floats, Rows, unit
 from memraft_server.recall.fusion import NAMES
-from memraft_server.recall.index import Part, indexed_share, parts_of
+from memraft_server.recall.index import MemoryIndex, Part, indexed_share, parts_of
 from memraft_server.recall.parameters import DEFAULT, Parameters
 from memraft_server.recall.scoring import (
     NO_REASONS,
@@ -156,15 +156,23 @@ def _measured(part: Part, asked: Asked, query: Floats | None, each: int, moments
         ceiling=part.ceiling,
         allowed=part.allowed,
         each=each,
+        lengths=part.lengths,
     )
     items = part.items(candidates.rows)
     signals = candidates.signals
     if len(items):
-        _fill(signals, items, asked, moments)
+        _fill(signals, part.index, candidates.rows, items, asked, moments)
     return _Measured(items, signals, candidates.known)
 
 
-def _fill(signals: Floats, items: list[Remembered], asked: Asked, moments: Moments) -> None:
+def _fill(
+    signals: Floats,
+    index: MemoryIndex,
+    rows: Rows,
+    items: list[Remembered],
+    asked: Asked,
+    moments: Moments,
+) -> None:
     """Measures what is not in the indexes of texts."""
     weights = asked.parameters.weights
     if asked.entities and weights.graph:
@@ -176,14 +184,13 @@ def _fill(signals: Floats, items: list[Remembered], asked: Asked, moments: Momen
             low <= item.version < high or _is_of(item, *asked.span_us) for item in items
         ]
     if weights.recency or weights.salience:
-        written = np.array([item.version for item in items], np.int64)
-        used = np.maximum(written, moments.accessed([item.id for item in items]))
+        used = np.maximum(index.text.born(rows), moments.accessed([item.id for item in items]))
         age_us = np.maximum(moments.now_us - moments.times_us(used), 0).astype(np.float32)
         if weights.recency:
             signals[:, _COLUMN["recency"]] = recent(age_us, asked.parameters.half_life_days)
         if weights.salience:
-            salience = np.array([item.salience for item in items], np.float32)
-            signals[:, _COLUMN["salience"]] = faded(salience, age_us, asked.parameters.decay_per_day)
+            salience = faded(index.columns.salience(rows), age_us, asked.parameters.decay_per_day)
+            signals[:, _COLUMN["salience"]] = salience
 
 
 def _is_of(item: Remembered, start_us: int, end_us: int) -> bool:

@@ -18,6 +18,7 @@ from memraft_server.projections.vector_math import Floats, Rows
 from memraft_server.projections.versions import NOW
 from memraft_server.recall.cues import Cues, asks_when, words_of
 from memraft_server.recall.fusion import NAMES, Weights, best, min_max, shares
+from memraft_server.recall.lengths import mean_lengths
 
 CANDIDATES_EACH = 15
 """The best by text and as many by vector, at least; their neighbours are candidates too. Twice as many find
@@ -30,6 +31,12 @@ NO_AUTHOR = -1
 
 VectorsOf = Callable[[Rows], Floats]
 """Gives the vectors of rows, of unit length, zeros for a row that has none: shape (rows, dimension)."""
+
+LengthsOf = Callable[[Rows, Windows, Floats], Floats]
+"""Gives the lengths of the means of windows: (rows they are around, windows, vectors of `needed`)."""
+
+_CUES = 4
+_ASKS, _TELLS_TIME, _SUBSTANCE, _SALIENCE = range(_CUES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +60,7 @@ class Candidates:
 
 
 class Columns:
-    """What is kept of each row beside the indexes, 16 bytes: its author and its cues."""
+    """What is kept of each row beside the indexes, 20 bytes: its author, its cues and its salience."""
 
     __slots__ = ("_authors", "_cues", "_first_rows", "_numbers", "_said")
 
@@ -64,14 +71,15 @@ class Columns:
         self._authors = array("i")
         self._cues = array("f")
 
-    def append(self, author: str, cues: Cues) -> None:
+    def append(self, author: str, cues: Cues, salience: float = 0.0) -> None:
         """Adds the next row. An empty author is none."""
         self._authors.append(self._number(author) if author else NO_AUTHOR)
-        self._cues.extend((cues.asks, cues.tells_time, cues.substance))
+        self._cues.extend((cues.asks, cues.tells_time, cues.substance, salience))
 
     def note(self, row: int, cues: Cues) -> None:
         """Notes the cues of a row that was added without."""
-        self._cues[3 * row : 3 * row + 3] = array("f", (cues.asks, cues.tells_time, cues.substance))
+        first = _CUES * row
+        self._cues[first : first + _SALIENCE] = array("f", (cues.asks, cues.tells_time, cues.substance))
 
     def named(self, query: str, count: int) -> list[int]:
         """The numbers of the authors that a query names by a word, of those of the first `count` rows."""
@@ -86,8 +94,19 @@ class Columns:
         return found
 
     def cues(self, rows: Rows) -> Floats:
-        """Whether it asks, whether it tells a time, its substance: shape (rows, 3)."""
-        return np.frombuffer(self._cues, np.float32).reshape(-1, 3).take(rows, axis=0)
+        """Whether it asks, whether it tells a time, its substance, its salience: shape (rows, 4)."""
+        return np.frombuffer(self._cues, np.float32).reshape(-1, _CUES).take(rows, axis=0)
+
+    def salience(self, rows: Rows) -> Floats:
+        """How much each row was said to matter."""
+        return self._each(rows, _SALIENCE)
+
+    def asks(self, rows: Rows) -> Floats:
+        """Whether each row ends with a question: 1 or 0; of the shape of `rows`."""
+        return self._each(rows, _ASKS)
+
+    def _each(self, rows: Rows, cue: int) -> Floats:
+        return np.frombuffer(self._cues, np.float32).take(rows * _CUES + cue)
 
     def _number(self, author: str) -> int:
         number = self._numbers.get(author)
@@ -110,6 +129,7 @@ def gather(
     ceiling: int = NOW,
     allowed: Allowed | None = None,
     each: int = CANDIDATES_EACH,
+    lengths: LengthsOf | None = None,
 ) -> Candidates:
     """Finds the candidates of a query and measures each. Nothing is scaled: `fusion` does that.
 
@@ -124,6 +144,7 @@ def gather(
         allowed: Per row, whether it may be a candidate; None for all. What is not allowed still counts as
             the neighbour of what is.
         each: How many are found by text.
+        lengths: Those of the means of vectors in windows, where they are kept.
 
     Returns:
         The candidates. Signals that are not of these indexes (`graph`, `recency`, `salience`) are 0.
@@ -134,52 +155,63 @@ def gather(
     rows = text.neighbours(np.concatenate((found, nearest)), reach, ceiling)
     if allowed is not None:
         rows = rows[allowed[rows]]
-    signals = np.zeros((len(rows), len(NAMES)), np.float32)
+    columns_of = np.zeros((len(NAMES), len(rows)), np.float32)  # each signal is written in one piece
+    signals = columns_of.T
     if not len(rows):
         return Candidates(rows, signals)
     windows = text.windows(rows, ceiling, window)
     known: Floats | None = None
-    column = {name: signals[:, place] for place, name in enumerate(NAMES)}
+    column = dict(zip(NAMES, columns_of, strict=True))
     column["text"][:] = text.around(asked, windows, ceiling)
     if query_vector is not None and vectors is not None:
         known = vectors(windows.needed)
-        column["vector"][:] = _nearness(query_vector, known, windows)
+        found_lengths = lengths(rows, windows, known) if lengths is not None else None
+        column["vector"][:] = _nearness(query_vector, known, windows, found_lengths)
     authors = columns.named(query, text.count(ceiling))
     if authors:
         column["author"][:] = columns.said_by(rows, authors)
     cues = columns.cues(rows)
-    column["question"][:] = cues[:, 0]
+    column["question"][:] = cues[:, _ASKS]
     if window.before:
-        column["reply"][:] = columns.cues(windows.places[1])[:, 0] * (windows.weights[1] > 0)
-        column["passage"][:] = _best_around(rows, windows, column["text"], column["vector"])
-    column["substance"][:] = cues[:, 2]
-    column["time"][:] = cues[:, 1]
+        there = windows.weights[1] > 0
+        column["reply"][:] = columns.asks(windows.places[1]) * there
+        column["passage"][:] = _best_around(rows, windows.places[1], there, column["text"], column["vector"])
+    column["substance"][:] = cues[:, _SUBSTANCE]
+    column["time"][:] = cues[:, _TELLS_TIME]
     if asks_when(query):
-        column["time_asked"][:] = cues[:, 1]
+        column["time_asked"][:] = cues[:, _TELLS_TIME]
     return Candidates(rows, signals, (known, windows.index[0]) if known is not None else None)
 
 
-def _best_around(rows: Rows, windows: Windows, text: Floats, vector: Floats) -> Floats:
-    """How good, from 0 to 1, the best of the candidates is that a row hangs together with in its thread."""
-    scores = (min_max(text) + PASSAGE_VECTOR * min_max(vector)) / np.float32(1 + PASSAGE_VECTOR)
-    before = rows.searchsorted(windows.places[1])
-    before[before == len(rows)] = 0
-    linked = (windows.weights[1] > 0) & (rows[before] == windows.places[1])
-    first = np.where(linked, before, np.arange(len(rows)))
+def _best_around(rows: Rows, before: Rows, there: NDArray[np.bool_], text: Floats, vector: Floats) -> Floats:
+    """How good, from 0 to 1, the best of the candidates is that a row hangs together with in its thread.
+
+    Args:
+        rows: The candidates, ascending.
+        before: The row before each in its thread, where it is `there`.
+    """
+    scores = min_max(vector)
+    scores *= PASSAGE_VECTOR
+    scores += min_max(text)
+    scores *= np.float32(1 / (1 + PASSAGE_VECTOR))
+    at = rows.searchsorted(before)
+    at[at == len(rows)] = 0
+    linked = there & (rows.take(at) == before)
+    first = np.where(linked, at, np.arange(len(rows)))
     for _ in range(len(rows).bit_length()):  # each time from twice as far before
-        first = first[first]
+        further = first.take(first)
+        if (further == first).all():
+            break
+        first = further
     highest = np.zeros(len(rows), np.float32)
     np.maximum.at(highest, first, scores)
-    return highest[first]
+    return highest.take(first)
 
 
-def _nearness(query: Floats, known: Floats, windows: Windows) -> Floats:
-    """Cosine of the query with the weighted mean of the vectors, those of `needed`, of each window."""
-    means = known.take(windows.index[0], axis=0)
-    part = np.empty_like(means)
-    for places, share in zip(windows.index[1:], windows.weights[1:], strict=True):
-        known.take(places, axis=0, out=part, mode="clip")  # of the modes the one that copies once
-        part *= share[:, None]
-        means += part
-    lengths = np.sqrt(np.einsum("rv,rv->r", means, means))
-    return np.asarray(dots(means, query) / np.maximum(lengths, np.float32(1e-9)), np.float32)
+def _nearness(query: Floats, known: Floats, windows: Windows, lengths: Floats | None) -> Floats:
+    """Cosine of the query with the weighted mean of the vectors, those of `needed`, of each window; `lengths`
+    are those of the means, None: they are to be found."""
+    if lengths is None:
+        lengths = mean_lengths(known, windows.index, windows.weights)
+    products = np.einsum("pr,pr->r", dots(known, query).take(windows.index), windows.weights)
+    return np.asarray(products / np.maximum(lengths, np.float32(1e-9)), np.float32)
