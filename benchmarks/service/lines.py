@@ -17,7 +17,7 @@ BATCH = 100
 EVENTS = 500
 """Events of a call that appends many."""
 EVENT_CALLERS = 8
-MINOR_SHARE = 0.5
+MINOR_SHARE = 0.3
 """Rounds of what no target is about are this much shorter."""
 
 ONE_NODE = ("memraft", "redis always", "redis everysec")
@@ -68,7 +68,8 @@ def _group(name: str, title: str, lines: Iterator[Line], share: float = MINOR_SH
     return Group(name, title, tuple(lines), share)
 
 
-def _callers(callers: int) -> str:
+def callers_text(callers: int) -> str:
+    """So many callers, in words."""
     return "1 caller" if callers == 1 else f"{callers} callers"
 
 
@@ -94,9 +95,9 @@ def groups_of(systems: tuple[str, ...]) -> Iterator[Group]:
     """All groups that these systems take part in: ONE_NODE or THREE_NODES."""
     where = "one node" if systems == ONE_NODE else "three nodes"
     for callers in CALLERS:
-        title = f"{where}: put of 100 bytes, {_callers(callers)}"
+        title = f"{where}: put of 100 bytes, {callers_text(callers)}"
         yield _group(f"put-{callers}", title, (Line(each, "put", callers) for each in systems), 1.0)
-        title = f"{where}: get of 100 bytes, {_callers(callers)}"
+        title = f"{where}: get of 100 bytes, {callers_text(callers)}"
         yield _group(f"get-{callers}", title, _read_lines(systems, "get", callers), 1.0)
     blocking = [each for each in systems if each != "etcd x3 lean"]
     puts = [Line(each, "put", 1, "", True) for each in blocking]
@@ -104,16 +105,16 @@ def groups_of(systems: tuple[str, ...]) -> Iterator[Group]:
     yield _group("put-blocking", f"{where}: put of 100 bytes, 1 caller, blocking client", iter(puts))
     yield _group("get-blocking", f"{where}: get of 100 bytes, 1 caller, blocking client", iter(gets))
     for callers in BATCH_CALLERS:
-        title = f"{where}: put in batches of {BATCH}, {_callers(callers)}"
+        title = f"{where}: put in batches of {BATCH}, {callers_text(callers)}"
         yield _group(f"put_batch-{callers}", title, (Line(each, "put_batch", callers) for each in systems))
-        title = f"{where}: get in batches of {BATCH}, {_callers(callers)}"
+        title = f"{where}: get in batches of {BATCH}, {callers_text(callers)}"
         yield _group(f"get_batch-{callers}", title, _read_lines(systems, "get_batch", callers))
     events = (Line(each, "ingest", EVENT_CALLERS) for each in systems if not each.startswith("etcd"))
-    title = f"{where}: events of 200 bytes, {EVENTS} a call, {_callers(EVENT_CALLERS)}"
+    title = f"{where}: events of 200 bytes, {EVENTS} a call, {callers_text(EVENT_CALLERS)}"
     yield _group("ingest", title, events)
     for letter in "abcdef":
         for callers in CALLERS:
-            title = f"{where}: YCSB {letter.upper()}, {_callers(callers)}"
+            title = f"{where}: YCSB {letter.upper()}, {callers_text(callers)}"
             lines = (_ycsb_line(each, letter, callers) for each in systems)
             yield _group(f"ycsb-{letter}-{callers}", title, lines)
 
@@ -123,5 +124,5 @@ def vector_groups() -> Iterator[Group]:
     alone = (Line("index", "search", 1, "", True), Line("hnswlib", "search", 1, "", True))
     for callers in (1, 64):
         lines = [Line("memraft", "empty", callers), Line("memraft", "search", callers)]
-        title = f"one node: the nearest 10 of many vectors, {_callers(callers)}"
+        title = f"one node: the nearest 10 of many vectors, {callers_text(callers)}"
         yield Group(f"vector-{callers}", title, (*lines, *alone) if callers == 1 else tuple(lines), 1.0)

@@ -18,6 +18,7 @@ from benchmarks.service.stores import Target
 from memraft_server.cli.devcluster import DevCluster
 from memraft_server.cli.ports import free_ports
 
+HERE = Path(__file__).parent
 HOST = "127.0.0.1"
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
@@ -87,7 +88,7 @@ def _program(name: str) -> str:
 
 
 def _version(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=HERE)
     return (done.stdout.splitlines() or ["unknown"])[0]
 
 

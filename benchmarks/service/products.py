@@ -23,27 +23,29 @@ class Unavailable(Exception):
     """Something that a line needs is not there; the message says what."""
 
 
-def engines() -> tuple[str, ...]:
-    """The serving engines that can be chosen: none where there is but one."""
+def engines() -> list[str]:
+    """What has a choice of engines: the client, the node, both or, where there is but one engine, neither."""
     fields = {each.name for each in msgspec.structs.fields(ClientSection)}
-    is_choice = "engine" in fields and "engine" in inspect.signature(AsyncMemory).parameters
-    return ENGINES if is_choice else ()
+    has_choice = {"client": inspect.signature(AsyncMemory).parameters, "node": fields}
+    return [what for what, names in has_choice.items() if "engine" in names]
 
 
 def client_engine(engine: str) -> dict[str, Any]:
     """The argument of Memory and AsyncMemory that chooses an engine; none for the one that it comes with."""
-    return {"engine": engine} if engine else {}
+    return {"engine": engine} if engine and "client" in engines() else {}
 
 
 def set_node_engine(config: Path, engine: str) -> None:
     """Writes the engine into a development cluster's node.toml, before the node is started."""
+    if "node" not in engines():
+        return
     text = config.read_text(encoding="utf-8")
     config.write_text(text.replace("[client]\n", f'[client]\nengine = "{engine}"\n', 1), encoding="utf-8")
 
 
 def has_lean() -> bool:
     """Whether the lean client is there."""
-    return find_spec("memraft._lean.channel") is not None
+    return find_spec("memraft._lean") is not None and find_spec("memraft._lean.channel") is not None
 
 
 def open_lean(address: str) -> Any:

@@ -9,7 +9,7 @@ import msgspec
 from benchmarks.service import limits
 from benchmarks.service.driver import Found, Options
 from benchmarks.service.figures import Figure, Outcome, Refused
-from benchmarks.service.lines import NAMES, Group, Line
+from benchmarks.service.lines import NAMES, Group, Line, callers_text
 from benchmarks.service.targets import Goal
 from benchmarks.service.ycsb import RECORD_BYTES
 from memraft_server.cli.bench.result import Report, amount
@@ -26,6 +26,7 @@ class Result(msgspec.Struct, frozen=True):
     made_at: str
     machine: Machine
     options: Options
+    engine_of: list[str]
     versions: dict[str, str]
     goals: list[Goal]
     limits: dict[str, list[float]]
@@ -130,7 +131,7 @@ HEADERS = (
 
 def _head(result: Result) -> list[str]:
     facts, options = result.machine, result.options
-    engine = options.engine or "as it comes"
+    engine = f"{options.engine} ({' and '.join(result.engine_of)})" if options.engine else "as it comes"
     quick = (
         ["", "**Rounds were too short for the figures to mean much (`--quick`).**"] if options.quick else []
     )
@@ -156,7 +157,7 @@ def _head(result: Result) -> list[str]:
 def _limits(result: Result) -> list[str]:
     rows = [[limits.NAMES[name], spread_text(spread(p50))] for name, p50 in result.limits.items()]
     empty = [
-        [f"empty RPC over gRPC with mutual TLS, {each.line.callers} callers", spread_text(each.p50_us)]
+        [f"empty RPC over gRPC with mutual TLS, {callers_text(each.line.callers)}", spread_text(each.p50_us)]
         for group in result.groups
         for each in group.figures
         if each.line.work == "empty"
@@ -229,7 +230,7 @@ def render(result: Result, plots: Sequence[str] = ()) -> str:
         "",
         "## To reach",
         *table(headers, goal_rows(result.goals), right_from=9),
-        *(f"![{name}]({name})" for name in plots),
+        *(f"![{name}]({name})\n" for name in plots),
         *_limits(result),
         *_groups(result),
         *_memory(result),

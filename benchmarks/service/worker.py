@@ -20,6 +20,7 @@ from benchmarks.service.lines import Line, units_of
 from benchmarks.service.stores import STORES, Store, Target
 from benchmarks.service.workloads import KEYS_TO_READ, SEED, VALUE, Call, Workload, read_key
 from memraft_server.cli.bench.clustered import Clustered, clustered, exact_neighbours, recall
+from memraft_server.cli.bench.vector import Settling
 from memraft_server.cli.figures import latencies
 
 K = 10
@@ -149,17 +150,28 @@ class Worker:
                     await self._store.load(portion)
 
     async def vectors(self, count: int, index: str) -> float:
-        """Draws the vectors, stores them in the system or in an index in process; returns the recall."""
+        """Draws the vectors, stores them in the system or in an index in process, waits until that is as fast
+        as it becomes, and returns the recall."""
         self._vectors = drawn = clustered(count, RECALL_QUERIES, DIMENSION, SEED)
+        store: Any = self._store
         if index:
-            self._index = search = blocking.open_index(index, drawn.vectors)
-            found = [search(query) for query in drawn.queries]
+            self._index = nearest = blocking.open_index(index, drawn.vectors)
+
+            async def search(query: Any) -> list[int]:
+                return nearest(query)
         else:
-            store: Any = self._store
             await store.load_vectors(drawn.vectors)
             self._workload = Workload(store, drawn.queries)
-            found = [await store.search(query) for query in drawn.queries]
-        return recall(found, exact_neighbours(drawn.vectors, drawn.queries, K))
+            search = store.search
+        settling = Settling(count)
+        while True:
+            found, durations_s = [], []
+            for query in drawn.queries:
+                began = time.perf_counter()
+                found.append(await search(query))
+                durations_s.append(time.perf_counter() - began)
+            if settling.is_over(durations_s):
+                return recall(found, exact_neighbours(drawn.vectors, drawn.queries, K))
 
     async def play(self, line: Line, seconds: float, pids: dict[str, int]) -> Round:
         """Plays a line for a round."""

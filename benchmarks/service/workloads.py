@@ -66,7 +66,7 @@ class Workload:
         """A call for each caller of a line. Each run has keys of its own to write to."""
         run, self.tries = next(self._runs), 0
         if line.work.startswith("ycsb-"):
-            return [self._ycsb(line, run, caller) for caller in range(line.callers)]
+            return [self._ycsb(line, run)] * line.callers
         make = getattr(self, f"_{line.work}")
         made: list[Call] = [make(line, f"r{run}c{caller}") for caller in range(line.callers)]
         return made
@@ -109,10 +109,10 @@ class Workload:
         store, queries, numbers = self.store, self._queries, _numbers(name)
         return lambda: store.search(queries[next(numbers) % len(queries)])
 
-    def _ycsb(self, line: Line, run: int, caller: int) -> Call:
+    def _ycsb(self, line: Line, run: int) -> Call:
+        """One call for all callers: each takes the next operation."""
         mix = MIXES[line.work.removeprefix("ycsb-")]
-        draws = DRAWS // line.callers
-        operations = iter(Draws(mix, self.population, max(512, draws), SEED + run * 1_000 + caller))
+        operations = iter(Draws(mix, self.population, DRAWS, SEED + run))
         return lambda: self._do(next(operations), self.store, line.level)
 
     async def _do(self, operation: Operation, store: Store, level: str) -> None:

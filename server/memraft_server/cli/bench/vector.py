@@ -94,19 +94,29 @@ def _store(memory: Memory, data: Clustered, shown: Progress, title: str) -> None
         shown.update(f"{title}: stored {start + len(rows):,}")
 
 
+class Settling:
+    """Says when an index, built beside the calls, is in use: when searches have stopped getting faster.
+
+    Args:
+        rows: vectors in it.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self._patience_s = SETTLE_PATIENCE_S + SETTLE_PATIENCE_S_PER_ROW * rows
+        self._best_s = float("inf")
+        self._began = self._improved_at = time.monotonic()
+
+    def is_over(self, durations_s: list[float]) -> bool:
+        """Takes what some searches took; true once they are as fast as they become, or it took too long."""
+        median_s, now = statistics.median(durations_s), time.monotonic()
+        if median_s < 0.8 * self._best_s:
+            self._best_s, self._improved_at = median_s, now
+        return now - self._improved_at > self._patience_s or now - self._began > SETTLE_TIMEOUT_S
+
+
 def _settle(memory: Memory, data: Clustered) -> None:
-    """Waits until the index, built beside the calls, is in use: until searches stop getting faster."""
-    patience_s = SETTLE_PATIENCE_S + SETTLE_PATIENCE_S_PER_ROW * len(data.vectors)
-    best_s = float("inf")
-    began = improved_at = time.monotonic()
-    while time.monotonic() - began < SETTLE_TIMEOUT_S:
-        durations_s, _ = _search(memory, data.queries[:SETTLE_QUERIES])
-        median_s = statistics.median(durations_s)
-        now = time.monotonic()
-        if median_s < 0.8 * best_s:
-            best_s, improved_at = median_s, now
-        if now - improved_at > patience_s:
-            return
+    settling = Settling(len(data.vectors))
+    while not settling.is_over(_search(memory, data.queries[:SETTLE_QUERIES])[0]):
         time.sleep(SETTLE_INTERVAL_S)
 
 
