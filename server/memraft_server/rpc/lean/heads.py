@@ -14,9 +14,15 @@ from memraft_server.rpc.lean.replies import error_block, http_error_block
 
 
 class Call:
-    """A call that is not over: what a stream's owner is."""
+    """A call that is not over: what a stream's owner is.
 
-    __slots__ = ()
+    Attributes:
+        head: what it began with.
+    """
+
+    __slots__ = ("head",)
+
+    head: Head
 
     def take(self, message: bytes) -> None:
         """A message came."""
@@ -53,17 +59,19 @@ class Head:
     Attributes:
         route: None where ``refusal`` is all the answer there is.
         timeout_s: None: none.
-        is_gzip: compressed messages are gzip, and so may be answers.
+        encoding: how compressed messages are compressed.
+        is_gzip: it is gzip, and so may be answers.
         refusal: an encoded answer without any message.
         whole: the route's, so that a call is one look-up away from it.
     """
 
-    __slots__ = ("route", "timeout_s", "is_gzip", "refusal", "whole")
+    __slots__ = ("route", "timeout_s", "encoding", "is_gzip", "refusal", "whole")
 
-    def __init__(self, route: Route | None, timeout_s: float | None, is_gzip: bool, refusal: bytes) -> None:
+    def __init__(self, route: Route | None, timeout_s: float | None, encoding: bytes, refusal: bytes) -> None:
         self.route = route
         self.timeout_s = timeout_s
-        self.is_gzip = is_gzip
+        self.encoding = encoding
+        self.is_gzip = encoding == GZIP
         self.refusal = refusal
         self.whole = route.whole if route is not None else _refuse
 
@@ -73,30 +81,25 @@ def _refuse(connection: Any, stream_id: int, head: Head, message: bytes) -> None
 
 
 def _refused(code: grpc.StatusCode, message: str) -> Head:
-    return Head(None, None, False, error_block(code, message))
+    return Head(None, None, b"", error_block(code, message))
 
 
 def read_head(fields: Fields, routes: Mapping[bytes, Route]) -> Head:
     """What the fields of a well-formed head mean."""
     values = dict(reversed(fields))  # of a field that comes twice the first counts
     if values.get(b":method") != b"POST":
-        return Head(None, None, False, http_error_block(405))
+        return Head(None, None, b"", http_error_block(405))
     if not values.get(b"content-type", b"").startswith(b"application/grpc"):
-        return Head(None, None, False, http_error_block(415))
+        return Head(None, None, b"", http_error_block(415))
     path = values.get(b":path", b"")
     route = routes.get(path)
     if route is None:
         shown = path[:200].decode("utf-8", "replace")
         return _refused(grpc.StatusCode.UNIMPLEMENTED, f"there is no method {shown}")
-    encoding = values.get(b"grpc-encoding", b"identity")
-    if encoding not in (b"identity", GZIP):
-        shown = encoding[:40].decode("utf-8", "replace")
-        text = f"messages compressed with {shown} are not understood here; gzip and identity are"
-        return _refused(grpc.StatusCode.UNIMPLEMENTED, text)
     timeout_s = None
     if b"grpc-timeout" in values:
         try:
             timeout_s = parse_timeout_s(values[b"grpc-timeout"])
         except ValueError as error:
             return _refused(grpc.StatusCode.INTERNAL, str(error))
-    return Head(route, timeout_s, encoding == GZIP, b"")
+    return Head(route, timeout_s, values.get(b"grpc-encoding", b"identity"), b"")

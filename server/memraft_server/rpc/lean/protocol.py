@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 
-from memraft_proto.http2.compression import NotInflatable, TooLarge, inflate
+from memraft_proto.http2.compression import GZIP, NotInflatable, TooLarge, inflate
 from memraft_proto.http2.connection import Connection, Stream
 from memraft_proto.http2.frames import STREAM_ID_MOST, Code, ConnectionFault
 from memraft_proto.http2.headers import Fields
@@ -232,6 +232,12 @@ class LeanConnection(Connection, asyncio.Protocol):
 
     def on_compressed(self, stream_id: int, message: bytes) -> None:
         """See `Connection`."""
+        encoding = self.streams[stream_id].owner.head.encoding
+        if encoding != GZIP:
+            shown = encoding[:40].decode("utf-8", "replace")
+            text = f"messages compressed with {shown} are not understood here; gzip and identity are"
+            self._refuse(stream_id, error_block(grpc.StatusCode.UNIMPLEMENTED, text))
+            return
         try:
             inflated = inflate(message, self.limits.message_bytes_max)
         except NotInflatable as error:

@@ -40,7 +40,7 @@ class TaskCall(Call, ABC):
         self.stream_id = stream_id
         self.slot: Any = None
         self.code = "CANCELLED"
-        self._head = head
+        self.head = head
         self._began_s = time.perf_counter()
         self._has_head = False
         self._room: asyncio.Future[None] | None = None
@@ -66,8 +66,8 @@ class TaskCall(Call, ABC):
         check_size(encoded, self.engine.config.send_bytes_max)
         if not self._has_head:
             self._has_head = True
-            connection.send_headers(stream_id, HEAD_GZIP if self._head.is_gzip else HEAD, False)
-        compressed = deflate(encoded) if self._head.is_gzip else None
+            connection.send_headers(stream_id, HEAD_GZIP if self.head.is_gzip else HEAD, False)
+        compressed = deflate(encoded) if self.head.is_gzip else None
         if compressed is None:
             has_left = connection.send_message(stream_id, encoded)
         else:

@@ -150,13 +150,13 @@ class OneMessage(Call):
         head: what it began with.
     """
 
-    __slots__ = ("_route", "_connection", "_stream_id", "_head", "_message")
+    __slots__ = ("_route", "_connection", "_stream_id", "_message")
 
     def __init__(self, route: Any, connection: LeanConnection, stream_id: int, head: Head) -> None:
         self._route = route
         self._connection = connection
         self._stream_id = stream_id
-        self._head = head
+        self.head = head
         self._message: bytes | None = None
 
     def take(self, message: bytes) -> None:
@@ -171,7 +171,7 @@ class OneMessage(Call):
         if self._message is None:
             self._refuse("the request of this call is one message, and none came")
         else:
-            self._route.whole(self._connection, self._stream_id, self._head, self._message)
+            self._route.whole(self._connection, self._stream_id, self.head, self._message)
 
     def _refuse(self, text: str) -> None:
         self._connection.answer(self._stream_id, error_block(grpc.StatusCode.INTERNAL, text))
@@ -185,7 +185,7 @@ class OneMessage(Call):
 class Waiting(Call):
     """A call that waits for its outcome."""
 
-    __slots__ = ("route", "connection", "stream_id", "head", "began_s", "slot", "_future", "_is_over")
+    __slots__ = ("route", "connection", "stream_id", "began_s", "slot", "_future", "_is_over")
 
     def __init__(
         self,
