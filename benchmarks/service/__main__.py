@@ -51,8 +51,6 @@ def _options() -> tuple[Options, Path]:
     parser.add_argument("--quick", action="store_true", help="one short round: shows that it works")
     parser.add_argument("--out", type=Path, help="a directory for the report")
     given = parser.parse_args()
-    if given.engine and not products.engines():
-        parser.error(f"--engine {given.engine}: this Memraft has no choice of engines")
     quick = given.quick
     options = Options(
         rounds=given.rounds or (1 if quick else 5),
@@ -112,7 +110,6 @@ def measure(options: Options) -> report.Result:
         made_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         machine=machine(),
         options=options,
-        engine_of=products.engines() if options.engine else [],
         versions=found.versions,
         goals=goals(found.outcomes, inside, options.engine),
         limits=least,

@@ -10,7 +10,8 @@ import grpc
 import redis
 
 from benchmarks.service import etcd_api, products
-from benchmarks.service.stores import COLLECTION, TIMEOUT_S, K, Missing, Target, decode, encode
+from benchmarks.service.products import TIMEOUT_S
+from benchmarks.service.stores import COLLECTION, K, Missing, Target, decode, encode
 from memraft import Memory
 
 NAMESPACE = "acme/bench"

@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.service import products
 from benchmarks.service.figures import Outcome, Refused, Round, sum_up
 from benchmarks.service.lines import Group, Line
 from benchmarks.service.peers import Etcd, Memraft, Peer, Redis
@@ -199,8 +198,6 @@ class Stage:
         """Another client of the same cluster of etcd."""
         if "etcd x3" not in self._peers:
             raise Unavailable("etcd does not run")
-        if not products.has_lean():
-            raise Unavailable(products.NO_LEAN)
         peer = self._peers["etcd x3"]
         return peer, msgspec.structs.replace(peer.target, engine="lean")
 

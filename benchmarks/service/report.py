@@ -26,7 +26,6 @@ class Result(msgspec.Struct, frozen=True):
     made_at: str
     machine: Machine
     options: Options
-    engine_of: list[str]
     versions: dict[str, str]
     goals: list[Goal]
     limits: dict[str, list[float]]
@@ -131,7 +130,7 @@ HEADERS = (
 
 def _head(result: Result) -> list[str]:
     facts, options = result.machine, result.options
-    engine = f"{options.engine} ({' and '.join(result.engine_of)})" if options.engine else "as it comes"
+    engine = options.engine or "as it comes"
     quick = (
         ["", "**Rounds were too short for the figures to mean much (`--quick`).**"] if options.quick else []
     )

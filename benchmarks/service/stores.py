@@ -14,13 +14,13 @@ import redis.asyncio
 from grpc_health.v1 import health_pb2
 
 from benchmarks.service import etcd_api, products
+from benchmarks.service.products import TIMEOUT_S
 from benchmarks.service.ycsb import KEY_END, KEY_PREFIX, Record
 from memraft import AsyncMemory
 from memraft.errors import ConflictError
 
 CONNECTIONS_MAX = 512
 """Of a client of Redis: one a caller."""
-TIMEOUT_S = 30.0
 COLLECTION = "bench"
 K = 10
 EMPTY_PATH = "/grpc.health.v1.Health/Check"
