@@ -67,7 +67,8 @@ SEGMENT_ROWS_MAX = 262_144
 """A segment this large is left alone: a second's work to build, and a search costs about 1.5 ms for each."""
 
 SEGMENTS_MAX = 4
-"""More that would fit into one are merged: each costs a search some 20 us."""
+"""More at the end that would fit into one are merged: each costs a search some 20 us. Wherever some of about
+one size fit into one, these are, too."""
 
 DEAD_SHARE_MAX = 0.3
 """A segment with more dead rows is built anew without them."""
@@ -120,7 +121,7 @@ class RowStore:
 
     __slots__ = (
         "_born", "_changed", "_chunk_bits", "_chunks", "_count_at_poll", "_died", "_job",
-        "_segments", "count", "dimension", "live_count", "metric", "seal_rows",
+        "_mergeable", "_segments", "count", "dimension", "live_count", "metric", "seal_rows",
     )  # fmt: skip
 
     def __init__(self, dimension: int, metric: int) -> None:
@@ -136,6 +137,7 @@ class RowStore:
         self._born = np.empty(FIRST_ROWS, np.int64)
         self._died = np.empty(FIRST_ROWS, np.int64)
         self._segments: list[Segment] = []
+        self._mergeable: tuple[int, int] | None = None
         self._job: IndexJob | None = None
         self._count_at_poll = 0
         self._changed = 0
@@ -484,7 +486,7 @@ class RowStore:
         return (
             tail >= self.seal_rows
             or self._is_worth_adding(tail)
-            or self._merge_from() is not None
+            or self._mergeable is not None
             or (self._decayed() is not None)
         )
 
@@ -507,8 +509,8 @@ class RowStore:
                 first -= 1
             start = segments[first].start if first < len(segments) else self.sealed_count
             self._job = self._job_for(start, min(self.count, start + SEGMENT_ROWS_MAX))
-        elif (merged_from := self._merge_from()) is not None:
-            self._job = self._job_for(segments[merged_from].start, segments[-1].stop)
+        elif self._mergeable is not None:
+            self._job = self._job_for(*self._mergeable)
         return self._job
 
     def _is_worth_adding(self, tail: int) -> bool:
@@ -527,6 +529,23 @@ class RowStore:
             if segment.dead > DEAD_SHARE_MAX * segment.count:
                 return segment
         return None
+
+    def _found_mergeable(self) -> tuple[int, int] | None:
+        """Returns the rows, from the first to before the second, whose segments are to be made one."""
+        segments = self._segments
+        if (first := self._merge_from()) is not None:
+            return segments[first].start, segments[-1].stop
+        most: tuple[int, int] | None = None
+        for first in range(len(segments)):
+            last, rows, largest = first, 0, 0
+            while last < len(segments) and rows + segments[last].span <= SEGMENT_ROWS_MAX:
+                rows += segments[last].span
+                largest = max(largest, segments[last].span)
+                last += 1
+            # The new one is twice as large as any of them: so a row is encoded about log2(rows) times.
+            if 2 * largest <= rows and last - first >= (most[1] - most[0] if most is not None else 2):
+                most = first, last
+        return (segments[most[0]].start, segments[most[1] - 1].stop) if most is not None else None
 
     def _merge_from(self) -> int | None:
         """From which segment on to make one of those at the end, where there are too many of them."""
@@ -572,3 +591,4 @@ class RowStore:
         others = [s for s in self._segments if s.stop <= segment.start or s.start >= segment.stop]
         segment.dead = int(np.count_nonzero(self._died[segment.labels] != ALIVE))
         self._segments = sorted((*others, segment), key=lambda s: s.start)
+        self._mergeable = self._found_mergeable()

@@ -344,6 +344,25 @@ def test_a_segment_never_grows_beyond_its_bound(monkeypatch: pytest.MonkeyPatch)
     assert recall(store, vectors, set(range(6000))) > 0.95
 
 
+def test_segments_of_one_size_that_fit_into_one_are_merged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "SCANNED_ROWS_MAX", 250)
+    monkeypatch.setattr(rows, "SEGMENT_ROWS_MAX", 1000)
+    vectors = clustered(4000, seed=1)
+    store = RowStore(DIMENSION, COSINE)
+    store.seal_rows = 250
+    for size in range(330, 318, -1):  # none is absorbed by those behind it
+        store.append(vectors[store.count : store.count + size], store.count + 1)
+        job = store.index_job()
+        assert job is not None
+        job.run()
+        job.install()
+    assert len(store._segments) == 12
+    build_all(store)
+    assert [segment.span for segment in store._segments] == [987, 978, 969, 960]
+    assert [s.start for s in store._segments[1:]] == [s.stop for s in store._segments[:-1]]
+    assert recall(store, vectors[: store.count], set(range(store.count))) > 0.95
+
+
 def test_as_of_a_version_sees_what_lived_then() -> None:
     vectors = clustered(3, seed=1)
     store = RowStore(DIMENSION, COSINE)
