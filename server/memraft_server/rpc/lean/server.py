@@ -225,8 +225,8 @@ def _listeners(host: str, port: int) -> list[socket.socket]:
     listeners: list[socket.socket] = []
     try:
         for family, _, _, _, address in dict.fromkeys(found):
-            # With the protocol named: only then does asyncio turn Nagle's delay off on what is accepted, which
-            # costs an answer of two writes 40 ms.
+            # With the protocol named: only then does asyncio turn Nagle's delay off on what is accepted, and
+            # that costs an answer of two writes 40 ms.
             listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             listeners.append(listener)
             # Without SO_REUSEPORT: two servers on one port would share its connections between them.
