@@ -19,7 +19,8 @@ from memraft_server.embedded import LocalShard
 from memraft_server.following import Followers
 from memraft_server.machine import Limits, Machine
 from memraft_server.metrics import CallMetrics
-from memraft_server.rpc.server import RpcConfig, RpcServer, TlsBytes
+from memraft_server.rpc import engines
+from memraft_server.rpc.engine import RpcConfig, TlsBytes
 from memraft_server.service import Service
 
 HOST = "127.0.0.1"
@@ -29,7 +30,7 @@ RECEIVE_BYTES_MAX = 12 << 20
 CHUNK_BYTES = 64 << 10
 TRUST_DOMAIN = "memraft.local"
 
-ENGINES = ("grpcio",)
+ENGINES = tuple(engines.ENGINES)
 
 
 class LaggingShard(LocalShard):
@@ -189,8 +190,7 @@ class Serving:
 
 def make_server(engine: str) -> Callable[..., Any]:
     """The class of an engine."""
-    assert engine in ENGINES
-    return RpcServer
+    return engines.ENGINES[engine]
 
 
 def eventually(condition: Callable[[], bool], what: str) -> None:

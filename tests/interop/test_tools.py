@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from memraft_proto.methods import METHODS, SERVICE_FILES
 from memraft_proto.v1 import common_pb2, kv_pb2
 from memraft_server import certs
-from memraft_server.rpc.server import SERVICES
+from memraft_server.rpc.engine import SERVICES
 from tests.interop.callers import Caller, Failed
 from tests.interop.serving import ENGINES, WAIT_S, Certificates, Serving, eventually
 
