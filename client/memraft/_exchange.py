@@ -41,7 +41,18 @@ _SLOW_WRITES = frozenset(
 )
 """Some of them may keep a shard busy, or wait for more than a commit."""
 _READS = frozenset(
-    {"Get", "GetState", "GetCounter", "GetGate", "GetLease", "GetRun", "GetNode", "GetEdge", "GetMemory"}
+    {
+        "Get",
+        "MultiGet",
+        "GetState",
+        "GetCounter",
+        "GetGate",
+        "GetLease",
+        "GetRun",
+        "GetNode",
+        "GetEdge",
+        "GetMemory",
+    }
     | {"GetTrace", "GetNamespaceSettings", "GetRetention"}
 )
 _GROUPS = {

@@ -83,6 +83,10 @@ class Item:
         self.outcome: Any = None
         """The response, an exception, or `ALONE`; None as long as there is none."""
 
+    def call(self) -> tuple[Method, Any]:
+        """Returns its own call and that call's request."""
+        return self.method, self.request
+
     def settle(self, outcome: Any) -> None:
         """Tells its caller."""
         self.outcome = outcome
@@ -126,7 +130,7 @@ class Flight(Generic[I]):
     def call(self) -> tuple[Method, Any]:
         """Returns the call to make and its request."""
         if len(self.items) == 1:
-            return self.items[0].method, self.items[0].request
+            return self.items[0].call()
         return self._joined()
 
     def land(self, response: Any) -> None:

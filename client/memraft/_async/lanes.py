@@ -34,13 +34,13 @@ class AsyncLanes:
         """Sends an item, alone or with others. Raises MemraftError, as its own call would."""
         if self._gatherer.enter(item):
             try:
-                return await self._send(item.method, item.request, item.destination, item.deadline_s)
+                return await self._alone(item)
             finally:
                 self._hand_on(item.lane)
         await self._wait(item)
         outcome = item.outcome
         if outcome is ALONE:
-            return await self._send(item.method, item.request, item.destination, item.deadline_s)
+            return await self._alone(item)
         if isinstance(outcome, errors.MemraftError):
             raise outcome
         return outcome
@@ -48,6 +48,10 @@ class AsyncLanes:
     def close(self) -> None:
         """Fails what is queued; calls under way end with their channels."""
         self._gatherer.close()
+
+    async def _alone(self, item: Item) -> Any:
+        method, request = item.call()
+        return await self._send(method, request, item.destination, item.deadline_s)
 
     async def _wait(self, item: Item) -> None:
         """Waits until an item has its outcome, or until it is its caller's turn to carry, and does so."""

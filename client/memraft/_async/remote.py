@@ -8,12 +8,13 @@ import grpc
 
 from memraft_proto.methods import Method
 from memraft_proto.sharding import tenant_of
-from memraft_proto.v1 import cluster_pb2
+from memraft_proto.v1 import cluster_pb2, common_pb2, kv_pb2
 
-from .. import _status, errors
+from .. import _status, _wire, errors
 from .._coalesce import BatchFlight, Write
 from .._course import Course, index_reader
 from .._diagnose import diagnose
+from .._gets import GET, Get, GetFlight, is_key, value_of
 from .._router import MAP_AGE_MIN_S, Router
 from .._target import ClusterTarget
 from .base import METHOD, Beside, Head, Outline, Search
@@ -85,6 +86,7 @@ class AsyncRemoteLink:
         self._unreachable: list[errors.MemraftError] = []
         self._slots = Slots(CALLS_MAX)
         self._lanes = AsyncLanes(BatchFlight, self._send, cluster.timeout_s)
+        self._gets = AsyncLanes(GetFlight, self._ask, cluster.timeout_s)
         self._exchanges = AsyncExchanges(self)
         self._is_closed = False
         self._home = Home()
@@ -109,10 +111,16 @@ class AsyncRemoteLink:
         """Asks until there is an answer. Raises MemraftError."""
         deadline_s = time.monotonic() + self._cluster.timeout_s
         shard = await self._shard(request.namespace, deadline_s)
-        course = Course.of_read(self._router, shard, deadline_s, request.context)
-        response = await self._run(method, request, course)
-        self._router.note_seen(shard, response.stamp.applied_index)
-        return response
+        return await self._ask(method, request, shard, deadline_s)
+
+    async def value(self, namespace: str, context: common_pb2.ReadContext, key: str) -> bytes | None:
+        """Reads a document as of now, with others of its namespace. Raises MemraftError."""
+        if not is_key(key):
+            request = _wire.build(kv_pb2.GetRequest, namespace=namespace, context=context, key=key)
+            return value_of(await self.read(GET, request))
+        deadline_s = time.monotonic() + self._cluster.timeout_s
+        shard = await self._shard(namespace, deadline_s)
+        return value_of(await self._gets.carry(Get(namespace, context, key, shard, deadline_s)))
 
     def follow(self, method: Method, request: Any, advance: Advance) -> AsyncSource:
         """Begins, with the first step, a call that has many responses.
@@ -132,6 +140,7 @@ class AsyncRemoteLink:
             self._channels.clear()
             self._calls.clear()
         self._lanes.close()
+        self._gets.close()
         self._exchanges.close()
         for channel in channels:
             await channel.close()
@@ -156,6 +165,13 @@ class AsyncRemoteLink:
                 break
             self._router.renew(shard, tenant, session)
         self._router.note_seen(shard, index_reader(method)(response))
+        return response
+
+    async def _ask(self, method: Method, request: Any, shard: int, deadline_s: float) -> Any:
+        """Makes the call of a read."""
+        course = Course.of_read(self._router, shard, deadline_s, request.context)
+        response = await self._run(method, request, course)
+        self._router.note_seen(shard, response.stamp.applied_index)
         return response
 
     async def _run(self, method: Method, request: Any, course: Course) -> Any:

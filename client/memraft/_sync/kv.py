@@ -58,6 +58,10 @@ class KvCalls(Calls):
                 head = None
             if head is not None:
                 return _json.decode(head)
+        if at is None:
+            context = self._reader if consistency is None else _wire.read_context(consistency, None)
+            value = self._link.value(self._namespace, context, key)
+            return default if value is None else _json.decode(value)
         request = _wire.build(kv_pb2.GetRequest, **self._from(at, consistency), key=key)
         response: kv_pb2.GetResponse = self._link.read(_GET, request)
         return _json.decode(response.value) if response.found else default

@@ -36,13 +36,13 @@ class Lanes:
         """Sends an item, alone or with others. Raises MemraftError, as its own call would."""
         if self._gatherer.enter(item):
             try:
-                return self._send(item.method, item.request, item.destination, item.deadline_s)
+                return self._alone(item)
             finally:
                 self._hand_on(item.lane)
         self._wait(item)
         outcome = item.outcome
         if outcome is ALONE:
-            return self._send(item.method, item.request, item.destination, item.deadline_s)
+            return self._alone(item)
         if isinstance(outcome, errors.MemraftError):
             raise outcome
         return outcome
@@ -50,6 +50,10 @@ class Lanes:
     def close(self) -> None:
         """Fails what is queued; calls under way end with their channels."""
         self._gatherer.close()
+
+    def _alone(self, item: Item) -> Any:
+        method, request = item.call()
+        return self._send(method, request, item.destination, item.deadline_s)
 
     def _wait(self, item: Item) -> None:
         """Waits until an item has its outcome, or until it is its caller's turn to carry, and does so."""

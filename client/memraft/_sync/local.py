@@ -7,8 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from memraft_proto.methods import Method
+from memraft_proto.v1 import common_pb2, kv_pb2
 
+from .. import _wire
 from .._embedded import Engine, LocalFeed
+from .._gets import GET, value_of
 from .base import Beside, Head, Outline, Search
 from .feeds import Source
 from .following import Advance
@@ -45,6 +48,11 @@ class LocalLink:
         if self._engine.is_durable or method.name in LONG_READS:
             return in_thread(self._engine.call, method, request)
         return self._engine.call(method, request)
+
+    def value(self, namespace: str, context: common_pb2.ReadContext, key: str) -> bytes | None:
+        """Reads a document as of now. Raises MemraftError."""
+        request = _wire.build(kv_pb2.GetRequest, namespace=namespace, context=context, key=key)
+        return value_of(self.read(GET, request))
 
     def follow(self, method: Method, request: Any, advance: Advance) -> Source:
         """Begins, with the first step, a call that has many responses; the machine itself advances it."""
