@@ -164,7 +164,6 @@ def recalled(response: memory_pb2.RecallResponse) -> Recalled:
         time_us=stamp.applied_time_us,
         age_us=stamp.age_us,
         receipt=ReceiptId(response.receipt) if response.receipt else None,
-        text_indexed=response.text_indexed,
         parameters=as_parameters(response.parameters),
     )
 

@@ -476,9 +476,6 @@ class Recalled(Results[Hit], frozen=True, kw_only=True):
 
     receipt: ReceiptId | None = None
     """Its receipt; None where there is none: it was not wanted, or the answer is not the leader's."""
-    text_indexed: float = 1.0
-    """The share of the memories whose texts are indexed, the newest first: below 1 for a while after a start.
-    Vectors find all of them meanwhile."""
     parameters: RecallParameters = {}
     """What was counted with."""
 

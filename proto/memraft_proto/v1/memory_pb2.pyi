@@ -312,19 +312,17 @@ class RecallHit(_message.Message):
     def __init__(self, memory: _Optional[_Union[MemoryRecord, _Mapping]] = ..., score: _Optional[float] = ...) -> None: ...
 
 class RecallResponse(_message.Message):
-    __slots__ = ("stamp", "hits", "receipt", "text_indexed", "parameters", "pipeline", "signals")
+    __slots__ = ("stamp", "hits", "receipt", "parameters", "pipeline", "signals")
     STAMP_FIELD_NUMBER: _ClassVar[int]
     HITS_FIELD_NUMBER: _ClassVar[int]
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
-    TEXT_INDEXED_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     PIPELINE_FIELD_NUMBER: _ClassVar[int]
     SIGNALS_FIELD_NUMBER: _ClassVar[int]
     stamp: _common_pb2.ReadStamp
     hits: _containers.RepeatedCompositeFieldContainer[RecallHit]
     receipt: str
-    text_indexed: float
     parameters: RecallParameters
     pipeline: int
     signals: RecallSignals
-    def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., hits: _Optional[_Iterable[_Union[RecallHit, _Mapping]]] = ..., receipt: _Optional[str] = ..., text_indexed: _Optional[float] = ..., parameters: _Optional[_Union[RecallParameters, _Mapping]] = ..., pipeline: _Optional[int] = ..., signals: _Optional[_Union[RecallSignals, _Mapping]] = ...) -> None: ...
+    def __init__(self, stamp: _Optional[_Union[_common_pb2.ReadStamp, _Mapping]] = ..., hits: _Optional[_Iterable[_Union[RecallHit, _Mapping]]] = ..., receipt: _Optional[str] = ..., parameters: _Optional[_Union[RecallParameters, _Mapping]] = ..., pipeline: _Optional[int] = ..., signals: _Optional[_Union[RecallSignals, _Mapping]] = ...) -> None: ...

@@ -2,10 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable
-from functools import partial
-from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -23,12 +20,7 @@ from memraft_server.cli.embedders import add_embedder, fitting
 from memraft_server.cli.errors import CliError
 from memraft_server.cli.output import cut, moment, print_json, table, without_empty
 
-if TYPE_CHECKING:
-    from memraft.types import Recalled
-
 K_DEFAULT = 5
-_READING_S = 10.0
-_LOOK_AGAIN_S = 0.05
 
 
 def register(commands: Any) -> None:
@@ -208,12 +200,11 @@ def _recall(arguments: argparse.Namespace) -> int:
     k = arguments.k if arguments.k is not None or arguments.tokens is not None else K_DEFAULT
     with open_memory(arguments) as opened:
         memory = fitting(opened, arguments, **read_options(arguments))
-        hits = _when_texts_are_read(arguments, partial(memory.recall, arguments.query, k=k, **options))
+        hits = memory.recall(arguments.query, k=k, **options)
     if arguments.json:
         receipt = hits.receipt.id if hits.receipt is not None else ""
         items = [_fields(hit) for hit in hits]
-        found = {"items": items, "log_index": hits.log_index, "receipt": receipt}
-        print_json(found | {"text_indexed": hits.text_indexed})
+        print_json({"items": items, "log_index": hits.log_index, "receipt": receipt})
         return 0
     rows = [[f"{hit.score:.3f}", moment(hit.at), hit.agent, hit.about, cut(hit.text)] for hit in hits]
     if not arguments.why:
@@ -221,21 +212,6 @@ def _recall(arguments: argparse.Namespace) -> int:
     for hit in hits if arguments.why else ():
         print(f"{cut(hit.text)}\n  {hit.why()}")
     return 0
-
-
-def _when_texts_are_read(arguments: argparse.Namespace, recall: "Callable[..., Recalled]") -> "Recalled":
-    """Recalls from a directory once the texts of all its memories are read, as long as a call may take.
-
-    It was opened for this command only: what is read of it beside the calls would never be searched.
-    """
-    until_s = monotonic() + (arguments.timeout_s or _READING_S)
-    while arguments.path and recall(receipt="none").text_indexed < 1 and monotonic() < until_s:
-        sleep(_LOOK_AGAIN_S)
-    hits = recall()
-    if hits.text_indexed < 1:
-        share = f"{hits.text_indexed:.0%} of the texts are read so far, the newest first"
-        print(f"memraft: {share}; of the others only the embeddings are searched", file=sys.stderr)
-    return hits
 
 
 def _forget(arguments: argparse.Namespace) -> int:

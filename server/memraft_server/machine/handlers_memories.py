@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from heapq import heappush
 from typing import Any
 
@@ -15,7 +15,7 @@ from memraft_server.machine.handlers_reembed import model_of
 from memraft_server.machine.handlers_vectors import as_vector, want_index
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.refused import Refused
-from memraft_server.machine.turn import Handler, Indexed, Query, Turn, View
+from memraft_server.machine.turn import Handler, Query, Turn, View
 from memraft_server.machine.validate_common import refuse_early_end, shown
 from memraft_server.projections.forgetting import Why
 from memraft_server.projections.memories import NO_ROW, MemoryStore, Remembered, size_of
@@ -59,14 +59,6 @@ def remember(
     )
     store_memory(turn, space, item, embeddings)
     return memory_pb2.RememberResponse(id=item.id, version=turn.version, time_us=turn.time_us)
-
-
-def begin_reading(spaces: Iterable[Namespace], due: dict[Indexed, None]) -> None:
-    """Has the texts of the memories that were loaded read."""
-    for space in spaces:
-        store = space.memories
-        if store is not None and (index := index_of(store)).loaded():
-            due[index] = None
 
 
 def update_memory(

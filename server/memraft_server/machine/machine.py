@@ -29,7 +29,6 @@ from memraft_server.machine.forgetting import note_limits
 from memraft_server.machine.forks import Spaces, refuse_missing_fork
 from memraft_server.machine.handlers_indexes import begin_indexes
 from memraft_server.machine.handlers_leases import refuse_stale
-from memraft_server.machine.handlers_memories import begin_reading
 from memraft_server.machine.handlers_settings import refuse_unchecked
 from memraft_server.machine.hosted import HostedProjections, Make, OnFault
 from memraft_server.machine.journal import Journal, Sealed
@@ -291,7 +290,6 @@ class Machine:
         # A version before this one wrote commit times into sessions, and no time of their own.
         self.session_us = label.session_us or label.last_time_us
         due = self._turn.index_due
-        begin_reading(self._spaces.values(), due)
         for space in self._spaces.values():
             space.inherit_settings()
             if space.notes is not None:

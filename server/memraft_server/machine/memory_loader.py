@@ -129,7 +129,7 @@ class MemoryLoader:
             self.store_of(space.origin.parent)  # the store of a fork begins with its model
         store = space.projection(MemoryStore)
         if store.follower is None:
-            store.follower = MemoryIndex(store, is_loading=True)
+            store.follower = MemoryIndex(store)
         model = space.projection(FloorsProjection).model
         if model is not None and not store.model[0]:
             store.restore_model(*model)

@@ -43,7 +43,7 @@ _SIGNALS_WIRE_BYTES = 192
 def recall(view: View, space: Namespace, request: memory_pb2.RecallRequest) -> memory_pb2.RecallResponse:
     """Finds memories, as many of the best as fit a reply."""
     store = space.projection(MemoryStore)
-    response = memory_pb2.RecallResponse(text_indexed=1.0)
+    response = memory_pb2.RecallResponse()
     embedding, model = _embedding(view, space, store, request)
     if not request.query and embedding is None:
         return response
@@ -72,7 +72,6 @@ def recall(view: View, space: Namespace, request: memory_pb2.RecallRequest) -> m
 
 
 def _fill(response: memory_pb2.RecallResponse, view: View, found: Found) -> None:
-    response.text_indexed = found.text_indexed
     size = 0
     for item, score in found.hits:
         size += memory_wire_bytes(item) + _SIGNALS_WIRE_BYTES

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from memraft_server.projections.text_postings import TIMES_BITS, TIMES_MAX, Packed
 from memraft_server.projections.vector_math import Floats, Rows
 
 TOGETHER_MAX = 4096
 """Postings of several terms that are looked at in one go: a step costs as much as a thousand of them."""
+
+Number = TypeVar("Number", np.int64, np.uint64)
+_ZERO = np.zeros(1, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,13 @@ def unique(rows: Rows) -> Rows:
     keep[:1] = True
     np.not_equal(ordered[1:], ordered[:-1], out=keep[1:])
     return ordered[keep]
+
+
+def runs(ordered: NDArray[Number]) -> tuple[NDArray[Number], Rows]:
+    """The different ones of some numbers that ascend, and how often each is there."""
+    starts = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+    bounds = np.concatenate((_ZERO[: len(ordered)], starts, [len(ordered)]))
+    return ordered[bounds[:-1]], bounds[1:] - bounds[:-1]
 
 
 def kth(values: Floats, k: int) -> float:

@@ -47,8 +47,6 @@ class Cues:
 
 _SUBSTANCE = [math.log1p(distinct) / math.log1p(SUBSTANCE_TERMS) for distinct in range(SUBSTANCE_TERMS + 1)]
 
-NO_CUES = Cues(asks=False, tells_time=False, substance=0.0)
-
 
 def cues_of(text: str, terms: Sequence[str]) -> Cues:
     """Reads the cues off a text and its terms (of `terms_of`); a closing note in brackets is not said."""

@@ -1,11 +1,9 @@
 """The index of a namespace's memories that a recall looks in: texts, threads, speakers and cues, as of any
 version.
 
-Each `MemoryStore` has one, made with the first memory that comes to it, and told of all that come after: what
-was remembered is found by the next recall. A row is a place in `MemoryStore.items`. Of a store that is loaded
-the rows are reserved, and their texts are read afterwards, a portion at a time and the newest first
-(`Reading`); a recall meanwhile finds by text what has been read, by vector everything. Where few are left, it
-reads them itself.
+Each `MemoryStore` has one, made with the first memory that comes to it, and told of all that come after, also
+when a store is loaded: what was remembered is found by the next recall. A row is a place in
+`MemoryStore.items`.
 
 A fork has an index of its own memories beside that of what it is a fork of: a read sees several `Part`s.
 """
@@ -28,15 +26,9 @@ from memraft_server.projections.text_places import NO_ROW
 from memraft_server.projections.text_terms import terms_of
 from memraft_server.projections.vector_math import Floats, Rows
 from memraft_server.projections.word_kinds import kinds_of
-from memraft_server.recall.cues import NO_CUES, cues_of
+from memraft_server.recall.cues import cues_of
 from memraft_server.recall.lengths import lengths_now
 from memraft_server.recall.signals import Columns, LengthsOf, VectorsOf
-
-PORTION_TEXTS = 40
-"""Texts that are read at a time: about a millisecond."""
-
-AT_ONCE_TEXTS, AT_ONCE_CHARACTERS = 100, 15_000
-"""What a recall reads before it is answered, where no more than this is left to be read: 7 ms."""
 
 VOCABULARY = Vocabulary()
 """Of all indexes of the process; safe for many threads."""
@@ -53,17 +45,14 @@ class MemoryIndex:
 
     Args:
         store: Whose.
-        is_loading: Memories that come are there already: their texts are to be read later, by a job.
     """
 
-    __slots__ = ("_is_given", "_last", "columns", "is_loading", "store", "text")
+    __slots__ = ("_last", "columns", "store", "text")
 
-    def __init__(self, store: MemoryStore, is_loading: bool = False) -> None:
+    def __init__(self, store: MemoryStore) -> None:
         self.store = store
         self.text = TextIndex(VOCABULARY)
         self.columns = Columns()
-        self.is_loading = is_loading
-        self._is_given = False
         self._last: dict[str, int] = {}
         """Thread -> its last row."""
 
@@ -78,87 +67,13 @@ class MemoryIndex:
         elif thread:
             previous = self._last.get(thread, NO_ROW)
             self._last[thread] = row
-        if self.is_loading:
-            self.text.reserve(item.version, previous, place)
-            self.columns.append(item.speaker, NO_CUES, item.salience)
-        else:
-            text = said(item)
-            terms = terms_of(text)
-            self.text.add(terms + kinds_of(terms), item.version, previous, place)
-            self.columns.append(item.speaker, cues_of(item.text, terms), item.salience)
+        terms = terms_of(said(item))
+        self.text.add(terms + kinds_of(terms), item.version, previous, place)
+        self.columns.append(item.speaker, cues_of(item.text, terms), item.salience)
 
     def ended(self, item: Remembered) -> None:
         """Notes the end of a memory: `projections.memories.Follower`."""
         self.text.kill(self.store.row_of(item.version), item.died)
-
-    # Reading the texts of what was loaded
-
-    def loaded(self) -> bool:
-        """All that there was came: from now on texts are read as they come. Returns whether some are to be
-        read."""
-        self.is_loading = False
-        return self.index_pending
-
-    @property
-    def index_pending(self) -> bool:
-        """Whether there are texts to be read: `machine.turn.Indexed`."""
-        return self.text.first > 0
-
-    def index_job(self) -> Reading | None:
-        """Returns the reading of them, once; again where that was given up."""
-        if self._is_given or not self.index_pending:
-            return None
-        self._is_given = True
-        return Reading(self)
-
-    def give_back(self) -> None:
-        """Leaves what the job would have done to another."""
-        self._is_given = False
-
-    def read_portion(self) -> None:
-        """Reads some texts, the newest first."""
-        text, items = self.text, self.store.items
-        for row in range(text.first - 1, max(text.first - PORTION_TEXTS, 0) - 1, -1):
-            item = items[row]
-            terms = terms_of(said(item))
-            text.fill(terms + kinds_of(terms))
-            self.columns.note(row, cues_of(item.text, terms))
-
-    def read_few(self) -> None:
-        """Reads what is left, where that is little."""
-        left = self.text.first
-        if not left or left > AT_ONCE_TEXTS or self.is_loading:
-            return
-        if sum(len(item.text) for item in self.store.items[:left]) <= AT_ONCE_CHARACTERS:
-            while self.index_pending:
-                self.read_portion()
-
-
-class Reading:
-    """The reading of the texts that were loaded, as a job (see `machine.turn.IndexJob`).
-
-    Nothing of it is for a thread: it holds the interpreter, and texts come meanwhile.
-    """
-
-    is_light = True
-
-    def __init__(self, index: MemoryIndex) -> None:
-        self._index = index
-
-    def run(self) -> None:
-        """Does nothing."""
-
-    def install(self) -> Reading | None:
-        """Reads the next portion; returns itself until there is none."""
-        self._index.read_portion()
-        if self._index.index_pending:
-            return self
-        self._index.give_back()
-        return None
-
-    def abandon(self) -> None:
-        """Leaves it to be done later."""
-        self._index.give_back()
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +127,7 @@ def index_of(store: MemoryStore) -> MemoryIndex:
     index = store.follower
     if isinstance(index, MemoryIndex):
         return index
-    index = store.follower = MemoryIndex(store, is_loading=bool(store.items))
+    index = store.follower = MemoryIndex(store)
     heads: dict[str, Remembered] = {}
     for row, item in enumerate(store.items):
         index.added(row, item, heads.get(item.id))
@@ -220,9 +135,6 @@ def index_of(store: MemoryStore) -> MemoryIndex:
     for item in store.items:
         if item.died != ALIVE:
             index.ended(item)
-    index.loaded()
-    while index.index_pending:
-        index.read_portion()
     return index
 
 
@@ -237,7 +149,6 @@ def parts_of(
         if not each.items:
             continue
         index = index_of(each)
-        index.read_few()
         allowed = each.found_by.allowed(wanted)
         rows = index.text.rows_of(ended) if len(ended) else ended
         if len(rows):
@@ -256,12 +167,3 @@ def _without(
     mask = np.ones(count, np.bool_) if allowed is None else allowed
     mask[rows] = False
     return mask
-
-
-def indexed_share(parts: list[Part]) -> float:
-    """Returns which part of the texts that parts have can be found by text by now: 1 for all."""
-    if not any(part.index.text.first for part in parts):
-        return 1.0
-    count = sum(part.count for part in parts)
-    missing = sum(min(part.index.text.first, part.count) for part in parts)
-    return 1 - missing / count if count else 1.0

@@ -18,7 +18,7 @@ from memraft_server.projections.memory_rows import Wanted
 from memraft_server.projections.reembedding import Model
 from memraft_server.projections.vector_math import Floats, Rows, unit
 from memraft_server.recall.fusion import NAMES
-from memraft_server.recall.index import MemoryIndex, Part, indexed_share, parts_of
+from memraft_server.recall.index import MemoryIndex, Part, parts_of
 from memraft_server.recall.parameters import DEFAULT, Parameters
 from memraft_server.recall.scoring import (
     NO_REASONS,
@@ -96,12 +96,11 @@ class Asked:
 
 
 class Found(NamedTuple):
-    """What a recall found, best first, and which share of the texts it could look in."""
+    """What a recall found, best first."""
 
     hits: list[tuple[Remembered, float]]
     """Memories and their scores."""
     reasons: Reasons
-    text_indexed: float
 
 
 class _Measured(NamedTuple):
@@ -126,7 +125,7 @@ def recall(store: MemoryStore, ceiling: int, asked: Asked, moments: Moments) -> 
     query = unit(asked.embedding) if asked.embedding is not None else None
     each = max(CANDIDATES_EACH, asked.k)
     measured = [_measured(part, asked, query, each, moments) for part in parts]
-    return Found(*_scored(measured, asked), indexed_share(parts))
+    return Found(*_scored(measured, asked))
 
 
 def nearest(store: MemoryStore, ceiling: int | None, asked: Asked) -> Found:
@@ -136,7 +135,7 @@ def nearest(store: MemoryStore, ceiling: int | None, asked: Asked) -> Found:
     cosines = [cosine for _, cosine in found]
     count = len(found)
     ranks = list(range(1, count + 1))
-    return Found(found, Reasons(["vector"], [1.0], [1] * count, [0] * count, ranks, cosines, cosines), 1.0)
+    return Found(found, Reasons(["vector"], [1.0], [1] * count, [0] * count, ranks, cosines, cosines))
 
 
 def _measured(part: Part, asked: Asked, query: Floats | None, each: int, moments: Moments) -> _Measured:

@@ -76,11 +76,6 @@ class Columns:
         self._authors.append(self._number(author) if author else NO_AUTHOR)
         self._cues.extend((cues.asks, cues.tells_time, cues.substance, salience))
 
-    def note(self, row: int, cues: Cues) -> None:
-        """Notes the cues of a row that was added without."""
-        first = _CUES * row
-        self._cues[first : first + _SALIENCE] = array("f", (cues.asks, cues.tells_time, cues.substance))
-
     def named(self, query: str, count: int) -> list[int]:
         """The numbers of the authors that a query names by a word, of those of the first `count` rows."""
         known = bisect_left(self._first_rows, count)

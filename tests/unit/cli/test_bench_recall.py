@@ -60,7 +60,7 @@ def test_the_times_of_recall_are_measured_in_process(
     figures = {each["name"]: each for each in json.loads(capsys.readouterr().out)["figures"]}
     assert "200 memories, full pipeline, p50" in figures
     assert figures["200 memories, k-NN, share of the exact ones"]["value"]["median"] == 1
-    assert "200 memories, opened again, all texts indexed" in figures
+    assert "200 memories, opened again and recalled from" in figures
     assert all(each["value"]["median"] > 0 for each in figures.values())
 
 

@@ -78,6 +78,5 @@ def test_a_directory_that_was_just_opened_is_recalled_from_by_all_of_its_texts(
         memory.remember("the kettle is blue", about="oldest")
         memory.remember_many(f"nothing in particular, {number} of it" for number in range(999))
     found = json.loads(shell("memory", "recall", "kettle", "--json"))
-    assert found["text_indexed"] == 1
     assert "text" in [reason["name"] for reason in found["items"][0]["reasons"]]
     assert len(json.loads(shell("receipt", "list", "--json"))["items"]) == 1

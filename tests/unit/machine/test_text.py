@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from memraft_server.projections import text as text_module
 from memraft_server.projections.text import (
     SCANNED_MAX,
     Parameters,
@@ -229,6 +230,22 @@ def test_a_small_index_becomes_a_large_one_without_a_change_in_what_is_found() -
         index.add(text, row)
         if row % 331 == 0 or row > len(texts) - 3:
             check(index, query, naive(texts[: row + 1], query), 10)
+
+
+@pytest.mark.parametrize("together", [1, 7, 500])
+def test_texts_that_come_between_searches_are_found_however_many_come(
+    together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_module, "SCANNED_MAX", 50)
+    texts = some_texts(1200, seed=12)
+    index = TextIndex(Vocabulary())
+    for row, said in enumerate(texts, 1):
+        index.add(said, row)
+        if row % together == 0 and (row < 100 or row % 100 < together):
+            for query in queries(seed=row):
+                check(index, query, naive(texts[:row], query), 10)
+    for query in queries(seed=13):
+        check(index, query, naive(texts[:77], query), 10, ceiling=77)
 
 
 def test_a_word_said_more_often_than_is_counted_still_counts() -> None:

@@ -1,5 +1,4 @@
-"""What the index of memories finds follows what is remembered, as of any version, in forks, and while it is
-made."""
+"""What the index of memories finds follows what is remembered, as of any version, and in forks."""
 
 from __future__ import annotations
 
@@ -15,15 +14,7 @@ from memraft_server.projections.text_terms import terms_of
 from memraft_server.projections.usage import Usage
 from memraft_server.projections.validity import Bounds
 from memraft_server.projections.versions import NOBODY, NOW
-from memraft_server.recall.index import (
-    AT_ONCE_TEXTS,
-    PORTION_TEXTS,
-    MemoryIndex,
-    Part,
-    index_of,
-    indexed_share,
-    parts_of,
-)
+from memraft_server.recall.index import Part, index_of, parts_of
 from memraft_server.recall.signals import gather
 
 
@@ -221,41 +212,6 @@ def test_a_fork_sees_its_own_and_what_it_has_of_its_parent() -> None:
     assert sorted(deeper.texts("cat dog")) == ["deep cat", "second dog", "third cat"]
     nearest = [part.nearest(np.array([1, 0], np.float32), 3).tolist() for part in deeper.parts(ceiling=at)]
     assert nearest[0] == [0, 1]
-
-
-def test_texts_of_what_was_loaded_are_found_newest_first_until_all_are() -> None:
-    talk = Talk()
-    count = AT_ONCE_TEXTS + 2 * PORTION_TEXTS + 1
-    last = f"number{count - 1}"
-    for number in range(count):
-        talk.say(f"cat number{number}", id=str(number % 100), thread=str(number % 7), speaker="Ada")
-    talk.forget("50")
-    whole = {query: talk.texts(query) for query in ("cat", "number7", last)}
-    threads = {query: talk.around(query) for query in ("number7", "number70", last)}
-    index = talk.store.follower = MemoryIndex(talk.store, is_loading=True)
-    heads: dict[str, Remembered] = {}
-    for row, item in enumerate(talk.store.items):
-        index.added(row, item, heads.get(item.id))
-        heads[item.id] = item
-        if item.died <= talk.version:
-            index.ended(item)
-    assert index.loaded()
-    job = index.index_job()
-    assert job is not None and index.index_job() is None
-    assert talk.texts("cat") == []
-    job.install()
-    assert talk.texts(last) == [f"cat {last}"]
-    assert talk.texts("number7") == []
-    assert indexed_share(talk.parts()) == pytest.approx(PORTION_TEXTS / count)
-    assert indexed_share(talk.parts(ceiling=PORTION_TEXTS)) == 0
-    talk.say("a new cat")
-    assert "a new cat" in talk.texts("new")
-    while (job := job.install()) is not None:
-        pass
-    talk.forget(f"m{talk.version}")
-    assert indexed_share(talk.parts()) == 1 and not index.index_pending
-    assert {query: talk.texts(query) for query in whole} == whole
-    assert {query: talk.around(query) for query in threads} == threads
 
 
 def test_an_index_that_is_made_late_knows_all_that_came_before() -> None:
