@@ -47,10 +47,11 @@ class GroupResult(msgspec.Struct, frozen=True):
 
 def group_results(found: Found) -> list[GroupResult]:
     """Figures by group, in order."""
-    return [_group_result(group, found.outcomes) for group in found.groups]
+    return [group_result(group, found.outcomes) for group in found.groups]
 
 
-def _group_result(group: Group, outcomes: Mapping[Line, Outcome]) -> GroupResult:
+def group_result(group: Group, outcomes: Mapping[Line, Outcome]) -> GroupResult:
+    """A group with what was measured of its lines."""
     of_group: list[Outcome] = [outcomes[line] for line in group.lines]
     return GroupResult(
         name=group.name,
