@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from . import raft
 from .driver_config import Counters, DriverConfig
@@ -74,7 +75,7 @@ class MultiRaft(Turns):
 
     # -- for callers -----------------------------------------------------------------------------------
 
-    def propose(self, group: int, command: bytes, local: object) -> asyncio.Future[Applied]:
+    def propose(self, group: int, command: bytes, local: object) -> asyncio.Future[Any]:
         """Have a command committed and applied.
 
         Args:
@@ -83,9 +84,9 @@ class MultiRaft(Turns):
             local: handed to the machine beside the command when it is applied here.
 
         Returns:
-            A future of the machine's reply. It fails with NotLeader when the command will certainly not be
-            applied, with OutcomeUnknown when it may be, with DiskFull when it was not proposed for that.
-            Cancelling it takes nothing back.
+            A future of what the group's ``answer`` tells, by default an ``Applied``. It fails with NotLeader
+            when the command will certainly not be applied, with OutcomeUnknown when it may be, with DiskFull
+            when it was not proposed for that. Cancelling it takes nothing back.
 
         Raises:
             NotLeader, Overloaded, DiskFull, CommandTooLarge, Stopped: at once; nothing was queued.

@@ -9,7 +9,6 @@ from .errors import NotLeader, Stopped, TransferRefused
 from .group_state import GroupStatus, PeerProgress
 from .raft import SnapshotMeta
 from .reads import Reads
-from .state_machine import Applied
 
 _FROM_FOLLOWERS = frozenset({raft.MessageType.APPEND_REPLY, raft.MessageType.HEARTBEAT_REPLY})
 
@@ -83,9 +82,7 @@ class Group(Reads):
             replies = self.machine.apply(entry.index, entry.data, mine.locals if mine else None)
             if mine is not None:
                 self.commands_applied_total += len(mine.futures)
-                for position, (future, reply) in enumerate(zip(mine.futures, replies, strict=True)):
-                    if not future.done():
-                        future.set_result(Applied(reply, entry.index, position))
+                self.spec.answer(mine.futures, replies, entry.index)
         self.applied = entry.index
         self.agreement.applied(entry.index, self.machine.fingerprint)
 

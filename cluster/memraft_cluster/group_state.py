@@ -22,7 +22,7 @@ from .agreement import Agreement
 from .errors import DiskFull
 from .freshness import Freshness
 from .raft import Membership
-from .state_machine import EntryBuilder, StateMachine
+from .state_machine import Answer, EntryBuilder, StateMachine, answer_applied
 
 
 class GroupSpec(msgspec.Struct, frozen=True):
@@ -30,7 +30,7 @@ class GroupSpec(msgspec.Struct, frozen=True):
 
     ``preferred_leader`` is a node id, 0 for no preference. ``voters`` and ``learners`` are those the group
     begins with, not looked at once its log or its state says who belongs to it; a node that joins a group
-    later gives none and waits to be contacted.
+    later gives none and waits to be contacted. ``answer`` tells those who proposed what became of it.
     """
 
     machine: StateMachine
@@ -38,6 +38,7 @@ class GroupSpec(msgspec.Struct, frozen=True):
     preferred_leader: int = 0
     voters: tuple[int, ...] = ()
     learners: tuple[int, ...] = ()
+    answer: Answer = answer_applied
 
 
 class PeerProgress(msgspec.Struct, frozen=True):

@@ -16,7 +16,6 @@ from . import raft
 from .errors import CommandTooLarge, MembershipRefused, NotLeader, OutcomeUnknown, Overloaded
 from .group_state import GroupSpec, GroupState, Shared, fail
 from .raft import Membership
-from .state_machine import Applied
 
 
 class _InFlight(msgspec.Struct, gc=False):
@@ -42,7 +41,7 @@ class Proposals(GroupState):
         super().__init__(group, spec, core, shared, loop)
         self._queued: list[bytes] = []
         self._queued_locals: list[object] = []
-        self._queued_futures: list[asyncio.Future[Applied]] = []
+        self._queued_futures: list[asyncio.Future[Any]] = []
         self._queued_bytes = 0
         self._is_refused = False
         self._inflight: dict[int, _InFlight] = {}
@@ -50,7 +49,7 @@ class Proposals(GroupState):
 
     # -- what callers do -------------------------------------------------------------------------------
 
-    def propose(self, command: bytes, local: object) -> asyncio.Future[Applied]:
+    def propose(self, command: bytes, local: object) -> asyncio.Future[Any]:
         limits = self._limits
         if self.role is not raft.Role.LEADER:
             raise NotLeader(self.id, self.leader)
@@ -63,7 +62,7 @@ class Proposals(GroupState):
             raise Overloaded(self.id, "queued_commands_max", limits.queued_commands_max)
         if self._queued_bytes + size > limits.queued_bytes_max:
             raise Overloaded(self.id, "queued_bytes_max", limits.queued_bytes_max)
-        future: asyncio.Future[Applied] = self._loop.create_future()
+        future: asyncio.Future[Any] = self._loop.create_future()
         self._queued.append(command)
         self._queued_locals.append(local)
         self._queued_futures.append(future)
@@ -155,7 +154,7 @@ class Proposals(GroupState):
                 return count
         return len(self._queued)
 
-    def _drop_queued(self, count: int) -> tuple[list[object], list[asyncio.Future[Applied]]]:
+    def _drop_queued(self, count: int) -> tuple[list[object], list[asyncio.Future[Any]]]:
         if count == len(self._queued):
             taken = self._queued_locals, self._queued_futures
             self._queued, self._queued_locals, self._queued_futures, self._queued_bytes = [], [], [], 0

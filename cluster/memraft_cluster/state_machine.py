@@ -9,8 +9,9 @@ and written into another node's store in the same chunks, beside the state that 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -124,6 +125,18 @@ class Applied(msgspec.Struct, frozen=True, gc=False):
     reply: object
     index: int
     position: int
+
+
+Answer = Callable[[Sequence[asyncio.Future[Any]], Sequence[object], int], None]
+"""Resolves the futures of the commands of an entry that are not done, given the machine's replies and the
+entry's index: all at once, for it is done for every command."""
+
+
+def answer_applied(futures: Sequence[asyncio.Future[Any]], replies: Sequence[object], index: int) -> None:
+    """An ``Answer`` that tells everything there is to tell: each future gets an ``Applied``."""
+    for position, (future, reply) in enumerate(zip(futures, replies, strict=True)):
+        if not future.done():
+            future.set_result(Applied(reply, index, position))
 
 
 class Volatile:

@@ -24,7 +24,7 @@ from memraft_cluster.driver import GroupSpec, MultiRaft
 from memraft_cluster.meta import META_GROUP, Record
 from memraft_server.entries import EntryBuilder
 from memraft_server.machine import Machine
-from memraft_server.replica import Replica, ReplicatedShard
+from memraft_server.replica import Replica, ReplicatedShard, answer_replies
 
 logger = logging.getLogger("memraft.cluster")
 
@@ -98,7 +98,7 @@ class Hosting:
         if shard in self._hosted:
             return
         replica, builder = self._make(shard), EntryBuilder()
-        spec = GroupSpec(replica, builder, preferred_leader, tuple(sorted(voters)))
+        spec = GroupSpec(replica, builder, preferred_leader, tuple(sorted(voters)), answer=answer_replies)
         await self._driver.add_group(shard, spec)
         served = ReplicatedShard(shard, replica.machine, self._driver, builder)
         self._hosted[shard] = Hosted(replica.machine, served, self._clock_s())

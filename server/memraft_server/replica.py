@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from typing import cast
+from typing import Any, cast
 
 from google.protobuf.message import Message
 
-from memraft_cluster.driver import Applied, MultiRaft
+from memraft_cluster.driver import MultiRaft
 from memraft_cluster.errors import SnapshotRefused
 from memraft_cluster.raft import SnapshotMeta
 from memraft_cluster.state_machine import LoadProgress, SnapshotSink, SnapshotSource, Volatile
@@ -133,7 +133,7 @@ class ReplicatedShard:
     Args:
         number: the shard; its Raft group has the same number.
         machine: what the driver applies the group's entries to.
-        driver: started before the first call.
+        driver: started before the first call; answers the group's entries by :func:`answer_replies`.
         builder: what the driver makes the group's entries with.
     """
 
@@ -150,7 +150,7 @@ class ReplicatedShard:
     def propose(self, command: Command, request: bytes | None) -> Awaitable[Message]:
         raw = command.request.SerializeToString() if request is None else request
         data = encode_command(command.kind, command.agent, raw)
-        return _reply_of(self._driver.propose(self.number, data, command))
+        return self._driver.propose(self.number, data, command)
 
     def read_barrier(self) -> Awaitable[int]:
         return self._driver.read_barrier(self.number)
@@ -173,9 +173,14 @@ class ReplicatedShard:
         return self._driver.age_us(self.number)
 
 
-async def _reply_of(future: asyncio.Future[Applied]) -> Message:
-    reply = (await future).reply
-    if isinstance(reply, Refused):
-        # The machine keeps its replies for retries: a kept exception that is raised grows its traceback.
-        raise Refused(reply.reason, reply.message, reply.metadata)
-    return cast(Message, reply)
+def answer_replies(futures: Sequence[asyncio.Future[Any]], replies: Sequence[object], index: int) -> None:
+    """Gives each caller the machine's reply, or has its call fail; without a task for each."""
+    for future, reply in zip(futures, replies, strict=True):
+        if future.done():
+            continue
+        if isinstance(reply, Refused):
+            # The machine keeps its replies for retries: a kept exception that is raised grows its traceback.
+            future.set_exception(Refused(reply.reason, reply.message, reply.metadata))
+            future.exception()  # whoever does not wait any more causes no line in the log
+        else:
+            future.set_result(reply)
