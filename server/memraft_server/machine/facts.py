@@ -45,7 +45,7 @@ import numpy as np
 from memraft_server.machine.limits import POSITION_BITS
 from memraft_server.projections import notes
 from memraft_server.projections.events import EventBlock, event_key
-from memraft_server.projections.notes import Fact, record_key
+from memraft_server.projections.notes import Fact, end_of_name, escaped
 from memraft_server.projections.versions import Author, Record
 
 RESIDUE = 0x2144DF1C
@@ -63,6 +63,7 @@ _AUTHORS_MAX = 4_096
 _two = Struct(">QQ").pack
 _number = Struct(">Q").pack
 _length = Struct(">I").pack
+_crc = Struct("<I").pack
 _decode_author = msgspec.msgpack.Decoder(tuple[str, str, str]).decode
 encode_body = msgspec.msgpack.Encoder().encode
 
@@ -136,18 +137,42 @@ class Encoder:
             notes.NAMESPACE[0]: _namespace,
             notes.COLLECTION[0]: _collection,
             notes.EVENT[0]: self._event,
-            **{kind[0]: self._record for kind in notes.RECORD_KINDS},
             notes.MODEL[0]: _model,
             notes.MEMORY[0]: _memory,
             notes.EMBEDDING[0]: _embedding,
             notes.RUN[0]: _run,
             notes.VECTOR[0]: _vector,
         }
+        self._record_kinds = frozenset(kind[0] for kind in notes.RECORD_KINDS)
 
     def rows(self, facts: Sequence[Fact]) -> list[Row]:
         """Returns one row a fact."""
-        kinds = self._kinds
-        return [kinds[fact[0][0]](fact) for fact in facts]
+        kinds, records = self._kinds, self._record_kinds
+        rows: list[Row] = []
+        add = rows.append
+        author: Author | None = None
+        encoded = b""
+        for fact in facts:
+            kind = fact[0][0]
+            if kind not in records:
+                add(kinds[kind](fact))
+                continue
+            # Nearly all facts are versions of records: no call for each, and its author is that of the last.
+            prefix, name, record = fact
+            if record.author is not author:
+                author = record.author
+                encoded = self._author(author)
+            value = record.value
+            if value is None:
+                body = b"\0" + encoded
+            elif record.expires_at_us:
+                body = b"\3" + _number(record.expires_at_us) + encoded + value
+            else:
+                body = b"\1" + encoded + value
+            key = prefix + (name.encode() if "\0" not in name else escaped(name.encode())[:-1])
+            key += end_of_name(record.version)
+            add((key, body + _crc(crc32(body, crc32(key)))))
+        return rows
 
     def _author(self, author: Author) -> bytes:
         authors = self._authors
@@ -158,19 +183,6 @@ class Encoder:
             body = encode_body((author.agent, author.run, author.tool))
             found = authors[author] = _length(len(body)) + body
         return found
-
-    def _record(self, fact: Any) -> Row:
-        prefix, name, record = fact
-        key = record_key(prefix, name, record.version)
-        author = self._authors.get(record.author) or self._author(record.author)
-        value = record.value
-        if value is None:
-            body = b"\0" + author
-        elif record.expires_at_us:
-            body = b"\3" + _number(record.expires_at_us) + author + value
-        else:
-            body = b"\1" + author + value
-        return key, body + crc32(body, crc32(key)).to_bytes(CRC_BYTES, "little")
 
     def _event(self, fact: Any) -> Row:
         prefix, sequence, event, digest = fact

@@ -67,7 +67,8 @@ NOT_INHERITED = frozenset((LEASE, FLOOR))
 """Kinds that a fork begins without: what is locked in its parent is not locked in it, and how far the past of
 its parent reaches back is asked of the parent."""
 
-_end_of_name = Struct(">xQ").pack
+end_of_name = Struct(">xQ").pack
+"""The end of a key of a version of a record: what ends the name, and the version."""
 
 
 def escaped(name: bytes) -> bytes:
@@ -84,7 +85,7 @@ def record_key(prefix: bytes, name: str, version: int) -> bytes:
     raw = name.encode()
     if b"\0" in raw:
         raw = escaped(raw)[:-1]
-    return prefix + raw + _end_of_name(version)
+    return prefix + raw + end_of_name(version)
 
 
 class Notes:
