@@ -46,6 +46,7 @@ class LeanConnection(Connection, asyncio.Protocol):
         self.caller: Caller | None = None
         self._uris: tuple[bytes, ...] = ()
         self._transport: asyncio.Transport | None = None
+        self._is_open = False
         self._is_flush_due = False
         self._is_heard = True
         self._silent_s = 0
@@ -62,6 +63,7 @@ class LeanConnection(Connection, asyncio.Protocol):
         if self._engine.is_stopping or not self._is_introduced():
             self._transport.abort()
             return
+        self._is_open = True
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         self.tick(self._engine.loop.time())
         self._engine.connections[self] = None
@@ -89,6 +91,8 @@ class LeanConnection(Connection, asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
         self._is_heard = True
+        if not self._is_open:
+            return
         self.receive(data)
         self.flush()
         if self.is_closed:
@@ -97,6 +101,7 @@ class LeanConnection(Connection, asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """See asyncio.Protocol."""
         self.is_closed = True
+        self._is_open = False
         self._transport = None
         self._engine.connections.pop(self, None)
         streams = list(self.streams.values())
@@ -130,7 +135,10 @@ class LeanConnection(Connection, asyncio.Protocol):
     def flush(self) -> None:
         """Writes what has gathered."""
         self._is_flush_due = False
-        if self.out and self._transport is not None:
+        if self._transport is None or not self._is_open:
+            self.out.clear()
+            return
+        if self.out:
             self._transport.write(self.take())
         if self._is_drained and not self.streams:
             self.close()
@@ -143,11 +151,13 @@ class LeanConnection(Connection, asyncio.Protocol):
 
     def close(self) -> None:
         """Closes, after what has been written has left."""
-        if self._transport is not None:
+        if self._transport is not None and self._is_open:
+            self._is_open = False
             self._transport.close()
 
     def abort(self) -> None:
         """Closes at once."""
+        self._is_open = False
         if self._transport is not None:
             self._transport.abort()
 
