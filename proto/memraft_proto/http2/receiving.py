@@ -252,7 +252,10 @@ class Receiver(Sender):
             elif key == ENABLE_PUSH and value > 1:
                 raise ConnectionFault(Code.PROTOCOL_ERROR, f"ENABLE_PUSH of {value}")
         self._note_packed_max()
+        # What wider windows let out comes after this: before it the other side does not expect more.
         self.out.append(frame(SETTINGS, ACK, 0))
+        for stream in list(self.streams.values()):
+            self._go_on(stream)
 
     def _move_windows(self, value: int) -> None:
         """A new initial window: those of all streams move with it, below 0 where it has to be."""
@@ -260,12 +263,10 @@ class Receiver(Sender):
             raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "a window over 2^31-1")
         moved = value - self._peer_window
         self._peer_window = value
-        for stream in list(self.streams.values()):
+        for stream in self.streams.values():
             stream.send_window += moved
             if stream.send_window > WINDOW_MOST:
                 raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "a window over 2^31-1")
-            if moved > 0:
-                self._go_on(stream)
 
     # -- streams that are over ---------------------------------------------------------------------------
 
