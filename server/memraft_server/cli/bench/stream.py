@@ -9,6 +9,7 @@ from itertools import repeat
 import msgspec
 
 from memraft import Memory
+from memraft._target import Durability
 from memraft_server.cli.bench.result import Figure, Target, at_least, figure, render, report
 from memraft_server.cli.ending import Ending
 from memraft_server.cli.figures import latencies
@@ -18,6 +19,7 @@ PAYLOAD = {"text": "x" * 189}
 """200 bytes as JSON."""
 EVENTS_A_CALL = 5_000
 INGEST_TARGET = at_least(469_000)
+DURABILITIES: dict[Durability, Target | None] = {"relaxed": INGEST_TARGET, "commit": None}
 
 
 class Scale(msgspec.Struct, frozen=True):
@@ -46,10 +48,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _streams(scale: Scale, shown: Progress) -> Iterator[Figure]:
-    with tempfile.TemporaryDirectory(prefix="memraft-bench-") as directory:
-        shown.step("events of 200 bytes, in a directory, relaxed …")
-        with Memory(path=directory, durability="relaxed", agent="bench", namespace="acme/bench") as memory:
-            yield _ingest(memory, scale, "in a directory, relaxed", INGEST_TARGET)
+    for durability, target in DURABILITIES.items():
+        where = f"in a directory, {durability}"
+        shown.step(f"events of 200 bytes, {where} …")
+        with tempfile.TemporaryDirectory(prefix="memraft-bench-") as directory:
+            with Memory(
+                path=directory, durability=durability, agent="bench", namespace="acme/bench"
+            ) as memory:
+                yield _ingest(memory, scale, where, target)
     shown.step("events of 200 bytes, in memory …")
     with Memory(agent="bench", namespace="acme/bench") as memory:
         yield _ingest(memory, scale, "in memory", INGEST_TARGET)
@@ -64,7 +70,7 @@ def _streams(scale: Scale, shown: Progress) -> Iterator[Figure]:
         yield figure("events verified", "per_s", [count / (time.perf_counter() - began)])
 
 
-def _ingest(memory: Memory, scale: Scale, where: str, target: Target) -> Figure:
+def _ingest(memory: Memory, scale: Scale, where: str, target: Target | None) -> Figure:
     payloads = list(repeat(PAYLOAD, EVENTS_A_CALL))
     memory.append_many("warm", payloads)
     rates, cpu_us = [], []
