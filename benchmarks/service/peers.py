@@ -48,7 +48,14 @@ class _Processes:
         """Starts a program, what it prints goes to a file; its process id."""
         prefix = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
         with (self._directory / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen([*prefix, *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            process = subprocess.Popen(
+                [*prefix, *command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # Ctrl-C in a terminal goes to its whole process group; these are stopped after their clients.
+                start_new_session=True,
+            )
         self._running[name] = process
         return process.pid
 

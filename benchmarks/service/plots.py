@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+from matplotlib.figure import Figure as Canvas
 
 from benchmarks.service.figures import Figure, node_cpu_us
 from benchmarks.service.lines import CALLERS
 from benchmarks.service.report import Result
+from benchmarks.service.targets import Goal
 
 matplotlib.use("svg")
 
@@ -36,6 +38,8 @@ def draw(result: Result, directory: Path) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     figures = {each.line: each for group in result.groups for each in group.figures}
     drawn: list[str] = []
+    if _goals(result.goals, directory / "plots/to-reach.svg"):
+        drawn.append("plots/to-reach.svg")
     for where in ("one node", "three nodes"):
         here = [each for each in figures.values() if _is_at(each, where)]
         for work in ("put", "get"):
@@ -88,8 +92,6 @@ def _save(figure: Any, path: Path) -> None:
 
 def _bars(series: Bars, places: Sequence[str], title: str, path: Path) -> bool:
     """Groups of bars of rates with their spread, on a scale of powers of ten; False where there are none."""
-    from matplotlib.figure import Figure as Canvas
-
     if not series:
         return False
     with matplotlib.rc_context(SETTINGS):
@@ -119,10 +121,30 @@ def _bars(series: Bars, places: Sequence[str], title: str, path: Path) -> bool:
     return True
 
 
+def _goals(goals: Sequence[Goal], path: Path) -> bool:
+    """How near each goal is, on a scale of powers of ten: 1 is reached; False where none was measured."""
+    near = {}
+    for goal in goals:
+        if goal.is_reached is not None and goal.measured and goal.wanted:
+            far = goal.measured / goal.wanted
+            near[goal.title] = far if goal.sense == "at least" else 1 / far
+    if not near:
+        return False
+    with matplotlib.rc_context({**SETTINGS, "axes.grid.axis": "x"}):
+        canvas = Canvas(figsize=(5.5, 0.6 + 0.24 * len(near)))
+        axes = canvas.add_subplot()
+        colours = [COLOURS[5] if each >= 1 else COLOURS[3] for each in near.values()]
+        axes.barh(list(near), [each - 1 for each in near.values()], left=1, color=colours)
+        axes.axvline(1, color="black", linewidth=0.8)
+        axes.set_xscale("log")
+        axes.invert_yaxis()
+        axes.set_xlabel("measured to wanted: 1 is reached")
+        _save(canvas, path)
+    return True
+
+
 def _cpu(figures: Sequence[Figure], path: Path) -> bool:
     """CPU an operation, of the client and of all nodes, one bar upon the other; False where there is none."""
-    from matplotlib.figure import Figure as Canvas
-
     if not figures:
         return False
     with matplotlib.rc_context({**SETTINGS, "axes.grid.axis": "x"}):

@@ -7,6 +7,7 @@ it, or a Failed. Between requests its event loop goes on, so that connections ar
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -219,5 +220,6 @@ async def _serve(target: Target | None, pipe: Connection) -> None:
 
 
 def serve(target: Target | None, pipe: Connection) -> None:
-    """The process: ends when the driver closes the pipe."""
+    """The process: ends when the driver closes the pipe, not by a Ctrl-C that goes to all of a terminal."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     asyncio.run(_serve(target, pipe))

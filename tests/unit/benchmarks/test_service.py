@@ -270,8 +270,9 @@ def test_every_row_of_a_table_has_the_columns_of_its_head() -> None:
 
 def test_plots_are_the_same_bytes_for_the_same_figures(tmp_path: Path) -> None:
     names = plots.draw(result(), tmp_path / "first")
-    assert names == ["plots/put-one-node.svg"]
+    assert names == ["plots/to-reach.svg", "plots/put-one-node.svg"]
     assert plots.draw(result(), tmp_path / "second") == names
-    first, second = ((tmp_path / each / names[0]).read_bytes() for each in ("first", "second"))
-    assert first == second
-    assert b"Memraft, one node, mutual TLS" in first
+    for name, text in zip(names, (b"embedded get: p50", b"Memraft, one node, mutual TLS"), strict=True):
+        first, second = ((tmp_path / each / name).read_bytes() for each in ("first", "second"))
+        assert first == second
+        assert text in first
