@@ -24,7 +24,7 @@ from benchmarks.service import embedded, limits, lines, plots, products, report
 from benchmarks.service.driver import Found, Options, Stage, say
 from benchmarks.service.targets import goals
 from memraft_server.cli.bench.result import Report
-from memraft_server.cli.ending import Ending
+from memraft_server.cli.ending import Ending, Interrupted
 from memraft_server.cli.figures import machine
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -125,8 +125,12 @@ def main() -> None:
     """Measures and writes the report."""
     options, out = _options()
     began = time.monotonic()
-    with Ending(at_once=True):
-        result = measure(options)
+    try:
+        with Ending(at_once=True):
+            result = measure(options)
+    except Interrupted as interrupted:
+        say(interrupted)
+        raise SystemExit(interrupted.exit_status) from None
     out.mkdir(parents=True, exist_ok=True)
     drawn = plots.draw(result, out)
     (out / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")

@@ -10,7 +10,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
@@ -207,11 +207,7 @@ async def _serve(target: Target | None, pipe: Connection) -> None:
     loop = asyncio.get_running_loop()
     worker = Worker(target)
     while True:
-        try:
-            request = await loop.run_in_executor(None, pipe.recv)
-        except EOFError:  # the driver is gone
-            return
-        what, *arguments = request
+        what, *arguments = await loop.run_in_executor(None, pipe.recv)
         try:
             answer = await getattr(worker, what)(*arguments)
         except Exception as error:  # told to the driver, who refuses the figure
@@ -222,4 +218,5 @@ async def _serve(target: Target | None, pipe: Connection) -> None:
 def serve(target: Target | None, pipe: Connection) -> None:
     """The process: ends when the driver closes the pipe, not by a Ctrl-C that goes to all of a terminal."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    asyncio.run(_serve(target, pipe))
+    with suppress(EOFError, OSError):  # the driver is gone
+        asyncio.run(_serve(target, pipe))
