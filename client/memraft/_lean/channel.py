@@ -290,6 +290,7 @@ class _Link(Wire):
         if self.is_closing:
             return
         self.is_closing = True
+        self.peer_streams_max = -1  # no further calls
         for timer in (self._timer, self._watch):
             if timer is not None:
                 timer.cancel()
