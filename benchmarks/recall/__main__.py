@@ -36,6 +36,7 @@ from memraft_server.recall.fusion import (
     diversified,
     min_max,
     reciprocal_ranks,
+    row_of,
     scaled,
     shares,
 )
@@ -173,7 +174,7 @@ def _by_ranks(memory: Remembered, question: locomo.Question, vector: Floats) -> 
 def _diverse(relevance: float) -> Order:
     def order(memory: Remembered, question: locomo.Question, vector: Floats) -> Rows:
         candidates = memory.candidates(question.text, vector)
-        scores = min_max(shares(candidates.signals, Weights()).sum(axis=1))
+        scores = min_max(shares(candidates.signals, row_of(Weights())).sum(axis=1))
         places = diversified(memory.vectors[candidates.rows], scores, DEPTH, relevance)
         return candidates.rows[places]
 

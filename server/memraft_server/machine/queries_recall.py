@@ -156,7 +156,13 @@ def _moments(view: View, space: Namespace, parameters: Parameters) -> Moments:
     if not weights.recency and not weights.salience:
         return Moments(now_us, entries.times_of, versions)
     accesses, ceiling = space.projection(ReceiptsProjection).accesses, view.ceiling
-    return Moments(now_us, entries.times_of, versions, lambda ids: accesses.last_versions(ids, ceiling))
+    return Moments(
+        now_us,
+        entries.times_of,
+        versions,
+        lambda ids: accesses.last_versions(ids, ceiling),
+        accesses if accesses.is_now(ceiling) else None,
+    )
 
 
 @lru_cache(maxsize=256)

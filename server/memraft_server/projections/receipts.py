@@ -21,6 +21,9 @@ from memraft_server.projections.versions import NOW, OrderedRecords, Record
 
 SEPARATOR = "\x1f"
 """Between the answer and the receipt in the name of an influence. No id that callers give has it."""
+CHANGED_MAX = 4_096
+"""Memories that are noted as used; of more nothing is known."""
+
 ACCESS_BYTES = 8
 """What one memory of a receipt takes in the index, or one of an influence."""
 
@@ -94,13 +97,20 @@ def _last(versions: array[int], ceiling: int) -> int:
 class Uses:
     """How often memories were used: of each, the versions of the records that name it, in order."""
 
-    __slots__ = ("_base", "_parent", "_usage", "_versions")
+    __slots__ = ("_base", "_newest", "_parent", "_usage", "_versions", "changed")
 
     def __init__(self, usage: Usage, parent: Uses | None, base: int) -> None:
         self._usage = usage
         self._versions: dict[str, array[int]] = {}
         self._parent = parent
         self._base = base
+        self._newest = 0
+        self.changed: list[str] | None = None
+        """The memories whose uses have changed since `recall.uses` asked for them; None: any may have."""
+
+    def is_now(self, ceiling: int) -> bool:
+        """Whether nothing was used after a version, and all uses are here, none in what this is a fork of."""
+        return self._parent is None and self._newest <= ceiling
 
     def of(self, id: str, ceiling: int = NOW) -> Access:
         """Returns the uses of a memory as of version `ceiling`.
@@ -130,6 +140,8 @@ class Uses:
 
     def add(self, ids: tuple[str, ...], version: int) -> None:
         """A record names these memories."""
+        self._newest = max(self._newest, version)
+        self._note(ids)
         for id in ids:
             versions = self._versions.get(id)
             if versions is None:
@@ -142,6 +154,7 @@ class Uses:
 
     def discard(self, ids: tuple[str, ...], version: int) -> None:
         """A record that named these memories is over."""
+        self._note(ids)
         for id in ids:
             versions = self._versions.get(id)
             place = bisect_left(versions, version) if versions is not None else 0
@@ -151,6 +164,13 @@ class Uses:
             self._usage.bytes -= ACCESS_BYTES
             if not versions:
                 del self._versions[id]
+
+    def _note(self, ids: tuple[str, ...]) -> None:
+        changed = self.changed
+        if changed is not None:
+            changed.extend(ids)
+            if len(changed) > CHANGED_MAX:
+                self.changed = None
 
 
 class ReceiptsProjection:

@@ -14,7 +14,7 @@ RANK_OFFSET = 60
 """Of reciprocal rank fusion: Cormack, Clarke and Buettcher, "Reciprocal Rank Fusion" (2009)."""
 
 
-RANGE_MIN = np.float32(0.3)
+RANGE_MIN = 0.3
 """Of scaling: a share of the highest value. In conversations, where the worst candidates say nothing of what
 is asked, it changes nothing; of a few memories that say nearly the same it makes none the worst."""
 
@@ -80,9 +80,19 @@ def scaled(signals: Floats) -> Floats:
     return values
 
 
-def shares(signals: Floats, weights: Weights) -> Floats:
-    """What each signal adds to the score of each candidate: shape (candidates, len(NAMES))."""
-    return np.asarray(scaled(signals) * row_of(weights), np.float32)
+def shares(signals: Floats, row: Floats, known: tuple[Floats, ...] | None = None) -> Floats:
+    """What each signal adds to the score of each candidate: shape (candidates, len(NAMES)).
+
+    Args:
+        signals: As they were measured, of that shape.
+        row: The weights, of `row_of`.
+        known: The signals of `SCALED` as `min_max` scales them, where that was done.
+    """
+    parts: Floats = signals * row
+    for place, column in enumerate(SCALED):
+        values = known[place] if known is not None else min_max(signals[:, column])
+        np.multiply(values, row[column], out=parts[:, column])
+    return parts
 
 
 def best(rows: Rows, scores: Floats, k: int) -> Rows:
@@ -98,9 +108,13 @@ def min_max(values: Floats) -> Floats:
     """
     if not len(values):
         return values
-    high = values.max()
-    low = min(values.min(), high - RANGE_MIN * abs(high))
-    return (values - low) / (high - low) if high > low else np.zeros_like(values)
+    high = values.item(values.argmax())
+    low = min(values.item(values.argmin()), high - RANGE_MIN * abs(high))
+    if high <= low:
+        return np.zeros_like(values)
+    found: Floats = values - low
+    found /= high - low
+    return found
 
 
 def reciprocal_ranks(scores: Floats) -> Floats:

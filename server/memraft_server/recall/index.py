@@ -29,6 +29,7 @@ from memraft_server.projections.word_kinds import kinds_of
 from memraft_server.recall.cues import cues_of
 from memraft_server.recall.lengths import lengths_now
 from memraft_server.recall.signals import Columns, LengthsOf, VectorsOf
+from memraft_server.recall.uses import LastUses
 
 VOCABULARY = Vocabulary()
 """Of all indexes of the process; safe for many threads."""
@@ -47,12 +48,13 @@ class MemoryIndex:
         store: Whose.
     """
 
-    __slots__ = ("_last", "columns", "store", "text")
+    __slots__ = ("_last", "columns", "last_uses", "store", "text")
 
     def __init__(self, store: MemoryStore) -> None:
         self.store = store
         self.text = TextIndex(VOCABULARY)
         self.columns = Columns()
+        self.last_uses = LastUses(store, self.text)
         self._last: dict[str, int] = {}
         """Thread -> its last row."""
 

@@ -15,10 +15,11 @@ import numpy as np
 
 from memraft_server.projections.memories import MemoryStore, Remembered, version_of
 from memraft_server.projections.memory_rows import Wanted
+from memraft_server.projections.receipts import Uses
 from memraft_server.projections.reembedding import Model
-from memraft_server.projections.vector_math import Floats, Rows, unit
+from memraft_server.projections.vector_math import Floats, Rows, direction
 from memraft_server.recall.fusion import NAMES
-from memraft_server.recall.index import MemoryIndex, Part, parts_of
+from memraft_server.recall.index import Part, parts_of
 from memraft_server.recall.parameters import DEFAULT, Parameters
 from memraft_server.recall.scoring import (
     NO_REASONS,
@@ -31,7 +32,7 @@ from memraft_server.recall.scoring import (
     recent,
     weighed,
 )
-from memraft_server.recall.signals import CANDIDATES_EACH, gather
+from memraft_server.recall.signals import CANDIDATES_EACH, Candidates, gather
 
 K_DEFAULT = 10
 K_WITH_TOKENS = 100
@@ -60,12 +61,14 @@ class Moments:
         times_us: Commit times of versions.
         versions: The versions, from the first to before the second, that were committed in a span of time.
         accessed: The versions at which memories were last recalled; 0: never.
+        uses: When all memories were last recalled, where nothing of it came after what the read sees.
     """
 
     now_us: int
     times_us: Callable[[Rows], Rows]
     versions: Callable[[int, int], tuple[int, int]]
     accessed: Callable[[Sequence[str]], list[int]] = _never
+    uses: Uses | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +106,32 @@ class Found(NamedTuple):
     reasons: Reasons
 
 
-class _Measured(NamedTuple):
-    """The candidates of one part."""
+class _Items(Sequence[Remembered]):
+    """The memories of candidates: those that nobody asks for are not touched.
 
-    items: list[Remembered]
-    signals: Floats
-    known: tuple[Floats, Rows] | None
-    """Vectors that were read, and which of them is each candidate's."""
+    Args:
+        items: All of a store.
+        rows: The places of the candidates there.
+    """
+
+    __slots__ = ("_items", "_rows")
+
+    def __init__(self, items: Sequence[Remembered], rows: list[int]) -> None:
+        self._items = items
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, place: int) -> Remembered:  # type: ignore[override]
+        return self._items[self._rows[place]]
+
+
+class _Measured(NamedTuple):
+    """The candidates of one part, and their memories."""
+
+    found: Candidates
+    items: Sequence[Remembered]
 
 
 def recall(store: MemoryStore, ceiling: int, asked: Asked, moments: Moments) -> Found:
@@ -122,7 +144,7 @@ def recall(store: MemoryStore, ceiling: int, asked: Asked, moments: Moments) -> 
         moments: Of the log.
     """
     parts = parts_of(store, ceiling, asked.wanted, asked.model)
-    query = unit(asked.embedding) if asked.embedding is not None else None
+    query = direction(asked.embedding) if asked.embedding is not None else None
     each = max(CANDIDATES_EACH, asked.k)
     measured = [_measured(part, asked, query, each, moments) for part in parts]
     return Found(*_scored(measured, asked))
@@ -157,23 +179,16 @@ def _measured(part: Part, asked: Asked, query: Floats | None, each: int, moments
         each=each,
         lengths=part.lengths,
     )
-    items = part.items(candidates.rows)
-    signals = candidates.signals
+    items = _Items(index.store.items, candidates.rows.tolist())
     if len(items):
-        _fill(signals, part.index, candidates.rows, items, asked, moments)
-    return _Measured(items, signals, candidates.known)
+        _fill(candidates, part, items, asked, moments)
+    return _Measured(candidates, items)
 
 
-def _fill(
-    signals: Floats,
-    index: MemoryIndex,
-    rows: Rows,
-    items: list[Remembered],
-    asked: Asked,
-    moments: Moments,
-) -> None:
+def _fill(found: Candidates, part: Part, items: Sequence[Remembered], asked: Asked, moments: Moments) -> None:
     """Measures what is not in the indexes of texts."""
-    weights = asked.parameters.weights
+    signals, rows, weights = found.signals, found.rows, asked.parameters.weights
+    index = part.index
     if asked.entities and weights.graph:
         near = asked.entities
         signals[:, _COLUMN["graph"]] = [near.get(item.about, 0.0) if item.about else 0.0 for item in items]
@@ -183,7 +198,11 @@ def _fill(
             low <= item.version < high or _is_of(item, *asked.span_us) for item in items
         ]
     if weights.recency or weights.salience:
-        used = np.maximum(index.text.born(rows), moments.accessed([item.id for item in items]))
+        if moments.uses is not None and index.text.is_now(part.ceiling):
+            last: Rows | list[int] = index.last_uses.of(rows, moments.uses)
+        else:
+            last = moments.accessed([item.id for item in items])
+        used = np.maximum(index.text.born(rows), last)
         age_us = np.maximum(moments.now_us - moments.times_us(used), 0).astype(np.float32)
         if weights.recency:
             signals[:, _COLUMN["recency"]] = recent(age_us, asked.parameters.half_life_days)
@@ -243,12 +262,17 @@ def _newest(part: Part, rows: Sequence[int], count_max: int) -> list[int]:
 
 def _scored(measured: list[_Measured], asked: Asked) -> tuple[list[tuple[Remembered, float]], Reasons]:
     """Weighs the candidates of all parts together; returns the hits and why they were found."""
-    items = [item for each in measured for item in each.items]
-    if not items:
-        return [], NO_REASONS
-    signals = np.concatenate([each.signals for each in measured])
     parameters = asked.parameters
-    parts = weighed(signals, parameters)
+    if not any(len(each.items) for each in measured):
+        return [], NO_REASONS
+    if len(measured) == 1:
+        [(found, items)] = measured
+        signals = found.signals
+        parts = weighed(signals, parameters, found.scaled)
+    else:
+        items = [item for each in measured for item in each.items]
+        signals = np.concatenate([each.found.signals for each in measured])
+        parts = weighed(signals, parameters)
     scores = np.asarray(parts.sum(axis=1), np.float32)
     k = asked.k or (K_WITH_TOKENS if asked.tokens else K_DEFAULT)
     keys = np.arange(len(items), dtype=np.int64)  # parts come from the oldest to the newest, rows too
@@ -274,18 +298,18 @@ def _profile_first(items: Sequence[Remembered], scores: Floats, k: int) -> list[
 def _vectors_of(measured: list[_Measured]) -> Callable[[Rows], Floats] | None:
     """Returns what gives the vectors of places among all candidates, shape (places, dimension); None where
     there are none."""
-    if len(measured) == 1 and (only := measured[0].known) is not None:
+    if len(measured) == 1 and (only := measured[0].found.known) is not None:
         return lambda places: only[0].take(only[1].take(places), axis=0)
     starts = np.cumsum([0, *(len(each.items) for each in measured)])
-    dimension = max((each.known[0].shape[1] for each in measured if each.known is not None), default=0)
+    known_of = [each.found.known for each in measured]
+    dimension = max((known[0].shape[1] for known in known_of if known is not None), default=0)
 
     def vectors(places: Rows) -> Floats:
         found = np.zeros((len(places), dimension), np.float32)
-        for start, end, each in zip(starts, starts[1:], measured, strict=False):
-            if each.known is not None:
+        for start, end, known in zip(starts, starts[1:], known_of, strict=False):
+            if known is not None:
                 mine = np.flatnonzero((places >= start) & (places < end))
-                known, own = each.known
-                found[mine] = known[own[places[mine] - start]]
+                found[mine] = known[0][known[1][places[mine] - start]]
         return found
 
     return vectors if dimension else None

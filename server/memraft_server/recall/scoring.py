@@ -73,17 +73,22 @@ def recent(age_us: Floats, half_life_days: float) -> Floats:
     return np.asarray(np.exp2(age_us * np.float32(-1 / (half_life_days * _DAY_US))), np.float32)
 
 
-def weighed(signals: Floats, parameters: Parameters) -> Floats:
+def weighed(signals: Floats, parameters: Parameters, scaled: tuple[Floats, ...] | None = None) -> Floats:
     """What each signal adds to the score of each candidate, shape (candidates, len(NAMES)).
 
     The shares are parts of the sum of all positive weights: no score is above 1.
+
+    Args:
+        signals: As they were measured, of that shape.
+        parameters: The weights, and how text and vector are scaled.
+        scaled: These, scaled by their lowest and highest, where that was done.
     """
     if parameters.by_ranks:
-        signals = signals.copy()
+        signals, scaled = signals.copy(), None
         for column in SCALED:
             signals[:, column] = reciprocal_ranks(signals[:, column])
     row = row_of(parameters.weights)
-    parts = shares(signals, parameters.weights)
+    parts = shares(signals, row, scaled)
     for column in SCALED if len(signals) else ():
         values = signals[:, column]
         if 0 < values[0] == values[-1] and (values == values[0]).all():  # the one candidate there is, say

@@ -17,7 +17,7 @@ from memraft_server.projections.text_terms import terms_of
 from memraft_server.projections.vector_math import Floats, Rows
 from memraft_server.projections.versions import NOW
 from memraft_server.recall.cues import Cues, asks_when, words_of
-from memraft_server.recall.fusion import NAMES, Weights, best, min_max, shares
+from memraft_server.recall.fusion import NAMES, Weights, best, min_max, row_of, shares
 from memraft_server.recall.lengths import mean_lengths
 
 CANDIDATES_EACH = 15
@@ -47,15 +47,17 @@ class Candidates:
         rows: Ascending.
         signals: Of each as measured, shape (rows, len(NAMES)).
         known: Vectors that were read, of unit length, and which of them is each row's; None: none were.
+        scaled: The signals of `fusion.SCALED`, from 0 to 1 over these candidates; None: nothing is known.
     """
 
     rows: Rows
     signals: Floats
     known: tuple[Floats, Rows] | None = None
+    scaled: tuple[Floats, ...] | None = None
 
     def best(self, weights: Weights, k: int) -> Rows:
         """The `k` rows of the highest scores, of equal ones the older first."""
-        scores = shares(self.signals, weights).sum(axis=1)
+        scores = shares(self.signals, row_of(weights)).sum(axis=1)
         return self.rows[best(self.rows, scores, k)]
 
 
@@ -165,17 +167,19 @@ def gather(
     authors = columns.named(query, text.count(ceiling))
     if authors:
         column["author"][:] = columns.said_by(rows, authors)
+    scaled = min_max(column["text"]), min_max(column["vector"])
     cues = columns.cues(rows)
     column["question"][:] = cues[:, _ASKS]
     if window.before:
         there = windows.weights[1] > 0
         column["reply"][:] = columns.asks(windows.places[1]) * there
-        column["passage"][:] = _best_around(rows, windows.places[1], there, column["text"], column["vector"])
+        column["passage"][:] = _best_around(rows, windows.places[1], there, *scaled)
     column["substance"][:] = cues[:, _SUBSTANCE]
     column["time"][:] = cues[:, _TELLS_TIME]
     if asks_when(query):
         column["time_asked"][:] = cues[:, _TELLS_TIME]
-    return Candidates(rows, signals, (known, windows.index[0]) if known is not None else None)
+    own = (known, windows.index[0]) if known is not None else None
+    return Candidates(rows, signals, own, scaled)
 
 
 def _best_around(rows: Rows, before: Rows, there: NDArray[np.bool_], text: Floats, vector: Floats) -> Floats:
@@ -184,10 +188,10 @@ def _best_around(rows: Rows, before: Rows, there: NDArray[np.bool_], text: Float
     Args:
         rows: The candidates, ascending.
         before: The row before each in its thread, where it is `there`.
+        text, vector: From 0 to 1.
     """
-    scores = min_max(vector)
-    scores *= PASSAGE_VECTOR
-    scores += min_max(text)
+    scores = vector * PASSAGE_VECTOR
+    scores += text
     scores *= np.float32(1 / (1 + PASSAGE_VECTOR))
     at = rows.searchsorted(before)
     at[at == len(rows)] = 0

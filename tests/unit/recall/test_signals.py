@@ -14,6 +14,7 @@ from memraft_server.recall.fusion import (
     diversified,
     min_max,
     reciprocal_ranks,
+    row_of,
     scaled,
     shares,
 )
@@ -200,7 +201,7 @@ def test_shares_are_scaled_signals_times_weights() -> None:
     signals[:, text], signals[:, vector], signals[:, author] = [4, 8, 6], [-0.5, 0, 0.5], [0, 1, 0]
     assert scaled(signals)[:, [text, vector]].tolist() == [[0, 0], [1, 0.5], [0.5, 1]]
     assert signals[1, text] == 8, "what was measured stays as it is"
-    parts = shares(signals, Weights(text=2.0, vector=1.0, author=0.5))
+    parts = shares(signals, row_of(Weights(text=2.0, vector=1.0, author=0.5)))
     assert parts[1, [text, vector, author]].tolist() == [2, 0.5, 0.5]
     assert parts[2, [text, vector, author]].tolist() == [1, 1, 0]
 
