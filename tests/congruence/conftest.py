@@ -1,4 +1,5 @@
-"""One suite, three backends: in process, in process on disk, and three nodes with mutual TLS.
+"""One suite, four backends: in process, in process on disk, and three nodes with mutual TLS, to which the client
+talks over either of its engines.
 
 A test asks for `memory` and runs once on each. It gets a namespace of its own, so that the nodes need to be
 started only once.
@@ -16,7 +17,7 @@ from memraft_server.cli.devcluster import DevCluster
 
 PROJECTIONS = Path(__file__).resolve().parents[2] / "docs" / "projections.md"
 
-BACKENDS = ("in process", "on disk", "three nodes")
+BACKENDS = ("in process", "on disk", "three nodes", "three nodes, lean")
 
 _numbers = count(1)
 
@@ -57,10 +58,11 @@ def open_memory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Call
 
     def open_one(**options: object) -> Memory:
         where: dict[str, object] = {"agent": "support", "namespace": namespace, **options}
-        if request.param == "three nodes":
+        if request.param.startswith("three nodes"):
             cluster: DevCluster = request.getfixturevalue("nodes")
             certs = cluster.agent_certs("acme", "support")
             where.pop("projections", None)  # the nodes have them
+            where["engine"] = "lean" if request.param.endswith("lean") else "grpcio"
             memory = Memory(cluster.endpoints, certs=certs, **where)  # type: ignore[arg-type]
         elif opened:
             return opened[0].scoped(where["namespace"], agent=where["agent"])  # type: ignore[arg-type]

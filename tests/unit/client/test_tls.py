@@ -68,6 +68,13 @@ def port_with_certificate(files: Path) -> Iterator[str]:
         server.stop(None).wait()
 
 
+@pytest.fixture(autouse=True, params=("grpcio", "lean"))
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Either engine says the same."""
+    for facade in (Memory, AsyncMemory):
+        monkeypatch.setitem(facade.__init__.__kwdefaults__, "engine", request.param)
+
+
 @pytest.fixture
 def authority(tmp_path: Path) -> Path:
     certs.init_ca(tmp_path / "ca", "memraft.local")
@@ -272,6 +279,8 @@ Opening = Callable[[Path], object]
         ("exclude each other", lambda files: Memory("host:1", certs=files, insecure=True)),
         ("for a cluster", lambda files: Memory(certs=files)),
         ("timeout_s", lambda files: Memory("host:1", certs=files, timeout_s=0)),
+        ("'grpcio' or 'lean'", lambda files: Memory("host:1", certs=files, engine="h2")),  # type: ignore[arg-type]
+        ("'grpcio' or 'lean'", lambda files: Memory(engine="")),  # type: ignore[arg-type]
     ],
 )
 def test_arguments_that_do_not_fit_are_named_at_once(

@@ -1,4 +1,4 @@
-"""What the lean engine's tests talk to, and how: servers of grpcio, scripted ones, and channels for both facades."""
+"""Servers of grpcio and scripted ones for the lean engine to talk to, and channels for both facades."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong between the lean engine and a node: what is told, what was surely not done, what goes on."""
+"""What goes wrong between the lean engine and a node: what is told, and what was surely not done."""
 
 import asyncio
 import socket
