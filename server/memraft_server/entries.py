@@ -17,9 +17,10 @@ from collections.abc import Callable, Sequence
 import msgspec
 from google.protobuf.message import DecodeError, Message
 
-from memraft_proto.methods import COMMANDS
+from memraft_proto.methods import COMMANDS, KIND_BATCH
 from memraft_server.clock import steady_time_us
 from memraft_server.machine import Command
+from memraft_server.machine.puts import plain_puts
 
 FORMAT = 1
 HEADER = struct.Struct(">BqQB")
@@ -99,6 +100,13 @@ def decode_entry(data: bytes) -> tuple[int, int, list[Command]]:
     time_us, seed = decode_header(data)
     try:
         commands = _decode_commands(memoryview(data)[HEADER.size - 1 :])
-        return time_us, seed, [Command(kind, agent, _PARSERS[kind](raw)) for kind, agent, raw in commands]
+        return (
+            time_us,
+            seed,
+            [
+                Command(kind, agent, _PARSERS[kind](raw), plain_puts(raw) if kind == KIND_BATCH else None)
+                for kind, agent, raw in commands
+            ],
+        )
     except (msgspec.DecodeError, DecodeError, KeyError) as error:
         raise EntryMalformed(f"an entry of {len(data)} bytes cannot be read: {error!r}") from error

@@ -41,7 +41,7 @@ class Replica(Volatile):
         else:
             time_us, seed = decode_header(data)
             commands = cast("list[Command]", local)
-        return self.machine.apply(index, time_us, seed, commands, data)
+        return self.machine.apply(index, time_us, seed, commands, data, is_answered=local is not None)
 
 
 class StoredReplica(Replica):

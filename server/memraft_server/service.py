@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 from google.protobuf.message import DecodeError, Message
 
 from memraft_cluster.errors import NotLeader
-from memraft_proto.methods import Access, Method
+from memraft_proto.methods import KIND_BATCH, Access, Method
 from memraft_server.admission.identity import Caller, Role, check_namespace
 from memraft_server.admission.quotas import Cost, Quotas, TenantQuota
 from memraft_server.admission.schemas import CHECKED, SchemaBarrier, is_checked
@@ -22,6 +22,7 @@ from memraft_server.machine import Limits, Refused
 from memraft_server.machine.changes import Wake
 from memraft_server.machine.feeds import Feed, open_feed
 from memraft_server.machine.handlers_receipts import RECORD_INFLUENCE
+from memraft_server.machine.puts import plain_puts
 from memraft_server.machine.validate import check_namespace as check_syntax
 from memraft_server.machine.validate import check_read, check_write
 from memraft_server.reads import Reader
@@ -202,17 +203,23 @@ class Service:
         # The owner of the process is neither counted nor kept from anything.
         quota = None if caller.role is Role.LOCAL else self._admit(caller, request.namespace)
         if access is Access.WRITE:
-            check_write(method.kind, request, self.limits)
-            shard, kind = self.shard(request.namespace), method.kind
+            kind = method.kind
+            puts = plain_puts(raw) if kind == KIND_BATCH and raw is not None else None
+            check_write(kind, request, self.limits, puts)
+            shard = self.shard(request.namespace)
             if kind in CHECKED and is_checked(shard.machine, kind, request.namespace):
                 return self._schemas.pass_through(
-                    shard, kind, request, raw, lambda data: write(shard, quota, caller, kind, request, data)
+                    shard,
+                    kind,
+                    request,
+                    raw,
+                    lambda data: write(shard, quota, caller, kind, request, data, puts),
                 )
             if kind == RECORD_INFLUENCE and self._recalls is not None:
                 return self._recalls.influence(
                     shard, request, lambda: write(shard, quota, caller, kind, request, None)
                 )
-            return write(shard, quota, caller, kind, request, raw)
+            return write(shard, quota, caller, kind, request, raw, puts)
         check_read(method.name, request, self.limits)
         if quota is not None and method.name == "MultiGet":
             quota.take(Cost(len(request.keys)))

@@ -12,6 +12,7 @@ from memraft_proto.v1 import batch_pb2
 from memraft_server.admission.identity import Caller, writing_agent
 from memraft_server.admission.quotas import FREEING_BYTES, Cost, TenantQuota
 from memraft_server.machine import Command
+from memraft_server.machine.puts import Puts
 from memraft_server.shard import Outcome, Shard
 
 _FIELDS = batch_pb2.Operation.DESCRIPTOR.fields_by_name
@@ -58,7 +59,13 @@ FREEING = frozenset(
 
 
 def write(
-    shard: Shard, quota: TenantQuota | None, caller: Caller, kind: int, request: Any, raw: bytes | None
+    shard: Shard,
+    quota: TenantQuota | None,
+    caller: Caller,
+    kind: int,
+    request: Any,
+    raw: bytes | None,
+    puts: Puts | None = None,
 ) -> Outcome:
     """Proposes a write whose request has been checked and whose namespace the caller may touch.
 
@@ -69,15 +76,17 @@ def write(
         kind: as in ``memraft_proto.methods.COMMANDS``.
         request: the parsed request; kept until it is applied, so the caller must not change it.
         raw: its bytes as they came, or None where there were none.
+        puts: what a Batch puts, where it does nothing else and came as bytes.
 
     Raises:
         Refused: WRONG_AGENT, RATE_LIMITED, QUOTA_EXCEEDED; from a local shard also what the machine refuses.
         ClusterError: at once where the shard cannot take the command.
     """
-    command = Command(kind, writing_agent(caller, request.context.agent), request)
+    command = Command(kind, writing_agent(caller, request.context.agent), request, puts)
     if quota is None:
         return shard.propose(command, raw)
-    cost = cost_of(kind, request, len(raw) if raw is not None else request.ByteSize())
+    size_bytes = len(raw) if raw is not None else request.ByteSize()
+    cost = cost_of(kind, request, size_bytes) if puts is None else Cost(len(puts.keys), size_bytes)
     quota.take(cost)
     return _propose(shard, command, raw, quota, cost)
 

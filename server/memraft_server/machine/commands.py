@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 from google.protobuf.message import Message
 
+from memraft_server.machine.puts import Puts
+
 
 class Command(msgspec.Struct, gc=False):
     """What one caller asked for.
@@ -13,8 +15,10 @@ class Command(msgspec.Struct, gc=False):
         kind: The number of its operation (`memraft_proto.methods`).
         agent: Who writes, as the server established it.
         request: The parsed request, of the class `COMMANDS[kind]`.
+        puts: What a Batch puts, where that is all that it has and it came as bytes; see `puts`.
     """
 
     kind: int
     agent: str
     request: Message
+    puts: Puts | None = None

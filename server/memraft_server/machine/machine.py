@@ -41,6 +41,7 @@ from memraft_server.machine.limits import (
     Limits,
 )
 from memraft_server.machine.namespaces import Namespace, Tenant
+from memraft_server.machine.puts import put_all
 from memraft_server.machine.queries_graph import ADJACENT_MAX, adjacent
 from memraft_server.machine.queries_index import kept_index
 from memraft_server.machine.recording import in_run
@@ -132,6 +133,7 @@ class Machine:
         seed: int,
         commands: Sequence[Command],
         payload: bytes | None = None,
+        is_answered: bool = True,
     ) -> list[Message | Refused]:
         """Applies one committed entry, once.
 
@@ -143,9 +145,10 @@ class Machine:
             commands: The entry's commands.
             payload: Bytes that are the same wherever the same commands are applied, and nowhere else: the
                 entry's data. `applied_hash` covers them. None: what the commands encode to, which takes time.
+            is_answered: Whether anybody waits for the replies.
 
         Returns:
-            One reply a command: the response message, or why it was refused.
+            One reply a command: the response message, or why it was refused. Empty where nobody waits.
 
         Raises:
             BrokenInvariant: The entry cannot be one of this log.
@@ -170,10 +173,15 @@ class Machine:
             try:
                 if turn.version > last_first_version:
                     raise Refused("OVERLOADED", f"items of one entry: at most {_LAST_FIRST_POSITION}")
-                replies.append(self._apply_command(turn, command, hashed))
+                reply = self._apply_command(turn, command, hashed)
+                if is_answered:
+                    if isinstance(reply, bytes):
+                        reply = _RESPONSES[command.kind].FromString(reply)
+                    replies.append(reply)
             except Refused as refused:
                 turn.items = 1
-                replies.append(refused.with_traceback(None))
+                if is_answered:
+                    replies.append(refused.with_traceback(None))
                 hashed.append(refused.reason.encode())
             turn.version += turn.items
         # Processors have instructions for SHA-256, so that an entry of 14 KB takes 10 µs, half of BLAKE2's.
@@ -470,8 +478,8 @@ class Machine:
         """Puts the index that `job.run()` has built into service; returns what is to be done next, if any."""
         return job.install()
 
-    def _apply_command(self, turn: Turn, command: Command, hashed: list[bytes]) -> Message:
-        """Applies one command and adds its encoded reply to `hashed`."""
+    def _apply_command(self, turn: Turn, command: Command, hashed: list[bytes]) -> Message | bytes:
+        """Applies one command and adds its encoded reply to `hashed`. Returns it, or the message."""
         request: Any = command.request
         namespace: str = request.namespace
         space = self._spaces.get(namespace)
@@ -494,9 +502,19 @@ class Machine:
                 refuse_unchecked(space, command)
             if context.fence_token:
                 refuse_stale(turn, space, context)
-        reply = in_run(turn, space, command, handler) if turn.author.run else handler(turn, space, request)
-        hashed.append(reply.SerializeToString())
+        reply = self._done(turn, space, command, handler)
+        hashed.append(reply if isinstance(reply, bytes) else reply.SerializeToString())
         return reply
+
+    def _done(self, turn: Turn, space: Namespace, command: Command, handler: Handler) -> Message | bytes:
+        """What becomes of a command that may be applied: its reply, or that encoded."""
+        if turn.author.run:
+            return in_run(turn, space, command, handler)
+        if command.puts is not None:
+            encoded = put_all(turn, space, command.puts)
+            if encoded is not None:
+                return encoded
+        return handler(turn, space, command.request)
 
     def _apply_once(
         self,
@@ -507,7 +525,7 @@ class Machine:
         context: WriteContext,
         client_id: bytes,
         hashed: list[bytes],
-    ) -> Message:
+    ) -> Message | bytes:
         """Applies a command in its client's session, or finds the reply that it had."""
         number = context.request_number
         sessions = space.tenant.sessions
@@ -519,14 +537,11 @@ class Machine:
             try:
                 if context.fence_token:
                     refuse_stale(turn, space, context)
-                if context.run:
-                    reply = in_run(turn, space, command, handler)
-                else:
-                    reply = handler(turn, space, command.request)
+                reply = self._done(turn, space, command, handler)
             except Refused as refused:
                 sessions.end(session, number, Kept(kind, name, agent, keep_refusal(refused)))
                 raise
-            encoded = reply.SerializeToString()
+            encoded = reply if isinstance(reply, bytes) else reply.SerializeToString()
             sessions.end(session, number, Kept(kind, name, agent, encoded))
             hashed.append(encoded)
             return reply

@@ -40,10 +40,12 @@ from memraft_server.machine import (
 )
 from memraft_server.machine.handlers_batch import KIND_OF_FIELD
 from memraft_server.machine.limits import Limits
+from memraft_server.machine.puts import Puts
 from memraft_server.machine.refused import Refused, invalid
 from memraft_server.machine.turn import Check
 from memraft_server.machine.validate_common import check_count, check_namespace, check_write_context
 from memraft_server.machine.validate_coordination import check_txn
+from memraft_server.machine.validate_kv import are_sound
 
 __all__ = ["check_namespace", "check_read", "check_write"]
 
@@ -104,8 +106,14 @@ _ALONE = frozenset((
 """Operations that are no part of a Batch or a transaction: what was checked before might not hold after."""
 
 
-def check_write(kind: int, request: Any, limits: Limits) -> None:
+def check_write(kind: int, request: Any, limits: Limits, puts: Puts | None = None) -> None:
     """Refuses a write that is malformed or over a limit; of a Batch, every operation is checked.
+
+    Args:
+        kind: As in `COMMANDS`.
+        request: The request.
+        limits: What it is checked against.
+        puts: What a Batch puts, where it does nothing else.
 
     Raises:
         Refused: `INVALID_ARGUMENT`; the message names the thing and the limit.
@@ -116,7 +124,8 @@ def check_write(kind: int, request: Any, limits: Limits) -> None:
     check_write_context(request.context, limits)
     if kind == KIND_BATCH:
         check_count("operations", len(request.operations), limits.items_max, least=1)
-        _check_operations(request.operations, limits)
+        if puts is None or not are_sound(puts, limits):
+            _check_operations(request.operations, limits)
         return
     if kind == KIND_TXN:
         check_count("operations", len(request.operations), limits.items_max)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 
@@ -88,16 +88,20 @@ def check_json(field: str, value: bytes, bytes_max: int, *, empty: bool = False)
         raise invalid(f"{field}: JSON nested too deeply", field=field) from None
 
 
-def check_json_each(field: str, values: Iterable[bytes], bytes_max: int) -> None:
-    """Refuses values of which one is too long or is not one JSON text in UTF-8; names the first."""
-    values = list(values)
+def are_json(values: Sequence[bytes], bytes_max: int) -> bool:
+    """Whether values are not too long, and surely JSON texts in UTF-8: `check_json` says it of the others."""
     try:
         for value in values:
             _parse(value)
-        is_sound = max(map(len, values), default=0) <= bytes_max and all(map(bytes.isascii, values))
     except (msgspec.DecodeError, RecursionError):
-        is_sound = False
-    if not is_sound:
+        return False
+    return max(map(len, values), default=0) <= bytes_max and all(map(bytes.isascii, values))
+
+
+def check_json_each(field: str, values: Iterable[bytes], bytes_max: int) -> None:
+    """Refuses values of which one is too long or is not one JSON text in UTF-8; names the first."""
+    values = list(values)
+    if not are_json(values, bytes_max):
         for i, value in enumerate(values):
             check_json(f"{field}[{i}]", value, bytes_max)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from memraft_proto.v1 import kv_pb2
 from memraft_server.machine.limits import Limits
+from memraft_server.machine.puts import Puts
 from memraft_server.machine.refused import invalid
 from memraft_server.machine.turn import Check
 from memraft_server.machine.validate_common import (
+    are_json,
     check_columns,
     check_count,
     check_json,
@@ -28,6 +30,17 @@ def _put(request: kv_pb2.PutRequest, limits: Limits) -> None:
     check_json("value", request.value, limits.value_bytes_max)
     if request.ttl_ms:
         _check_ttl("ttl_ms", request.ttl_ms, limits)
+
+
+def are_sound(puts: Puts, limits: Limits) -> bool:
+    """Whether puts pass the checks of each for certain; else those find out what is amiss, if anything."""
+    keys, values = puts
+    return (
+        all(keys)
+        and 4 * max(map(len, keys)) <= limits.key_bytes_max
+        and "".join(keys).isprintable()
+        and are_json(values, limits.value_bytes_max)
+    )
 
 
 def _delete(request: kv_pb2.DeleteRequest, limits: Limits) -> None:

@@ -39,6 +39,13 @@ class KeyIndex:
         if len(fresh) >= _SETTLE_KEYS_MIN and len(fresh) * 16 >= self._count:
             self._settle()
 
+    def add_all(self, names: list[str]) -> None:
+        """Adds names that must not be in the index, in any order."""
+        fresh = self._fresh
+        fresh += names
+        if len(fresh) >= _SETTLE_KEYS_MIN and len(fresh) * 16 >= self._count:
+            self._settle()
+
     def extend(self, names: list[str]) -> None:
         """Adds names in ascending order, all above every name in the index."""
         if not names:

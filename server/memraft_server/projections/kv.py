@@ -35,6 +35,12 @@ class KvProjection:
         if self.records.store(key, value, version, author, expires_at_us):
             self.keys.add(key)
 
+    def put_all(self, keys: list[str], values: list[bytes], version: int, author: Author) -> None:
+        """Stores documents that never expire: the first as `version`, each other one as the next."""
+        fresh = self.records.store_all(keys, values, version, author)
+        if fresh:
+            self.keys.add_all(fresh)
+
     def scan(self, start: str, end: str, prefix: str, ceiling: int) -> Iterator[tuple[str, Record | None]]:
         """Yields (key, record as of `ceiling` or None) for every key that ever was in the range, in order.
 

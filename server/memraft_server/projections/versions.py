@@ -281,6 +281,43 @@ class VersionedRecords:
         self._keep(name, old)
         return False
 
+    def store_all(self, names: list[str], values: list[bytes], version: int, author: Author) -> list[str]:
+        """Makes each value the latest version of its name, as `store` does, without a call for each.
+
+        Args:
+            names: One may stand there several times.
+            values: As many.
+            version: Of the first; each other one has the next.
+            author: Of all.
+
+        Returns:
+            The names that are new to the index.
+        """
+        if self._followers:
+            store = self.store
+            pairs = enumerate(zip(names, values, strict=True), version)
+            return [name for at, (name, value) in pairs if store(name, value, at, author, 0)]
+        heads, add, prefix = self.heads, self._add, self._prefix
+        fresh: list[str] = []
+        revived = 0
+        for name, value in zip(names, values, strict=True):
+            old = heads.get(name)
+            record = heads[name] = Record(value, version, author, 0)
+            version += 1
+            if add is not None:
+                add((prefix, name, record))
+            if old is None:
+                fresh.append(name)
+                continue
+            if old.value is None:
+                revived += 1
+            self._keep(name, old)
+        usage = self.usage
+        usage.records += len(fresh) + revived
+        size = sum(map(len, values)) + len(values) * VERSION_BYTES
+        usage.bytes += size + sum(map(len, fresh)) + len(fresh) * NAME_BYTES
+        return fresh
+
     def remove(self, name: str, version: int, author: Author) -> bool:
         """Makes a deletion the latest version of `name`; returns whether there was a value to delete."""
         old = self.heads.get(name)

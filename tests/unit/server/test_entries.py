@@ -39,7 +39,8 @@ def test_a_follower_that_parses_and_the_leader_that_does_not_agree() -> None:
     leader, follower = Replica(Machine(0)), Replica(Machine(0))
     data = builder.build([encode_command(1, "support", PUT.SerializeToString())])
     local = decode_entry(data)[2]
-    assert leader.apply(2, data, local) == follower.apply(2, data, None)
+    assert leader.apply(2, data, local) == Machine(0).apply(2, *decode_entry(data), data)
+    assert follower.apply(2, data, None) == [], "nobody waits there"
     assert leader.machine.applied_hash == follower.machine.applied_hash
 
 
