@@ -5,11 +5,13 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 BUF    := @bufbuild/buf@1.75.0
+GRPC_JS := @grpc/grpc-js@1.14.7
 
 SOURCES := $(shell find client server cluster proto -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test unit docker-test wheel lint format proto bench bench-raft clean simulate mutants campaign
+.PHONY: help venv demo test unit docker-test wheel lint format proto bench bench-raft clean simulate mutants campaign \
+	interop fuzz
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
@@ -40,6 +42,13 @@ mutants: $(STAMP)  ## Plant each bug of tests/mutants in a copy; the simulation 
 campaign: $(STAMP)  ## Kill, pause, cut off and damage real nodes under load, as root: ROUNDS=3 FAULTS=ring,kill-all
 	@$(BIN)/python -m tests.acceptance.campaign $(if $(FAULTS),--faults $(FAULTS)) \
 		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(NODES),--nodes $(NODES)) $(if $(SEED),--seed $(SEED))
+
+interop: $(STAMP)  ## Stock gRPC clients, curl and Node.js against either serving engine
+	@scripts/install_grpc_js.sh $(GRPC_JS)
+	$(BIN)/python -m pytest -q -rs tests/interop
+
+fuzz: $(STAMP)  ## Bytes that nobody meant to send, against our HTTP/2: SECONDS=60 SEED=1
+	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1)
 
 wheel: $(STAMP) build/wheel-checked  ## Build the wheel and try it in a fresh environment
 
