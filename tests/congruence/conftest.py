@@ -1,5 +1,4 @@
-"""One suite, four backends: in process, in process on disk, and three nodes with mutual TLS, to which the client
-talks over either of its engines.
+"""One suite, four backends: in process, in process on disk, and three nodes with TLS, over each engine.
 
 A test asks for `memory` and runs once on each. It gets a namespace of its own, so that the nodes need to be
 started only once.
