@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, cast
+import ssl
+from typing import TYPE_CHECKING, cast
 
 import grpc
 
@@ -11,6 +12,7 @@ from memraft_proto.http2.compression import GZIP, NotInflatable, TooLarge, infla
 from memraft_proto.http2.connection import Connection, Stream
 from memraft_proto.http2.frames import STREAM_ID_MOST, Code, ConnectionFault
 from memraft_proto.http2.headers import Fields
+from memraft_proto.secured import Secured
 from memraft_server.admission.identity import Caller
 from memraft_server.machine import Refused
 from memraft_server.rpc.engine import KEEPALIVE_ANSWER_S, KEEPALIVE_S
@@ -45,8 +47,10 @@ class LeanConnection(Connection, asyncio.Protocol):
         super().__init__(engine.limits, is_client=False)
         self.caller: Caller | None = None
         self._uris: tuple[bytes, ...] = ()
+        self._tls = engine.secured()
         self._transport: asyncio.Transport | None = None
         self._is_open = False
+        self._age_s = 0
         self._is_flush_due = False
         self._is_heard = True
         self._silent_s = 0
@@ -60,38 +64,61 @@ class LeanConnection(Connection, asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
         self._transport = cast(asyncio.Transport, transport)
-        if self._engine.is_stopping or not self._is_introduced():
+        if self._engine.is_stopping:
             self._transport.abort()
             return
         self._is_open = True
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         self.tick(self._engine.loop.time())
         self._engine.connections[self] = None
-        self.flush()
+        if self._tls is None:
+            self._let_in(())
 
-    def _is_introduced(self) -> bool:
-        """Finds out who this is; False where it does not speak HTTP/2."""
-        assert self._transport is not None
-        tls: Any = self._transport.get_extra_info("ssl_object")
-        if tls is not None:
-            if tls.selected_alpn_protocol() != "h2":
-                return False
-            names = (tls.getpeercert() or {}).get("subjectAltName", ())
-            self._uris = tuple(value.encode() for kind, value in names if kind == "URI")
+    def _shake_hands(self, tls: Secured, data: bytes) -> bytes:
+        """Goes on with the handshake; returns what the client says after it."""
         try:
-            self.caller = self._engine.identify(self._uris)
+            tls.shake_hands(data)
+        except ssl.SSLError as error:
+            self._engine.note_stranger(error)
+            self._write(tls.take())
+            self.close()
+            return b""
+        self._write(tls.take())
+        if not tls.is_ready:
+            return b""
+        if tls.protocol != "h2":
+            self.close()
+            return b""
+        self._let_in(tuple(uri.encode() for uri in tls.peer_uris))
+        return self._opened(tls, b"")
+
+    def _let_in(self, uris: tuple[bytes, ...]) -> None:
+        """It is known who this is."""
+        self._uris = uris
+        try:
+            self.caller = self._engine.identify(uris)
         except Refused:
             pass  # each call is told
-        return True
+        self.flush()
 
     def identify(self) -> Caller:
         """The caller. Raises Refused (NO_IDENTITY)."""
         return self._engine.identify(self._uris)
 
+    def _opened(self, tls: Secured, data: bytes) -> bytes:
+        try:
+            return tls.open(data)
+        except ssl.SSLError:  # a farewell, too
+            self.close()
+            return b""
+
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
         self._is_heard = True
-        if not self._is_open:
+        tls = self._tls
+        if tls is not None and self._is_open:
+            data = self._opened(tls, data) if tls.is_ready else self._shake_hands(tls, data)
+        if not data or not self._is_open:
             return
         self.receive(data)
         self.flush()
@@ -139,7 +166,11 @@ class LeanConnection(Connection, asyncio.Protocol):
             self.out.clear()
             return
         if self.out:
-            self._transport.write(self.take())
+            tls = self._tls
+            if tls is None:
+                self._transport.write(self.take())
+            elif tls.is_ready:
+                self._transport.write(tls.seal(self.take()))
         if self._is_drained and not self.streams:
             self.close()
 
@@ -152,8 +183,14 @@ class LeanConnection(Connection, asyncio.Protocol):
     def close(self) -> None:
         """Closes, after what has been written has left."""
         if self._transport is not None and self._is_open:
+            if self._tls is not None and self._tls.is_ready:
+                self._write(self._tls.farewell())
             self._is_open = False
             self._transport.close()
+
+    def _write(self, data: bytes) -> None:
+        if data and self._transport is not None:
+            self._transport.write(data)
 
     def abort(self) -> None:
         """Closes at once."""
@@ -168,7 +205,8 @@ class LeanConnection(Connection, asyncio.Protocol):
         self.tick(now_s)
         self._silent_s = 0 if self._is_heard else self._silent_s + 1
         self._is_heard = False
-        if not self._has_settings and self._silent_s > GREETING_S:
+        self._age_s += 1
+        if not self._has_settings and self._age_s > GREETING_S:
             self.abort()
         elif self._silent_s == KEEPALIVE_S:
             self.ping(_ALIVE)

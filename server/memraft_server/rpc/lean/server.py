@@ -9,11 +9,13 @@ import os
 import socket
 import ssl
 import time
+from typing import Any
 
 from memraft_proto.http2.connection import Limits
 from memraft_proto.http2.frames import ConnectionFault
 from memraft_proto.http2.headers import Fields
 from memraft_proto.methods import METHODS
+from memraft_proto.secured import Secured
 from memraft_server.config import split_address
 from memraft_server.metrics import CallMetrics
 from memraft_server.rpc.engine import (
@@ -28,7 +30,7 @@ from memraft_server.rpc.errors import Address
 from memraft_server.rpc.lean.builtin import builtin_routes
 from memraft_server.rpc.lean.deadlines import Deadlines
 from memraft_server.rpc.lean.heads import Head, Route, read_head
-from memraft_server.rpc.lean.protocol import GREETING_S, LeanConnection
+from memraft_server.rpc.lean.protocol import LeanConnection
 from memraft_server.rpc.lean.replies import error_block
 from memraft_server.rpc.lean.streams import StreamRoute
 from memraft_server.rpc.lean.unary import StatusError, UnaryRoute
@@ -72,7 +74,7 @@ class LeanServer(Engine):
         self.routes |= builtin_routes(self)
         self.connections: dict[LeanConnection, None] = {}
         self.is_stopping = False
-        self._greeting: set[asyncio.Task[None]] = set()
+        self._greeting: set[asyncio.Task[Any]] = set()
         self._listeners: list[socket.socket] = []
         self._tls: ssl.SSLContext | None = None
         self._watch: asyncio.TimerHandle | None = None
@@ -152,29 +154,19 @@ class LeanServer(Engine):
                 accepted.close()
                 continue
             accepted.setblocking(False)
-            task = self.loop.create_task(self._greet(accepted))
+            made = self.loop.connect_accepted_socket(lambda: LeanConnection(self), accepted)
+            task = self.loop.create_task(made)
             self._greeting.add(task)
-            task.add_done_callback(self._greeting.discard)
+            task.add_done_callback(self._greeted)
 
     def _accept_again(self, listener: socket.socket) -> None:
         if not self.is_stopping:
             self.loop.add_reader(listener, self._accept, listener)
 
-    async def _greet(self, accepted: socket.socket) -> None:
-        """Makes a connection, after the handshake where there is one."""
-        try:
-            if self._tls is None:
-                await self.loop.connect_accepted_socket(lambda: LeanConnection(self), accepted)
-            else:
-                await self.loop.connect_accepted_socket(
-                    lambda: LeanConnection(self),
-                    accepted,
-                    ssl=self._tls,
-                    ssl_handshake_timeout=GREETING_S,
-                    ssl_shutdown_timeout=CLOSE_S,
-                )
-        except OSError as error:
-            logger.debug("a client was not let in", extra={"fields": {"error": str(error)}})
+    def _greeted(self, task: asyncio.Task[Any]) -> None:
+        self._greeting.discard(task)
+        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+            self.note_stranger(error)
 
     def _look_around(self) -> None:
         now_s = self.loop.time()
@@ -194,6 +186,14 @@ class LeanServer(Engine):
             return error.code.name, error_block(error.code, str(error), has_head=has_head)
         code, message, details = self.failure(error)
         return code.name, error_block(code, message, details, has_head)
+
+    def secured(self) -> Secured | None:
+        """TLS for one more connection; None: plain text."""
+        return Secured(self._tls, None, is_server=True) if self._tls is not None else None
+
+    def note_stranger(self, error: Exception) -> None:
+        """Somebody could not be let in."""
+        logger.debug("a client was not let in", extra={"fields": {"error": str(error)}})
 
     def note_fault(self, fault: ConnectionFault) -> None:
         """A client broke a rule of HTTP/2, or a limit."""
