@@ -2,7 +2,7 @@
 
 Writes report.md, report.json and plots/*.svg to benchmarks/, with --quick to build/bench/::
 
-    python -m benchmarks.service [--rounds 5] [--seconds 0.6] [--engine lean] [--only put get-64] [--quick]
+    python -m benchmarks.service [--rounds 5] [--seconds 0.5] [--engine lean] [--only put get-64] [--quick]
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _options() -> tuple[Options, Path]:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--rounds", type=int, help="of each line, interleaved (5; quick: 1)")
     parser.add_argument(
-        "--seconds", type=float, help="of a round that a target is about; others take less (0.6)"
+        "--seconds", type=float, help="of a round that a target is about; others take less (0.5)"
     )
     parser.add_argument("--records", type=int, help="of YCSB (10,000; quick: 1,000)")
     parser.add_argument("--vectors", type=int, help="to search in (10,000; quick: 1,000)")
@@ -54,7 +54,7 @@ def _options() -> tuple[Options, Path]:
     quick = given.quick
     options = Options(
         rounds=given.rounds or (1 if quick else 5),
-        seconds=given.seconds or (0.2 if quick else 0.6),
+        seconds=given.seconds or (0.2 if quick else 0.5),
         records=given.records or (1_000 if quick else 10_000),
         vectors=given.vectors or (1_000 if quick else 10_000),
         shards=given.shards,

@@ -8,9 +8,10 @@ from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import StrMethodFormatter
 
 from benchmarks.service.figures import Figure, node_cpu_us
-from benchmarks.service.lines import CALLERS
+from benchmarks.service.lines import CALLERS, callers_text
 from benchmarks.service.report import Result
 from benchmarks.service.targets import Goal
 
@@ -27,7 +28,14 @@ SETTINGS: dict[Any, Any] = {
     "axes.grid.axis": "y",
     "grid.alpha": 0.3,
 }
-COLOURS = ("#1b6ca8", "#63a4cf", "#b0cfe6", "#d1495b", "#edae49", "#66a182", "#8d6a9f")
+SHADES = {
+    "memraft": ("#1b6ca8", "#63a4cf", "#b0cfe6"),
+    "redis": ("#b23a48", "#e08e79"),
+    "etcd": ("#4f772d", "#90a955", "#8d6a9f", "#c3aed6"),
+}
+"""Colours of the series of each kind of system, in turn."""
+CLIENT, NODES, REACHED, MISSED = "#b0cfe6", "#1b6ca8", "#66a182", "#d1495b"
+TIMES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 Bars = Mapping[str, Sequence[Figure | None]]
 """Name of a series -> its figure at each place of the axis."""
 
@@ -46,7 +54,10 @@ def draw(result: Result, directory: Path) -> list[str]:
             series = _by_callers([each for each in here if each.line.work == work])
             name = f"plots/{work}-{where.replace(' ', '-')}.svg"
             if _bars(
-                series, [f"{n} callers" for n in CALLERS], f"{work} of 100 bytes, {where}", directory / name
+                series,
+                [callers_text(each) for each in CALLERS],
+                f"{work} of 100 bytes, {where}",
+                directory / name,
             ):
                 drawn.append(name)
         series = _by_letter(
@@ -61,6 +72,7 @@ def draw(result: Result, directory: Path) -> list[str]:
     costs = [
         each for each in figures.values() if each.line.callers == 256 and each.line.work in ("put", "get")
     ]
+    costs.sort(key=lambda each: each.line.work, reverse=True)
     if _cpu(costs, directory / name):
         drawn.append(name)
     return drawn
@@ -85,6 +97,13 @@ def _by_letter(figures: Sequence[Figure]) -> Bars:
     return series
 
 
+def _colours(series: Bars) -> dict[str, str]:
+    """A colour for each series, of the shades of its system."""
+    left = {kind: list(shades) for kind, shades in SHADES.items()}
+    kinds = {name: next(each for each in row if each is not None).line.system for name, row in series.items()}
+    return {name: left[system.partition(" ")[0]].pop(0) for name, system in kinds.items()}
+
+
 def _save(figure: Any, path: Path) -> None:
     # No date, and no version of the library: neither is a result.
     figure.savefig(path, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
@@ -97,7 +116,7 @@ def _bars(series: Bars, places: Sequence[str], title: str, path: Path) -> bool:
     with matplotlib.rc_context(SETTINGS):
         canvas = Canvas(figsize=(7.5, 3.4))
         axes = canvas.add_subplot()
-        width = 0.8 / len(series)
+        width, colours = 0.8 / len(series), _colours(series)
         for number, (name, figures) in enumerate(series.items()):
             there = [(place, each) for place, each in enumerate(figures) if each is not None]
             axes.bar(
@@ -105,7 +124,7 @@ def _bars(series: Bars, places: Sequence[str], title: str, path: Path) -> bool:
                 [each.rate.median for _, each in there],
                 width * 0.92,
                 label=name,
-                color=COLOURS[number % len(COLOURS)],
+                color=colours[name],
                 yerr=[
                     [each.rate.median - each.rate.least for _, each in there],
                     [each.rate.greatest - each.rate.median for _, each in there],
@@ -114,6 +133,7 @@ def _bars(series: Bars, places: Sequence[str], title: str, path: Path) -> bool:
             )
         axes.set_yscale("log")
         axes.set_xticks(range(len(places)), places)
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         axes.set_ylabel("operations a second")
         axes.set_title(title, loc="left")
         axes.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
@@ -133,10 +153,13 @@ def _goals(goals: Sequence[Goal], path: Path) -> bool:
     with matplotlib.rc_context({**SETTINGS, "axes.grid.axis": "x"}):
         canvas = Canvas(figsize=(5.5, 0.6 + 0.24 * len(near)))
         axes = canvas.add_subplot()
-        colours = [COLOURS[5] if each >= 1 else COLOURS[3] for each in near.values()]
+        colours = [REACHED if each >= 1 else MISSED for each in near.values()]
         axes.barh(list(near), [each - 1 for each in near.values()], left=1, color=colours)
         axes.axvline(1, color="black", linewidth=0.8)
         axes.set_xscale("log")
+        shown = [each for each in TIMES if min(*near.values(), 0.5) <= each <= max(*near.values(), 2)]
+        axes.set_xticks(shown, [f"{each:g}" for each in shown])
+        axes.minorticks_off()
         axes.invert_yaxis()
         axes.set_xlabel("measured to wanted: 1 is reached")
         _save(canvas, path)
@@ -152,10 +175,8 @@ def _cpu(figures: Sequence[Figure], path: Path) -> bool:
         axes = canvas.add_subplot()
         names = [f"{each.line.work}: {each.line.title}" for each in figures]
         client = [each.cpu_us["client"].median for each in figures]
-        axes.barh(names, client, color=COLOURS[2], label="client")
-        axes.barh(
-            names, [node_cpu_us(each) for each in figures], left=client, color=COLOURS[0], label="nodes"
-        )
+        axes.barh(names, client, color=CLIENT, label="client")
+        axes.barh(names, [node_cpu_us(each) for each in figures], left=client, color=NODES, label="nodes")
         axes.invert_yaxis()
         axes.set_xlabel("µs of CPU an operation, 256 callers")
         axes.legend(frameon=False, fontsize=7)

@@ -14,6 +14,8 @@ from memraft_proto.methods import Access, Method
 ENGINES = ("grpcio", "lean")
 TIMEOUT_S = 30.0
 """Of a call."""
+QUIET = ("grpc.keepalive_time_ms", 24 * 3_600_000)
+"""Other servers end connections that ping while nothing is called."""
 
 
 class Unavailable(Exception):
@@ -32,9 +34,9 @@ def set_node_engine(config: Path, engine: str) -> None:
 
 
 def open_lean(address: str) -> Any:
-    """A channel of the lean client, without TLS, on the running event loop."""
+    """A channel of the lean client to something else than Memraft, without TLS, on the running event loop."""
     cluster = ClusterTarget(addresses=(address,), certificates=None, timeout_s=TIMEOUT_S, engine="lean")
-    return channel_opener(cluster, CHANNEL_OPTIONS)(address)
+    return channel_opener(cluster, [*CHANNEL_OPTIONS, QUIET])(address)
 
 
 def call_over(memory: AsyncMemory, address: str, path: str, request: type[Any], response: type[Any]) -> Any:

@@ -61,7 +61,7 @@ def describe(error: BaseException) -> str:
 async def _caller(call: Call, course: _Course) -> None:
     clock = time.perf_counter
     began = clock()
-    while began < course.ends:
+    while began < course.ends or not course.durations_s:
         try:
             await call()
         except Exception as error:  # whatever it is, the figure is refused with it
@@ -75,7 +75,7 @@ async def _caller(call: Call, course: _Course) -> None:
 def _call_in_turn(call: Callable[[int], object], course: _Course) -> None:
     clock = time.perf_counter
     began, number = clock(), 0
-    while began < course.ends:
+    while began < course.ends or not course.durations_s:
         try:
             call(number)
         except Exception as error:  # as above
