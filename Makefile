@@ -77,7 +77,7 @@ format: $(STAMP)  ## Put the sources into the project's format
 proto: $(STAMP)  ## Regenerate the Python stubs from the .proto files
 	$(BIN)/python scripts/generate_proto.py
 
-bench: $(STAMP)  ## Redis, etcd and this service under the same loads: ROUNDS=5 SECONDS=0.6 ENGINE=lean QUICK=1
+bench: $(STAMP)  ## Redis, etcd and this service under the same loads: ROUNDS=5 SECONDS=0.5 ENGINE=lean QUICK=1
 	@scripts/install_bench_tools.sh
 	@$(BIN)/python -m benchmarks.service $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) \
 		$(if $(ENGINE),--engine $(ENGINE)) $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
