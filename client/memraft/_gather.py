@@ -6,6 +6,7 @@ together::
     idle                      an item goes at once, as its own call
     a call is under way       further items queue, first come first served
     the call is back          what has gathered goes as one call, a single item as its own
+    its time ends before      an item goes at once: it does not wait for the call under way
 
 What shares a lane, what such a call is, and what each of its items is told when it is back: `_coalesce` for
 writes that become one command of the log, `_exchange` for calls of any kind to one node.
@@ -100,10 +101,12 @@ F = TypeVar("F", bound="Flight[Any]")
 class Lane(Generic[I]):
     """What may travel together: a call is under way, and these have gathered meanwhile."""
 
-    __slots__ = ("key", "queue")
+    __slots__ = ("ends_s", "key", "queue")
 
-    def __init__(self, key: Hashable) -> None:
+    def __init__(self, key: Hashable, ends_s: float) -> None:
         self.key = key
+        self.ends_s = ends_s
+        """When the time of the call under way is up."""
         self.queue: dict[I, None] = {}
         """In order of arrival. A dict, because callers leave from the middle."""
 
@@ -148,6 +151,12 @@ class Flight(Generic[I]):
         is_for_one = self._may_be_for_one(error)
         for item in self.items:
             item.settle(ALONE if is_for_one else twin(error))
+
+    def expire(self) -> None:
+        """Nobody waits any longer for whoever carries it."""
+        for item in self.items:
+            if item.outcome is None:
+                item.settle(self.unanswered())
 
     def lose(self) -> None:
         """Whoever carried it was interrupted: nobody knows what became of it."""
@@ -213,7 +222,10 @@ class Gatherer(Generic[I, F]):
         with self._lock:
             lane = self._lanes.get(key)
             if lane is None:
-                item.lane = self._lanes[key] = Lane(key)
+                item.lane = self._lanes[key] = Lane(key, item.deadline_s)
+                return True
+            if lane.ends_s > item.deadline_s:
+                item.lane = Lane(key, item.deadline_s)  # nobody joins it there
                 return True
             item.lane = lane
             item.waiter = self._make_waiter()
@@ -225,7 +237,9 @@ class Gatherer(Generic[I, F]):
         with self._lock:
             late, items = self._take(lane)
             flight = self.flight(lane, items) if items else None
-            if flight is None:
+            if flight is not None:
+                lane.ends_s = flight.deadline_s
+            elif self._lanes.get(lane.key) is lane:
                 del self._lanes[lane.key]
         for item in late:
             item.settle(self.flight.late())

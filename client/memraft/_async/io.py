@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 import grpc
 import grpc.aio
 
+from .. import _gather
 from .._gather import Flight
 from .._lean.calls import Options
 from .._lean.channel import LeanChannel
@@ -71,34 +72,23 @@ async def acquire(lock: Lock | Slots, timeout_s: float) -> bool:
 
 
 class Waiter:
-    """Where one task waits to be woken, once."""
+    """Where one task waits to be woken, once. A timer of its own would cost it more than all the rest:
+    `Carriers` watches over those who wait for one flight."""
 
-    __slots__ = ("_future", "_is_woken")
+    __slots__ = ("_future",)
 
     def __init__(self) -> None:
-        self._future: asyncio.Future[None] | None = None
-        self._is_woken = False
+        self._future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def wake(self) -> None:
         """Lets the task go on."""
-        self._is_woken = True
-        self._stop()
-
-    def _stop(self) -> None:
-        if self._future is not None and not self._future.done():
+        if not self._future.done():
             self._future.set_result(None)
 
     async def wait(self, timeout_s: float) -> bool:
-        """Waits; False when the time is up. (A timer and a future: `wait_for` costs ten times as much.)"""
-        if not self._is_woken:
-            loop = asyncio.get_running_loop()
-            self._future = loop.create_future()
-            timer = loop.call_later(max(0.0, timeout_s), self._stop)
-            try:
-                await self._future
-            finally:
-                timer.cancel()
-        return self._is_woken
+        """Waits; True when it is woken."""
+        await self._future
+        return True
 
 
 class Carriers:
@@ -110,9 +100,16 @@ class Carriers:
     def start(self, flight: Flight[Any], carry: Callable[[Flight[Any]], Coroutine[Any, Any, None]]) -> None:
         """Has a flight carried."""
         flight.is_begun = True
-        task = asyncio.get_running_loop().create_task(carry(flight))
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(carry(flight))
+        timer = loop.call_later(max(0.0, flight.deadline_s - monotonic()) + _gather.GRACE_S, flight.expire)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+
+        def done(task: asyncio.Task[None]) -> None:
+            timer.cancel()
+            self._tasks.discard(task)
+
+        task.add_done_callback(done)
 
 
 class Bell:

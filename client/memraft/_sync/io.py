@@ -7,6 +7,7 @@ import inspect
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeAlias, TypeVar
 
 import grpc
@@ -58,20 +59,22 @@ def acquire(lock: threading.Lock | threading.Semaphore, timeout_s: float) -> boo
 
 
 class Waiter:
-    """Where one thread waits to be woken."""
+    """Where one thread waits to be woken. (A bare lock: an Event costs ten times as much.)"""
 
-    __slots__ = ("_event",)
+    __slots__ = ("_lock",)
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._lock = threading.Lock()
+        self._lock.acquire()
 
     def wake(self) -> None:
-        """Lets the thread go on."""
-        self._event.set()
+        """Lets the thread go on, now or when it waits next."""
+        with suppress(RuntimeError):  # it was woken and has not waited since
+            self._lock.release()
 
     def wait(self, timeout_s: float) -> bool:
         """Waits; False when the time is up."""
-        return self._event.wait(max(0.0, timeout_s))
+        return self._lock.acquire(timeout=max(0.0, timeout_s))
 
 
 class Carriers:

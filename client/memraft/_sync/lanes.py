@@ -39,8 +39,19 @@ class Lanes:
                 return self._alone(item)
             finally:
                 self._hand_on(item.lane)
-        self._wait(item)
+        try:
+            if not item.waiter.wait(item.deadline_s - monotonic()):
+                self._wait_on(item)
+        except BaseException:
+            lane = self._gatherer.abandon(item)
+            if lane is not None:
+                self._hand_on(lane)
+            raise
         outcome = item.outcome
+        if outcome is None and item.flight is not None:
+            item.flight.is_begun = True
+            self._fly(item.flight)
+            outcome = item.outcome
         if outcome is ALONE:
             return self._alone(item)
         if isinstance(outcome, errors.MemraftError):
@@ -55,23 +66,12 @@ class Lanes:
         method, request = item.call()
         return self._send(method, request, item.destination, item.deadline_s)
 
-    def _wait(self, item: Item) -> None:
-        """Waits until an item has its outcome, or until it is its caller's turn to carry, and does so."""
-        try:
-            if not item.waiter.wait(item.deadline_s - monotonic()):
-                if self._gatherer.withdraw(item):
-                    raise self._flight.late()
-                if not item.waiter.wait(_gather.GRACE_S):
-                    raise self._flight.unanswered()
-        except BaseException:
-            lane = self._gatherer.abandon(item)
-            if lane is not None:
-                self._hand_on(lane)
-            raise
-        flight = item.flight
-        if item.outcome is None and flight is not None:
-            flight.is_begun = True
-            self._fly(flight)
+    def _wait_on(self, item: Item) -> None:
+        """The time of an item is up. Raises where it was not sent, or is not answered soon."""
+        if self._gatherer.withdraw(item):
+            raise self._flight.late()
+        if not item.waiter.wait(_gather.GRACE_S):
+            raise self._flight.unanswered()
 
     def _fly(self, flight: Flight[Any]) -> None:
         """Makes the call of a flight, tells all callers, and hands the lane on."""

@@ -121,7 +121,9 @@ class RemoteLink:
             request = _wire.build(kv_pb2.GetRequest, namespace=namespace, context=context, key=key)
             return value_of(self.read(GET, request))
         deadline_s = time.monotonic() + self._cluster.timeout_s
-        shard = self._shard(namespace, deadline_s)
+        shard = self._known_shard(namespace)
+        if shard is None:
+            shard = self._shard(namespace, deadline_s)
         return value_of(self._gets.carry(Get(namespace, context, key, shard, deadline_s)))
 
     def follow(self, method: Method, request: Any, advance: Advance) -> Source:
@@ -269,7 +271,7 @@ class RemoteLink:
 
     # -- the map ---------------------------------------------------------------------------------------
 
-    def _shard(self, namespace: str, deadline_s: float) -> int:
+    def _known_shard(self, namespace: str) -> int | None:
         self._home.check()
         if self._is_closed:
             raise errors.ClosedError("this memory is closed")
@@ -277,7 +279,10 @@ class RemoteLink:
             raise errors.InvalidArgument(
                 "namespace= is needed on a cluster, such as 'acme/support': its first segment is the tenant"
             )
-        while (shard := self._router.shard_of(namespace)) is None:
+        return self._router.shard_of(namespace)
+
+    def _shard(self, namespace: str, deadline_s: float) -> int:
+        while (shard := self._known_shard(namespace)) is None:
             self._find(Course(self._router, None, deadline_s, is_write=False, needs_leader=False))
         return shard
 

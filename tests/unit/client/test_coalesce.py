@@ -43,8 +43,8 @@ def put(key: str, **fields: Any) -> Write:
 
 
 def enter(lanes: Gatherer[Write, BatchFlight], *writes: Write) -> Write:
-    """Has a first write under way and `writes` wait for it; returns the first."""
-    first = put("first")
+    """Has a first write under way, whose time ends first, and `writes` wait for it; returns the first."""
+    first = put("first", deadline_s=0.0)
     assert lanes.enter(first)
     for each in writes:
         assert not lanes.enter(each)
@@ -159,6 +159,20 @@ def test_whose_time_is_up_is_told_that_nothing_was_sent() -> None:
     assert flight is not None and flight.items == [other]
     assert isinstance(late.outcome, Unavailable)
     assert late.waiter.wait(0.0)
+
+
+def test_whose_time_ends_before_that_of_the_call_under_way_does_not_wait_for_it() -> None:
+    lanes = coalescer()
+    slow, hurried, other = put("slow"), put("hurried", deadline_s=DEADLINE_S / 2), put("other")
+    assert lanes.enter(slow)
+    assert lanes.enter(hurried)
+    assert not lanes.enter(other)
+    assert lanes.leave(hurried.lane) is None
+    assert len(lanes) == 1, "the lane is still taken"
+    flight = lanes.leave(slow.lane)
+    assert flight is not None and flight.items == [other]
+    assert lanes.leave(flight.lane) is None
+    assert len(lanes) == 0
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from memraft import OutcomeUnknown, Unavailable, _gather
 from memraft._async.io import Waiter
 from memraft._async.lanes import AsyncLanes
 from memraft._coalesce import BatchFlight, Write
+from memraft._sync.io import Waiter as ThreadWaiter
 from memraft._sync.lanes import Lanes
 from memraft_proto.methods import METHODS, Method
 from memraft_proto.v1 import batch_pb2, kv_pb2
@@ -74,13 +75,33 @@ def test_a_queued_write_whose_time_is_up_was_not_sent() -> None:
     async def script() -> None:
         gate = Gate()
         lanes = AsyncLanes(BatchFlight, gate, WAIT_S)
-        first = asyncio.create_task(lanes.carry(put("1")))
+        first = asyncio.create_task(lanes.carry(put("1", timeout_s=0.01)))
         await settle()
-        with pytest.raises(Unavailable, match="not sent"):
-            await lanes.carry(put("2", timeout_s=0.01))
+        late = put("2", timeout_s=0.02)
+        second = asyncio.create_task(lanes.carry(late))
+        while time.monotonic() <= late.deadline_s:
+            await asyncio.sleep(0)
         gate.open.set()
+        with pytest.raises(Unavailable, match="not sent"):
+            await second
         assert (await first).version == 1
         assert gate.sizes == [1]
+        assert len(lanes._gatherer) == 0
+
+    asyncio.run(script())
+
+
+def test_a_write_with_less_time_than_the_call_under_way_does_not_wait_for_it() -> None:
+    async def script() -> None:
+        gate = Gate()
+        lanes = AsyncLanes(BatchFlight, gate, WAIT_S)
+        first = asyncio.create_task(lanes.carry(put("1")))
+        await settle()
+        hurried = asyncio.create_task(lanes.carry(put("2", timeout_s=WAIT_S / 2)))
+        await settle()
+        assert gate.sizes == [1, 1]
+        gate.open.set()
+        assert [(await each).version for each in (first, hurried)] == [1, 2]
         assert len(lanes._gatherer) == 0
 
     asyncio.run(script())
@@ -92,7 +113,7 @@ def test_nobody_waits_forever_for_who_carries(monkeypatch: pytest.MonkeyPatch) -
     async def script() -> None:
         gate = Gate()
         lanes = AsyncLanes(BatchFlight, gate, WAIT_S)
-        first = asyncio.create_task(lanes.carry(put("1")))
+        first = asyncio.create_task(lanes.carry(put("1", timeout_s=0.1)))
         await settle()
         others = [asyncio.create_task(lanes.carry(put(key, timeout_s=0.2))) for key in "23"]
         await settle()
@@ -127,16 +148,19 @@ def test_all_in_a_call_that_is_torn_down_are_told_that_nobody_knows() -> None:
     asyncio.run(script())
 
 
-def test_a_waiter_can_be_woken_before_it_waits_and_after_it_gave_up() -> None:
+def test_a_waiter_can_be_woken_before_it_waits_and_more_than_once() -> None:
     async def script() -> None:
-        early, late = Waiter(), Waiter()
+        early = Waiter()
+        early.wake()
         early.wake()
         assert await early.wait(0.0)
-        assert not await late.wait(0.0)
-        late.wake()
-        assert await late.wait(0.0)
 
     asyncio.run(script())
+    thread = ThreadWaiter()
+    assert not thread.wait(0.0)
+    thread.wake()
+    thread.wake()
+    assert thread.wait(0.0)
 
 
 class ThreadGate:
