@@ -8,16 +8,14 @@ import base64
 import re
 import socket
 import ssl
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TypeVar
+
+from memraft_proto.secured import Secured
 
 from . import errors
 from ._status import CONNECT_FAILED
 from ._target import CERTIFICATE_FILE, Certificates, split_address
-
-T = TypeVar("T")
 
 TIMEOUT_S = 1.0
 RECEIVED_BYTES_MAX = 16_384
@@ -92,7 +90,7 @@ def _handshake(
                 "client_certificate_refused",
             )
         try:
-            return error if _Secured(connection, context, host).speaks() else None
+            return error if _speaks(connection, _secured(connection, context, host)) else None
         except ssl.SSLCertVerificationError as failure:
             return _server_certificate(address, failure)
         except ssl.SSLError as failure:
@@ -102,48 +100,39 @@ def _handshake(
             return error
 
 
-class _Secured:
+def _secured(connection: socket.socket, context: ssl.SSLContext, host: str | None) -> Secured:
     """TLS over a connection that its owner closes, once the handshake is over.
 
     `SSLContext.wrap_socket` takes the connection away from its owner, and leaves it open where the server has
     reset it by then.
     """
-
-    def __init__(self, connection: socket.socket, context: ssl.SSLContext, host: str | None) -> None:
-        self._connection = connection
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._session = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
-        self._run(self._session.do_handshake)
-
-    def speaks(self) -> bool:
-        """Whether the server accepts our certificate: in TLS 1.3 it judges that when its own part of the
-        handshake is over, and then speaks first."""
-        try:
-            return bool(self._run(lambda: self._session.read(1)))
-        except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
-            return False
-
-    def _run(self, step: Callable[[], T]) -> T:
-        while True:
-            try:
-                result = step()
-            except ssl.SSLWantReadError:
-                self._send()
-            except ssl.SSLError:
-                with suppress(OSError):  # what it tells the server is no longer what matters
-                    self._send()
-                raise
+    secured = Secured(context, host)
+    try:
+        secured.shake_hands()
+        while not secured.is_ready:
+            connection.sendall(secured.take())
+            if data := connection.recv(RECEIVED_BYTES_MAX):
+                secured.shake_hands(data)
             else:
-                self._send()
-                return result
-            if data := self._connection.recv(RECEIVED_BYTES_MAX):
-                self._incoming.write(data)
-            else:
-                self._incoming.write_eof()
+                secured.end()
+    except ssl.SSLError:
+        with suppress(OSError):  # what it tells the server is no longer what matters
+            connection.sendall(secured.take())
+        raise
+    connection.sendall(secured.take())
+    return secured
 
-    def _send(self) -> None:
-        if data := self._outgoing.read():
-            self._connection.sendall(data)
+
+def _speaks(connection: socket.socket, secured: Secured) -> bool:
+    """Whether the server accepts our certificate: in TLS 1.3 it judges that when its own part of the
+    handshake is over, and then speaks first."""
+    try:
+        said = secured.open(b"")
+        while not said and (data := connection.recv(RECEIVED_BYTES_MAX)):
+            said = secured.open(data)
+        return bool(said)
+    except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
+        return False
 
 
 def _refused(address: str, certificates: Certificates) -> errors.TlsError:
@@ -217,7 +206,7 @@ def _plain(connection: socket.socket, address: str, error: errors.MemraftError) 
     context.verify_mode = ssl.CERT_NONE
     try:
         with connection:
-            _Secured(connection, context, None)
+            _secured(connection, context, None)
     except OSError:
         return error
     return errors.TlsError(

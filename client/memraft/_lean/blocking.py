@@ -435,7 +435,7 @@ class BlockingResponses:
             if self._is_cancelled:
                 raise LeanRpcError(grpc.StatusCode.CANCELLED, "Locally cancelled by application!")
             if many.error is not None:
-                raise many.error
+                raise many.error.again()
             raise StopIteration
         try:
             return self._deserialize(reply)

@@ -103,6 +103,10 @@ class LeanRpcError(grpc.RpcError):
         """The trailers."""
         return self._metadata
 
+    def again(self) -> LeanRpcError:
+        """The same for another caller: a raised exception belongs to one."""
+        return LeanRpcError(self._code, self._details, self._metadata)
+
     def debug_error_string(self) -> str:
         """Both, for a log."""
         return str(self)
@@ -329,7 +333,7 @@ class Reconnects:
     def check(self) -> None:
         """Raises what the last try ended with, where it is too early for another."""
         if self._last is not None and self._clock() < self._until_s:
-            raise LeanRpcError(self._last.code(), self._last.details())
+            raise self._last.again()
 
     def succeeded(self) -> None:
         """A connection is there."""

@@ -433,11 +433,18 @@ class LeanChannel:
             raise calls.no_room(f"{calls.WAITING_MAX} calls wait for the node to take them")
         waiter: asyncio.Future[None] = self.loop.create_future()
         self._room.append(waiter)
-        await asyncio.wait((waiter,), timeout=self._left_s(deadline_s))
+        try:
+            await asyncio.wait((waiter,), timeout=self._left_s(deadline_s))
+        except asyncio.CancelledError:
+            if waiter.done():
+                self._wake()  # it was this one's turn: it is the next one's
+            raise
+        finally:
+            if not waiter.done():
+                self._room.remove(waiter)
         if waiter.cancelled():
             raise asyncio.CancelledError
         if not waiter.done():
-            waiter.cancel()
             raise calls.no_room("the node took no more calls in time")
 
     def _left_s(self, deadline_s: float) -> float | None:
@@ -453,7 +460,7 @@ class LeanChannel:
         if not done:
             raise calls.not_connected(self.address, "not in time")
         if (error := opening.result()) is not None:
-            raise LeanRpcError(error.code(), error.details())
+            raise error.again()
 
     async def _open(self) -> LeanRpcError | None:
         """Connects. Returns why it could not."""
@@ -543,9 +550,7 @@ class LeanResponses:
                 if many.is_cancelled:
                     raise asyncio.CancelledError
                 if many.error is not None:
-                    raise LeanRpcError(
-                        many.error.code(), many.error.details(), many.error.trailing_metadata()
-                    )
+                    raise many.error.again()
                 if many.is_over:
                     return grpc.aio.EOF
                 many.waiter = self._channel.loop.create_future()
@@ -569,6 +574,12 @@ class LeanResponses:
         if many.link is not None:
             many.link.stop(many)
         many.abandoned()
+
+    def __del__(self) -> None:
+        many = self._many
+        if many.link is not None and not many.is_over:
+            with contextlib.suppress(RuntimeError):  # the loop is gone, and the connection is as good as gone
+                self._channel.loop.call_soon_threadsafe(many.link.stop, many)
 
     async def _begin(self) -> None:
         channel = self._channel

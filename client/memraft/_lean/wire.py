@@ -202,7 +202,7 @@ class Wire(Connection):
             if pending.stream_id > self._sent_id:
                 pending.ended(calls.not_taken(f"it had not left yet: {error.details()}"))
             else:
-                pending.ended(error)
+                pending.ended(error.again())
 
     # -- what comes --------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """What goes wrong between the lean engine and a node: what is told, and what was surely not done."""
 
 import asyncio
+import gc
 import socket
 import subprocess
 import sys
@@ -500,6 +501,45 @@ def test_the_node_is_told_of_calls_that_nobody_waits_for_and_of_the_end(facade: 
         assert peer.farewells == [Code.NO_ERROR]
 
     play(facade, scene)
+
+
+@facades
+def test_a_call_that_nobody_holds_any_more_is_ended(facade: str) -> None:
+    async def scene(channel: Channel, server: Scripted) -> None:
+        server.script = lambda peer, number, path, request: (
+            peer.send_headers(number, HEAD, False),
+            peer.send_message(number, request),
+            peer.flush(),
+        )  # type: ignore[assignment, return-value]
+        responses = channel.follow(b"x")
+        assert await responses.next() == b"x"
+        (peer,) = server.peers
+        assert peer.streams
+        del responses
+        gc.collect()
+        await eventually(lambda: not peer.streams or peer.is_lost, "the node hears of it")
+
+    play(facade, scene)
+
+
+def test_a_caller_that_is_cancelled_when_there_is_room_leaves_its_turn_to_the_next() -> None:
+    async def scene(channel: Channel, server: Scripted) -> None:
+        held: list[int] = []
+        server.script = lambda peer, number, path, request: held.append(number)
+        waiting = [asyncio.create_task(channel.call(b"%d" % number)) for number in range(4)]
+        await eventually(lambda: len(held) == 1 and len(channel.channel._room) == 3, "three wait")
+        waiting[1].cancel()
+        await eventually(lambda: len(channel.channel._room) == 2, "two wait")
+        server.peers[0].answer(held.pop(), b"done")
+        channel.channel._link._on_readable()  # the turn of the third, which is cancelled before it knows
+        waiting[2].cancel()
+        await eventually(lambda: len(held) == 1, "the last one is with the node")
+        server.peers[0].answer(held.pop(), b"done")
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [isinstance(each, asyncio.CancelledError) for each in outcomes] == [False, True, True, False]
+        assert not channel.channel._room
+
+    play("event loop", scene, Limits(streams_max=1))
 
 
 def test_a_channel_can_be_closed_when_its_loop_is_gone() -> None:
