@@ -9,6 +9,8 @@ Everything that the other side can make this one keep or do is bounded: see `Lim
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 from .frames import (
@@ -58,10 +60,9 @@ class Connection(Receiver):
 
     def __init__(self, limits: Limits, is_client: bool) -> None:
         super().__init__(limits, is_client)
-        self._decoder = HeaderDecoder(limits.header_list_bytes_max, not is_client, self.interpret)
+        self._decoder = HeaderDecoder(limits.header_list_bytes_max, not is_client, _interpreter(self))
         self._ready = self._decoder.ready
         self._ready_trailers = self._decoder.ready_trailers
-        self._whole = self._whole_reply if is_client else self._whole_call
         self._whole_bytes_max = min(FRAME_BYTES_DEFAULT, limits.message_bytes_max + 5)
         self._tail = b""
         self._preface = b"" if is_client else PREFACE
@@ -173,7 +174,8 @@ class Connection(Receiver):
     def _consume(self, data: bytes) -> int:
         """Takes all whole frames; returns how many bytes they have."""
         pos, end = 0, len(data)
-        unpack, whole = FRAME_HEAD.unpack_from, self._whole
+        unpack = FRAME_HEAD.unpack_from
+        whole = self._whole_reply if self.is_client else self._whole_call
         while end - pos >= 9:
             word, flags, stream_id = unpack(data, pos)
             size = word >> 8
@@ -448,6 +450,18 @@ class Connection(Receiver):
             raise ConnectionFault(
                 Code.ENHANCE_YOUR_CALM, "too many streams were reset before they were answered"
             )
+
+
+def _interpreter(connection: Connection) -> Callable[[Fields], Any]:
+    """Its ``interpret``, without keeping it in memory: objects in circles wait long for the collector."""
+    reference = weakref.ref(connection)
+
+    def interpret(fields: Fields) -> Any:
+        owner = reference()
+        assert owner is not None
+        return owner.interpret(fields)
+
+    return interpret
 
 
 def _unpadded(payload: bytes) -> bytes:

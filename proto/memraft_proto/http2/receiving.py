@@ -287,11 +287,12 @@ class Receiver(Sender):
 
     def _end_stream_of(self, fault: StreamFault) -> None:
         stream = self.streams.get(fault.stream_id)
-        if not self.is_client and stream is None:
-            self._note_reset()
         self.reset(fault.stream_id, fault.code)
         if stream is not None:
             self.on_drop(stream, fault.code)
+        if not self.is_client:
+            # A client that has its streams reset by breaking rules is no better than one that resets them.
+            self._note_reset()
 
     def _newest(self, stream_id: int) -> int:
         """The newest stream that was opened by the side that ``stream_id`` would be of."""

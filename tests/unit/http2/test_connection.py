@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -318,3 +320,15 @@ def test_what_is_not_http2_is_a_fault_at_once() -> None:
     server = Server()
     server.receive(b"GET / HTTP/1.1\r\n")
     assert server.fault is not None and "not HTTP/2" in server.fault.text
+
+
+def test_a_connection_that_is_over_is_freed_at_once() -> None:
+    server = Server().greeted()
+    server.receive(PACK(1, b"m") + PACK(3, b"m"))
+    gone = weakref.ref(server)
+    gc.disable()
+    try:
+        del server
+        assert gone() is None
+    finally:
+        gc.enable()

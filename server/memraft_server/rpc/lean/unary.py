@@ -73,6 +73,7 @@ class UnaryRoute:
         self.observe = engine.metrics.of(method.name).observe
         self._call = engine.service.call_bytes
         self._send_bytes_max = engine.config.send_bytes_max
+        self._calls_max = engine.config.concurrent_calls_max
 
     def begin(self, connection: LeanConnection, stream_id: int, head: Head) -> OneMessage:
         """See `heads.Route`."""
@@ -83,7 +84,7 @@ class UnaryRoute:
         began_s = _clock()
         engine = self.engine
         try:
-            if engine.running >= engine.config.concurrent_calls_max or connection.queued_bytes:
+            if engine.running >= self._calls_max or connection.queued_bytes:
                 check_room(engine, connection)
             caller = connection.caller
             if caller is None:
