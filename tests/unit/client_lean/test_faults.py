@@ -526,7 +526,7 @@ def test_a_caller_that_is_cancelled_when_there_is_room_leaves_its_turn_to_the_ne
     async def scene(channel: Channel, server: Scripted) -> None:
         held: list[int] = []
         server.script = lambda peer, number, path, request: held.append(number)
-        waiting = [asyncio.create_task(channel.call(b"%d" % number)) for number in range(4)]
+        waiting = [asyncio.create_task(channel.call(b"%d" % number, timeout_s=600.0)) for number in range(4)]
         await eventually(lambda: len(held) == 1 and len(channel.channel._room) == 3, "three wait")
         waiting[1].cancel()
         await eventually(lambda: len(channel.channel._room) == 2, "two wait")
