@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
@@ -147,7 +147,7 @@ class _Exchange:
                 self._alone.extend(each.number for each in others if not each.outcome.done())
         finally:
             for each in self.waiting:
-                _drop(each.outcome)
+                self._drop(each)
         return self.response()
 
     async def _settle(self, waiting: list[_Waiting]) -> None:
@@ -162,6 +162,15 @@ class _Exchange:
             else:
                 code = "OK"
             metrics.observe(code, self._owner.clock_s() - began_s)
+
+    def _drop(self, waiting: _Waiting) -> None:
+        """Ends what nobody waits for any more."""
+        outcome = waiting.outcome
+        if not outcome.done():
+            outcome.cancel()
+            waiting.metrics.observe("CANCELLED", self._owner.clock_s() - waiting.began_s)
+        elif not outcome.cancelled():
+            outcome.exception()  # it has been seen: asyncio need not tell of it
 
     def response(self) -> Message:
         """The response, as soon as all have an answer."""
@@ -190,12 +199,3 @@ def _may_wait(method: Method, request: Any) -> bool:
     if method.access is Access.WRITE:
         return True
     return bool(request.context.consistency == common_pb2.CONSISTENCY_LINEARIZABLE)
-
-
-def _drop(outcome: Awaitable[Message]) -> None:
-    """Ends what nobody waits for any more."""
-    assert isinstance(outcome, asyncio.Future)
-    if not outcome.done():
-        outcome.cancel()
-    elif not outcome.cancelled():
-        outcome.exception()  # it has been seen: asyncio need not tell of it
