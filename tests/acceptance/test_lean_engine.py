@@ -173,7 +173,7 @@ def test_a_client_that_does_not_speak_http2_is_not_let_in(
                     secured.sendall(b"PRI")
                     if not secured.recv(1):
                         raise ConnectionResetError
-        assert not connections(serving)
+        eventually(lambda: not connections(serving), "it is forgotten")
 
 
 def test_an_older_tls_is_not_spoken(certificates: Certificates) -> None:
