@@ -214,6 +214,8 @@ class StateReader:
                 yield self._loader.rows
             self._rows.check()
             self._loader.finish()
+            for _ in self._loader.index_memories():
+                yield self._loader.rows
         except DamagedRow as damaged:
             self._rows.check()  # where RocksDB knows which file it is, it says more than the row does
             raise StateCorrupted(self._path, str(damaged), self._shard) from damaged

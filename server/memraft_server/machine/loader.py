@@ -44,6 +44,7 @@ from memraft_server.projections.runs import RunsProjection
 from memraft_server.projections.streams import Stream, StreamsProjection
 from memraft_server.projections.vectors import Collection, Settings, VectorStore
 from memraft_server.projections.versions import Author, Record, VersionedRecords
+from memraft_server.recall.index import indexing
 
 _SPACE = slice(1, 5)
 _ROWS_TOGETHER = 256
@@ -188,6 +189,13 @@ class Loader:
         if journal is not None:
             journal.forget()
             journal.rows = label.rows
+
+    def index_memories(self) -> Iterator[None]:
+        """Makes what recalls look in, after `finish`, yielding every few milliseconds. Without it the first
+        recall does."""
+        for space in self._spaces:
+            if space is not None and space.memories is not None:
+                yield from indexing(space.memories)
 
     def _note_keys(self, rows: Sequence[Row]) -> None:
         for key, _ in rows:

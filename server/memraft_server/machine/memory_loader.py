@@ -16,7 +16,6 @@ from memraft_server.projections.floors import FloorsProjection
 from memraft_server.projections.memories import MemoryStore, Remembered
 from memraft_server.projections.reembedding import Model, Move
 from memraft_server.projections.versions import NOBODY
-from memraft_server.recall.index import MemoryIndex
 
 _HEAD_BYTES = 5
 """Of kind and namespace."""
@@ -128,8 +127,6 @@ class MemoryLoader:
         if space.origin is not None:
             self.store_of(space.origin.parent)  # the store of a fork begins with its model
         store = space.projection(MemoryStore)
-        if store.follower is None:
-            store.follower = MemoryIndex(store)
         model = space.projection(FloorsProjection).model
         if model is not None and not store.model[0]:
             store.restore_model(*model)

@@ -42,8 +42,8 @@ yours yourself yourselves
 
 STOP_WORDS = frozenset(_STOP_WORDS_TEXT.split())
 
-KNOWN_MAX = 1 << 14
-"""Words whose terms are kept: some 2 MB. One more, and all are forgotten, which takes half a millisecond."""
+KNOWN_MAX = 1 << 15
+"""Words whose terms are kept: some 4 MB. One more, and all are forgotten, which takes a millisecond."""
 
 _stem = Stemmer.Stemmer("english", 0).stemWord
 """Without a cache of its own, which takes 2 ms to be cleaned every thousand texts or so."""

@@ -130,5 +130,7 @@ KINDS: Mapping[str, tuple[str, ...]] = _read(_KINDS_TEXT)
 
 def kinds_of(terms: Sequence[str]) -> list[str]:
     """Returns the terms of the kinds of what a text names, each once, without what the text says itself."""
+    if KINDS.keys().isdisjoint(terms):
+        return []
     said = set(terms)
     return list({kind: None for term in terms if term in KINDS for kind in KINDS[term] if kind not in said})
