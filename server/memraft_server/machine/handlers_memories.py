@@ -172,22 +172,31 @@ def fill_record(record: memory_pb2.MemoryRecord, view: View, item: Remembered) -
     record.text = item.text
     record.salience = item.salience
     view.fill_provenance(record.provenance, item.version, item.author)
-    for name in _OFTEN_EMPTY:
-        value = getattr(item, name)
-        if value:
-            setattr(record, name, value)
+    # What says nothing is not written; one by one, for a loop over their names takes twice as long.
+    if item.about:
+        record.about = item.about
+    if item.thread:
+        record.thread = item.thread
+    if item.speaker:
+        record.speaker = item.speaker
+    if item.kind:
+        record.kind = item.kind
+    if item.metadata:
+        record.metadata = item.metadata
+    if item.valid_from_us:
+        record.valid_from_us = item.valid_from_us
+    if item.valid_until_us:
+        record.valid_until_us = item.valid_until_us
+    if item.pinned:
+        record.pinned = True
+    if item.expires_at_us:
+        record.expires_at_us = item.expires_at_us
 
 
 def memory_wire_bytes(item: Remembered) -> int:
     names = len(item.id) + len(item.about) + len(item.thread) + len(item.speaker)
     return RECORD_WIRE_BYTES + 3 * len(item.text) + len(item.metadata) + 3 * names
 
-
-_OFTEN_EMPTY = (
-    "metadata", "about", "kind", "valid_from_us", "valid_until_us", "thread", "speaker", "pinned",
-    "expires_at_us",
-)  # fmt: skip
-"""Fields of a record that are only written where they say something."""
 
 HANDLERS: dict[int, Handler] = {11: remember, 12: forget, 50: update_memory}
 

@@ -30,7 +30,16 @@ from numpy.typing import NDArray
 from memraft_server.projections.rows import ALIVE
 from memraft_server.projections.text_places import NO_ROW, Places
 from memraft_server.projections.text_postings import NO_POSTINGS, TIMES_BITS, TIMES_MAX, Packed, Postings
-from memraft_server.projections.text_ranks import Term, best, count_together, keys_of, kth, runs, unique
+from memraft_server.projections.text_ranks import (
+    Term,
+    best,
+    count_together,
+    distinct,
+    keys_of,
+    kth,
+    runs,
+    unique,
+)
 from memraft_server.projections.vector_math import Floats, Rows
 from memraft_server.projections.versions import NOW
 
@@ -325,8 +334,7 @@ class TextIndex:
         if self._died is not None:
             weights *= self.alive(places, ceiling)
         whole = np.float32(1 + sum(window.before) + sum(window.after))
-        needed = unique(places)
-        return Windows(places, weights, whole, needed, needed.searchsorted(places))
+        return Windows(places, weights, whole, *distinct(places, len(self)))
 
     def _around(self, rows: Rows, reach: tuple[int, int], count: int) -> Rows:
         """Returns these rows, then those at the places before and after them: shape (places, rows); `NO_ROW`

@@ -38,7 +38,7 @@ def named(
     for said in _said(query):
         lower = said.lower()
         ids = [id for each in chain for id in each.names.find(lower)]
-        for id in (said, lower, said.title(), *ids):
+        for id in dict.fromkeys((said, lower, said.title(), *ids)):
             if is_entity(id):
                 found[id] = None
             if graph is not None and is_node(id):
@@ -81,7 +81,9 @@ def nearness(graph: GraphProjection, starts: Iterable[str], ceiling: int, depth_
 
 def _said(query: str) -> Iterator[str]:
     """Yields every run of one to three words, the longest first."""
-    words = [_POSSESSIVE.sub("", word) for word in _WORD.findall(query)[:WORDS_MAX]]
+    words = _WORD.findall(query)[:WORDS_MAX]
+    if "'" in query or "\u2019" in query:
+        words = [_POSSESSIVE.sub("", word) for word in words]
     for count in range(min(NAME_WORDS_MAX, len(words)), 0, -1):
         for start in range(len(words) - count + 1):
             yield " ".join(words[start : start + count])

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memraft_server.projections import text as text_module
+from memraft_server.projections import text_ranks
 from memraft_server.projections.text import (
     SCANNED_MAX,
     Parameters,
@@ -315,3 +316,11 @@ def test_a_word_is_the_same_however_its_letters_are_encoded(
 def test_words_that_no_spaces_set_apart_are_found(text: str, query: str) -> None:
     assert set(terms_of(query)) <= set(terms_of(text))
     assert not set(terms_of(query)) & set(terms_of("今天天气"))
+
+
+@pytest.mark.parametrize("count", [10, text_ranks.MARKED_MAX + 1])
+def test_different_rows_and_which_of_them_each_is(count: int) -> None:
+    rows = np.array([[7, 0, 3], [3, 3, count - 1]])
+    ordered, places = text_ranks.distinct(rows, count)
+    assert ordered.tolist() == [0, 3, 7, count - 1]
+    assert places.tolist() == [[2, 0, 1], [1, 1, 3]]
