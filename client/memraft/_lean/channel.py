@@ -39,8 +39,10 @@ class _Unary(Pending):
     __slots__ = ("future",)
 
     def __init__(self, future: asyncio.Future[bytes]) -> None:
-        super().__init__()
+        # Not by way of the class above: there is one of these for each call.
         self.future = future
+        self.encoding = b""
+        self.message: bytes | None = None
 
     def ended(self, error: LeanRpcError | None) -> None:
         future = self.future
@@ -474,6 +476,9 @@ class LeanChannel:
             failure = calls.not_connected(self.address, error)
         else:
             self._reconnects.succeeded()
+            if self.is_closed:
+                link.leave()
+                return calls.not_connected(self.address, _CLOSED)
             self._link = link
             return None
         finally:
@@ -499,11 +504,11 @@ class LeanChannel:
             except BaseException:
                 sock.close()
                 raise
-            link = _Link(self, sock)
             try:
+                link = _Link(self, sock)
                 await link.open()
             except BaseException:
-                link.close()
+                sock.close()
                 raise
             return link
         raise failure

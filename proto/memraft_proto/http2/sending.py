@@ -28,8 +28,9 @@ from .frames import (
     PREFACE,
     RST_STREAM,
     STREAM_ID_MOST,
+    UPDATE,
+    UPDATE_WORD,
     WINDOW_DEFAULT,
-    WINDOW_UPDATE,
     Packer,
     frame,
     headers_frames,
@@ -162,6 +163,7 @@ class Sender:
         self._next_stream = 1 if is_client else 2
         self._send_window = WINDOW_DEFAULT
         self._peer_window = WINDOW_DEFAULT
+        self._early_window = 0
         self._peer_frame_bytes = FRAME_BYTES_DEFAULT
         self._packed_bytes_max = FRAME_BYTES_DEFAULT
         self._table_update = b""
@@ -230,7 +232,7 @@ class Sender:
         return max(0, (STREAM_ID_MOST - self._next_stream) // 2 + 1)
 
     def _open(self) -> Stream:
-        assert self.is_client and self.ids_left
+        assert self.is_client and self._next_stream <= STREAM_ID_MOST
         stream = self.keep(self._next_stream)
         self._next_stream += 2
         return stream
@@ -238,7 +240,7 @@ class Sender:
     def keep(self, stream_id: int) -> Stream:
         """Makes a stream known. An owner calls it for a call from on_call that it does not answer at once,
         and sets ``is_remote_closed`` then."""
-        stream = Stream(stream_id, self._peer_window, self.limits.stream_window_bytes)
+        stream = Stream(stream_id, self._peer_window + self._early_window, self.limits.stream_window_bytes)
         self.streams[stream_id] = stream
         return stream
 
@@ -342,7 +344,7 @@ class Sender:
 
     def _grant(self, stream_id: int, size: int) -> None:
         if size > 0:
-            self.out.append(FRAME_HEAD.pack(4 << 8 | WINDOW_UPDATE, 0, stream_id) + NUMBER.pack(size))
+            self.out.append(UPDATE.pack(UPDATE_WORD, 0, stream_id, size))
 
     def _remember_reset(self, stream_id: int) -> None:
         self._reset_here[stream_id] = None

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -229,10 +229,12 @@ class Peer(Connection, asyncio.Protocol):
     Args:
         script: called with the connection, the stream's id, the path and the request.
         limits: of the connection.
+        peers: where it is noted, once it is up.
     """
 
-    def __init__(self, script: Script, limits: Limits) -> None:
+    def __init__(self, script: Script, limits: Limits, peers: list[Peer]) -> None:
         super().__init__(limits, False)
+        self._peers = peers
         self._script = script
         self._paths: dict[int, str] = {}
         self.was_reset: list[int] = []
@@ -241,6 +243,7 @@ class Peer(Connection, asyncio.Protocol):
         self.is_lost = False
 
     def connection_made(self, transport: Any) -> None:
+        self._peers.append(self)
         self.transport = transport
         self.flush()
 
@@ -306,14 +309,16 @@ class Scripted:
 
     def made(self) -> Peer:
         """A new connection."""
-        peer = Peer(lambda *call: self.script(*call), self._limits)
-        self.peers.append(peer)
-        return peer
+        return Peer(lambda *call: self.script(*call), self._limits, self.peers)
 
 
 @asynccontextmanager
 async def scripted(
-    script: Script = echo, limits: Limits | None = None, port: int = 0, files: Path | None = None
+    script: Script = echo,
+    limits: Limits | None = None,
+    port: int = 0,
+    files: Path | None = None,
+    protocols: Sequence[str] = ("h2",),
 ) -> AsyncIterator[Scripted]:
     """A scripted server on the running event loop."""
     server = Scripted(script, limits or Limits())
@@ -323,7 +328,7 @@ async def scripted(
         context.load_cert_chain(files / "cert.pem", files / "key.pem")
         context.load_verify_locations(files / "ca.pem")
         context.verify_mode = ssl.CERT_REQUIRED
-        context.set_alpn_protocols(["h2"])
+        context.set_alpn_protocols(list(protocols))
     listening = await asyncio.get_running_loop().create_server(server.made, HOST, port, ssl=context)
     server.address = f"{HOST}:{listening.sockets[0].getsockname()[1]}"
     try:

@@ -2,10 +2,12 @@
 
 import asyncio
 import gc
+import re
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -18,13 +20,16 @@ from memraft._status import CONNECT_FAILED, CONNECTION_LOST, explain
 from memraft_proto.http2.connection import Limits
 from memraft_proto.http2.frames import Code
 from memraft_proto.http2.headers import encode
+from memraft_server import certs
 from memraft_server.cli.ports import free_ports
+from tests.unit.client.test_tls import expire
 from tests.unit.client_lean.servers import (
     FACADES,
     HEAD,
     HOST,
     OK,
     Channel,
+    Files,
     Peer,
     Scripted,
     echo,
@@ -186,6 +191,62 @@ def test_a_node_that_takes_long_but_answers_pings_is_waited_for(facade: str) -> 
         assert len(server.peers) == 1
 
     play(facade, scene, keepalive_s=0.05, keepalive_answer_s=0.4)
+
+
+@facades
+@pytest.mark.parametrize(
+    "fault", ["another name", "another authority", "expired", "no HTTP/2", "no certificate"]
+)
+def test_nothing_is_sent_to_a_node_whose_certificate_or_protocol_does_not_hold(
+    facade: str, fault: str, tmp_path: Path
+) -> None:
+    files, others = Files(tmp_path / "ours"), Files(tmp_path / "others")
+    says = {
+        "another name": "mismatch",
+        "another authority": "self-signed|unable to get",
+        "expired": "expired",
+    }
+    if fault == "another name":
+        certs.issue_node(files.ca, tmp_path / "node", "n2", ["127.0.0.2", "db.example.org"])
+        files.node = tmp_path / "node"
+    elif fault == "another authority":
+        files.node = others.node
+    elif fault == "expired":
+        expire(files.ca, files.node)
+    elif fault == "no certificate":
+        (files.agent / "key.pem").write_bytes((others.agent / "key.pem").read_bytes())
+    taken: list[bytes] = []
+
+    async def main() -> None:
+        protocols = ["http/1.1"] if fault == "no HTTP/2" else ["h2"]
+        script = lambda peer, number, path, request: taken.append(request)  # noqa: E731
+        async with scripted(script, files=files.node, protocols=protocols) as server:
+            channel = Channel(facade, server.address, files.agent)
+            for error in (await failure(channel.call(b"x")), await failure(channel.follow(b"x").next())):
+                assert reason(error) == CONNECT_FAILED
+                assert re.search(says.get(fault, ""), error.details())
+            await channel.close()
+
+    asyncio.run(main())
+    assert taken == []
+
+
+@facades
+def test_a_node_that_dies_under_tls(facade: str, tmp_path: Path) -> None:
+    files = Files(tmp_path)
+
+    async def main() -> None:
+        async with scripted(files=files.node) as server:
+            channel = Channel(facade, server.address, files.agent)
+            assert await channel.call(bytes(200_000)) == bytes(200_000)
+            for end in (Peer.abort, lambda peer: peer.transport.close()):
+                server.script = lambda peer, *call, end=end: end(peer)  # type: ignore[misc]
+                assert reason(await failure(channel.call(b"x"))) == CONNECTION_LOST
+                server.script = echo
+                assert await channel.call(b"again") == b"again"
+            await channel.close()
+
+    asyncio.run(main())
 
 
 # -- what the node says of streams -----------------------------------------------------------------------
