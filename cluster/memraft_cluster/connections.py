@@ -7,7 +7,7 @@ import logging
 import random
 import socket
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from .errors import ClusterError, MalformedFrame, PeerRefused
 from .framing import (
@@ -154,8 +154,7 @@ class _Connection(asyncio.Protocol):
         self.lost = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = transport = cast(asyncio.Transport, transport)  # that of uvloop only looks like one
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES_MAX)
         raw = transport.get_extra_info("socket")
         if raw is not None and hasattr(socket, "TCP_USER_TIMEOUT"):

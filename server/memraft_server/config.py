@@ -43,6 +43,7 @@ class NodeSection(_Section, frozen=True):
     id: int
     name: str
     data_dir: str
+    event_loop: Literal["auto", "asyncio"] = "auto"
 
 
 class Member(_Section, frozen=True):

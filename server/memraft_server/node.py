@@ -38,6 +38,7 @@ from memraft_server.extensions import ProjectionUnusable, load_projections
 from memraft_server.following import Followers
 from memraft_server.health import HealthServer, MetricsListenFailed
 from memraft_server.hosting import Hosting
+from memraft_server.loops import new_event_loop
 from memraft_server.machine import Machine, Refused
 from memraft_server.metrics import (
     CallMetrics,
@@ -432,7 +433,8 @@ def run_node(config: Config) -> int:
         The exit code of the process: 0 after a graceful stop, 1 where the node could not start.
     """
     logs.set_up(config.log.level, config.log.format, config.node.name)
-    return asyncio.run(_run(config))
+    with asyncio.Runner(loop_factory=lambda: new_event_loop(config.node.event_loop)) as runner:
+        return runner.run(_run(config))
 
 
 async def _start(node: Node, ended: asyncio.Event) -> bool:
