@@ -51,7 +51,8 @@ class DriverConfig:
     """After leadership is lost, how long callers wait to learn from the new leader what became of entries
     proposed before, until they are told that the outcome is unknown."""
     sync_in_thread: bool = False
-    """Sync in a thread of its own instead of on the event loop. See the driver's docstring for figures."""
+    """Sync in a thread of its own instead of on the event loop, also what is small, on a quick disk. See the
+    driver's docstring for figures."""
     commit_notices: bool = True
     """Tell followers of commits at once rather than with the next append or heartbeat, so that session reads
     on followers wait less."""

@@ -15,8 +15,8 @@ A write or sync that fails ends the process (``fatal``); it is never retried.
 
 With nothing else on the loop the sync is best done there: a thread of its own (``sync_in_thread``) lets the
 loop decode meanwhile, but the hand-over costs more than that gains. A node that serves gRPC on the same loop
-has it the other way round (``docs/decisions``, 0006). The driver alone, with three nodes as processes on two
-cores, mutual TLS, 200-byte commands (``benchmarks/raft_loop.py``; the thread then still held the lock)::
+has it the other way round (``docs/decisions``, 0006 and 0023). The driver alone, three nodes as processes on
+two cores, mutual TLS, 200-byte commands (``benchmarks/raft_loop.py``; the thread then still held the lock)::
 
     in flight       inline                     in a thread
             1        1,054/s  p50 0.92 ms        864/s  p50 1.14 ms
@@ -60,6 +60,10 @@ COMMIT_SAVE_TICKS = 20
 SYNC_INLINE_BYTES_MAX = 64 << 10
 """A larger batch is synced in the thread whatever the setting: it takes long enough for the loop to decode
 and encrypt meanwhile (entries of 20 KB, 64 in flight: 1.6 times as many)."""
+SYNC_INLINE_S_MAX = 0.001
+"""While syncs take longer than this on average they are done in the thread: others on the loop would wait."""
+SYNCS_AVERAGED = 16
+"""Over about so many."""
 NOTICE_DELAY_S = 0.002
 """How long a follower without further entries may wait to hear that the last ones are committed."""
 
@@ -117,6 +121,8 @@ class Turns:
         self._jobs: list[tuple[Callable[[], None], asyncio.Future[None]]] = []
         self._resumed: list[tuple[Group, raft.Ready]] = []
         self._held_notices: dict[tuple[int, int], Message] = {}
+        self._sync_s = 0.0
+        """How long a sync takes, over the last few."""
         self._ticks_due = 0
         self._ticks_total = 0
         self._unreachable: set[int] = set()
@@ -454,16 +460,23 @@ class Turns:
     async def _persist(self, updates: list[GroupUpdate]) -> None:
         self._leadership.check_space()
         began = time.perf_counter()
-        if not self.config.sync_in_thread and _size(updates) < SYNC_INLINE_BYTES_MAX:
+        if self._is_inline(updates):
             self._log.persist(updates)
         else:
             await asyncio.get_running_loop().run_in_executor(self._sync_executor, self._log.persist, updates)
         self._log.accept(updates)
         took = time.perf_counter() - began
+        self._sync_s += (took - self._sync_s) / SYNCS_AVERAGED
         counters = self.counters
         counters.syncs_total += 1
         counters.sync_seconds_total += took
         counters.sync_seconds_max = max(counters.sync_seconds_max, took)
+
+    def _is_inline(self, updates: Sequence[GroupUpdate]) -> bool:
+        """Whether to sync on the loop: a little, on a disk that has lately been quick about it."""
+        if self.config.sync_in_thread or self._sync_s > SYNC_INLINE_S_MAX:
+            return False
+        return _size(updates) < SYNC_INLINE_BYTES_MAX
 
     def _finish(self, turns: list[tuple[Group, raft.Ready]]) -> None:
         now = time.monotonic()
