@@ -108,6 +108,7 @@ def opening() -> None:
     Memory(path="directory")
     Memory("n1:7000,n2:7000", certs="certs", namespace="acme/support", agent="support/worker-3")
     Memory(["n1:7000"], certs="certs", timeout_s=2.5, consistency="linearizable")
+    Memory("n1:7000", insecure=True, namespace="acme/x", engine="lean")
     Memory(embedder=my_embedder)
     Memory(embedder=my_array_embedder)
     Memory(embedder=HashedNgrams(1024))
