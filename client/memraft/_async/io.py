@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeAlias, TypeVar
@@ -25,8 +26,6 @@ MAY_BLOCK = False
 """A coroutine that waits for a lock or a disk would hold up the event loop."""
 
 Lock = asyncio.Lock
-Slots = asyncio.Semaphore
-"""Bounds how many are inside at once."""
 
 Channel: TypeAlias = grpc.aio.Channel | LeanChannel
 Call = Callable[..., Any]
@@ -61,14 +60,60 @@ def is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-async def acquire(lock: Lock | Slots, timeout_s: float) -> bool:
-    """Waits for a lock or a slot; False when the time is up."""
+async def acquire(lock: Lock, timeout_s: float) -> bool:
+    """Waits for a lock; False when the time is up."""
     if not lock.locked():
         return await lock.acquire()
     try:
         return await asyncio.wait_for(lock.acquire(), max(0.0, timeout_s))
     except TimeoutError:
         return False
+
+
+class Slots:
+    """Bounds how many are inside at once. (As long as there is room it costs a tenth of a semaphore.)
+
+    Args:
+        count: how many.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._queue: deque[asyncio.Future[None]] = deque()
+
+    def enter(self) -> bool:
+        """Takes a slot that is free; False where none is."""
+        if self._free == 0:
+            return False
+        self._free -= 1
+        return True
+
+    async def wait(self, timeout_s: float) -> bool:
+        """Waits for a slot, first come first served; False when the time is up."""
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[None] = loop.create_future()
+        self._queue.append(turn)
+        timer = loop.call_later(max(0.0, timeout_s), turn.cancel)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.leave()  # it was this caller's turn, and it is gone
+            if is_cancelled():
+                raise
+            return False
+        finally:
+            timer.cancel()
+        return True
+
+    def leave(self) -> None:
+        """Hands a slot on to who waits longest, if anybody does."""
+        while self._queue:
+            turn = self._queue.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
 
 
 class Waiter:

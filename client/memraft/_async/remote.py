@@ -94,8 +94,10 @@ class AsyncRemoteLink:
     async def write(self, method: Method, request: Any) -> Any:
         """Sends a write until it is answered. Raises MemraftError; OutcomeUnknown where it may be applied."""
         deadline_s = time.monotonic() + self._cluster.timeout_s
-        shard = await self._shard(request.namespace, deadline_s)
-        if not await acquire(self._slots, deadline_s - time.monotonic()):
+        shard = self._known_shard(request.namespace)
+        if shard is None:
+            shard = await self._shard(request.namespace, deadline_s)
+        if not (self._slots.enter() or await self._slots.wait(deadline_s - time.monotonic())):
             raise errors.Overloaded(
                 f"{CALLS_MAX} writes of this client wait for an answer, at most {CALLS_MAX}"
             )
@@ -105,7 +107,7 @@ class AsyncRemoteLink:
                 return await self._lanes.carry(write)
             return await self._send(method, request, shard, deadline_s)
         finally:
-            self._slots.release()
+            self._slots.leave()
 
     async def read(self, method: Method, request: Any) -> Any:
         """Asks until there is an answer. Raises MemraftError."""

@@ -26,8 +26,6 @@ MAY_BLOCK = True
 """A caller in a thread may wait for a lock or a disk where it stands."""
 
 Lock = threading.Lock
-Slots = threading.Semaphore
-"""Bounds how many are inside at once."""
 
 Channel: TypeAlias = grpc.Channel | BlockingChannel
 Call = Callable[..., Any]
@@ -53,9 +51,30 @@ def is_cancelled() -> bool:
     return False
 
 
-def acquire(lock: threading.Lock | threading.Semaphore, timeout_s: float) -> bool:
-    """Waits for a lock or a slot; False when the time is up."""
+def acquire(lock: threading.Lock, timeout_s: float) -> bool:
+    """Waits for a lock; False when the time is up."""
     return lock.acquire(timeout=max(0.0, timeout_s))
+
+
+class Slots:
+    """Bounds how many are inside at once.
+
+    Args:
+        count: how many.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._slots = threading.Semaphore(count)
+        self.leave = self._slots.release
+        """Hands a slot on."""
+
+    def enter(self) -> bool:
+        """Takes a slot that is free; False where none is."""
+        return self._slots.acquire(blocking=False)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Waits for a slot; False when the time is up."""
+        return self._slots.acquire(timeout=max(0.0, timeout_s))
 
 
 class Waiter:

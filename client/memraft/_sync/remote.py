@@ -96,8 +96,10 @@ class RemoteLink:
     def write(self, method: Method, request: Any) -> Any:
         """Sends a write until it is answered. Raises MemraftError; OutcomeUnknown where it may be applied."""
         deadline_s = time.monotonic() + self._cluster.timeout_s
-        shard = self._shard(request.namespace, deadline_s)
-        if not acquire(self._slots, deadline_s - time.monotonic()):
+        shard = self._known_shard(request.namespace)
+        if shard is None:
+            shard = self._shard(request.namespace, deadline_s)
+        if not (self._slots.enter() or self._slots.wait(deadline_s - time.monotonic())):
             raise errors.Overloaded(
                 f"{CALLS_MAX} writes of this client wait for an answer, at most {CALLS_MAX}"
             )
@@ -107,7 +109,7 @@ class RemoteLink:
                 return self._lanes.carry(write)
             return self._send(method, request, shard, deadline_s)
         finally:
-            self._slots.release()
+            self._slots.leave()
 
     def read(self, method: Method, request: Any) -> Any:
         """Asks until there is an answer. Raises MemraftError."""

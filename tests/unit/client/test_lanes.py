@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from memraft import OutcomeUnknown, Unavailable, _gather
-from memraft._async.io import Waiter
+from memraft._async.io import Slots, Waiter
 from memraft._async.lanes import AsyncLanes
 from memraft._coalesce import BatchFlight, Write
 from memraft._sync.io import Waiter as ThreadWaiter
@@ -161,6 +161,27 @@ def test_a_waiter_can_be_woken_before_it_waits_and_more_than_once() -> None:
     thread.wake()
     thread.wake()
     assert thread.wait(0.0)
+
+
+def test_slots_are_handed_on_in_turn_and_none_is_lost() -> None:
+    async def script() -> None:
+        slots = Slots(1)
+        assert slots.enter()
+        assert not slots.enter()
+        assert not await slots.wait(0.0), "nobody leaves"
+        going, first, second = [asyncio.create_task(slots.wait(WAIT_S)) for _ in range(3)]
+        await settle()
+        going.cancel()
+        slots.leave()
+        assert await first
+        assert not second.done()
+        slots.leave()
+        second.cancel()  # It has been handed the slot, and does not know yet.
+        outcomes = await asyncio.gather(going, second, return_exceptions=True)
+        assert all(isinstance(each, asyncio.CancelledError) for each in outcomes)
+        assert slots.enter()
+
+    asyncio.run(script())
 
 
 class ThreadGate:
