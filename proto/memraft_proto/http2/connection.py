@@ -34,6 +34,9 @@ from .frames import (
     RST_STREAM,
     SETTINGS,
     STREAM_ID_MOST,
+    UPDATE,
+    UPDATE_WORD,
+    WINDOW_MOST,
     WINDOW_UPDATE,
     Code,
     ConnectionFault,
@@ -209,6 +212,17 @@ class Connection(Receiver):
         head = self._ready.get(data[start:after])
         if head is None or not self.peer_last_stream < stream_id <= STREAM_ID_MOST or not stream_id & 1:
             return 0
+        early = 0
+        if data[after + 3] == WINDOW_UPDATE:  # as stock clients send it, when they ask for an answer
+            word, _, same, early = UPDATE.unpack_from(data, after)
+            after += 13
+            if (
+                word != UPDATE_WORD
+                or same != stream_id
+                or not 0 < early <= WINDOW_MOST - self._peer_window
+                or end - after < 14
+            ):
+                return 0
         word, flags, same, is_compressed, size = DATA_HEAD.unpack_from(data, after)
         size += 5
         stop: int = after + 9 + size
@@ -224,7 +238,9 @@ class Connection(Receiver):
             return 0
         self._window -= size
         self.peer_last_stream = stream_id
+        self._early_window = early
         self.on_call(stream_id, head, data[after + 14 : stop])
+        self._early_window = 0
         return stop
 
     def _whole_reply(self, data: bytes, start: int, after: int, end: int, stream_id: int) -> int:

@@ -45,6 +45,9 @@ FRAME_HEAD = Struct(">IBI")
 """Length and type as one number (``length << 8 | type``), flags, stream."""
 DATA_HEAD = Struct(">IBIBI")
 """The head of a DATA frame and of the gRPC message it begins with."""
+UPDATE = Struct(">IBII")
+"""A whole WINDOW_UPDATE frame."""
+UPDATE_WORD = 4 << 8 | WINDOW_UPDATE
 MESSAGE_HEAD = Struct(">BI")
 NUMBER = Struct(">I")
 SETTING = Struct(">HI")

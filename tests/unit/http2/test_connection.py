@@ -273,6 +273,26 @@ def test_a_reply_that_does_not_fit_takes_the_long_way() -> None:
     assert not server.streams
 
 
+@pytest.mark.parametrize("size", [0, 6, (1 << 31) - 1])
+def test_a_window_that_is_opened_before_the_message_counts(size: int) -> None:
+    server = Server().greeted({frames.INITIAL_WINDOW_SIZE: 10})
+    server.receive(PACK(1, b"m"))
+    server.reset(1, Code.CANCEL)
+    server.take()
+    call = PACK(3, b"m")
+    cut = 9 + len(REQUEST)
+    server.receive(call[:cut] + window(3, size) + call[cut:])
+    if size != 6:  # by 0, or beyond 2^31-1
+        assert [each[:3] for each in server.sent()] == [(RST_STREAM, 0, 3)]
+        return
+    server.send_reply(PACK_REPLY, RESPONSE, 3, b"0123456789", OK)
+    assert [(kind, payload) for kind, _, _, payload in server.sent()] == [
+        (HEADERS, RESPONSE),
+        (DATA, b"\0\0\0\0\x0a0123456789"),
+        (HEADERS, OK),
+    ]
+
+
 def test_a_smaller_table_is_acknowledged_in_the_next_block() -> None:
     server = Server().greeted({frames.HEADER_TABLE_SIZE: 0})
     for stream_id, expected in ((1, b"\x20" + RESPONSE), (3, RESPONSE)):
