@@ -220,7 +220,10 @@ def test_connections_beyond_the_most_there_may_be_are_closed(monkeypatch: pytest
 def test_calls_beyond_the_most_there_may_be_are_told_why() -> None:
     with Serving("lean", None, concurrent_calls_max=3) as serving, Caller("aio", serving) as caller:
         caller.call("Put", PUT)
-        waiting = [caller.start("Get", AHEAD) for _ in range(3)]
+        waiting = [caller.start("Get", AHEAD) for _ in range(2)]
+        eventually(lambda: serving.server.running == 2, "two calls wait")
+        assert len(list(caller.stream("BackupShard", cluster_pb2.BackupShardRequest(shard=1)))) == 1
+        waiting.append(caller.start("Get", AHEAD))
         eventually(lambda: serving.server.running == 3, "three calls wait")
         for name, request in (("Get", GET), ("BackupShard", cluster_pb2.BackupShardRequest(shard=1))):
             with pytest.raises(Failed) as caught:

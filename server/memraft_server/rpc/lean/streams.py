@@ -44,6 +44,11 @@ class TaskCall(Call, ABC):
         self._began_s = time.perf_counter()
         self._has_head = False
         self._room: asyncio.Future[None] | None = None
+        self._refused: Refused | None = None
+        try:
+            check_room(engine, connection)
+        except Refused as refused:
+            self._refused = refused
         engine.running += 1
         connection.known(stream_id).owner = self
         if head.timeout_s is not None:
@@ -85,7 +90,8 @@ class TaskCall(Call, ABC):
 
     async def _run(self) -> None:
         try:
-            check_room(self.engine, self.connection)
+            if self._refused is not None:
+                raise self._refused
             await self.produce()
         except Exception as error:
             self.fail(error)

@@ -240,7 +240,7 @@ class Waiting(Call):
     def abandon(self) -> None:
         """See `heads.Call`."""
         error = _shutting_down()
-        if self.route.method.access is Access.WRITE:
+        if self.route.method.access in (Access.WRITE, Access.EXCHANGE):
             error = Refused("OUTCOME_UNKNOWN", "this node stopped before the outcome was known")
         _, block = self.route.engine.error_of(error)
         self._end(block)
