@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -18,289 +17,13 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from memraft_proto.http2.connection import Stream
-from memraft_proto.http2.frames import Code
-
 from .._target import split_address
 from . import calls
-from .calls import Deserializer, Head, LeanRpcError, MadeHead, Options, Reconnects, Said, Serializer
+from .calls import Deserializer, Head, LeanRpcError, Options, Reconnects, Serializer
+from .link import RESUME_MESSAGES, Link, Many, Unary
 from .tls import Security
-from .wire import READ_BYTES_MAX, Pending, Wire
 
 _CLOSED = "Channel is closed."
-PAUSE_MESSAGES, RESUME_MESSAGES = 64, 16
-"""Responses of a call that wait for whoever reads them: from so many on the node is not asked for more, until
-they are as few again."""
-
-
-class _Unary(Pending):
-    """A call with one response."""
-
-    __slots__ = ("future",)
-
-    def __init__(self, future: asyncio.Future[bytes]) -> None:
-        # Not by way of the class above: there is one of these for each call.
-        self.future = future
-        self.encoding = b""
-        self.message: bytes | None = None
-
-    def ended(self, error: LeanRpcError | None) -> None:
-        future = self.future
-        if future.done():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(self.message or b"")
-
-    def replied(self, message: bytes) -> None:
-        if not self.future.done():
-            self.future.set_result(message)
-
-    def abandoned(self) -> None:
-        self.future.cancel()
-
-
-class _Many(Pending):
-    """A call with many responses."""
-
-    __slots__ = ("messages", "is_over", "is_cancelled", "error", "waiter", "is_paused", "link")
-
-    is_unary = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.messages: deque[bytes] = deque()
-        self.is_over = self.is_cancelled = False
-        self.error: LeanRpcError | None = None
-        self.waiter: asyncio.Future[None] | None = None
-        self.is_paused = False
-        self.link: _Link | None = None
-
-    def came(self, message: bytes) -> None:
-        self.messages.append(message)
-        if len(self.messages) >= PAUSE_MESSAGES and not self.is_paused and self.link is not None:
-            self.is_paused = True
-            self.link.pause(self.stream_id)
-        self.wake()
-
-    def ended(self, error: LeanRpcError | None) -> None:
-        if not self.is_over:
-            self.is_over = True
-            self.error = error
-            self.wake()
-
-    def abandoned(self) -> None:
-        """The caller, or all of the channel, wants no more."""
-        self.is_cancelled = True
-        self.wake()
-
-    def wake(self) -> None:
-        """Lets whoever reads go on."""
-        if self.waiter is not None and not self.waiter.done():
-            self.waiter.set_result(None)
-
-
-class _Link(Wire):
-    """One connection that is up: its socket, on the event loop."""
-
-    def __init__(self, channel: LeanChannel, sock: socket.socket) -> None:
-        super().__init__(channel.options, channel.address, channel.security)
-        self._channel = channel
-        self._loop = channel.loop
-        self._socket = sock
-        self._unsent = bytearray()
-        self._is_writing = False
-        self._is_flush_due = False
-        self._answered = 0
-        self._due_s = float("inf")
-        self._timer: asyncio.TimerHandle | None = None
-        self._heard_s = self._loop.time()
-        self._watch: asyncio.TimerHandle | None = None
-        self._is_asked = False
-        self.is_closing = False
-
-    # -- opening -----------------------------------------------------------------------------------------
-
-    async def open(self) -> None:
-        """Shakes hands and waits for the node's settings. Raises OSError (of which ssl.SSLError is one)."""
-        loop, sock = self._loop, self._socket
-        self.start_up()
-        try:
-            while not self.is_ready:
-                if data := self.to_send():
-                    await loop.sock_sendall(sock, data)
-                self.opening(await loop.sock_recv(sock, READ_BYTES_MAX))
-        except ssl.SSLError:
-            if data := self.to_send():
-                with contextlib.suppress(OSError):
-                    await loop.sock_sendall(sock, data)
-            raise
-        loop.add_reader(sock, self._on_readable)
-        self._write()
-        self._watch = loop.call_later(self._channel.options.keepalive_s, self._look)
-
-    # -- reading and writing -----------------------------------------------------------------------------
-
-    def _on_readable(self) -> None:
-        self._answered = 0
-        try:
-            data = self._socket.recv(READ_BYTES_MAX)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError as error:
-            self.lose(calls.lost(error))
-            return
-        self._heard_s = now_s = self._loop.time()
-        self._is_asked = False
-        try:
-            self.received(data, now_s)
-        except OSError as error:
-            self.lose(calls.lost(error))
-            return
-        self._settle()
-
-    def _settle(self) -> None:
-        """After anything that may have ended calls: what is to be written leaves, and who waits for room goes
-        on."""
-        if self.fault is not None:
-            self._write()
-            self.lose(self.fault)
-            return
-        if self.out and not self._is_flush_due:
-            self._write()
-        self._channel.has_changed(self)
-
-    def _write(self) -> None:
-        """Sends what is gathered, as far as the socket takes it."""
-        self._is_flush_due = False
-        if self.is_closing:
-            return
-        try:
-            data = self.to_send()
-            if self._unsent:
-                self._unsent += data
-                self.has_sent()
-                return
-            if not data:
-                return
-            sent = self._socket.send(data)
-        except (BlockingIOError, InterruptedError):
-            sent = 0
-        except OSError as error:
-            self.lose(calls.lost(error))
-            return
-        self.has_sent()
-        if sent < len(data):
-            self._unsent += data[sent:]
-            self._is_writing = True
-            self._loop.add_writer(self._socket, self._on_writable)
-
-    def _on_writable(self) -> None:
-        try:
-            sent = self._socket.send(self._unsent)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError as error:
-            self.lose(calls.lost(error))
-            return
-        del self._unsent[:sent]
-        if not self._unsent:
-            self._is_writing = False
-            self._loop.remove_writer(self._socket)
-
-    # -- calls -------------------------------------------------------------------------------------------
-
-    def start(self, pending: Pending, made: MadeHead, message: bytes, deadline_s: float) -> None:
-        """Sends a request; the pending learns what comes of it."""
-        is_alone = not self.streams and self._answered <= 1
-        self.begin_call(pending, made, message, deadline_s)
-        if deadline_s < self._due_s:
-            self._arm(deadline_s)
-        if is_alone:
-            self._write()
-        elif not self._is_flush_due:
-            self._is_flush_due = True
-            self._loop.call_soon(self._write)
-
-    def on_reply(self, stream: Stream, head: Said, message: bytes, trailers: Said) -> None:
-        self._answered += 1
-        super().on_reply(stream, head, message, trailers)
-
-    def stop(self, pending: Pending) -> None:
-        """The caller wants no answer any more."""
-        if self.cancel(pending):
-            self._settle()
-
-    def go_on(self, pending: Pending) -> None:
-        """The caller takes more responses again."""
-        self.resume(pending.stream_id)
-        self._settle()
-
-    def _arm(self, due_s: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._due_s = due_s
-        self._timer = self._loop.call_at(due_s, self._expire)
-
-    def _expire(self) -> None:
-        """The time of the call that had the least is up; looks when that of the others will be. A connection
-        has this one timer: as most calls end long before their time, it seldom goes off."""
-        self._timer = None
-        self._due_s = float("inf")
-        next_s = self.expire(self._loop.time())
-        if next_s < float("inf"):
-            self._arm(next_s)
-        self._settle()
-
-    # -- the connection's life ---------------------------------------------------------------------------
-
-    def _look(self) -> None:
-        """Asks for a sign of life where calls wait and nothing has been heard for long."""
-        options = self._channel.options
-        silent_s = self._loop.time() - self._heard_s
-        wait_s = options.keepalive_s - silent_s
-        if wait_s <= 0 and self.streams:
-            if self._is_asked:
-                self.lose(calls.lost(f"no answer to a ping in {options.keepalive_answer_s:g} s"))
-                return
-            self._is_asked = True
-            self.ping(b"memraft?")
-            self._write()
-            wait_s = options.keepalive_answer_s
-        elif wait_s <= 0:
-            wait_s = options.keepalive_s
-        if not self.is_closing:
-            self._watch = self._loop.call_later(wait_s, self._look)
-
-    def lose(self, error: LeanRpcError) -> None:
-        """The connection is gone: so are its calls."""
-        self.close()
-        self.fail_all(error)
-        self._channel.has_changed(self)
-
-    def leave(self) -> None:
-        """Tells the node that nothing more comes, and closes."""
-        if not self.is_closing:
-            self.goaway(Code.NO_ERROR)
-            with contextlib.suppress(OSError):
-                self._socket.send(self.to_send())
-        self.close()
-
-    def close(self) -> None:
-        """Closes the socket. It works after the loop is gone, too."""
-        if self.is_closing:
-            return
-        self.is_closing = True
-        self.peer_streams_max = -1  # no further calls
-        for timer in (self._timer, self._watch):
-            if timer is not None:
-                timer.cancel()
-        if not self._loop.is_closed():
-            self._loop.remove_reader(self._socket)
-            if self._is_writing:
-                self._loop.remove_writer(self._socket)
-        self._socket.close()
 
 
 class LeanChannel:
@@ -322,8 +45,8 @@ class LeanChannel:
         self.options = options
         self.loop = asyncio.get_running_loop()
         self.is_closed = False
-        self._link: _Link | None = None
-        self._draining: set[_Link] = set()
+        self._link: Link | None = None
+        self._draining: set[Link] = set()
         self._opening: asyncio.Task[LeanRpcError | None] | None = None
         self._reconnects = Reconnects(options)
         self._room: deque[asyncio.Future[None]] = deque()
@@ -346,7 +69,7 @@ class LeanChannel:
             if link is None or not link.has_room:
                 link = await self.ready(deadline_s)
                 timeout = None if timeout is None else max(0.001, deadline_s - loop.time())
-            pending = _Unary(loop.create_future())
+            pending = Unary(loop.create_future())
             link.start(pending, head.made(timeout), message, deadline_s)
             try:
                 reply = await pending.future
@@ -394,7 +117,7 @@ class LeanChannel:
 
     # -- connections -------------------------------------------------------------------------------------
 
-    def has_changed(self, link: _Link) -> None:
+    def has_changed(self, link: Link) -> None:
         """A connection has room, or takes no more calls, or is gone."""
         if not link.is_open and self._link is link:
             self._link = None
@@ -416,7 +139,7 @@ class LeanChannel:
                 waiter.set_result(None)
                 return
 
-    async def ready(self, deadline_s: float) -> _Link:
+    async def ready(self, deadline_s: float) -> Link:
         """Returns a connection that takes a call. Raises LeanRpcError, or UsageError where this is closed."""
         while not self.is_closed:
             link = self._link
@@ -486,7 +209,7 @@ class LeanChannel:
         self._reconnects.failed(failure)
         return failure
 
-    async def _opened(self) -> _Link:
+    async def _opened(self) -> Link:
         """A connection to the first of the node's addresses that takes one. Raises OSError."""
         host, port = split_address(self.address)
         found = await self.loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -505,7 +228,7 @@ class LeanChannel:
                 sock.close()
                 raise
             try:
-                link = _Link(self, sock)
+                link = Link(self, sock)
                 await link.open()
             except BaseException:
                 sock.close()
@@ -538,7 +261,7 @@ class LeanResponses:
         self._message = message
         self._deserialize = deserializer
         self._deadline_s = float("inf") if timeout_s is None else channel.loop.time() + timeout_s
-        self._many = _Many()
+        self._many = Many()
 
     async def read(self) -> Any:
         """The next response; grpc.aio.EOF: there are no more.
