@@ -231,3 +231,47 @@ def test_opening_reports_progress(tmp_path: Path) -> None:
     seen: list[int] = []
     open_log(tmp_path / "log", progress=seen.append).close()
     assert seen == [1024, 2048, 3000]
+
+
+def test_blocks_that_were_written_ahead_count_for_nothing(tmp_path: Path) -> None:
+    """Small writes and large ones in turn, over the ends of what is allocated, written ahead, and a file."""
+    log = open_log(tmp_path / "log", segment_bytes=300 << 10)
+    index, written = 0, []
+    for size in [200, 3_000, 20_000, 200, 70_000] * 12:
+        made = [Entry(1, index := index + 1, b"x" * size)]
+        log.append(0, made, HardState(1, 0, 0) if index == 1 else None)
+        written += made
+        if index % 7 == 0:
+            again = open_log(crash_image(tmp_path / "log", tmp_path / f"crash {index}"))
+            assert list(again.replay(0)) == written
+            again.append(0, [Entry(1, index + 1, b"after the crash")])
+            again.close()
+    log.close()
+    log = open_log(tmp_path / "log")
+    assert list(log.replay(0)) == written
+    log.close()
+
+
+def test_a_small_write_is_synced_into_blocks_that_were_written_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[tuple[bool, set[int]]] = []
+    pwritev = os.pwritev
+
+    def noting(descriptor: int, parts: list[bytes], offset: int) -> int:
+        if os.readlink(f"/proc/self/fd/{descriptor}").endswith(".log"):
+            last = offset + sum(map(len, parts)) - 1
+            found.append((not any(map(any, parts)), {*range(offset >> 12, (last >> 12) + 1)}))
+        return pwritev(descriptor, parts, offset)
+
+    monkeypatch.setattr(os, "pwritev", noting)
+    log = open_log(tmp_path / "log")
+    for index in range(1, 300):
+        log.append(0, entries(index, index, data=b"x" * 400), HardState(1, 0, 0) if index == 1 else None)
+    log.close()
+    blocks: set[int] = set()
+    fresh = 0
+    for is_ahead, touched in found:
+        fresh += not is_ahead and not touched <= blocks
+        blocks |= touched
+    assert len(found) > 300 and fresh <= 4, "nearly all went where something had been written"
