@@ -10,17 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from heapq import heappop, heappush
 
-from memraft_proto.methods import KIND_EVICT_MEMORIES, KIND_EXPIRE, KIND_EXPIRE_LEASES
+from memraft_proto.methods import KIND_EXPIRE, KIND_EXPIRE_LEASES
 from memraft_proto.v1.forgetting_pb2 import FORGET_REASON_EXPIRED
-from memraft_proto.v1.log_pb2 import EvictMemoriesCommand, ExpireCommand, ExpireLeasesCommand
+from memraft_proto.v1.log_pb2 import ExpireCommand, ExpireLeasesCommand
 from memraft_server.machine import forgetting
 from memraft_server.machine.commands import Command
-from memraft_server.machine.forgetting import evicted_due, is_over, prune_due_us, pruned_due
+from memraft_server.machine.forgetting import commands_for, evicted_due, is_over, prune_due_us, pruned_due
 from memraft_server.machine.handlers_leases import NAMES_MAX
 from memraft_server.machine.handlers_settings import eviction
 from memraft_server.machine.limits import ITEMS_MAX
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.turn import Turn
+from memraft_server.projections.forgetting import Worth
 from memraft_server.projections.leases import LeasesProjection, lease_of
 from memraft_server.projections.memories import MemoryStore
 from memraft_server.projections.versions import NOW, Record
@@ -120,17 +121,11 @@ def _leases_due(heap: list[Item], spaces: Spaces, now_us: int, count_max: int) -
 
 
 def _memories_due(heap: list[Item], spaces: Spaces, now_us: int, count_max: int) -> Iterator[Command]:
-    by_namespace: dict[str, EvictMemoriesCommand] = {}
+    by_namespace: dict[str, list[tuple[str, int, Worth | None]]] = {}
     for _, version, namespace, id in _over(heap, spaces, _memory, now_us, count_max):
-        command = by_namespace.get(namespace)
-        if command is None:
-            command = EvictMemoriesCommand(namespace=namespace, reason=FORGET_REASON_EXPIRED)
-            by_namespace[namespace] = command
-        if len(command.ids) < ITEMS_MAX:
-            command.ids.append(id)
-            command.versions.append(version)
-    for command in by_namespace.values():
-        yield Command(KIND_EVICT_MEMORIES, "", command)
+        by_namespace.setdefault(namespace, []).append((id, version, None))
+    for namespace, found in by_namespace.items():
+        yield from commands_for(namespace, FORGET_REASON_EXPIRED, found)
 
 
 def _is_crowded(crowded: dict[str, Namespace], spaces: Spaces) -> bool:

@@ -160,21 +160,32 @@ def _commands(
     found: list[tuple[str, Worth]],
 ) -> Iterator[Command]:
     store = space.projection(MemoryStore)
-    request = EvictMemoriesCommand(namespace=space.name, reason=reason)
-    size = 0
+    standing: list[tuple[str, int, Worth | None]] = []
     for id, worth in found:
         item = store.get(id, NOW)
         if item is None:
             worths.drop(id)
-            continue
+        else:
+            standing.append((id, item.version, worth))
+    return commands_for(space.name, reason, standing)
+
+
+def commands_for(
+    namespace: str, reason: forgetting_pb2.ForgetReason, found: Iterable[tuple[str, int, Worth | None]]
+) -> Iterator[Command]:
+    """Yields the commands, each of a bounded size, that forget memories: (id, version, worth) of each."""
+    request = EvictMemoriesCommand(namespace=namespace, reason=reason)
+    size = 0
+    for id, version, worth in found:
         bytes_more = len(id.encode()) + EVICTED_BYTES
         if request.ids and (len(request.ids) == EVICTED_MAX or size + bytes_more > EVICTION_BYTES_MAX):
             yield Command(KIND_EVICT_MEMORIES, "", request)
-            request, size = EvictMemoriesCommand(namespace=space.name, reason=reason), 0
+            request, size = EvictMemoriesCommand(namespace=namespace, reason=reason), 0
         size += bytes_more
         request.ids.append(id)
-        request.versions.append(item.version)
-        request.worths.add(**worth._asdict())
+        request.versions.append(version)
+        if worth is not None:
+            request.worths.add(**worth._asdict())
     if request.ids:
         yield Command(KIND_EVICT_MEMORIES, "", request)
 
