@@ -62,7 +62,7 @@ class RecallParameters(TypedDict, total=False):
     """How text and vector are made comparable."""
 
 
-class Reason(msgspec.Struct, frozen=True, kw_only=True):
+class Reason(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one signal added to the score of a hit."""
 
     name: str
@@ -82,7 +82,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.name} {self.share:+.3f} (measured {self.value:.3g}{place})"
 
 
-class ReceiptId(msgspec.Struct, frozen=True):
+class ReceiptId(msgspec.Struct, frozen=True, gc=False):
     """The durable record of a recall, as it is named: `m.receipt(hits.receipt)` reads it."""
 
     id: str

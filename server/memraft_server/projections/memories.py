@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, takewhile
 from struct import Struct
 from typing import Protocol
@@ -317,6 +317,11 @@ class MemoryStore:
         if self._delete is not None:
             self._delete(keys)
         return len(gone), gone[-1].died if gone else 0
+
+    def heads_of(self, ids: Iterable[str]) -> list[Remembered]:
+        """Returns what came here last under each of these ids, where something did."""
+        heads = self._heads
+        return [heads[id] for id in ids if id in heads]
 
     def row_of(self, version: int) -> int:
         """Returns the row of what was remembered here at `version`."""

@@ -372,6 +372,11 @@ class TextIndex:
         versions: Rows = np.frombuffer(self._born, np.int64).take(rows)
         return versions
 
+    def rows_born(self, versions: list[int]) -> Rows:
+        """Returns the rows that were born at these versions, at each of which one was."""
+        rows: Rows = np.frombuffer(self._born, np.int64).searchsorted(np.array(versions, np.int64))
+        return rows
+
     # Steps of a search
 
     def _search_hoping(

@@ -12,7 +12,6 @@ from memraft_server.projections.memories import MemoryStore
 from memraft_server.projections.receipts import Uses
 from memraft_server.projections.text import TextIndex
 from memraft_server.projections.vector_math import Rows
-from memraft_server.projections.versions import NOW
 
 _UNKNOWN = -1
 
@@ -55,11 +54,11 @@ class LastUses:
             versions, uses.changed = np.empty(0, np.int64), []
         elif changed:
             uses.changed = []
-            heads = [self._store.get(id, NOW) for id in dict.fromkeys(changed)]
-            rows = self._text.rows_of(
-                np.array([item.version for item in heads if item is not None], np.int64)
-            )
-            versions[rows[rows < len(versions)]] = _UNKNOWN
+            heads = self._store.heads_of(dict.fromkeys(changed))
+            rows = self._text.rows_born([item.version for item in heads])
+            last = np.array(uses.last_versions([item.id for item in heads]), np.int64)
+            has = rows < len(versions)
+            versions[rows[has]] = last[has]
         if len(versions) < count:
             grown = np.full(count + (count >> 3), _UNKNOWN, np.int64)
             grown[: len(versions)] = versions
