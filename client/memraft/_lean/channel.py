@@ -20,7 +20,7 @@ import grpc.aio
 from .._target import split_address
 from . import calls
 from .calls import Deserializer, Head, LeanRpcError, Options, Reconnects, Serializer
-from .link import RESUME_MESSAGES, Link, Many, Unary
+from .link import Link, Many, Unary
 from .tls import Security
 
 _CLOSED = "Channel is closed."
@@ -274,7 +274,7 @@ class LeanResponses:
         try:
             if many.link is None:
                 await self._begin()
-            while not many.messages:
+            while not many.messages or many.is_cancelled:
                 if many.is_cancelled:
                     raise asyncio.CancelledError
                 if many.error is not None:
@@ -286,10 +286,7 @@ class LeanResponses:
         except asyncio.CancelledError:
             self.cancel()
             raise
-        reply = many.messages.popleft()
-        if many.is_paused and len(many.messages) <= RESUME_MESSAGES and many.link is not None:
-            many.is_paused = False
-            many.link.go_on(many)
+        reply = many.taken()
         try:
             return self._deserialize(reply)
         except Exception as error:

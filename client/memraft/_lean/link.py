@@ -17,9 +17,9 @@ from .calls import LeanRpcError, MadeHead, Options, Said
 from .tls import Security
 from .wire import READ_BYTES_MAX, Pending, Wire
 
-PAUSE_MESSAGES, RESUME_MESSAGES = 64, 16
-"""Responses of a call that wait for whoever reads them: from so many on the node is not asked for more, until
-they are as few again."""
+HELD_MESSAGES_MAX, HELD_BYTES_MAX = 64, 1 << 20
+"""Responses of a call that wait for whoever reads them: from so many on, or so large, the node is not asked
+for more, until a quarter of that is left."""
 
 
 class Owner(Protocol):
@@ -65,13 +65,14 @@ class Unary(Pending):
 class Many(Pending):
     """A call with many responses."""
 
-    __slots__ = ("messages", "is_over", "is_cancelled", "error", "waiter", "is_paused", "link")
+    __slots__ = ("messages", "held_bytes", "is_over", "is_cancelled", "error", "waiter", "is_paused", "link")
 
     is_unary = False
 
     def __init__(self) -> None:
         super().__init__()
         self.messages: deque[bytes] = deque()
+        self.held_bytes = 0
         self.is_over = self.is_cancelled = False
         self.error: LeanRpcError | None = None
         self.waiter: asyncio.Future[None] | None = None
@@ -80,10 +81,22 @@ class Many(Pending):
 
     def came(self, message: bytes) -> None:
         self.messages.append(message)
-        if len(self.messages) >= PAUSE_MESSAGES and not self.is_paused and self.link is not None:
+        self.held_bytes += len(message)
+        is_much = len(self.messages) >= HELD_MESSAGES_MAX or self.held_bytes >= HELD_BYTES_MAX
+        if is_much and not self.is_paused and self.link is not None:
             self.is_paused = True
             self.link.pause(self.stream_id)
         self.wake()
+
+    def taken(self) -> bytes:
+        """The first response that waits."""
+        message = self.messages.popleft()
+        self.held_bytes -= len(message)
+        is_little = len(self.messages) <= HELD_MESSAGES_MAX >> 2 and self.held_bytes <= HELD_BYTES_MAX >> 2
+        if is_little and self.is_paused and self.link is not None:
+            self.is_paused = False
+            self.link.go_on(self)
+        return message
 
     def ended(self, error: LeanRpcError | None) -> None:
         if not self.is_over:

@@ -6,7 +6,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from memraft import errors
-from memraft._status import ATTEMPT_TIMEOUT, CONNECT_FAILED, CONNECTION_LOST, explain
+from memraft._status import ATTEMPT_TIMEOUT, CONNECT_FAILED, CONNECTION_LOST, NOT_TAKEN, explain
 from memraft_proto.v1 import error_pb2
 from memraft_server.machine.refused import STATUS_CODES
 
@@ -76,6 +76,7 @@ def test_every_reason_of_the_contract_has_an_exception(reason: str) -> None:
             errors.ConnectionFailed,
             CONNECT_FAILED,
         ),
+        (grpc.StatusCode.UNAVAILABLE, f"{NOT_TAKEN}: gone", errors.ConnectionFailed, CONNECT_FAILED),
         (grpc.StatusCode.UNAVAILABLE, "Socket closed", errors.ConnectionFailed, CONNECTION_LOST),
         (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", errors.ConnectionFailed, ATTEMPT_TIMEOUT),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, "Concurrent RPC limit", errors.Overloaded, "OVERLOADED"),

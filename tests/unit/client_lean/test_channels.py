@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from memraft._lean.calls import LeanRpcError
+from memraft._lean.link import HELD_BYTES_MAX
 from tests.unit.client_lean.servers import DETAILS, FACADES, Channel, Files, eventually, grpcio_server
 
 Script = Callable[[Channel], Coroutine[Any, Any, None]]
@@ -26,19 +27,24 @@ def server(request: pytest.FixtureRequest, files: Files) -> Iterator[tuple[str, 
         yield address, files.agent if is_secure else None
 
 
-@pytest.fixture(params=FACADES)
+@pytest.fixture(params=(*FACADES, "uvloop"))
 def run(request: pytest.FixtureRequest, server: tuple[str, Path | None]) -> Callable[[Script], None]:
     """Runs a script with a channel, which is closed after it."""
 
     def run_one(script: Script, **changes: Any) -> None:
+        is_uvloop = request.param == "uvloop"
+
         async def main() -> None:
-            channel = Channel(request.param, *server, **changes)
+            channel = Channel("event loop" if is_uvloop else request.param, *server, **changes)
             try:
                 await script(channel)
             finally:
                 await channel.close()
 
-        asyncio.run(main())
+        if is_uvloop:
+            pytest.importorskip("uvloop").run(main())
+        else:
+            asyncio.run(main())
 
     return run_one
 
@@ -158,6 +164,9 @@ def test_who_reads_slowly_is_waited_for(run: Callable[[Script], None]) -> None:
             assert await channel.call(b"%d" % number) == b"%d" % number
         for _ in range(500):
             assert await slow.next() == bytes(50_000)
+            if not channel.is_blocking:
+                many = next(iter(channel.channel._link.pending.values()))
+                assert sum(map(len, many.messages)) == many.held_bytes <= HELD_BYTES_MAX + (1 << 20)
         slow.cancel()
 
     run(script)
