@@ -35,10 +35,12 @@ VALUE = st.one_of(
     st.integers(1, 6_000).map(lambda size: b"v" * size),
 )
 NAMES = [b"x-a", b"user-agent", b"grpc-timeout", b"content-type"]
-FIELDS: st.SearchStrategy[Fields] = st.lists(
-    st.tuples(st.one_of(st.sampled_from(NAMES), TOKEN), VALUE),
-    max_size=5,
-).map(tuple)  # fmt: skip
+FEW: list[Fields] = [((b"x-a", b"1"),), ((b"x-a", b"2"),)]
+"""So few that a block that is nothing but indexes soon comes again and means something else."""
+FIELDS: st.SearchStrategy[Fields] = st.one_of(
+    st.sampled_from([(), *FEW]),
+    st.lists(st.tuples(st.one_of(st.sampled_from(NAMES), TOKEN), VALUE), max_size=4).map(tuple),
+)
 REQUEST: Fields = (
     (b":method", b"POST"),
     (b":scheme", b"http"),
@@ -127,6 +129,24 @@ class Conversation(RuleBasedStateMachine):
         self.theirs.receive(piece)
         self.forget_what_was_reset()
 
+    @rule()
+    def all_that_was_written_arrives(self) -> None:
+        """Both ways, until neither answers any more."""
+        while self.exchange():
+            pass
+
+    def exchange(self) -> bool:
+        """What each wrote arrives; False where that was nothing."""
+        self.way_here += self.theirs.h2.data_to_send()
+        self.way_there += self.ours.take()
+        if not self.way_here and not self.way_there:
+            return False
+        self.arrive_here(1 << 30)
+        self.theirs.receive(bytes(self.way_there))
+        self.way_there.clear()
+        self.forget_what_was_reset()
+        return True
+
     def reframed(self, written: bytes, random: Random) -> bytes:
         """The same with header blocks cut, padded and ranked, and between frames some that say nothing."""
         out = bytearray(PREFACE if written.startswith(PREFACE) else b"")
@@ -199,6 +219,14 @@ class Conversation(RuleBasedStateMachine):
     def they_ping(self, payload: bytes) -> None:
         self.theirs.h2.ping(payload)
         self.pings_there += 1
+
+    @precondition(lambda self: not self.theirs.settings_under_way and self.here_open())
+    @rule(data=st.data(), window=st.integers(0, 500), size=SIZE)
+    def they_take_back_a_window(self, data: st.DataObject, window: int, size: int) -> None:
+        """Streams that are open already feel it, too."""
+        self.theirs.change({SettingCodes.INITIAL_WINDOW_SIZE: window})
+        self.all_that_was_written_arrives()
+        self.ours_says(data, size, False)
 
     @precondition(lambda self: not self.theirs.settings_under_way)
     @rule(
@@ -291,20 +319,14 @@ class Conversation(RuleBasedStateMachine):
 
     def let_everything_arrive(self) -> None:
         """Both sides say what is left and take what comes until there is silence."""
-        while True:
+        is_going_on = True
+        while is_going_on:
             for stream_id in list(self.to_send):
                 self.to_end.setdefault(stream_id, None)
                 self.send(stream_id, 1 << 30)
             for stream_id in list(self.theirs.unacknowledged):
                 self.theirs.acknowledge(stream_id)
-            self.way_here += self.theirs.h2.data_to_send()
-            self.way_there += self.ours.take()
-            if not self.way_here and not self.way_there:
-                break
-            self.arrive_here(1 << 30)
-            self.theirs.receive(bytes(self.way_there))
-            self.way_there.clear()
-            self.forget_what_was_reset()
+            is_going_on = self.exchange()
 
     def forget_what_was_reset(self) -> None:
         for stream_id in [each for each in self.to_send if self.theirs.heard[each].reset is not None]:
@@ -367,8 +389,13 @@ class OursServes(Conversation):
         if not is_end:
             self.to_send[stream_id] = bytearray()
 
-    @rule(count=st.integers(1, 5), size=SIZE, at_once=st.booleans())
-    def they_call_in_one_piece(self, count: int, size: int, at_once: bool) -> None:
+    @rule(
+        count=st.integers(1, 5),
+        size=SIZE,
+        at_once=st.booleans(),
+        trailers=st.sampled_from([None, None, *FEW]),
+    )
+    def they_call_in_one_piece(self, count: int, size: int, at_once: bool, trailers: Fields | None) -> None:
         """As stock clients do, again and again with the same head: what our short ways are for."""
         self.answers_at_once = at_once
         for _ in range(count):
@@ -376,7 +403,7 @@ class OursServes(Conversation):
             self.theirs.h2.send_headers(stream_id, list(REQUEST))
             self.said_there[stream_id] = Talk(REQUEST)
             self.to_send[stream_id] = bytearray(framed(body(size)))
-            self.to_end[stream_id] = None
+            self.to_end[stream_id] = trailers
             self.send(stream_id, 1 << 30)
 
     @precondition(lambda self: self.ours.streams)
@@ -436,14 +463,15 @@ class OursCalls(Conversation):
         if not only:
             self.to_send[stream_id] = bytearray()
 
-    @rule(size=SIZE)
-    def they_answer_all_in_one_piece(self, size: int) -> None:
+    @rule(size=SIZE, fields=st.lists(st.sampled_from([(), *FEW]), min_size=1, max_size=4))
+    def they_answer_all_in_one_piece(self, size: int, fields: list[Fields]) -> None:
         """As stock servers do: what our short ways are for."""
-        for stream_id in self.unanswered():
-            self.theirs.h2.send_headers(stream_id, list(RESPONSE))
-            self.said_there[stream_id] = Talk(RESPONSE)
+        for number, stream_id in enumerate(self.unanswered()):
+            more = fields[number % len(fields)]
+            self.theirs.h2.send_headers(stream_id, list(RESPONSE + more))
+            self.said_there[stream_id] = Talk(RESPONSE + more)
             self.to_send[stream_id] = bytearray(framed(body(size)))
-            self.to_end[stream_id] = TRAILERS
+            self.to_end[stream_id] = TRAILERS + more
             self.send(stream_id, 1 << 30)
 
     def teardown(self) -> None:
