@@ -307,6 +307,40 @@ def test_a_client_that_never_begins_is_closed() -> None:
         eventually(lambda: not connections(serving), "it is closed")
 
 
+@pytest.mark.parametrize("is_secured", [True, False])
+def test_many_calls_of_one_read_leave_others_their_turn(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch, is_secured: bool
+) -> None:
+    """With turns that end at once each call has one of its own, and none is lost."""
+    monkeypatch.setattr(protocol, "TURN_S", -1.0)
+    with Serving("lean", certificates if is_secured else None) as serving, Caller("aio", serving) as caller:
+        puts = [kv_pb2.PutRequest(namespace=NAMESPACE, key="k", value=b"%d" % n) for n in range(300)]
+        calls = [caller.start("Put", put) for put in puts]
+        versions = [call.result().version for call in calls]
+        assert len(set(versions)) == 300
+
+
+def test_a_turn_ends_within_one_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "TURN_S", -1.0)
+    with Serving("lean", None) as serving, raw(serving) as client:
+        turns: list[int] = []
+        take_turn = LeanConnection._take_turn
+
+        def counted(connection: LeanConnection, data: bytes) -> None:
+            turns.append(len(data))
+            take_turn(connection, data)
+
+        head = head_of("Put")
+        packer = request_packer(head)
+        assert client.status(client.call("Put", PUT)) == b"0"
+        monkeypatch.setattr(LeanConnection, "_take_turn", counted)
+        streams = [client.send_call(packer, head, PUT.SerializeToString()).id for _ in range(20)]
+        client.flush()
+        assert {client.status(stream) for stream in streams} == {b"0"}
+        assert list(client.ended)[1:] == streams
+        assert len(turns) >= 20
+
+
 # -- what is no call of ours ---------------------------------------------------------------------------
 
 

@@ -59,6 +59,9 @@ class Connection(Receiver):
     Args:
         limits: of this connection.
         is_client: whether this side opens the streams.
+
+    Attributes:
+        is_stopped: nothing more is taken for now.
     """
 
     def __init__(self, limits: Limits, is_client: bool) -> None:
@@ -67,6 +70,7 @@ class Connection(Receiver):
         self._ready = self._decoder.ready
         self._ready_trailers = self._decoder.ready_trailers
         self._whole_bytes_max = min(FRAME_BYTES_DEFAULT, limits.message_bytes_max + 5)
+        self.is_stopped = False
         self._tail = b""
         self._preface = b"" if is_client else PREFACE
         self._has_settings = False
@@ -75,15 +79,9 @@ class Connection(Receiver):
         self._block_stream = 0
         self._block_is_end = False
         self._block_frames = 0
-        self._now_s = 0.0
-        self._period_began_s = 0.0
-        self._pings = 0
         self._ping_strikes = 0
         self._ping_at_s = float("-inf")
         self._ping_mark = (0, 0)
-        self._settings = 0
-        self._idle_frames = 0
-        self._resets_left = float(limits.resets_max)
 
     # -- what an owner overrides -------------------------------------------------------------------------
 
@@ -124,9 +122,14 @@ class Connection(Receiver):
     # -- reading -----------------------------------------------------------------------------------------
 
     def receive(self, data: bytes) -> None:
-        """Takes what was read. Raises nothing: see ``is_closed``."""
+        """Takes what was read. Raises nothing: see ``is_closed``.
+
+        An owner that sets ``is_stopped`` meanwhile, so that others have their turn, goes on later with
+        ``receive(b"")``; ``has_more`` tells whether that is needed.
+        """
         if self.is_closed:
             return
+        self.is_stopped = False
         if self._tail:
             data = self._tail + data
         try:
@@ -139,11 +142,16 @@ class Connection(Receiver):
         self._tail = data[used:] if used < len(data) else b""
         self._grant_connection()
 
+    @property
+    def has_more(self) -> bool:
+        """Whether it was stopped with something left to be taken."""
+        return self.is_stopped and bool(self._tail)
+
     def fail(self, fault: ConnectionFault) -> None:
         """Ends the connection because of ``fault``."""
         if not self.is_closed:
             self.goaway(fault.code, fault.text)
-            self.is_closed = True
+            self.is_closed = self.is_stopped = True
             self._tail = b""
             self.on_fault(fault)
 
@@ -151,21 +159,6 @@ class Connection(Receiver):
         """From now on new streams are ignored; to be called together with the last `goaway`."""
         self._room = -1
         self._is_refusing = True
-
-    def tick(self, now_s: float) -> None:
-        """Lets time pass for what is limited per time; to be called about once a second.
-
-        Args:
-            now_s: seconds on a clock that never goes back.
-        """
-        limits = self.limits
-        if self._now_s:
-            gained = (now_s - self._now_s) * limits.resets_refill
-            self._resets_left = min(float(limits.resets_max), self._resets_left + gained)
-        self._now_s = now_s
-        if now_s - self._period_began_s >= limits.period_s:
-            self._period_began_s = now_s
-            self._pings = self._settings = self._idle_frames = 0
 
     def _without_preface(self, data: bytes) -> bytes:
         size = min(len(data), len(self._preface))
@@ -193,7 +186,7 @@ class Connection(Receiver):
                 stop = whole(data, pos + 9, after, end, stream_id)
                 if stop:
                     pos = stop
-                    if self.is_closed:
+                    if self.is_stopped:
                         break
                     continue
             try:
@@ -201,7 +194,7 @@ class Connection(Receiver):
             except StreamFault as fault:
                 self._end_stream_of(fault)
             pos = after
-            if self.is_closed:
+            if self.is_stopped:
                 break
         return pos
 
@@ -451,21 +444,6 @@ class Connection(Receiver):
             raise ConnectionFault(Code.FRAME_SIZE_ERROR, f"PRIORITY of {len(payload)} bytes")
         if NUMBER.unpack_from(payload)[0] & STREAM_ID_MOST == stream_id:
             raise ConnectionFault(Code.PROTOCOL_ERROR, "a stream depends on itself")
-
-    # -- what costs the other side little ----------------------------------------------------------------
-
-    def _note_idle(self, what: str) -> None:
-        self._idle_frames += 1
-        if self._idle_frames > self.limits.idle_frames_max:
-            text = f"too many frames that bring nothing: {what}"
-            raise ConnectionFault(Code.ENHANCE_YOUR_CALM, text)
-
-    def _note_reset(self) -> None:
-        self._resets_left -= 1
-        if self._resets_left < 0:
-            raise ConnectionFault(
-                Code.ENHANCE_YOUR_CALM, "too many streams were reset before they were answered"
-            )
 
 
 def _interpreter(connection: Connection) -> Callable[[Fields], Any]:

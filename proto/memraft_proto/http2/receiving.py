@@ -39,6 +39,12 @@ class Receiver(Sender):
         super().__init__(limits, is_client)
         self._window = limits.connection_window_bytes
         self._is_refusing = False
+        self._now_s = 0.0
+        self._period_began_s = 0.0
+        self._pings = 0
+        self._settings = 0
+        self._idle_frames = 0
+        self._resets_left = float(limits.resets_max)
 
     # -- what an owner overrides -------------------------------------------------------------------------
 
@@ -79,12 +85,6 @@ class Receiver(Sender):
         if stream is not None:
             stream.is_paused = False
             self._grant_stream(stream)
-
-    def _note_idle(self, what: str) -> None:
-        raise AssertionError("a Connection counts them")
-
-    def _note_reset(self) -> None:
-        raise AssertionError("a Connection counts them")
 
     # -- messages ----------------------------------------------------------------------------------------
 
@@ -306,3 +306,33 @@ class Receiver(Sender):
             raise ConnectionFault(Code.PROTOCOL_ERROR, f"{what} of a stream that was never opened")
         if stream_id not in self._reset_here:
             raise ConnectionFault(Code.STREAM_CLOSED, f"{what} of a stream that is over")
+
+    # -- what costs the other side little ----------------------------------------------------------------
+
+    def tick(self, now_s: float) -> None:
+        """Lets time pass for what is limited per time; to be called about once a second.
+
+        Args:
+            now_s: seconds on a clock that never goes back.
+        """
+        limits = self.limits
+        if self._now_s:
+            gained = (now_s - self._now_s) * limits.resets_refill
+            self._resets_left = min(float(limits.resets_max), self._resets_left + gained)
+        self._now_s = now_s
+        if now_s - self._period_began_s >= limits.period_s:
+            self._period_began_s = now_s
+            self._pings = self._settings = self._idle_frames = 0
+
+    def _note_idle(self, what: str) -> None:
+        self._idle_frames += 1
+        if self._idle_frames > self.limits.idle_frames_max:
+            text = f"too many frames that bring nothing: {what}"
+            raise ConnectionFault(Code.ENHANCE_YOUR_CALM, text)
+
+    def _note_reset(self) -> None:
+        self._resets_left -= 1
+        if self._resets_left < 0:
+            raise ConnectionFault(
+                Code.ENHANCE_YOUR_CALM, "too many streams were reset before they were answered"
+            )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from typing import TYPE_CHECKING, cast
 
 import grpc
@@ -27,6 +28,8 @@ GREETING_S = 10
 STALLED_S = 60
 """A client that does not read for so long while it leaves more than ``STALLED_BYTES`` waiting is closed."""
 STALLED_BYTES = 4 << 20
+TURN_S = 0.002
+"""How long the calls of one connection are made before others have the event loop."""
 WRITE_BUFFER_BYTES = 1 << 20
 """What may wait in the transport before no more is read from a client."""
 
@@ -39,6 +42,7 @@ class LeanConnection(Connection, asyncio.Protocol):
 
     Attributes:
         caller: who it is; None where the certificate does not say, see `identify`.
+        turn_ends_s: when others have the event loop, by time.perf_counter.
     """
 
     def __init__(self, engine: LeanServer) -> None:
@@ -46,6 +50,7 @@ class LeanConnection(Connection, asyncio.Protocol):
         self._routes = engine.routes
         super().__init__(engine.limits, is_client=False)
         self.caller: Caller | None = None
+        self.turn_ends_s = 0.0
         self._uris: tuple[bytes, ...] = ()
         self._tls = engine.secured()
         self._transport: asyncio.Transport | None = None
@@ -118,12 +123,25 @@ class LeanConnection(Connection, asyncio.Protocol):
         tls = self._tls
         if tls is not None and self._is_open:
             data = self._opened(tls, data) if tls.is_ready else self._shake_hands(tls, data)
-        if not data or not self._is_open:
-            return
+        if data and self._is_open:
+            self._take_turn(data)
+
+    def _take_turn(self, data: bytes) -> None:
+        """Makes calls, and leaves what takes longer than a turn for the next."""
+        self.turn_ends_s = time.perf_counter() + TURN_S
         self.receive(data)
         self.flush()
         if self.is_closed:
             self.close()
+        elif self.has_more and self._transport is not None:
+            self._transport.pause_reading()
+            self._engine.loop.call_soon(self._take_next_turn)
+
+    def _take_next_turn(self) -> None:
+        if self._is_open and self._transport is not None:
+            if self._writable is None:
+                self._transport.resume_reading()
+            self._take_turn(b"")
 
     def connection_lost(self, error: Exception | None) -> None:
         """See asyncio.Protocol."""
@@ -149,7 +167,7 @@ class LeanConnection(Connection, asyncio.Protocol):
         if self._writable is not None:
             self._writable.set_result(None)
             self._writable = None
-            if self._transport is not None:
+            if self._transport is not None and not self.has_more:
                 self._transport.resume_reading()
 
     async def written(self) -> None:

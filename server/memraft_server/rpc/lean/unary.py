@@ -102,7 +102,10 @@ class UnaryRoute:
             self.send_gzip(connection, stream_id, encoded)
         else:
             connection.send_reply(pack_reply, HEAD, stream_id, encoded, OK)
-        self.observe("OK", _clock() - began_s)
+        now_s = _clock()
+        self.observe("OK", now_s - began_s)
+        if now_s > connection.turn_ends_s:
+            connection.is_stopped = True
 
     def finish(self, waiting: Waiting, outcome: asyncio.Future[Message]) -> None:
         """Answers a call that had to wait."""
