@@ -52,6 +52,8 @@ GET = encode(
 )  # fmt: skip
 CALLS_MAX = 200
 QUEUED_BYTES_MAX = 1 << 20
+READ_BYTES_MAX = 256 << 10
+"""What asyncio reads at once."""
 ROUNDS_MAX = 400
 FLOOD_BYTES_MAX = 64 << 20
 
@@ -134,7 +136,7 @@ def held(serving: Serving) -> list[LeanConnection]:
         assert len(each.streams) <= each.limits.streams_max
         assert each.queued_bytes <= QUEUED_BYTES_MAX
         assert each._buffered <= each.limits.buffered_bytes_max
-        assert len(each._tail) <= 9 + 16_384
+        assert len(each._tail) <= 9 + 16_384 + READ_BYTES_MAX
         assert each._block is None or len(each._block) <= each.limits.block_bytes_max + 16_384
         transport = each._transport
         assert transport is None or transport.get_write_buffer_size() <= 2 * protocol.WRITE_BUFFER_BYTES

@@ -177,9 +177,22 @@ def verdict(out: bytes) -> Verdict:
     return code, resets
 
 
-def met(is_client: bool) -> Ours:
-    """Ours, before anything came; a client has called on streams 1 to 9."""
-    ours = Ours(is_client, LIMITS)
+class Hesitant(Ours):
+    """Ours with an owner that now and then wants no more for the moment."""
+
+    def __init__(self, is_client: bool, random: Random | None) -> None:
+        super().__init__(is_client, LIMITS)
+        self._random = random
+
+    def heard_something(self, stream_id: int) -> None:
+        """See `Ours`."""
+        if self._random is not None and self._random.random() < 0.5:
+            self.is_stopped = True
+
+
+def met(is_client: bool, random: Random | None = None) -> Ours:
+    """Ours, before anything came; a client has called on streams 1 to 9. With ``random`` it hesitates."""
+    ours = Hesitant(is_client, random)
     if is_client:
         for _ in range(5):
             ours.begin(encode(REQUEST))
@@ -187,14 +200,16 @@ def met(is_client: bool) -> Ours:
     return ours
 
 
-def taken(data: bytes, sizes: list[int], is_client: bool) -> Outcome:
+def taken(data: bytes, sizes: list[int], is_client: bool, random: Random | None = None) -> Outcome:
     """What ours makes of ``data``, which comes in pieces of so many bytes, the sizes again and again."""
-    ours = met(is_client)
+    ours = met(is_client, random)
     out = bytearray()
     position = turn = 0
     while position < len(data):
         size = sizes[turn % len(sizes)]
         ours.receive(data[position : position + size])
+        while ours.has_more:
+            ours.receive(b"")
         ours.check()
         out += ours.take()
         position, turn = position + size, turn + 1
@@ -204,11 +219,12 @@ def taken(data: bytes, sizes: list[int], is_client: bool) -> Outcome:
 
 
 def check(random: Random, data: bytes, is_client: bool) -> None:
-    """Raises AssertionError unless ours makes the same of these bytes however they are cut, and calls wrong
-    what h2 calls wrong."""
+    """Raises AssertionError unless ours makes the same of these bytes however they are cut and whenever it
+    hesitates, and calls wrong what h2 calls wrong."""
     whole = taken(data, [1 << 30], is_client)
     sizes = random.choice(([1], [9], [1, 2, 3, 50], [random.randint(1, 400), random.randint(1, 40)]))
     assert taken(data, sizes, is_client) == whole
+    assert taken(data, [1 << 30], is_client, random) == whole
     compare(data, is_client)
 
 

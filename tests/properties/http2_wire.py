@@ -89,6 +89,9 @@ class Ours(Connection):
         self.oversize: list[tuple[int, int]] = []
         self.on_whole: Callable[[int], bool] = lambda _stream_id: False
 
+    def heard_something(self, stream_id: int) -> None:
+        """What of, on a stream, is written down."""
+
     def on_call(self, stream_id: int, head: Any, message: bytes) -> None:
         talk = self.heard[stream_id]
         assert talk == Talk(), "a stream begins once"
@@ -107,12 +110,14 @@ class Ours(Connection):
             assert is_end
             talk.trailers = head
         talk.is_ended = is_end
+        self.heard_something(stream_id)
 
     def on_message(self, stream_id: int, message: bytes) -> None:
         talk = self.heard[stream_id]
         assert talk.head is not None and not talk.is_ended
         assert type(message) is bytes
         talk.data += framed(message)
+        self.heard_something(stream_id)
 
     def on_end(self, stream_id: int) -> None:
         talk = self.heard[stream_id]
@@ -152,7 +157,7 @@ class Ours(Connection):
             buffered += len(stream.partial) if stream.partial is not None else 0
         assert self.queued_bytes == waiting
         assert self._buffered == buffered
-        assert len(self._tail) < 9 + 16_384
+        assert len(self._tail) < 9 + 16_384 or self.has_more
 
     def windows(self) -> tuple[int, int]:
         """Of the connection: what may come, and what may leave."""
