@@ -147,6 +147,30 @@ def test_a_connection_whose_stream_numbers_run_out_is_replaced(facade: str) -> N
     play(facade, scene)
 
 
+def test_answers_that_come_when_thousands_of_calls_were_given_up_harm_no_other() -> None:
+    async def scene(channel: Channel, server: Scripted) -> None:
+        held: list[int] = []
+        server.script = lambda peer, number, path, request: held.append(number)
+        given_up = [asyncio.create_task(channel.call(b"x", timeout_s=600.0)) for _ in range(3_000)]
+        await eventually(lambda: len(held) == 3_000, "the node has them")
+        (peer,) = server.peers
+        answers: list[bytes] = []
+        for number in held:  # they are on their way when the calls are given up
+            peer.send_headers(number, HEAD, False)
+            peer.send_message(number, b"late")
+            peer.send_trailers(number, OK)
+            answers.append(peer.take())
+        for task in given_up:
+            task.cancel()
+        await asyncio.wait(given_up)
+        peer.transport.write(b"".join(answers))
+        server.script = echo
+        assert await channel.call(b"another") == b"another"
+        assert len(server.peers) == 1
+
+    play("event loop", scene)
+
+
 def test_calls_that_had_not_left_when_the_connection_was_lost_are_surely_not_done() -> None:
     async def scene(channel: Channel, server: Scripted) -> None:
         server.script = hold
