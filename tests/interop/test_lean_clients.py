@@ -24,7 +24,8 @@ from tests.interop.serving import CHUNK_BYTES, RECEIVE_BYTES_MAX, WAIT_S, Servin
 NAMESPACE = "acme/lean"
 AHEAD = common_pb2.ReadContext(min_index=1 << 40)
 """Of a session that has seen what never comes here."""
-OPTIONS = Options.of(CHANNEL_OPTIONS)
+OPTIONS = Options.of(CHANNEL_OPTIONS)._replace(connect_timeout_s=WAIT_S)
+"""As always, but with time for many handshakes at once on a busy machine."""
 THREADS = 16
 
 pytestmark = pytest.mark.parametrize("client", ["threads", "event loop"])
