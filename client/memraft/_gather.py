@@ -7,6 +7,8 @@ together::
     a call is under way       further items queue, first come first served
     the call is back          what has gathered goes as one call, a single item as its own
     its time ends before      an item goes at once: it does not wait for the call under way
+    idle, but was crowded     in an event loop an item waits for those that run in the same turn of it: what
+                              was woken together may want the same again
 
 What shares a lane, what such a call is, and what each of its items is told when it is back: `_coalesce` for
 writes that become one command of the log, `_exchange` for calls of any kind to one node.
@@ -26,6 +28,11 @@ SPREAD = 0.1
 first of its callers, so only those whose time ends soon after travel with it."""
 GRACE_S = 1.0
 """How long after its time a caller waits for whoever carries its item."""
+
+CROWD_CALLS = 4
+"""So many calls of a lane with one item each, and it is forgotten that it had one with many."""
+CROWDED_MAX = 65_536
+"""Lanes of which it is remembered that they had one."""
 
 ALONE = object()
 """An outcome: to be sent as its own call."""
@@ -196,6 +203,8 @@ class Gatherer(Generic[I, F]):
         make_waiter: makes where a queued caller waits.
         timeout_s: what a caller's time is.
         clock_s: monotonic seconds.
+        soon: has `leave` called for a lane when all that run in this turn of the event loop have run; None
+            where there are no turns.
     """
 
     def __init__(
@@ -204,8 +213,12 @@ class Gatherer(Generic[I, F]):
         make_waiter: Callable[[], Waiter],
         timeout_s: float,
         clock_s: Callable[[], float] = time.monotonic,
+        soon: Callable[[Lane[I]], object] | None = None,
     ) -> None:
         self.flight = flight
+        self._soon = soon
+        self._crowded: dict[Hashable, int] = {}
+        """Of a lane that had a call with many items: how many with one may follow until that is forgotten."""
         self._make_waiter = make_waiter
         self._spread_s = timeout_s * SPREAD
         self._clock_s = clock_s
@@ -222,9 +235,12 @@ class Gatherer(Generic[I, F]):
         with self._lock:
             lane = self._lanes.get(key)
             if lane is None:
-                item.lane = self._lanes[key] = Lane(key, item.deadline_s)
-                return True
-            if lane.ends_s > item.deadline_s:
+                lane = self._lanes[key] = Lane(key, item.deadline_s)
+                if self._soon is None or key not in self._crowded:
+                    item.lane = lane
+                    return True
+                self._soon(lane)
+            elif lane.ends_s > item.deadline_s:
                 item.lane = Lane(key, item.deadline_s)  # nobody joins it there
                 return True
             item.lane = lane
@@ -239,11 +255,20 @@ class Gatherer(Generic[I, F]):
             flight = self.flight(lane, items) if items else None
             if flight is not None:
                 lane.ends_s = flight.deadline_s
+                self._note_crowd(lane.key, len(items) > 1)
             elif self._lanes.get(lane.key) is lane:
                 del self._lanes[lane.key]
         for item in late:
             item.settle(self.flight.late())
         return flight
+
+    def _note_crowd(self, key: Hashable, is_crowded: bool) -> None:
+        if is_crowded:
+            if len(self._crowded) >= CROWDED_MAX:
+                self._crowded.clear()
+            self._crowded[key] = CROWD_CALLS
+        elif (left := self._crowded.pop(key, 0)) > 1:
+            self._crowded[key] = left - 1
 
     def withdraw(self, item: I) -> bool:
         """Takes an item out of its queue; False where it is under way or has its outcome."""

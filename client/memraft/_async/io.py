@@ -219,6 +219,11 @@ class Worker:
             await asyncio.sleep(pause_s)
 
 
+def after_this_turn(function: Callable[[R], None]) -> Callable[[R], object] | None:
+    """Returns what has a function called when all that are to run in this turn of the event loop have run."""
+    return lambda argument: asyncio.get_running_loop().call_soon(function, argument)
+
+
 async def let_callers_run() -> None:
     """Lets tasks that were woken just now go on first: what they write next then travels together."""
     await asyncio.sleep(0)

@@ -159,6 +159,11 @@ class Worker:
             self._ended.wait(pause_s)
 
 
+def after_this_turn(function: Callable[[R], None]) -> Callable[[R], object] | None:
+    """Threads have no turns."""
+    return None
+
+
 def let_callers_run() -> None:
     """Threads run as they please."""
 

@@ -8,7 +8,7 @@ from memraft_proto.methods import Method
 
 from .. import _gather, errors
 from .._gather import ALONE, Flight, Gatherer, Item, Lane
-from .io import Carriers, Waiter, let_callers_run, monotonic
+from .io import Carriers, Waiter, after_this_turn, let_callers_run, monotonic
 
 
 class Send(Protocol):
@@ -29,7 +29,9 @@ class Lanes:
     def __init__(self, flight: type[Flight[Any]], send: Send, timeout_s: float) -> None:
         self._flight = flight
         self._send = send
-        self._gatherer: Gatherer[Any, Any] = Gatherer(flight, Waiter, timeout_s)
+        self._gatherer: Gatherer[Any, Any] = Gatherer(
+            flight, Waiter, timeout_s, soon=after_this_turn(self._hand_on)
+        )
         self._carriers = Carriers()
 
     def carry(self, item: Item) -> Any:

@@ -9,7 +9,7 @@ import pytest
 from memraft import AsyncMemory, ClosedError, ConflictError, InvalidArgument, Memory
 from memraft._async.remote import AsyncRemoteLink
 from memraft_server.cli.devcluster import DevCluster
-from tests.unit.client.test_coalesce_cluster import calls, connect
+from tests.unit.client.test_coalesce_cluster import calls, connect, settled
 
 CALLERS = 64
 WAIT_S = 30.0
@@ -46,6 +46,7 @@ def test_writes_of_many_namespaces_travel_together_and_are_counted_each(cluster:
             for i, view in enumerate(views):
                 record = await view.record("k")
                 assert record is not None and (record.value, record.version) == (i, written[i].version)
+            await settled()
             assert len(link_of(memory)._exchanges._lanes._gatherer) == 0
 
     asyncio.run(script())
@@ -107,6 +108,7 @@ def test_callers_that_go_away_leave_the_others_alone(cluster: DevCluster) -> Non
                 assert all(isinstance(each, asyncio.CancelledError) for each in outcomes[::2])
                 assert all(hasattr(each, "version") for each in outcomes[1::2])
             assert await views[1].get("k") == 3
+            await settled()
             assert len(link_of(memory)._exchanges._lanes._gatherer) == 0
             assert all(each.floor == each.next for each in link_of(memory)._router._sessions.values())
 

@@ -71,6 +71,23 @@ def test_tasks_that_write_again_and_again_stay_together() -> None:
     asyncio.run(script())
 
 
+def test_tasks_that_begin_together_again_and_again_need_one_call_each_time() -> None:
+    async def script() -> None:
+        gate = Gate()
+        gate.open.set()
+        lanes = AsyncLanes(BatchFlight, gate, WAIT_S)
+        for _ in range(3):
+            await asyncio.gather(*(lanes.carry(put(str(i))) for i in range(20)))
+            assert len(lanes._gatherer) == 0
+        assert gate.sizes == [1, 19, 20, 20]
+        for i in range(_gather.CROWD_CALLS):
+            await lanes.carry(put(str(i)))
+        assert not lanes._gatherer._crowded, "a caller alone waits for nobody any more"
+        assert gate.sizes[4:] == [1] * _gather.CROWD_CALLS
+
+    asyncio.run(script())
+
+
 def test_a_queued_write_whose_time_is_up_was_not_sent() -> None:
     async def script() -> None:
         gate = Gate()
