@@ -51,10 +51,11 @@ class Deadlines:
 
     def add(self, call: Expiring, timeout_s: float) -> None:
         """Has ``call`` expire after ``timeout_s``."""
-        self._place(call, self._loop.time() + timeout_s)
+        now_s = self._loop.time()
+        self._place(call, now_s + timeout_s, now_s)
 
-    def _place(self, call: Expiring, at_s: float) -> None:
-        number = int(min(at_s, self._loop.time() + AHEAD_MOST_S) / SLOT_S) + 1
+    def _place(self, call: Expiring, at_s: float, now_s: float) -> None:
+        number = int(min(at_s, now_s + AHEAD_MOST_S) / SLOT_S) + 1
         slot = self._slots.get(number)
         if slot is None:
             slot = self._slots[number] = {}
@@ -65,7 +66,7 @@ class Deadlines:
     def _look(self, number: int) -> None:
         for call, at_s in list(self._slots.pop(number).items()):
             if at_s > number * SLOT_S:
-                self._place(call, at_s)
+                self._place(call, at_s, self._loop.time())
             else:
                 call.slot = None
                 call.expire()

@@ -91,7 +91,8 @@ class UnaryRoute:
                 caller = connection.identify()
             outcome = self._call(caller, self.method, message)
             if not isinstance(outcome, Message):
-                Waiting(self, connection, stream_id, head, asyncio.ensure_future(outcome), began_s)
+                future = outcome if isinstance(outcome, asyncio.Future) else asyncio.ensure_future(outcome)
+                Waiting(self, connection, stream_id, head, future, began_s)
                 return
             encoded = outcome.SerializeToString()
             check_size(encoded, self._send_bytes_max)
