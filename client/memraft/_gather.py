@@ -251,6 +251,10 @@ class Gatherer(Generic[I, F]):
     def leave(self, lane: Lane[I]) -> F | None:
         """A call is back. Returns what goes next in its place; None where the lane is idle now."""
         with self._lock:
+            if not lane.queue:
+                if self._lanes.get(lane.key) is lane:
+                    del self._lanes[lane.key]
+                return None
             late, items = self._take(lane)
             flight = self.flight(lane, items) if items else None
             if flight is not None:

@@ -36,7 +36,8 @@ class AsyncLanes:
         """Sends an item, alone or with others. Raises MemraftError, as its own call would."""
         if self._gatherer.enter(item):
             try:
-                return await self._alone(item)
+                method, request = item.call()
+                return await self._send(method, request, item.destination, item.deadline_s)
             finally:
                 self._hand_on(item.lane)
         try:
@@ -53,7 +54,8 @@ class AsyncLanes:
             await self._fly(item.flight)
             outcome = item.outcome
         if outcome is ALONE:
-            return await self._alone(item)
+            method, request = item.call()
+            return await self._send(method, request, item.destination, item.deadline_s)
         if isinstance(outcome, errors.MemraftError):
             raise outcome
         return outcome
@@ -61,10 +63,6 @@ class AsyncLanes:
     def close(self) -> None:
         """Fails what is queued; calls under way end with their channels."""
         self._gatherer.close()
-
-    async def _alone(self, item: Item) -> Any:
-        method, request = item.call()
-        return await self._send(method, request, item.destination, item.deadline_s)
 
     async def _wait_on(self, item: Item) -> None:
         """The time of an item is up. Raises where it was not sent, or is not answered soon."""

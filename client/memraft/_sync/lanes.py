@@ -38,7 +38,8 @@ class Lanes:
         """Sends an item, alone or with others. Raises MemraftError, as its own call would."""
         if self._gatherer.enter(item):
             try:
-                return self._alone(item)
+                method, request = item.call()
+                return self._send(method, request, item.destination, item.deadline_s)
             finally:
                 self._hand_on(item.lane)
         try:
@@ -55,7 +56,8 @@ class Lanes:
             self._fly(item.flight)
             outcome = item.outcome
         if outcome is ALONE:
-            return self._alone(item)
+            method, request = item.call()
+            return self._send(method, request, item.destination, item.deadline_s)
         if isinstance(outcome, errors.MemraftError):
             raise outcome
         return outcome
@@ -63,10 +65,6 @@ class Lanes:
     def close(self) -> None:
         """Fails what is queued; calls under way end with their channels."""
         self._gatherer.close()
-
-    def _alone(self, item: Item) -> Any:
-        method, request = item.call()
-        return self._send(method, request, item.destination, item.deadline_s)
 
     def _wait_on(self, item: Item) -> None:
         """The time of an item is up. Raises where it was not sent, or is not answered soon."""
