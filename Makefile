@@ -10,8 +10,8 @@ GRPC_JS := @grpc/grpc-js@1.14.7
 SOURCES := $(shell find client server cluster proto -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test unit docker-test wheel lint format proto bench bench-raft clean simulate mutants campaign \
-	interop fuzz
+.PHONY: help venv demo test unit docker-test wheel lint format proto bench bench-raft bench-scale clean simulate \
+	mutants campaign interop fuzz
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
@@ -81,6 +81,10 @@ bench: $(STAMP)  ## Redis, etcd and this service under the same loads: ROUNDS=5 
 	@scripts/install_bench_tools.sh
 	@$(BIN)/python -m benchmarks.service $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) \
 		$(if $(ENGINE),--engine $(ENGINE)) $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
+
+bench-scale: $(STAMP)  ## Throughput and CPU against shards, nodes, value size and records: ENGINE=lean QUICK=1
+	@$(BIN)/python -m benchmarks.scale $(if $(ONLY),--only $(ONLY)) $(if $(ENGINE),--engine $(ENGINE)) \
+		$(if $(VISITS),--visits $(VISITS)) $(if $(QUICK),--quick)
 
 bench-raft: $(STAMP)  ## This consensus and PySyncObj: the same loads, the same kills (some 10 min)
 	@$(BIN)/python -m benchmarks.raft_comparison --seconds $(or $(SECONDS),5) --kills $(or $(KILLS),10)

@@ -17,7 +17,7 @@ from benchmarks.service.lines import Group, Line
 from benchmarks.service.peers import Etcd, Memraft, Peer, Redis
 from benchmarks.service.products import Unavailable
 from benchmarks.service.stores import Target
-from benchmarks.service.worker import Failed, describe, serve
+from benchmarks.service.worker import Failed, Worker, describe, serve
 from memraft_server.cli.errors import CliError
 from memraft_server.cli.figures import resident_bytes
 
@@ -60,10 +60,16 @@ def say(*words: object) -> None:
 
 
 class Client:
-    """A worker process: see `benchmarks.service.worker`. Started when it is first asked for something."""
+    """A worker process: see `benchmarks.service.worker`. Started when it is first asked for something.
 
-    def __init__(self, target: Target | None) -> None:
+    Args:
+        target: the system that it calls; None: none.
+        kind: what answers there.
+    """
+
+    def __init__(self, target: Target | None, kind: type[Worker] = Worker) -> None:
         self._target = target
+        self._kind = kind
         self._process: Any = None
         self._pipe: Any = None
 
@@ -89,7 +95,7 @@ class Client:
     def _start(self) -> None:
         context = get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(self._target, theirs), daemon=True)
+        self._process = context.Process(target=serve, args=(self._target, theirs, self._kind), daemon=True)
         self._process.start()
         theirs.close()
         self.ask("open")

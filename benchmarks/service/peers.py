@@ -22,6 +22,8 @@ HERE = Path(__file__).parent
 HOST = "127.0.0.1"
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
+RESTART_TIMEOUT_S = 180.0
+"""Of nodes that have much to load."""
 POLL_S = 0.05
 INSTALL = "scripts/install_bench_tools.sh installs it on Debian"
 
@@ -226,9 +228,22 @@ class Memraft:
         except BaseException:
             self.stop()
             raise
-        self.pids = {node.name: self._cluster.pid(node.name) for node in self._cluster.plan.nodes}
+        self.pids = self._pids()
+        self.plan = self._cluster.plan
+        self.operator_certs = self._cluster.operator_certs
         certs = self._cluster.agent_certs("acme", "bench")
         self.target = Target("memraft", self._cluster.endpoints, str(certs), engine)
+
+    def _pids(self) -> dict[str, int]:
+        return {node.name: self._cluster.pid(node.name) for node in self._cluster.plan.nodes}
+
+    def restart(self) -> float:
+        """Stops the nodes in good order, and starts them again: seconds from then until all are ready."""
+        self._cluster.stop()
+        began = time.monotonic()
+        self._cluster.start(timeout_s=RESTART_TIMEOUT_S)
+        self.pids = self._pids()
+        return time.monotonic() - began
 
     def stop(self) -> None:
         """Ends it."""

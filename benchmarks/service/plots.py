@@ -104,7 +104,7 @@ def _colours(series: Bars) -> dict[str, str]:
     return {name: left[system.partition(" ")[0]].pop(0) for name, system in kinds.items()}
 
 
-def _save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: Path) -> None:
     # No date, and no version of the library: neither is a result.
     figure.savefig(path, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
 
@@ -137,7 +137,7 @@ def _bars(series: Bars, places: Sequence[str], title: str, path: Path) -> bool:
         axes.set_ylabel("operations a second")
         axes.set_title(title, loc="left")
         axes.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-        _save(canvas, path)
+        save(canvas, path)
     return True
 
 
@@ -162,7 +162,7 @@ def _goals(goals: Sequence[Goal], path: Path) -> bool:
         axes.minorticks_off()
         axes.invert_yaxis()
         axes.set_xlabel("measured to wanted: 1 is reached")
-        _save(canvas, path)
+        save(canvas, path)
     return True
 
 
@@ -180,5 +180,5 @@ def _cpu(figures: Sequence[Figure], path: Path) -> bool:
         axes.invert_yaxis()
         axes.set_xlabel("µs of CPU an operation, 256 callers")
         axes.legend(frameon=False, fontsize=7)
-        _save(canvas, path)
+        save(canvas, path)
     return True

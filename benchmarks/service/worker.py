@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -176,18 +176,28 @@ class Worker:
 
     async def play(self, line: Line, seconds: float, pids: dict[str, int]) -> Round:
         """Plays a line for a round."""
-        meter = _Meter(pids)
         if line.blocking:
-            call = self._blocking_call(line)
+            meter, call = _Meter(pids), self._blocking_call(line)
             with meter.running():
                 course = _Course(time.perf_counter() + seconds)
                 _call_in_turn(call, course)
-        else:
-            calls = self._workload.callers(line)
-            with meter.running():
-                course = _Course(time.perf_counter() + seconds)
-                await asyncio.gather(*(_caller(call, course) for call in calls))
-        return meter.read(course, units_of(line.work), self._workload.tries)
+            return meter.read(course, units_of(line.work), self._workload.tries)
+        return await self.run(self._workload.callers(line), seconds, pids, units_of(line.work))
+
+    async def run(self, calls: Sequence[Call], seconds: float, pids: dict[str, int], units: int) -> Round:
+        """Has callers call again and again, each in turn with itself, for a round.
+
+        Args:
+            calls: of each caller.
+            seconds: of the round.
+            pids: of the processes to look at, by name.
+            units: how many operations a call carries.
+        """
+        meter = _Meter(pids)
+        with meter.running():
+            course = _Course(time.perf_counter() + seconds)
+            await asyncio.gather(*(_caller(call, course) for call in calls))
+        return meter.read(course, units, self._workload.tries)
 
     def _blocking_call(self, line: Line) -> Callable[[int], object]:
         if line.work == "search":
@@ -203,9 +213,8 @@ class Worker:
         return lambda number: store.get(read_key(number % KEYS_TO_READ), line.level)
 
 
-async def _serve(target: Target | None, pipe: Connection) -> None:
+async def _serve(worker: Worker, pipe: Connection) -> None:
     loop = asyncio.get_running_loop()
-    worker = Worker(target)
     while True:
         what, *arguments = await loop.run_in_executor(None, pipe.recv)
         try:
@@ -215,8 +224,8 @@ async def _serve(target: Target | None, pipe: Connection) -> None:
         pipe.send(answer)
 
 
-def serve(target: Target | None, pipe: Connection) -> None:
+def serve(target: Target | None, pipe: Connection, kind: type[Worker] = Worker) -> None:
     """The process: ends when the driver closes the pipe, not by a Ctrl-C that goes to all of a terminal."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(EOFError, OSError):  # the driver is gone
-        asyncio.run(_serve(target, pipe))
+        asyncio.run(_serve(kind(target), pipe))

@@ -1,0 +1,1 @@
+"""How throughput, CPU, memory and start-up grow with shards, nodes, values and records."""
