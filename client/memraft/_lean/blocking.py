@@ -29,6 +29,9 @@ from .wire import READ_BYTES_MAX, Pending, Wire
 
 CONNECTIONS_MAX = 64
 """To a node, for calls with one response: that many threads call at once, further ones wait."""
+OPENING_MAX = 4
+"""Connections that are being made at a time: of many threads that call first, most can have the connection of
+another that is done, and handshakes of all at once would take each other's time."""
 STREAMS_MAX = 1_024
 """To a node, for calls with many responses."""
 
@@ -209,7 +212,7 @@ class BlockingChannel:
         self._changed = threading.Condition()
         self._links: set[_Link] = set()
         self._idle: list[_Link] = []
-        self._count = self._streams = self._waiting = 0
+        self._count = self._opening = self._streams = self._waiting = 0
 
     # -- what callers use --------------------------------------------------------------------------------
 
@@ -289,11 +292,12 @@ class BlockingChannel:
             self._waiting += 1  # from here on who gives one back tells it
             try:
                 while not self.is_closed and not self._idle:
-                    if self._count < CONNECTIONS_MAX:
+                    if self._count < CONNECTIONS_MAX and self._opening < OPENING_MAX:
                         self._count += 1
+                        self._opening += 1
                         return True
                     if not self._changed.wait(max(0.0, deadline_s - time.monotonic())):
-                        raise calls.no_room(f"{CONNECTIONS_MAX} calls to the node are under way")
+                        raise calls.no_room(f"no connection was free in time, at most {CONNECTIONS_MAX}")
                 return False
             finally:
                 self._waiting -= 1
@@ -322,13 +326,16 @@ class BlockingChannel:
 
     def _opened(self, deadline_s: float) -> _Link:
         """A new connection, whose place has been taken. Raises LeanRpcError."""
+        is_up = False
         try:
-            return self._open(deadline_s)
-        except BaseException:
+            link = self._open(deadline_s)
+            is_up = True
+            return link
+        finally:
             with self._changed:
-                self._count -= 1
+                self._opening -= 1
+                self._count -= not is_up
                 self._changed.notify()
-            raise
 
     def _open(self, deadline_s: float) -> _Link:
         self._reconnects.check()

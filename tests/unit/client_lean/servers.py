@@ -99,7 +99,8 @@ class Channel:
 
     def __init__(self, facade: str, address: str, directory: Path | None = None, **changes: Any) -> None:
         security = Security(certificates(directory) if directory is not None else None)
-        options = OPTIONS._replace(**changes)
+        # As always, but with time for handshakes on a busy machine.
+        options = OPTIONS._replace(**{"connect_timeout_s": WAIT_S, **changes})
         self.is_blocking = facade == "threads"
         kind = BlockingChannel if self.is_blocking else LeanChannel
         self.channel: Any = kind(address, security, options)
