@@ -12,6 +12,7 @@ import argparse
 import os
 import subprocess
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -66,8 +67,11 @@ def _options() -> tuple[Options, Path]:
     return options, given.out or ROOT / ("build/bench-scale" if quick else "benchmarks/scale/results")
 
 
-def measure(options: Options) -> Result:
-    """Measures the axes that are asked for; one that cannot be is left out, and said so."""
+def measure(options: Options, keep: Callable[[Result], None]) -> Result:
+    """Measures the axes that are asked for; one that cannot be is left out, and said so.
+
+    keep: called with all that was found so far, after each axis.
+    """
     run, axes, alone = Run(options), places_of(options), {}
     for name, places in axes.items():
         play = {"value": run.values, "records": run.records}.get(name, run.clusters)
@@ -76,18 +80,28 @@ def measure(options: Options) -> Result:
         except (Unavailable, CliError, OSError) as error:
             say(f"  without {name}: {error}")
             run.absent[name] = str(error)
-    if "shards" in axes:
-        say("the consensus alone, at rest …")
-        try:
-            ends = (1, options.shards_most)
-            alone = {shards: consensus_idle(shards, options.idle_s) for shards in ends}
-        except (subprocess.SubprocessError, OSError) as error:
-            run.absent["the consensus alone"] = str(error)
+        if name == "shards":
+            alone = _consensus(run)
+        keep(_result(run, alone))
+    return _result(run, alone)
+
+
+def _consensus(run: Run) -> dict[int, float]:
+    say("the consensus alone, at rest …")
+    options = run.options
+    try:
+        return {shards: consensus_idle(shards, options.idle_s) for shards in (1, options.shards_most)}
+    except (subprocess.SubprocessError, OSError) as error:
+        run.absent["the consensus alone"] = str(error)
+        return {}
+
+
+def _result(run: Run, alone: dict[int, float]) -> Result:
     return Result(
         made_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         machine=machine(),
         version=run.version,
-        options=options,
+        options=run.options,
         measured=run.measured,
         idle=run.idle,
         sizes=run.sizes,
@@ -100,14 +114,17 @@ def main() -> None:
     """Measures, judges, and writes the results."""
     options, out = _options()
     began = time.monotonic()
+    out.mkdir(parents=True, exist_ok=True)
+
+    def keep(found: Result) -> None:
+        (out / "scale.json").write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
+
     try:
         with Ending(at_once=True):
-            result = measure(options)
+            result = measure(options, keep)
     except Interrupted as interrupted:
         say(interrupted)
         raise SystemExit(interrupted.exit_status) from None
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "scale.json").write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
     verdicts = judged(curves(result))
     text = report.render(result, verdicts, plots.draw(result, out))
     (out / "scale.md").write_text(text, encoding="utf-8")

@@ -137,7 +137,7 @@ class Run:
     """A run: what it has found so far."""
 
     def __init__(self, options: Options) -> None:
-        self._options = options
+        self.options = options
         self.measured: list[Measured] = []
         self.idle: list[Idle] = []
         self.sizes: list[Size] = []
@@ -149,7 +149,7 @@ class Run:
         filled, loaded and stopped, so that what slows the machine down for a while meets more than one."""
         seen = {(place, load): Seen() for place in places for load in place.loads}
         rests = {place: _Rest() for place in places}
-        for visit in range(self._options.visits):
+        for visit in range(self.options.visits):
             for place in places:
                 say(f"{place.axis} {place.at}, visit {visit + 1} …")
                 try:
@@ -168,7 +168,7 @@ class Run:
         self.measured += [summed_up(place, load, seen[place, load], at_rest) for load in place.loads]
 
     def _visit(self, place: Place, seen: dict[Load, Seen], rest: _Rest) -> None:
-        options = self._options
+        options = self.options
         with (
             tempfile.TemporaryDirectory(prefix="memraft-scale-") as name,
             _cluster(Path(name) / "c", place, options.engine) as cluster,
@@ -184,7 +184,7 @@ class Run:
 
     def values(self, places: Sequence[Place]) -> None:
         """The axis of value sizes: one cluster for each visit; sizes take turns."""
-        options, seen = self._options, {(place, load): Seen() for place in places for load in place.loads}
+        options, seen = self.options, {(place, load): Seen() for place in places for load in place.loads}
         rest = _Rest()
         for visit in range(options.visits):
             say(f"values, visit {visit + 1} …")
@@ -206,7 +206,7 @@ class Run:
 
     def records(self, places: Sequence[Place]) -> None:
         """The axis of records: a node for each place, all at the same time; they take turns."""
-        options, seen = self._options, {(place, load): Seen() for place in places for load in place.loads}
+        options, seen = self.options, {(place, load): Seen() for place in places for load in place.loads}
         rests = {place: _Rest() for place in places}
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="memraft-scale-")))
@@ -233,7 +233,7 @@ class Run:
 
     def _size(self, cluster: Cluster, place: Place, memory_bytes: float, load_us: float) -> Size:
         start_s, start_cpu_s, backup_s, backup_cpu_s, backup_bytes = [], [], [], [], 0
-        for number in range(self._options.visits):
+        for number in range(self.options.visits):
             start_s.append(cluster.memraft.restart())
             (pid,) = cluster.memraft.pids.values()
             start_cpu_s.append(usage(pid).cpu_s)
