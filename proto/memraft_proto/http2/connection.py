@@ -409,7 +409,7 @@ class Connection(Receiver):
             self.on_pong(payload)
             return
         limits = self.limits
-        mark = (self.peer_last_stream, self.messages_sent)
+        mark = (self.peer_last_stream, self._said_bytes())
         is_early = self._now_s - self._ping_at_s < limits.period_s - _PING_TOLERANCE_S
         self._ping_strikes = self._ping_strikes + 1 if is_early and mark == self._ping_mark else 0
         self._ping_mark, self._ping_at_s = mark, self._now_s

@@ -147,7 +147,6 @@ class Sender:
         is_closed: GOAWAY for a fault was sent: nothing more is taken or sent.
         peer_streams_max: streams that the other side lets this one open.
         peer_last_stream: the newest stream that the other side opened.
-        messages_sent: those that did not leave as part of a packed call; tells that something happened.
     """
 
     def __init__(self, limits: Limits, is_client: bool) -> None:
@@ -159,7 +158,8 @@ class Sender:
         self.is_closed = False
         self.peer_streams_max = STREAM_ID_MOST
         self.peer_last_stream = 0
-        self.messages_sent = 0
+        self._taken_bytes = 0
+        self._pong_bytes = 0
         self._next_stream = 1 if is_client else 2
         self._send_window = WINDOW_DEFAULT
         self._peer_window = WINDOW_DEFAULT
@@ -196,7 +196,12 @@ class Sender:
             return b""
         data = out[0] if len(out) == 1 else b"".join(out)
         out.clear()
+        self._taken_bytes += len(data)
         return data
+
+    def _said_bytes(self) -> int:
+        """All that was sent so far, but for answers to pings."""
+        return self._taken_bytes + sum(map(len, self.out)) - self._pong_bytes
 
     # -- whole calls -------------------------------------------------------------------------------------
 
@@ -290,7 +295,6 @@ class Sender:
         stream = self.streams.get(stream_id)
         if stream is None or stream.is_local_closed:
             return True
-        self.messages_sent += 1
         stream.is_local_closed = is_end
         data = MESSAGE_HEAD.pack(is_compressed, len(message)) + message
         length = len(data)
@@ -340,7 +344,9 @@ class Sender:
         self.out.append(frame(PING, 0, 0, payload))
 
     def _pong(self, payload: bytes) -> None:
-        self.out.append(frame(PING, ACK, 0, payload))
+        pong = frame(PING, ACK, 0, payload)
+        self._pong_bytes += len(pong)
+        self.out.append(pong)
 
     def _grant(self, stream_id: int, size: int) -> None:
         if size > 0:

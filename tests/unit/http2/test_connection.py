@@ -153,6 +153,20 @@ def test_pings_sooner_than_a_period_with_nothing_between() -> None:
     ended_calmly(server, "too_many_pings")
 
 
+def test_pings_with_answers_between_are_no_strikes() -> None:
+    """As stock clients probe the line while answers to calls that began long ago come in."""
+    server = Server(Limits(ping_strikes_max=2)).greeted()
+    server.receive(b"".join(PACK(2 * number + 1, b"m") for number in range(20)))
+    for number in range(20):
+        server.receive(frame(PING, 0, 0, b"12345678"))
+        server.send_reply(PACK_REPLY, RESPONSE, 2 * number + 1, b"m", OK)
+        if number % 2:
+            server.take()
+    assert not server.is_closed
+    server.receive(frame(PING, 0, 0, b"12345678") * 4)
+    ended_calmly(server, "too_many_pings")
+
+
 def test_pings_with_calls_between_are_bounded_too() -> None:
     server = Server(Limits(pings_max=10)).greeted()
     for number in range(10):
