@@ -85,6 +85,7 @@ def _idle(result: Result) -> list[str]:
             DASH if each.wire_bytes_s is None else spread_text(each.wire_bytes_s),
         ]
         for each in result.idle
+        if each.axis in ("shards", "nodes")
     ]
     headers = ["nodes", "shards", "CPU of all, % of a core", "of the busiest", "bytes/s between nodes"]
     lines = ["", "## At rest", *table(headers, rows)]

@@ -167,11 +167,9 @@ def curves(result: Result) -> Iterator[tuple[str, str, Mapping[int, float]]]:
             between = {each.at: each.wire_bytes[PEERS].median for each in found if PEERS in each.wire_bytes}
             if title == "put" and axis != "records":
                 yield axis, f"{title}: bytes between nodes", between
-        yield (
-            axis,
-            "idle: CPU of nodes",
-            {each.at: each.cpu.median for each in result.idle if each.axis == axis},
-        )
+        if axis in ("shards", "nodes"):
+            at_rest = {each.at: each.cpu.median for each in result.idle if each.axis == axis}
+            yield axis, "idle: CPU of nodes", at_rest
     sizes = result.sizes
     yield "records", "memory", {each.records: each.memory_bytes for each in sizes}
     yield "records", "directory", {each.records: float(each.disk_bytes) for each in sizes}
