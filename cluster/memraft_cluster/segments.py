@@ -114,6 +114,7 @@ class Segments:
             self._spares.pop().rename(path)
         file = SegmentFile(path, segment)
         head = encode_segment_head(segment, first_seq)
+        self.end = 0
         self._allocated = self._written = file.size()
         if self._allocated < SEGMENT_HEAD_BYTES:
             self._allocate(file, _ALLOCATE_BYTES_MIN)

@@ -213,6 +213,32 @@ def test_a_write_that_the_disk_refuses_is_an_error_for_good_and_loses_nothing_be
     log.close()
 
 
+FULL = """
+import resource, sys
+from pathlib import Path
+from memraft_cluster.segments import Segments
+segments = Segments(Path(sys.argv[1]))
+segments.begin(1, 1)
+segments.write([bytes(60_000)], 60_000)
+segments.sync()
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+segments.begin(2, 2)
+segments.write([bytes(3_000)], 3_000)
+segments.write([bytes(10_000)], 10_000)
+segments.sync()
+"""
+
+
+def test_where_there_is_no_room_for_more_a_write_that_fits_still_does(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": ":".join(sys.path)},
+    )
+    assert run.stderr == ""
+
+
 def test_relaxed_durability_is_synced_on_close_and_says_what_it_is(tmp_path: Path) -> None:
     log = open_log(tmp_path / "log", durability=Durability.RELAXED)
     log.append(0, entries(1, 100))
