@@ -147,8 +147,14 @@ class Flight(Generic[I]):
         """Tells every caller the outcome of its item."""
         if len(self.items) == 1:
             self.items[0].settle(response)
-        else:
+            return
+        try:
             self._tell(response)
+        except Exception:  # a response that is none: nobody else would tell those who wait
+            for item in self.items:
+                if item.outcome is None:
+                    item.settle(self._lost())
+            raise
 
     def fail(self, error: errors.MemraftError) -> None:
         """The call failed: tells every caller, or has each go alone."""
@@ -228,6 +234,23 @@ class Gatherer(Generic[I, F]):
     def __len__(self) -> int:
         return len(self._lanes)
 
+    def alone(self, key: Hashable, deadline_s: float) -> Lane[I] | None:
+        """The short way of a caller that nobody is before: it needs no item.
+
+        Args:
+            key: of its lane.
+            deadline_s: when its time is up.
+
+        Returns:
+            The lane, for which `leave` is to be called when its call is back; None where an item has to
+            `enter`.
+        """
+        with self._lock:
+            if key in self._lanes or (self._soon is not None and key in self._crowded):
+                return None
+            lane = self._lanes[key] = Lane(key, deadline_s)
+            return lane
+
     def enter(self, item: I) -> bool:
         """Returns True where an item may go at once, as its own call, and `leave` is to be called when it is
         back; False where it was queued and its caller waits at `item.waiter`."""
@@ -257,13 +280,19 @@ class Gatherer(Generic[I, F]):
                 return None
             late, items = self._take(lane)
             flight = self.flight(lane, items) if items else None
+            hurried: list[I] = []
             if flight is not None:
                 lane.ends_s = flight.deadline_s
+                hurried = [item for item in lane.queue if item.deadline_s < lane.ends_s]
+                for item in hurried:
+                    del lane.queue[item]
                 self._note_crowd(lane.key, len(items) > 1)
             elif self._lanes.get(lane.key) is lane:
                 del self._lanes[lane.key]
         for item in late:
             item.settle(self.flight.late())
+        for item in hurried:
+            item.settle(ALONE)
         return flight
 
     def _note_crowd(self, key: Hashable, is_crowded: bool) -> None:

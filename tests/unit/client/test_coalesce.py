@@ -9,7 +9,7 @@ from memraft._coalesce import BatchFlight, Write
 from memraft._gather import ALONE, Gatherer
 from memraft._sync.io import Waiter
 from memraft_proto.methods import METHODS
-from memraft_proto.v1 import common_pb2, kv_pb2, memory_pb2, run_pb2, state_pb2, vector_pb2
+from memraft_proto.v1 import batch_pb2, common_pb2, kv_pb2, memory_pb2, run_pb2, state_pb2, vector_pb2
 from memraft_server.machine import Command, Machine
 
 TIMEOUT_S = 10.0
@@ -173,6 +173,27 @@ def test_whose_time_ends_before_that_of_the_call_under_way_does_not_wait_for_it(
     assert flight is not None and flight.items == [other]
     assert lanes.leave(flight.lane) is None
     assert len(lanes) == 0
+
+
+def test_whose_time_ends_before_that_of_the_call_that_goes_first_does_not_wait_for_it_either() -> None:
+    lanes = coalescer()
+    slow, hurried, other = put("slow"), put("hurried", deadline_s=DEADLINE_S / 2), put("other")
+    first = enter(lanes, slow, hurried, other)
+    flight = lanes.leave(first.lane)
+    assert flight is not None and flight.items == [slow]
+    assert hurried.outcome is ALONE and hurried.waiter.wait(0.0)
+    flight = lanes.leave(flight.lane)
+    assert flight is not None and flight.items == [other]
+    assert other.outcome is None
+
+
+def test_an_answer_that_is_none_leaves_nobody_waiting() -> None:
+    writes = [put("a"), put("b"), put("c")]
+    response = batch_pb2.BatchResponse(results=[{"put": {"version": 5}}])
+    with pytest.raises(ValueError, match="shorter"):
+        gathered(*writes).land(response)
+    assert writes[0].outcome.version == 5
+    assert all(isinstance(each.outcome, OutcomeUnknown) and each.waiter.wait(0.0) for each in writes[1:])
 
 
 @pytest.mark.parametrize(
