@@ -1,4 +1,4 @@
-"""One suite, four backends: in process, in process on disk, and three nodes with TLS, over each engine.
+"""One suite, four backends: in process, in process on disk, and three nodes with TLS, over either engine.
 
 A test asks for `memory` and runs once on each. It gets a namespace of its own, so that the nodes need to be
 started only once.
@@ -6,6 +6,7 @@ started only once.
 
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from memraft_server.cli.devcluster import DevCluster
 
 PROJECTIONS = Path(__file__).resolve().parents[2] / "docs" / "projections.md"
 
-BACKENDS = ("in process", "on disk", "three nodes", "three nodes, lean")
+ENGINES = {"three nodes, grpcio": "grpcio", "three nodes, lean": "lean"}
+BACKENDS = ("in process", "on disk", *ENGINES)
 
 _numbers = count(1)
 
@@ -37,16 +39,33 @@ def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture(scope="session")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevCluster]:
-    """Three nodes and three shards, each node a process of its own."""
-    directory = tmp_path_factory.mktemp("nodes")
-    with DevCluster.open(directory, 3, 3, None) as cluster, pytest.MonkeyPatch.context() as patch:
-        for node in cluster.plan.nodes:
-            with (directory / "nodes" / node.name / "node.toml").open("a", encoding="utf-8") as config:
-                config.write('\n[projections]\nclasses = ["words:Words"]\n')
+def clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], DevCluster]]:
+    """Three nodes and three shards by the engine that serves, each node a process of its own."""
+    started: dict[str, DevCluster] = {}
+    with ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setenv("PYTHONPATH", str(example(tmp_path_factory.mktemp("example"))))
-        cluster.start()
-        yield cluster
+
+        def cluster_of(engine: str) -> DevCluster:
+            if engine not in started:
+                directory = tmp_path_factory.mktemp(engine)
+                cluster = stack.enter_context(DevCluster.open(directory, 3, 3, None))
+                for node in cluster.plan.nodes:
+                    path = directory / "nodes" / node.name / "node.toml"
+                    config = path.read_text(encoding="utf-8")
+                    config = config.replace("[client]", f'[client]\nengine = "{engine}"')
+                    path.write_text(config + '\n[projections]\nclasses = ["words:Words"]\n', encoding="utf-8")
+                cluster.start()
+                started[engine] = cluster
+            return started[engine]
+
+        yield cluster_of
+
+
+@pytest.fixture
+def nodes(clusters: Callable[[str], DevCluster]) -> DevCluster:
+    """The three nodes with the default engine."""
+    return clusters("lean")
 
 
 @pytest.fixture(params=BACKENDS)
@@ -57,11 +76,11 @@ def open_memory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Call
 
     def open_one(**options: object) -> Memory:
         where: dict[str, object] = {"agent": "support", "namespace": namespace, **options}
-        if request.param.startswith("three nodes"):
-            cluster: DevCluster = request.getfixturevalue("nodes")
+        if engine := ENGINES.get(request.param):
+            cluster: DevCluster = request.getfixturevalue("clusters")(engine)
             certs = cluster.agent_certs("acme", "support")
             where.pop("projections", None)  # the nodes have them
-            where["engine"] = "lean" if request.param.endswith("lean") else "grpcio"
+            where["engine"] = engine
             memory = Memory(cluster.endpoints, certs=certs, **where)  # type: ignore[arg-type]
         elif opened:
             return opened[0].scoped(where["namespace"], agent=where["agent"])  # type: ignore[arg-type]
