@@ -29,6 +29,10 @@ TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 Operation = Callable[[int], Awaitable[Any]]
 
 
+def nobody(_key: Any, _deadline_s: float) -> None:
+    """Lets nobody into a lane."""
+
+
 def alone(link: AsyncRemoteLink) -> None:
     """Every call by itself."""
     with_batches(link)
@@ -36,6 +40,7 @@ def alone(link: AsyncRemoteLink) -> None:
     async def carry(write: Any) -> Any:
         return await link._send(write.method, write.request, write.destination, write.deadline_s)
 
+    link._lanes.alone = nobody
     link._lanes.carry = carry  # type: ignore[method-assign]
 
 

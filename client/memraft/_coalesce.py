@@ -17,6 +17,7 @@ What comes of a batch's call:
 An explicit batch, a call that carries many items by itself, and a large write go on their own.
 """
 
+from collections.abc import Hashable
 from typing import Any
 
 from memraft_proto.methods import METHODS, OPERATION_FIELD, Method
@@ -47,19 +48,22 @@ class Write(Item):
         request: of that call; left as it is.
         shard: of its namespace.
         deadline_s: when its caller's time is up, by `time.monotonic`.
+        key: see `lane_of`.
     """
 
     __slots__ = ()
 
-    def __init__(self, method: Method, request: Any, shard: int, deadline_s: float) -> None:
-        context = request.context
-        fence = context.fence_lease, context.fence_token
-        key = (request.namespace, context.agent, context.run, context.tool, *fence)
+    def __init__(self, method: Method, request: Any, shard: int, deadline_s: float, key: Hashable) -> None:
         super().__init__(method, request, shard, deadline_s, request.ByteSize(), key)
 
-    def can_share(self) -> bool:
-        """Whether it may travel with others."""
-        return self.method.kind in FIELDS and self.size_bytes <= WRITE_BYTES_MAX
+
+def lane_of(method: Method, request: Any) -> Hashable | None:
+    """Which writes may travel together: those of one lane; None: it travels alone."""
+    if method.kind not in FIELDS or request.ByteSize() > WRITE_BYTES_MAX:
+        return None
+    context = request.context
+    author = context.agent, context.run, context.tool
+    return request.namespace, *author, context.fence_lease, context.fence_token
 
 
 class BatchFlight(Flight[Write]):

@@ -51,6 +51,15 @@ class Course:
         spreads: whether any replica is as good as the leader.
     """
 
+    # What most courses leave as it is.
+    _session: Session | None = None
+    _may_be_applied = False
+    _has_followed_hint = False
+    _tried: frozenset[str] = frozenset()
+    _rounds = 0
+    _timeouts = 0
+    _last: errors.MemraftError | None = None
+
     def __init__(
         self,
         router: Router,
@@ -67,13 +76,6 @@ class Course:
         self._is_write = is_write
         self._needs_leader = needs_leader
         self._spreads = spreads
-        self._session: Session | None = None
-        self._may_be_applied = False
-        self._has_followed_hint = False
-        self._tried: set[str] = set()
-        self._rounds = 0
-        self._timeouts = 0
-        self._last: errors.MemraftError | None = None
 
     @classmethod
     def of_read(
@@ -123,11 +125,13 @@ class Course:
 
     def attempt_timeout_s(self) -> float:
         """Seconds to wait for the answer of this try."""
-        return min(ATTEMPT_FIRST_S * 2.0**self._timeouts, self.remaining_s())
+        remaining_s, most_s = self.remaining_s(), ATTEMPT_FIRST_S * 2.0**self._timeouts
+        return most_s if most_s < remaining_s else remaining_s
 
     def remaining_s(self) -> float:
         """Seconds until the time is up, at least a little."""
-        return max(0.001, self._deadline_s - time.monotonic())
+        remaining_s = self._deadline_s - time.monotonic()
+        return remaining_s if remaining_s > 0.001 else 0.001
 
     # -- after a try -----------------------------------------------------------------------------------
 
@@ -150,7 +154,7 @@ class Course:
         elif reason in _MOVED:
             wait_s = self._moved(address, error)
         elif reason == "LAGGING":
-            self._tried.add(address)
+            self._tried |= {address}
             wait_s = 0.0
         elif reason in ("SCHEMA_CHANGED", "PROJECTION_BUILDING"):
             wait_s = self.pause_s()
@@ -175,7 +179,7 @@ class Course:
 
     def _lost(self, address: str, reason: str) -> float:
         self._router.suspect(address, is_gone=reason != _status.ATTEMPT_TIMEOUT)
-        self._tried.add(address)
+        self._tried |= {address}
         if reason == _status.ATTEMPT_TIMEOUT:
             self._timeouts += 1
         return 0.0
@@ -183,7 +187,7 @@ class Course:
     def _moved(self, address: str, error: errors.MemraftError) -> float:
         shard = self._shard
         assert shard is not None
-        self._tried.add(address)
+        self._tried |= {address}
         self._router.forget_leader(shard, address)
         hint = error.metadata.get("leader", "")
         if error.reason == "NOT_LEADER" and hint and hint != address and not self._has_followed_hint:
@@ -213,7 +217,7 @@ class Course:
     def begin_round(self) -> None:
         """Everybody may be asked again."""
         self._rounds += 1
-        self._tried.clear()
+        self._tried = frozenset()
         self._has_followed_hint = False
 
     def give_up(self) -> errors.MemraftError:

@@ -17,6 +17,7 @@ What comes of an exchange's call:
     anything else             it is the answer to each: a connection lost above all
 """
 
+from collections.abc import Hashable
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -67,22 +68,26 @@ class Call(Item):
 
     Args:
         method: which.
-        request: its message.
+        encoded: its request.
         address: of the node.
         deadline_s: until when its answer is waited for, by `time.monotonic`.
+        key: see `lane_of`.
     """
 
     __slots__ = ()
 
-    def __init__(self, method: Method, request: Any, address: str, deadline_s: float) -> None:
-        encoded = request.SerializeToString()
-        group = group_of(method, request)
-        key = None if group is None else (address, group)
+    def __init__(
+        self, method: Method, encoded: bytes, address: str, deadline_s: float, key: Hashable
+    ) -> None:
         super().__init__(method, encoded, address, deadline_s, len(encoded), key)
 
-    def can_share(self) -> bool:
-        """Whether it may travel with others."""
-        return self.key is not None and self.size_bytes <= CALL_BYTES_MAX
+
+def lane_of(method: Method, request: Any, size_bytes: int, address: str) -> Hashable | None:
+    """Which calls may travel together: those of one lane; None: it travels alone."""
+    if size_bytes > CALL_BYTES_MAX:
+        return None
+    group = group_of(method, request)
+    return None if group is None else (address, group)
 
 
 def group_of(method: Method, request: Any) -> str | None:

@@ -13,6 +13,7 @@ What comes of a MultiGet's call:
     anything else             it is the answer to each
 """
 
+from collections.abc import Hashable
 from typing import Any
 
 from memraft_proto.methods import METHODS, Method
@@ -41,14 +42,13 @@ class Get(Item):
     __slots__ = ("context", "document", "namespace")
 
     def __init__(self, namespace: str, context: Any, key: str, shard: int, deadline_s: float) -> None:
-        super().__init__(GET, None, shard, deadline_s, len(key), (namespace, context.consistency))
+        super().__init__(GET, None, shard, deadline_s, len(key), lane_of(namespace, context))
         self.namespace = namespace
         self.context = context
         self.document = key
 
     def call(self) -> tuple[Method, Any]:
-        request = kv_pb2.GetRequest(namespace=self.namespace, context=self.context, key=self.document)
-        return GET, request
+        return GET, request_of(self.namespace, self.context, self.document)
 
 
 class GetFlight(Flight[Get]):
@@ -85,6 +85,16 @@ class GetFlight(Flight[Get]):
     @staticmethod
     def unanswered() -> errors.MemraftError:
         return errors.Unavailable("the time for this read is up")
+
+
+def lane_of(namespace: str, context: Any) -> Hashable:
+    """Which reads of single documents as of now may travel together: those of one lane."""
+    return namespace, context.consistency
+
+
+def request_of(namespace: str, context: Any, key: str) -> kv_pb2.GetRequest:
+    """The request of a read by itself."""
+    return kv_pb2.GetRequest(namespace=namespace, context=context, key=key)
 
 
 def is_key(key: object) -> bool:

@@ -28,9 +28,12 @@ class AsyncLanes:
         self._flight = flight
         self._send = send
         self._gatherer: Gatherer[Any, Any] = Gatherer(
-            flight, Waiter, timeout_s, soon=after_this_turn(self._hand_on)
+            flight, Waiter, timeout_s, soon=after_this_turn(self.hand_on)
         )
         self._carriers = Carriers()
+
+        self.alone = self._gatherer.alone
+        """See there; `hand_on` is to be called after it."""
 
     async def carry(self, item: Item) -> Any:
         """Sends an item, alone or with others. Raises MemraftError, as its own call would."""
@@ -39,14 +42,14 @@ class AsyncLanes:
                 method, request = item.call()
                 return await self._send(method, request, item.destination, item.deadline_s)
             finally:
-                self._hand_on(item.lane)
+                self.hand_on(item.lane)
         try:
             if not await item.waiter.wait(item.deadline_s - monotonic()):
                 await self._wait_on(item)
         except BaseException:
             lane = self._gatherer.abandon(item)
             if lane is not None:
-                self._hand_on(lane)
+                self.hand_on(lane)
             raise
         outcome = item.outcome
         if outcome is None and item.flight is not None:
@@ -77,7 +80,7 @@ class AsyncLanes:
             await self._call(flight)
             await let_callers_run()
         finally:
-            self._hand_on(flight.lane)
+            self.hand_on(flight.lane)
 
     async def _call(self, flight: Flight[Any]) -> None:
         try:
@@ -91,7 +94,7 @@ class AsyncLanes:
         else:
             flight.land(response)
 
-    def _hand_on(self, lane: Lane[Any]) -> None:
+    def hand_on(self, lane: Lane[Any]) -> None:
         """A call of a lane is back: what has gathered goes."""
         flight = self._gatherer.leave(lane)
         if flight is not None:

@@ -10,7 +10,7 @@ from memraft_proto.methods import Method
 from memraft_proto.sharding import tenant_of
 from memraft_proto.v1 import cluster_pb2, common_pb2, kv_pb2
 
-from .. import _status, _wire, errors
+from .. import _coalesce, _gets, _status, _wire, errors
 from .._coalesce import BatchFlight, Write
 from .._course import Course, index_reader
 from .._diagnose import diagnose
@@ -102,10 +102,16 @@ class AsyncRemoteLink:
                 f"{CALLS_MAX} writes of this client wait for an answer, at most {CALLS_MAX}"
             )
         try:
-            write = Write(method, request, shard, deadline_s)
-            if write.can_share():
-                return await self._lanes.carry(write)
-            return await self._send(method, request, shard, deadline_s)
+            key = _coalesce.lane_of(method, request)
+            if key is None:
+                return await self._send(method, request, shard, deadline_s)
+            lane = self._lanes.alone(key, deadline_s)
+            if lane is None:
+                return await self._lanes.carry(Write(method, request, shard, deadline_s, key))
+            try:
+                return await self._send(method, request, shard, deadline_s)
+            finally:
+                self._lanes.hand_on(lane)
         finally:
             self._slots.leave()
 
@@ -124,7 +130,14 @@ class AsyncRemoteLink:
         shard = self._known_shard(namespace)
         if shard is None:
             shard = await self._shard(namespace, deadline_s)
-        return value_of(await self._gets.carry(Get(namespace, context, key, shard, deadline_s)))
+        lane = self._gets.alone(_gets.lane_of(namespace, context), deadline_s)
+        if lane is None:
+            return value_of(await self._gets.carry(Get(namespace, context, key, shard, deadline_s)))
+        try:
+            request = _gets.request_of(namespace, context, key)
+            return value_of(await self._ask(GET, request, shard, deadline_s))
+        finally:
+            self._gets.hand_on(lane)
 
     def follow(self, method: Method, request: Any, advance: Advance) -> AsyncSource:
         """Begins, with the first step, a call that has many responses.

@@ -40,17 +40,27 @@ class Exchanges:
 
     def call(self, address: str, method: Method, request: Any, timeout_s: float) -> Any:
         """Makes one call to one node. Raises MemraftError."""
-        call = _exchange.Call(method, request, address, monotonic() + timeout_s)
-        if not call.can_share() or (self._without and self._is_without(address)):
-            return self._send(method, call.request, address, call.deadline_s)
-        return self._lanes.carry(call)
+        encoded = request.SerializeToString()
+        key = _exchange.lane_of(method, request, len(encoded), address)
+        if key is None or (self._without and self._is_without(address)):
+            return self._make(method, encoded, address, timeout_s)
+        deadline_s = monotonic() + timeout_s
+        lane = self._lanes.alone(key, deadline_s)
+        if lane is None:
+            return self._lanes.carry(_exchange.Call(method, encoded, address, deadline_s, key))
+        try:
+            return self._make(method, encoded, address, timeout_s)
+        finally:
+            self._lanes.hand_on(lane)
 
     def close(self) -> None:
         """Fails what is queued; calls under way end with their channels."""
         self._lanes.close()
 
     def _send(self, method: Method, request: bytes, address: str, deadline_s: float) -> Any:
-        timeout_s = max(0.001, deadline_s - monotonic())
+        return self._make(method, request, address, max(0.001, deadline_s - monotonic()))
+
+    def _make(self, method: Method, request: bytes, address: str, timeout_s: float) -> Any:
         try:
             return self._channels.callable(address, method)(request, timeout=timeout_s)
         except INTERRUPTED as failure:

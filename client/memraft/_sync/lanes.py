@@ -30,9 +30,12 @@ class Lanes:
         self._flight = flight
         self._send = send
         self._gatherer: Gatherer[Any, Any] = Gatherer(
-            flight, Waiter, timeout_s, soon=after_this_turn(self._hand_on)
+            flight, Waiter, timeout_s, soon=after_this_turn(self.hand_on)
         )
         self._carriers = Carriers()
+
+        self.alone = self._gatherer.alone
+        """See there; `hand_on` is to be called after it."""
 
     def carry(self, item: Item) -> Any:
         """Sends an item, alone or with others. Raises MemraftError, as its own call would."""
@@ -41,14 +44,14 @@ class Lanes:
                 method, request = item.call()
                 return self._send(method, request, item.destination, item.deadline_s)
             finally:
-                self._hand_on(item.lane)
+                self.hand_on(item.lane)
         try:
             if not item.waiter.wait(item.deadline_s - monotonic()):
                 self._wait_on(item)
         except BaseException:
             lane = self._gatherer.abandon(item)
             if lane is not None:
-                self._hand_on(lane)
+                self.hand_on(lane)
             raise
         outcome = item.outcome
         if outcome is None and item.flight is not None:
@@ -79,7 +82,7 @@ class Lanes:
             self._call(flight)
             let_callers_run()
         finally:
-            self._hand_on(flight.lane)
+            self.hand_on(flight.lane)
 
     def _call(self, flight: Flight[Any]) -> None:
         try:
@@ -93,7 +96,7 @@ class Lanes:
         else:
             flight.land(response)
 
-    def _hand_on(self, lane: Lane[Any]) -> None:
+    def hand_on(self, lane: Lane[Any]) -> None:
         """A call of a lane is back: what has gathered goes."""
         flight = self._gatherer.leave(lane)
         if flight is not None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from memraft import ConflictError, InvalidArgument, OutcomeUnknown, QuotaExceeded, Unavailable, errors
-from memraft._coalesce import BatchFlight, Write
+from memraft._coalesce import BatchFlight, Write, lane_of
 from memraft._gather import ALONE, Gatherer
 from memraft._sync.io import Waiter
 from memraft_proto.methods import METHODS
@@ -35,7 +35,8 @@ def write(method_name: str, /, deadline_s: float = DEADLINE_S, run: str = "", **
     method = METHODS[method_name]
     context = common_pb2.WriteContext(agent="alice", run=run)
     fields = {"namespace": "acme/x", "context": context, **fields}
-    return Write(method, method.request(**fields), 0, deadline_s)
+    request = method.request(**fields)
+    return Write(method, request, 0, deadline_s, lane_of(method, request))
 
 
 def put(key: str, **fields: Any) -> Write:
@@ -161,6 +162,21 @@ def test_whose_time_is_up_is_told_that_nothing_was_sent() -> None:
     assert late.waiter.wait(0.0)
 
 
+def test_a_caller_that_nobody_is_before_needs_no_item() -> None:
+    lanes = coalescer()
+    key = put("k").key
+    lane = lanes.alone(key, DEADLINE_S)
+    assert lane is not None
+    assert lanes.alone(key, DEADLINE_S) is None, "the lane is taken"
+    queued = put("queued")
+    assert not lanes.enter(queued)
+    flight = lanes.leave(lane)
+    assert flight is not None and flight.items == [queued]
+    assert lanes.alone(key, DEADLINE_S) is None
+    assert lanes.leave(flight.lane) is None
+    assert len(lanes) == 0
+
+
 def test_whose_time_ends_before_that_of_the_call_under_way_does_not_wait_for_it() -> None:
     lanes = coalescer()
     slow, hurried, other = put("slow"), put("hurried", deadline_s=DEADLINE_S / 2), put("other")
@@ -200,12 +216,12 @@ def test_an_answer_that_is_none_leaves_nobody_waiting() -> None:
     "name", ["Batch", "MultiPut", "AppendMany", "UpsertMany", "SetSchema", "SetNamespaceSettings"]
 )
 def test_calls_that_carry_many_or_are_in_no_batch_go_by_themselves(name: str) -> None:
-    assert not write(name).can_share()
+    assert write(name).key is None
 
 
 def test_a_large_write_goes_by_itself() -> None:
-    assert put("k").can_share()
-    assert not write("Put", key="k", value=bytes(65_536)).can_share()
+    assert put("k").key is not None
+    assert write("Put", key="k", value=bytes(65_536)).key is None
 
 
 # -- what callers are told -----------------------------------------------------------------------------------
@@ -340,6 +356,6 @@ def test_closing_fails_what_is_queued() -> None:
 
 def test_every_kind_of_single_write_has_a_place_in_a_batch() -> None:
     singles = [put("k"), write("UpsertVector", vector=b""), write("CreateCollection"), write("EndRun")]
-    assert all(each.can_share() for each in singles)
+    assert all(each.key is not None for each in singles)
     _, request = gathered(*singles).call()
     assert request.operations[1].upsert_vector == vector_pb2.UpsertVectorRequest()

@@ -6,7 +6,7 @@ import grpc
 import pytest
 
 from memraft import InvalidArgument, NotFound, OutcomeUnknown, QuotaExceeded, errors
-from memraft._exchange import CALL_BYTES_MAX, Call, ExchangeFlight, group_of
+from memraft._exchange import CALL_BYTES_MAX, Call, ExchangeFlight, group_of, lane_of
 from memraft._gather import ALONE, Flight, Gatherer
 from memraft._gets import Get, GetFlight, is_key, value_of
 from memraft._status import ATTEMPT_TIMEOUT
@@ -26,7 +26,9 @@ NODE = "n1:7000"
 
 def call(name: str, address: str = NODE, **fields: Any) -> Call:
     method = METHODS[name]
-    return Call(method, method.request(namespace="acme/x", **fields), address, DEADLINE_S)
+    request = method.request(namespace="acme/x", **fields)
+    encoded = request.SerializeToString()
+    return Call(method, encoded, address, DEADLINE_S, lane_of(method, request, len(encoded), address))
 
 
 def get(key: str, namespace: str = "acme/x", context: common_pb2.ReadContext = SESSION) -> Get:
@@ -98,8 +100,8 @@ def test_only_calls_that_take_about_as_long_share_a_lane() -> None:
 
 
 def test_a_large_request_goes_by_itself() -> None:
-    assert call("Put", value=bytes(100)).can_share()
-    assert not call("Put", value=bytes(CALL_BYTES_MAX)).can_share()
+    assert call("Put", value=bytes(100)).key is not None
+    assert call("Put", value=bytes(CALL_BYTES_MAX)).key is None
     assert ExchangeFlight.ITEMS_MAX <= CALLS_MAX
 
 

@@ -10,7 +10,7 @@ import pytest
 from memraft import OutcomeUnknown, Unavailable, _gather
 from memraft._async.io import Slots, Waiter
 from memraft._async.lanes import AsyncLanes
-from memraft._coalesce import BatchFlight, Write
+from memraft._coalesce import BatchFlight, Write, lane_of
 from memraft._sync.io import Waiter as ThreadWaiter
 from memraft._sync.lanes import Lanes
 from memraft_proto.methods import METHODS, Method
@@ -21,7 +21,8 @@ WAIT_S = 30.0
 
 def put(key: str, timeout_s: float = WAIT_S) -> Write:
     request = kv_pb2.PutRequest(namespace="acme/x", key=key, value=b"1")
-    return Write(METHODS["Put"], request, 0, time.monotonic() + timeout_s)
+    deadline_s = time.monotonic() + timeout_s
+    return Write(METHODS["Put"], request, 0, deadline_s, lane_of(METHODS["Put"], request))
 
 
 def answer(method: Method, request: Any) -> Any:
