@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -480,3 +481,33 @@ def test_syncs_leave_the_loop_while_the_disk_is_slow(tmp_path: Path, monkeypatch
         assert node._sync_s < 60.0, "it may become quick again"
 
     run_cluster(Cluster(tmp_path, nodes=(1,), voters=(1,)), script)
+
+
+def test_a_busy_loop_is_not_taken_for_a_slow_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is synced in a thread waits for the loop before it is told of."""
+    clock, persist = time.perf_counter, DurableLog.persist
+    busy_s = 0.0
+
+    def told() -> float:
+        return clock() + (busy_s if threading.current_thread() is threading.main_thread() else 0.0)
+
+    async def script(cluster: Cluster) -> None:
+        node = await cluster.wait_leader()
+        loop = asyncio.get_running_loop()
+
+        def be_busy() -> None:
+            nonlocal busy_s
+            busy_s += 10_000.0
+
+        def persisted(log: DurableLog, updates: Sequence[GroupUpdate], sync: bool = True) -> None:
+            persist(log, updates, sync)
+            loop.call_soon_threadsafe(be_busy)
+
+        monkeypatch.setattr(DurableLog, "persist", persisted)
+        monkeypatch.setattr(time, "perf_counter", told)
+        await node.propose(0, b"in a thread", None)
+        assert busy_s and node._sync_s < 100.0
+        assert node.counters.sync_seconds_max < 100.0
+        monkeypatch.undo()
+
+    run_cluster(Cluster(tmp_path, settings={"sync_in_thread": True}, nodes=(1,), voters=(1,)), script)
