@@ -365,6 +365,7 @@ class Connection(Receiver):
             raise ConnectionFault(Code.PROTOCOL_ERROR, f"stream {stream_id} is not a client's")
         if stream_id <= self.peer_last_stream:
             self._check_known(stream_id, "HEADERS")
+            self._note_idle("HEADERS of streams that are over")
             return
         self.peer_last_stream = stream_id
         if self._is_refusing:

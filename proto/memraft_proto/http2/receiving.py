@@ -86,6 +86,11 @@ class Receiver(Sender):
             stream.is_paused = False
             self._grant_stream(stream)
 
+    def hold(self, size: int) -> None:
+        """``size`` bytes more are kept of what came, or less (below 0). An owner tells so, too, that
+        keeps messages of calls which have not come whole: a client could have any number of them kept."""
+        self._buffered += size
+
     # -- messages ----------------------------------------------------------------------------------------
 
     def _take_data(self, flags: int, stream_id: int, data: bytes, size: int) -> None:
@@ -121,7 +126,11 @@ class Receiver(Sender):
         if is_end:
             self._note_end(stream)
             self.on_end(stream_id)
-        elif not stream.is_paused:
+            return
+        if self._buffered > self.limits.buffered_bytes_max:
+            text = f"over {self.limits.buffered_bytes_max} bytes of calls that came in part"
+            raise StreamFault(stream_id, Code.ENHANCE_YOUR_CALM, text)
+        if not stream.is_paused:
             self._grant_stream(stream)
 
     def _messages(self, stream: Stream, data: bytes) -> list[tuple[int, bytes]]:
@@ -137,10 +146,7 @@ class Receiver(Sender):
             partial = stream.partial = bytearray()
             stream.needed = 5
         partial += data
-        self._buffered += len(data)
-        if self._buffered > self.limits.buffered_bytes_max:
-            text = f"over {self.limits.buffered_bytes_max} bytes of messages that came in part"
-            raise StreamFault(stream.id, Code.ENHANCE_YOUR_CALM, text)
+        self.hold(len(data))
         if len(partial) < stream.needed:
             return []
         found: list[tuple[int, bytes]] = []
@@ -236,9 +242,12 @@ class Receiver(Sender):
     def _apply_settings(self, payload: bytes) -> None:
         if len(payload) % 6:
             raise ConnectionFault(Code.FRAME_SIZE_ERROR, f"SETTINGS of {len(payload)} bytes")
+        window = self._peer_window
         for key, value in SETTING.iter_unpack(payload):
             if key == INITIAL_WINDOW_SIZE:
-                self._move_windows(value)
+                if value > WINDOW_MOST:
+                    raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "a window over 2^31-1")
+                window = value
             elif key == MAX_FRAME_SIZE:
                 if not FRAME_BYTES_DEFAULT <= value <= FRAME_BYTES_MOST:
                     raise ConnectionFault(Code.PROTOCOL_ERROR, f"MAX_FRAME_SIZE of {value}")
@@ -251,6 +260,8 @@ class Receiver(Sender):
                     self._table_update = b"\x20"
             elif key == ENABLE_PUSH and value > 1:
                 raise ConnectionFault(Code.PROTOCOL_ERROR, f"ENABLE_PUSH of {value}")
+        if window != self._peer_window:
+            self._move_windows(window)
         self._note_packed_max()
         # What wider windows let out comes after this: before it the other side does not expect more.
         self.out.append(frame(SETTINGS, ACK, 0))
@@ -258,9 +269,8 @@ class Receiver(Sender):
             self._go_on(stream)
 
     def _move_windows(self, value: int) -> None:
-        """A new initial window: those of all streams move with it, below 0 where it has to be."""
-        if value > WINDOW_MOST:
-            raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "a window over 2^31-1")
+        """A new initial window: those of all streams move with it, below 0 where it has to be. Once a frame:
+        that may hold thousands of values, and there may be thousands of streams."""
         moved = value - self._peer_window
         self._peer_window = value
         for stream in self.streams.values():

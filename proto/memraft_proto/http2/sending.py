@@ -48,7 +48,7 @@ class Limits:
     Attributes:
         streams_max: streams that the other side may have open at a time.
         message_bytes_max: largest message taken.
-        buffered_bytes_max: bytes of messages that have come in part, over all streams.
+        buffered_bytes_max: bytes of calls that have come in part, over all streams.
         header_list_bytes_max: largest list of header fields, counted as in RFC 9113.
         block_bytes_max: largest encoded block of header fields, over all its frames.
         continuations_max: CONTINUATION frames of a block.

@@ -187,6 +187,36 @@ def test_frames_that_bring_nothing(idle: bytes) -> None:
     ended_calmly(server, "bring nothing")
 
 
+def test_heads_of_streams_that_were_reset_here() -> None:
+    """They are decoded, for what they do to the table, and dropped."""
+    server = Server(Limits(idle_frames_max=20)).greeted()
+    server.receive(head(1))
+    server.reset(1, Code.CANCEL)
+    server.receive(head(1) * 20)
+    assert server.fault is None
+    server.receive(head(1))
+    ended_calmly(server, "HEADERS of streams that are over")
+
+
+def test_a_frame_of_many_windows_moves_those_of_all_streams_once() -> None:
+    class Counting(Server):
+        moved = 0
+
+        def _move_windows(self, value: int) -> None:
+            self.moved += 1
+            super()._move_windows(value)
+
+    server = Counting().greeted({frames.INITIAL_WINDOW_SIZE: 100})
+    server.receive(head(1))
+    values = (value.to_bytes(4, "big") for value in (*range(2_000), 40))
+    server.moved = 0
+    server.receive(frame(SETTINGS, 0, 0, b"".join(b"\0\x04" + value for value in values)))
+    assert server.fault is None and server.moved == 1
+    assert server.streams[1].send_window == 40
+    server.receive(settings_frame({frames.INITIAL_WINDOW_SIZE: 40}))
+    assert server.moved == 1
+
+
 def test_continuations() -> None:
     server = Server(Limits(continuations_max=3)).greeted()
     server.receive(head(1, 0) + frame(frames.CONTINUATION, 0, 1) * 3)
