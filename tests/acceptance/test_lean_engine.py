@@ -25,6 +25,7 @@ from memraft_server.rpc.engine import ListenFailed
 from memraft_server.rpc.lean import protocol, server
 from memraft_server.rpc.lean.protocol import LeanConnection
 from memraft_server.rpc.lean.server import LeanServer
+from memraft_server.rpc.lean.streams import StreamCall
 from tests.acceptance.nodes import Nodes, run
 from tests.interop.callers import Caller, Failed
 from tests.interop.serving import HOST, WAIT_S, Certificates, Serving, eventually
@@ -279,6 +280,93 @@ def test_a_client_that_opens_no_window_gets_no_further_calls(monkeypatch: pytest
         eventually(lambda: not connections(serving), "it is closed")
 
 
+def test_what_was_read_already_waits_too_for_a_client_that_does_not_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Many small questions come in one read; their answers together are large."""
+    monkeypatch.setattr(protocol, "TURN_S", -1.0)
+    wide = Limits(stream_window_bytes=1 << 30, connection_window_bytes=1 << 30)
+    with Serving("lean", None) as serving, raw(serving, wide) as slow:
+        slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        value = b'"' + b"v" * (2 << 20) + b'"'
+        put = slow.call("Put", kv_pb2.PutRequest(namespace=NAMESPACE, key="k", value=value))
+        assert slow.status(put) == b"0"
+        head = head_of("Get")
+        packer = request_packer(head)
+        streams = [slow.send_call(packer, head, GET.SerializeToString()).id for _ in range(40)]
+        slow.flush()
+        eventually(lambda: bool(paused(serving)), "it is waited for")
+        (stuck,) = connections(serving)
+
+        async def turns() -> int:
+            for _ in range(200):
+                await asyncio.sleep(0)
+            return stuck.held_bytes
+
+        assert serving.run(turns()) < 3 * len(value)
+        assert {slow.status(stream) for stream in streams} == {b"0"}
+
+
+def test_messages_of_calls_that_do_not_end_are_bounded_together() -> None:
+    with Serving("lean", None) as serving:
+        serving.server.limits = dataclasses.replace(serving.server.limits, buffered_bytes_max=100_000)
+        with raw(serving) as client:
+            client.read_until(lambda: client._has_settings)
+            (connection,) = connections(serving)
+            put = kv_pb2.PutRequest(namespace=NAMESPACE, key="k", value=b'"' + b"v" * 10_000 + b'"')
+            streams = [client.begin(head_of("Put")).id for _ in range(12)]
+            for stream in streams:
+                client.send_message(stream, put.SerializeToString())
+            client.flush()
+            client.read_until(lambda: len(client.resets) == 3)
+            assert client.resets == [(stream, Code.ENHANCE_YOUR_CALM) for stream in streams[9:]]
+            assert connection.held_bytes <= 100_000
+            client.reset(streams[0], Code.CANCEL)
+            for stream in streams[1:9]:
+                client.send_end(stream)
+            client.flush()
+            assert {client.status(stream) for stream in streams[1:9]} == {b"0"}
+            eventually(lambda: not connection.held_bytes, "nothing is kept")
+
+
+def test_requests_that_a_health_check_does_not_read_are_let_go() -> None:
+    with Serving("lean", None) as serving, raw(serving) as client:
+        client.read_until(lambda: client._has_settings)
+        (connection,) = connections(serving)
+        head = encode(
+            [
+                (b":method", b"POST"),
+                (b":scheme", b"http"),
+                (b":path", b"/grpc.health.v1.Health/Watch"),
+                (b"content-type", b"application/grpc"),
+            ]
+        )
+        stream = client.begin(head)
+        for _ in range(10):
+            client.send_message(stream.id, b"")
+            client.send_message(stream.id, b"\x0a\x90\x4e" + b"s" * 10_000)
+        client.flush()
+        eventually(lambda: connection.held_bytes > 50_000, "they wait")
+        client.reset(stream.id, Code.CANCEL)
+        client.flush()
+        eventually(lambda: not connection.held_bytes and not serving.server.running, "nothing is kept")
+
+
+def test_where_all_together_hold_too_much_the_one_that_holds_most_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "HELD_BYTES_MAX", 150_000)
+    with Serving("lean", None) as serving, raw(serving) as first, raw(serving) as second:
+        for client, size in ((first, 100_000), (second, 60_000)):
+            stream = client.begin(head_of("Put"))
+            client.read_until(lambda client=client: client._has_settings)  # type: ignore[misc]
+            client.send_message(stream.id, bytes(size))
+            client.flush()
+        first.read_to_the_end()
+        assert [each.held_bytes for each in connections(serving)] == [60_000]
+        assert second.status(second.call("Put", PUT)) == b"0"
+
+
 def test_a_client_that_is_gone_without_a_word_is_noticed() -> None:
     with Serving("lean", None) as serving, raw(serving) as client:
         client.read_until(lambda: client._has_settings)
@@ -399,6 +487,34 @@ def test_a_message_that_lies_about_its_compression_is_refused() -> None:
         client.flush()
         assert client.status(stream.id) == b"13"
         assert b"gzip" in client.ended[stream.id][b"grpc-message"]
+
+
+def test_a_message_that_is_compressed_in_no_way_that_was_told_is_refused() -> None:
+    with Serving("lean", None) as serving, raw(serving) as client:
+        stream = client.begin(head_of("Put"))
+        client.send_message(stream.id, b"compressed?", is_compressed=True, is_end=True)
+        client.flush()
+        assert client.status(stream.id) == b"13"
+        assert b"grpc-encoding" in client.ended[stream.id][b"grpc-message"]
+
+
+def test_a_deadline_that_meets_a_call_just_over_leaves_its_stream_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[StreamCall] = []
+    produce = StreamCall.produce
+
+    async def noted(call: StreamCall) -> None:
+        made.append(call)
+        await produce(call)
+
+    monkeypatch.setattr(StreamCall, "produce", noted)
+    with Serving("lean", None) as serving, raw(serving) as client:
+        assert client.status(client.call("BackupShard", cluster_pb2.BackupShardRequest(shard=1))) == b"0"
+        eventually(lambda: not serving.server.running, "it is over")
+        on_loop(serving, made[0].expire)
+        assert client.status(client.call("Put", PUT)) == b"0"
+        assert not client.is_closed
 
 
 # -- the end -------------------------------------------------------------------------------------------

@@ -12,11 +12,10 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 from grpc_reflection.v1alpha._async import ReflectionServicer
 
-from memraft_server.machine import Refused
 from memraft_server.rpc.engine import SERVICES
 from memraft_server.rpc.lean.heads import Head, Route
 from memraft_server.rpc.lean.streams import TaskCall
-from memraft_server.rpc.lean.unary import StatusError
+from memraft_server.rpc.lean.unary import StatusError, shutting_down
 
 if TYPE_CHECKING:
     from memraft_server.rpc.lean.protocol import LeanConnection
@@ -90,6 +89,7 @@ class ServicerCall(TaskCall):
         super().__init__(route.engine, connection, stream_id, head)
         self._route = route
         self._waiting: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._task.add_done_callback(self._let_go)
 
     async def produce(self) -> None:
         """See `TaskCall`."""
@@ -98,6 +98,7 @@ class ServicerCall(TaskCall):
     async def requests(self) -> AsyncIterator[Any]:
         """What the client asks, as it comes."""
         while (raw := await self._waiting.get()) is not None:
+            self.connection.hold(-len(raw))
             if self._waiting.qsize() < REQUESTS_MAX:
                 self.connection.resume(self.stream_id)
             try:
@@ -109,7 +110,10 @@ class ServicerCall(TaskCall):
 
     def take(self, message: bytes) -> None:
         """See `heads.Call`."""
+        if self._task.done():
+            return
         self._waiting.put_nowait(message)
+        self.connection.hold(len(message))
         if self._waiting.qsize() >= REQUESTS_MAX:
             self.connection.pause(self.stream_id)
 
@@ -117,10 +121,13 @@ class ServicerCall(TaskCall):
         """See `heads.Call`."""
         self._waiting.put_nowait(None)
 
+    def _let_go(self, _task: asyncio.Task[None]) -> None:
+        while not self._waiting.empty():
+            self.connection.hold(-len(self._waiting.get_nowait() or b""))
+
     def shut(self) -> None:
         """See `heads.Call`."""
-        self.fail(Refused("SHUTTING_DOWN", "this node is shutting down; ask another one"))
-        self.cancel()
+        self.end_with(shutting_down())
 
     def observe(self, code: str, seconds: float) -> None:
         """See `TaskCall`: only the contract's calls are counted."""

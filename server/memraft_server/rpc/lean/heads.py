@@ -12,17 +12,21 @@ from memraft_proto.http2.headers import Fields
 from memraft_server.rpc.lean.deadlines import parse_timeout_s
 from memraft_server.rpc.lean.replies import error_block, http_error_block
 
+IDENTITY = b"identity"
+
 
 class Call:
     """A call that is not over: what a stream's owner is.
 
     Attributes:
         head: what it began with.
+        has_head: the head of its answer has been sent.
     """
 
     __slots__ = ("head",)
 
     head: Head
+    has_head = False
 
     def take(self, message: bytes) -> None:
         """A message came."""
@@ -102,4 +106,4 @@ def read_head(fields: Fields, routes: Mapping[bytes, Route]) -> Head:
             timeout_s = parse_timeout_s(values[b"grpc-timeout"])
         except ValueError as error:
             return _refused(grpc.StatusCode.INTERNAL, str(error))
-    return Head(route, timeout_s, values.get(b"grpc-encoding", b"identity"), b"")
+    return Head(route, timeout_s, values.get(b"grpc-encoding", IDENTITY), b"")

@@ -17,7 +17,7 @@ from memraft_proto.secured import Secured
 from memraft_server.admission.identity import Caller
 from memraft_server.machine import Refused
 from memraft_server.rpc.engine import KEEPALIVE_ANSWER_S, KEEPALIVE_S
-from memraft_server.rpc.lean.heads import Call, Head
+from memraft_server.rpc.lean.heads import IDENTITY, Call, Head
 from memraft_server.rpc.lean.replies import error_block
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class LeanConnection(Connection, asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._is_open = False
         self._age_s = 0
-        self._is_flush_due = False
+        self._is_flush_due = self._is_turn_due = False
         self._is_heard = True
         self._silent_s = 0
         self._stalled_s = 0
@@ -135,12 +135,18 @@ class LeanConnection(Connection, asyncio.Protocol):
             self.close()
         elif self.has_more and self._transport is not None:
             self._transport.pause_reading()
+            self._take_turn_soon()
+
+    def _take_turn_soon(self) -> None:
+        if not self._is_turn_due:
+            self._is_turn_due = True
             self._engine.loop.call_soon(self._take_next_turn)
 
     def _take_next_turn(self) -> None:
-        if self._is_open and self._transport is not None:
-            if self._writable is None:
-                self._transport.resume_reading()
+        """Goes on with what was read, unless the client has to read first: then `resume_writing` does."""
+        self._is_turn_due = False
+        if self._is_open and self._transport is not None and self._writable is None:
+            self._transport.resume_reading()
             self._take_turn(b"")
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -167,7 +173,9 @@ class LeanConnection(Connection, asyncio.Protocol):
         if self._writable is not None:
             self._writable.set_result(None)
             self._writable = None
-            if self._transport is not None and not self.has_more:
+            if self.has_more:
+                self._take_turn_soon()
+            elif self._transport is not None:
                 self._transport.resume_reading()
 
     async def written(self) -> None:
@@ -239,6 +247,12 @@ class LeanConnection(Connection, asyncio.Protocol):
         if self._stalled_s > STALLED_S:
             self.abort()
 
+    @property
+    def held_bytes(self) -> int:
+        """What is kept for this client: calls that have not come whole, and answers that it has not read."""
+        unread = self._transport.get_write_buffer_size() if self._transport is not None else 0
+        return self._buffered + len(self._tail) + self.queued_bytes + unread
+
     def drain(self) -> None:
         """Begins to stop: no more calls, please; what is under way already is answered."""
         self.goaway(Code.NO_ERROR, "this node is shutting down", STREAM_ID_MOST)
@@ -299,15 +313,19 @@ class LeanConnection(Connection, asyncio.Protocol):
     def on_compressed(self, stream_id: int, message: bytes) -> None:
         """See `Connection`."""
         encoding = self.streams[stream_id].owner.head.encoding
+        if encoding == IDENTITY:  # gRPC's `compression.md`: this is the client's fault, no lack of ours
+            text = "a message says that it is compressed, but its call names no grpc-encoding"
+            self._refuse(stream_id, grpc.StatusCode.INTERNAL, text)
+            return
         if encoding != GZIP:
             shown = encoding[:40].decode("utf-8", "replace")
             text = f"messages compressed with {shown} are not understood here; gzip and identity are"
-            self._refuse(stream_id, error_block(grpc.StatusCode.UNIMPLEMENTED, text))
+            self._refuse(stream_id, grpc.StatusCode.UNIMPLEMENTED, text)
             return
         try:
             inflated = inflate(message, self.limits.message_bytes_max)
         except NotInflatable as error:
-            self._refuse(stream_id, error_block(grpc.StatusCode.INTERNAL, str(error)))
+            self._refuse(stream_id, grpc.StatusCode.INTERNAL, str(error))
         except TooLarge:
             self.on_oversize(stream_id, self.limits.message_bytes_max + 1)
         else:
@@ -316,7 +334,7 @@ class LeanConnection(Connection, asyncio.Protocol):
     def on_oversize(self, stream_id: int, size: int) -> None:
         """See `Connection`."""
         text = f"SERVER: Received message larger than max ({size} vs. {self.limits.message_bytes_max})"
-        self._refuse(stream_id, error_block(grpc.StatusCode.RESOURCE_EXHAUSTED, text))
+        self._refuse(stream_id, grpc.StatusCode.RESOURCE_EXHAUSTED, text)
 
     def on_end(self, stream_id: int) -> None:
         """See `Connection`."""
@@ -348,10 +366,10 @@ class LeanConnection(Connection, asyncio.Protocol):
         if stream_id in self.streams and not stream.queue:
             self.reset(stream_id, Code.NO_ERROR)
 
-    def _refuse(self, stream_id: int, block: bytes) -> None:
+    def _refuse(self, stream_id: int, code: grpc.StatusCode, text: str) -> None:
         stream = self.streams.get(stream_id)
         if stream is not None:
-            self.answer(stream_id, block)
+            self.answer(stream_id, error_block(code, text, has_head=stream.owner.has_head))
             stream.owner.cancel()
 
     def _calls(self) -> list[Call]:

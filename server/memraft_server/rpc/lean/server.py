@@ -40,6 +40,8 @@ logger = logging.getLogger("memraft.rpc")
 
 CONNECTIONS_MAX = 10_000
 """Connections, those that have not said yet who they are among them; further ones are closed at once."""
+HELD_BYTES_MAX = 512 << 20
+"""What all connections may hold together of calls that have not come whole and of answers not read."""
 BACKLOG = 1_024
 ACCEPTS_MAX = 64
 """Connections taken before others have the event loop."""
@@ -172,7 +174,23 @@ class LeanServer(Engine):
         now_s = self.loop.time()
         for connection in list(self.connections):
             connection.watch(now_s)
+        self.shed()
         self._watch = self.loop.call_later(WATCH_S, self._look_around)
+
+    def shed(self) -> None:
+        """Closes those that hold the most where all together hold too much: each may be within its bounds."""
+        held_bytes = sum(connection.held_bytes for connection in self.connections)
+        if held_bytes <= HELD_BYTES_MAX:
+            return
+        for connection in sorted(self.connections, key=lambda each: each.held_bytes, reverse=True):
+            logger.error(
+                "closing a connection: all together hold too much",
+                extra={"fields": {"held_bytes": connection.held_bytes, "all_held_bytes": held_bytes}},
+            )
+            held_bytes -= connection.held_bytes
+            connection.abort()
+            if held_bytes <= HELD_BYTES_MAX:
+                return
 
     # -- for connections and calls -------------------------------------------------------------------------
 

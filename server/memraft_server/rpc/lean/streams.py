@@ -16,8 +16,8 @@ from memraft_proto.http2.compression import deflate
 from memraft_proto.methods import Method
 from memraft_server.machine import Refused
 from memraft_server.rpc.lean.heads import Call, Head
-from memraft_server.rpc.lean.replies import HEAD, HEAD_GZIP, OK, error_block
-from memraft_server.rpc.lean.unary import OneMessage, check_room, check_size
+from memraft_server.rpc.lean.replies import HEAD, HEAD_GZIP, OK
+from memraft_server.rpc.lean.unary import OneMessage, StatusError, check_room, check_size, shutting_down
 
 if TYPE_CHECKING:
     from memraft_server.rpc.lean.protocol import LeanConnection
@@ -42,7 +42,7 @@ class TaskCall(Call, ABC):
         self.code = "CANCELLED"
         self.head = head
         self._began_s = time.perf_counter()
-        self._has_head = False
+        self.has_head = False
         self._room: asyncio.Future[None] | None = None
         self._refused: Refused | None = None
         try:
@@ -69,8 +69,8 @@ class TaskCall(Call, ABC):
         connection, stream_id = self.connection, self.stream_id
         encoded = reply.SerializeToString()
         check_size(encoded, self.engine.config.send_bytes_max)
-        if not self._has_head:
-            self._has_head = True
+        if not self.has_head:
+            self.has_head = True
             connection.send_headers(stream_id, HEAD_GZIP if self.head.is_gzip else HEAD, False)
         compressed = deflate(encoded) if self.head.is_gzip else None
         if compressed is None:
@@ -97,13 +97,13 @@ class TaskCall(Call, ABC):
             self.fail(error)
             return
         self.code = "OK"
-        if not self._has_head:
+        if not self.has_head:
             self.connection.send_headers(self.stream_id, HEAD, False)
         self._answer(OK)
 
     def fail(self, error: Exception) -> None:
         """Ends the call with an error."""
-        self.code, block = self.engine.error_of(error, self._has_head)
+        self.code, block = self.engine.error_of(error, self.has_head)
         self._answer(block)
 
     def _answer(self, block: bytes) -> None:
@@ -124,14 +124,16 @@ class TaskCall(Call, ABC):
 
     def expire(self) -> None:
         """See `deadlines.Expiring`."""
-        block = error_block(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", has_head=self._has_head)
-        self._answer(block)
-        self.cancel()
+        self.end_with(StatusError(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded"))
 
     def abandon(self) -> None:
         """See `heads.Call`."""
+        self.end_with(shutting_down())
+
+    def end_with(self, error: Exception) -> None:
+        """Ends the call with an error from outside, unless it is over: its stream must be left alone then."""
         if not self._task.done():
-            self.fail(Refused("SHUTTING_DOWN", "this node is shutting down; ask another one"))
+            self.fail(error)
             self.cancel()
 
 

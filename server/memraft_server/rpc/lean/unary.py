@@ -93,11 +93,13 @@ class UnaryRoute:
             if not isinstance(outcome, Message):
                 future = outcome if isinstance(outcome, asyncio.Future) else asyncio.ensure_future(outcome)
                 Waiting(self, connection, stream_id, head, future, began_s)
+                self._end_turn(connection)
                 return
             encoded = outcome.SerializeToString()
             check_size(encoded, self._send_bytes_max)
         except Exception as error:
             self.fail(connection, stream_id, error, began_s)
+            self._end_turn(connection)
             return
         if head.is_gzip:
             self.send_gzip(connection, stream_id, encoded)
@@ -106,6 +108,10 @@ class UnaryRoute:
         now_s = _clock()
         self.observe("OK", now_s - began_s)
         if now_s > connection.turn_ends_s:
+            connection.is_stopped = True
+
+    def _end_turn(self, connection: LeanConnection) -> None:
+        if _clock() > connection.turn_ends_s:
             connection.is_stopped = True
 
     def finish(self, waiting: Waiting, outcome: asyncio.Future[Message]) -> None:
@@ -168,22 +174,32 @@ class OneMessage(Call):
         """See `heads.Call`."""
         if self._message is None:
             self._message = message
+            self._connection.hold(len(message))
         else:
             self._refuse("the request of this call is one message, and more came")
 
     def end(self) -> None:
         """See `heads.Call`."""
-        if self._message is None:
+        message = self._message
+        self.cancel()
+        if message is None:
             self._refuse("the request of this call is one message, and none came")
         else:
-            self._route.whole(self._connection, self._stream_id, self.head, self._message)
+            self._route.whole(self._connection, self._stream_id, self.head, message)
+
+    def cancel(self) -> None:
+        """See `heads.Call`. What is kept of it is let go."""
+        if self._message is not None:
+            self._connection.hold(-len(self._message))
+            self._message = None
 
     def _refuse(self, text: str) -> None:
+        self.cancel()
         self._connection.answer(self._stream_id, error_block(grpc.StatusCode.INTERNAL, text))
 
     def abandon(self) -> None:
         """See `heads.Call`."""
-        _, block = self._route.engine.error_of(_shutting_down())
+        _, block = self._route.engine.error_of(shutting_down())
         self._connection.answer(self._stream_id, block)
 
 
@@ -243,8 +259,8 @@ class Waiting(Call):
 
     def abandon(self) -> None:
         """See `heads.Call`."""
-        error = _shutting_down()
-        if self.route.method.access in (Access.WRITE, Access.EXCHANGE):
+        error = shutting_down()
+        if self.route.method.access is not Access.READ:  # others change the cluster, or carry writes
             error = Refused("OUTCOME_UNKNOWN", "this node stopped before the outcome was known")
         _, block = self.route.engine.error_of(error)
         self._end(block)
@@ -256,5 +272,6 @@ class Waiting(Call):
             self.cancel()
 
 
-def _shutting_down() -> Refused:
+def shutting_down() -> Refused:
+    """Nothing was done, and nothing will be."""
     return Refused("SHUTTING_DOWN", "this node is shutting down; ask another one")
