@@ -57,7 +57,7 @@ _READS = frozenset(
     | {"GetTrace", "GetNamespaceSettings", "GetRetention"}
 )
 _GROUPS = {
-    method.name: method.access
+    method.name: "read" if method.access is Access.READ else "write"
     for method in METHODS.values()
     if method.name in _READS or (method.access is Access.WRITE and method.name not in _SLOW_WRITES)
 }
@@ -92,10 +92,10 @@ def lane_of(method: Method, request: Any, size_bytes: int, address: str) -> Hash
 
 def group_of(method: Method, request: Any) -> str | None:
     """Which calls this one may travel with; None: none."""
-    access = _GROUPS.get(method.name)
-    if access is Access.READ:
-        return "linearizable" if request.context.consistency == _LINEARIZABLE else "read"
-    return None if access is None else "write"
+    group = _GROUPS.get(method.name)
+    if group == "read" and request.context.consistency == _LINEARIZABLE:
+        return "linearizable"
+    return group
 
 
 class ExchangeFlight(Flight[Call]):

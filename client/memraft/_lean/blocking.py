@@ -47,9 +47,16 @@ class _Unary(Pending):
     __slots__ = ("is_over", "error")
 
     def __init__(self) -> None:
-        super().__init__()
+        # Not by way of the class above: there is one of these for each call.
+        self.encoding = b""
+        self.message: bytes | None = None
         self.is_over = False
         self.error: LeanRpcError | None = None
+
+    def replied(self, message: bytes) -> None:
+        if not self.is_over:
+            self.message = message
+            self.is_over = True
 
     def ended(self, error: LeanRpcError | None) -> None:
         if not self.is_over:
@@ -67,6 +74,10 @@ class _Many(_Unary):
     def __init__(self) -> None:
         super().__init__()
         self.messages: deque[bytes] = deque()
+
+    def replied(self, message: bytes) -> None:
+        self.came(message)
+        self.ended(None)
 
     def came(self, message: bytes) -> None:
         self.messages.append(message)
@@ -154,8 +165,10 @@ class _Link(Wire):
         data = self._unsent + self.to_send() if self._unsent else self.to_send()
         if data:
             self._unsent = data
-            with contextlib.suppress(BlockingIOError, InterruptedError):
+            try:
                 self._unsent = data[self._socket.send(data) :]
+            except (BlockingIOError, InterruptedError):
+                pass
             self.has_sent()
 
     def _read(self, now_s: float) -> None:

@@ -119,6 +119,8 @@ class LeanChannel:
 
     def has_changed(self, link: Link) -> None:
         """A connection has room, or takes no more calls, or is gone."""
+        if link is self._link and not self._room and link.is_open:
+            return
         if not link.is_open and self._link is link:
             self._link = None
             if not link.is_closing:
