@@ -6,19 +6,15 @@ import asyncio
 import dataclasses
 import socket
 import ssl
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
 
-from memraft_proto.http2.connection import Connection, Limits
+from memraft_proto.http2.connection import Limits
 from memraft_proto.http2.frames import Code, request_packer
 from memraft_proto.http2.headers import encode
-from memraft_proto.methods import METHODS
-from memraft_proto.v1 import cluster_pb2, common_pb2, kv_pb2
+from memraft_proto.v1 import cluster_pb2, kv_pb2
 from memraft_server import certs
 from memraft_server.metrics import CallMetrics
 from memraft_server.rpc.engine import ListenFailed
@@ -26,123 +22,15 @@ from memraft_server.rpc.lean import protocol, server
 from memraft_server.rpc.lean.protocol import LeanConnection
 from memraft_server.rpc.lean.server import LeanServer
 from memraft_server.rpc.lean.streams import StreamCall
+from tests.acceptance.lean_raw import AHEAD, GET, NAMESPACE, PUT, connections, head_of, on_loop, paused, raw
 from tests.acceptance.nodes import Nodes, run
 from tests.interop.callers import Caller, Failed
-from tests.interop.serving import HOST, WAIT_S, Certificates, Serving, eventually
-
-NAMESPACE = "acme/support"
-PUT = kv_pb2.PutRequest(namespace=NAMESPACE, key="k", value=b"1")
-GET = kv_pb2.GetRequest(namespace=NAMESPACE, key="k")
-AHEAD = kv_pb2.GetRequest(namespace=NAMESPACE, key="k", context=common_pb2.ReadContext(min_index=1 << 40))
-"""Waits until the test lets it go."""
+from tests.interop.serving import HOST, WAIT_S, Certificates, Nowhere, Serving, eventually
 
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return Certificates(tmp_path_factory.mktemp("certificates"))
-
-
-def head_of(name: str, *fields: tuple[bytes, bytes]) -> bytes:
-    """The header block of a call."""
-    return encode(
-        [
-            (b":method", b"POST"),
-            (b":scheme", b"http"),
-            (b":path", METHODS[name].path.encode()),
-            (b"te", b"trailers"),
-            (b"content-type", b"application/grpc"),
-            *fields,
-        ]
-    )
-
-
-class Raw(Connection):
-    """A client that does as a test says, on a socket that blocks."""
-
-    def __init__(self, serving: Serving, limits: Limits | None = None) -> None:
-        super().__init__(limits if limits is not None else Limits(), is_client=True)
-        self.socket = socket.create_connection((HOST, serving.server.port), timeout=WAIT_S)
-        self.messages: list[bytes] = []
-        self.ended: dict[int, dict[bytes, bytes]] = {}
-        self.goaways: list[tuple[int, int]] = []
-        self.resets: list[tuple[int, int]] = []
-        self.pinged: list[bytes] = []
-
-    def call(self, name: str, request: Any, *fields: tuple[bytes, bytes]) -> int:
-        """Sends a call; returns its stream."""
-        head = head_of(name, *fields)
-        stream = self.send_call(request_packer(head), head, request.SerializeToString())
-        self.flush()
-        return stream.id
-
-    def flush(self) -> None:
-        self.socket.sendall(self.take())
-
-    def read_until(self, condition: Callable[[], bool]) -> None:
-        """Reads until ``condition`` holds, and answers what has to be answered."""
-        while not condition():
-            data = self.socket.recv(1 << 16)
-            assert data, "the server closed the connection"
-            self.receive(data)
-            self.flush()
-
-    def read_to_the_end(self) -> None:
-        try:
-            while data := self.socket.recv(1 << 16):
-                self.receive(data)
-        except ConnectionResetError:
-            pass
-        self.socket.close()
-
-    def status(self, stream_id: int) -> bytes:
-        """The status of a call, when it is there."""
-        self.read_until(lambda: stream_id in self.ended)
-        return self.ended[stream_id][b"grpc-status"]
-
-    def on_headers(self, stream_id: int, head: Any, is_end: bool) -> None:
-        if is_end:
-            self.ended[stream_id] = dict(head)
-
-    def on_message(self, stream_id: int, message: bytes) -> None:
-        self.messages.append(message)
-
-    def _pong(self, payload: bytes) -> None:
-        self.pinged.append(payload)
-        super()._pong(payload)
-
-    def on_reset(self, stream_id: int, code: int) -> None:
-        self.resets.append((stream_id, code))
-
-    def on_goaway(self, last_stream_id: int, code: int, text: str) -> None:
-        self.goaways.append((last_stream_id, code))
-
-
-@contextmanager
-def raw(serving: Serving, limits: Limits | None = None) -> Iterator[Raw]:
-    client = Raw(serving, limits)
-    try:
-        client.flush()
-        yield client
-    finally:
-        client.socket.close()
-
-
-def connections(serving: Serving) -> list[LeanConnection]:
-    return list(serving.server.connections)
-
-
-def paused(serving: Serving) -> list[LeanConnection]:
-    """Connections whose clients do not read."""
-    return [each for each in connections(serving) if each._writable is not None]
-
-
-def on_loop(serving: Serving, work: Callable[[], Any]) -> Any:
-    """Does ``work`` on the server's loop."""
-
-    async def do() -> Any:
-        return work()
-
-    return serving.run(do())
 
 
 # -- who is there --------------------------------------------------------------------------------------
@@ -209,6 +97,7 @@ def test_connections_beyond_the_most_there_may_be_are_closed(monkeypatch: pytest
     with Serving("lean", None) as serving, raw(serving) as first, raw(serving) as second:
         first.read_until(lambda: first._has_settings)
         second.read_until(lambda: second._has_settings)
+        eventually(lambda: not serving.server.strangers, "both have said who they are")
         with raw(serving) as third:
             third.read_to_the_end()
             assert not third._has_settings
@@ -278,93 +167,6 @@ def test_a_client_that_opens_no_window_gets_no_further_calls(monkeypatch: pytest
         for _ in range(protocol.STALLED_S + 2):
             on_loop(serving, lambda: (setattr(stuck, "_is_heard", True), stuck.watch(1.0)))
         eventually(lambda: not connections(serving), "it is closed")
-
-
-def test_what_was_read_already_waits_too_for_a_client_that_does_not_read(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Many small questions come in one read; their answers together are large."""
-    monkeypatch.setattr(protocol, "TURN_S", -1.0)
-    wide = Limits(stream_window_bytes=1 << 30, connection_window_bytes=1 << 30)
-    with Serving("lean", None) as serving, raw(serving, wide) as slow:
-        slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
-        value = b'"' + b"v" * (2 << 20) + b'"'
-        put = slow.call("Put", kv_pb2.PutRequest(namespace=NAMESPACE, key="k", value=value))
-        assert slow.status(put) == b"0"
-        head = head_of("Get")
-        packer = request_packer(head)
-        streams = [slow.send_call(packer, head, GET.SerializeToString()).id for _ in range(40)]
-        slow.flush()
-        eventually(lambda: bool(paused(serving)), "it is waited for")
-        (stuck,) = connections(serving)
-
-        async def turns() -> int:
-            for _ in range(200):
-                await asyncio.sleep(0)
-            return stuck.held_bytes
-
-        assert serving.run(turns()) < 3 * len(value)
-        assert {slow.status(stream) for stream in streams} == {b"0"}
-
-
-def test_messages_of_calls_that_do_not_end_are_bounded_together() -> None:
-    with Serving("lean", None) as serving:
-        serving.server.limits = dataclasses.replace(serving.server.limits, buffered_bytes_max=100_000)
-        with raw(serving) as client:
-            client.read_until(lambda: client._has_settings)
-            (connection,) = connections(serving)
-            put = kv_pb2.PutRequest(namespace=NAMESPACE, key="k", value=b'"' + b"v" * 10_000 + b'"')
-            streams = [client.begin(head_of("Put")).id for _ in range(12)]
-            for stream in streams:
-                client.send_message(stream, put.SerializeToString())
-            client.flush()
-            client.read_until(lambda: len(client.resets) == 3)
-            assert client.resets == [(stream, Code.ENHANCE_YOUR_CALM) for stream in streams[9:]]
-            assert connection.held_bytes <= 100_000
-            client.reset(streams[0], Code.CANCEL)
-            for stream in streams[1:9]:
-                client.send_end(stream)
-            client.flush()
-            assert {client.status(stream) for stream in streams[1:9]} == {b"0"}
-            eventually(lambda: not connection.held_bytes, "nothing is kept")
-
-
-def test_requests_that_a_health_check_does_not_read_are_let_go() -> None:
-    with Serving("lean", None) as serving, raw(serving) as client:
-        client.read_until(lambda: client._has_settings)
-        (connection,) = connections(serving)
-        head = encode(
-            [
-                (b":method", b"POST"),
-                (b":scheme", b"http"),
-                (b":path", b"/grpc.health.v1.Health/Watch"),
-                (b"content-type", b"application/grpc"),
-            ]
-        )
-        stream = client.begin(head)
-        for _ in range(10):
-            client.send_message(stream.id, b"")
-            client.send_message(stream.id, b"\x0a\x90\x4e" + b"s" * 10_000)
-        client.flush()
-        eventually(lambda: connection.held_bytes > 50_000, "they wait")
-        client.reset(stream.id, Code.CANCEL)
-        client.flush()
-        eventually(lambda: not connection.held_bytes and not serving.server.running, "nothing is kept")
-
-
-def test_where_all_together_hold_too_much_the_one_that_holds_most_is_closed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(server, "HELD_BYTES_MAX", 150_000)
-    with Serving("lean", None) as serving, raw(serving) as first, raw(serving) as second:
-        for client, size in ((first, 100_000), (second, 60_000)):
-            stream = client.begin(head_of("Put"))
-            client.read_until(lambda client=client: client._has_settings)  # type: ignore[misc]
-            client.send_message(stream.id, bytes(size))
-            client.flush()
-        first.read_to_the_end()
-        assert [each.held_bytes for each in connections(serving)] == [60_000]
-        assert second.status(second.call("Put", PUT)) == b"0"
 
 
 def test_a_client_that_is_gone_without_a_word_is_noticed() -> None:
@@ -498,6 +300,27 @@ def test_a_message_that_is_compressed_in_no_way_that_was_told_is_refused() -> No
         assert b"grpc-encoding" in client.ended[stream.id][b"grpc-message"]
 
 
+def test_a_fault_after_the_head_of_the_answer_is_told_in_trailers() -> None:
+    with Serving("lean", None) as serving, raw(serving) as client:
+        stream = client.begin(
+            encode(
+                [
+                    (b":method", b"POST"),
+                    (b":scheme", b"http"),
+                    (b":path", b"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"),
+                    (b"content-type", b"application/grpc"),
+                ]
+            )
+        )
+        client.send_message(stream.id, b"\x3a\0")  # list_services
+        client.flush()
+        client.read_until(lambda: bool(client.messages))
+        client.send_message(stream.id, b"compressed?", is_compressed=True)
+        client.flush()
+        assert client.status(stream.id) == b"13"
+        assert b":status" not in client.ended[stream.id]
+
+
 def test_a_deadline_that_meets_a_call_just_over_leaves_its_stream_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -548,6 +371,21 @@ def test_calls_that_are_not_over_in_time_are_told_where_they_stand() -> None:
             read.result()
         assert caught.value.reason == "SHUTTING_DOWN"
         assert serving.server.running == 0 and not connections(serving)
+
+
+def test_a_change_of_the_cluster_that_is_not_over_in_time_may_be_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        Nowhere, "change_cluster", lambda *_: asyncio.get_running_loop().create_future(), raising=True
+    )
+    with Serving("lean", None) as serving, Caller("aio", serving) as caller:
+        change = caller.start("ChangeCluster", cluster_pb2.ChangeClusterRequest())
+        eventually(lambda: serving.server.running == 1, "it waits")
+        serving.run(serving.server.stop(0.1))
+        with pytest.raises(Failed) as caught:
+            change.result()
+        assert caught.value.reason == "OUTCOME_UNKNOWN"
 
 
 def test_watchers_of_health_do_not_keep_it_from_stopping() -> None:

@@ -75,7 +75,7 @@ class LeanConnection(Connection, asyncio.Protocol):
         self._is_open = True
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         self.tick(self._engine.loop.time())
-        self._engine.connections[self] = None
+        self._engine.connections[self] = self._engine.strangers[self] = None
         if self._tls is None:
             self._let_in(())
 
@@ -155,6 +155,7 @@ class LeanConnection(Connection, asyncio.Protocol):
         self._is_open = False
         self._transport = None
         self._engine.connections.pop(self, None)
+        self._engine.strangers.pop(self, None)
         streams = list(self.streams.values())
         self.streams.clear()
         self.resume_writing()
@@ -278,6 +279,10 @@ class LeanConnection(Connection, asyncio.Protocol):
         self.refuse_calls()
         self._is_drained = True
         self.flush()
+
+    def on_settings(self) -> None:
+        """See `Connection`."""
+        self._engine.strangers.pop(self, None)
 
     def on_fault(self, fault: ConnectionFault) -> None:
         """See `Connection`."""

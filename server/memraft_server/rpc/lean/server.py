@@ -6,6 +6,7 @@ import asyncio
 import errno
 import logging
 import os
+import resource
 import socket
 import ssl
 import time
@@ -39,7 +40,11 @@ from memraft_server.service import Service
 logger = logging.getLogger("memraft.rpc")
 
 CONNECTIONS_MAX = 10_000
-"""Connections, those that have not said yet who they are among them; further ones are closed at once."""
+"""Connections, those that have not said yet who they are among them. One more has the place of the oldest of
+those; where there is none, it is closed at once."""
+FILES_SHARE = 0.75
+"""So many of the files that the process may open may be connections: a node that cannot open the next file of
+its log ends."""
 HELD_BYTES_MAX = 512 << 20
 """What all connections may hold together of calls that have not come whole and of answers not read."""
 BACKLOG = 1_024
@@ -75,6 +80,8 @@ class LeanServer(Engine):
         }
         self.routes |= builtin_routes(self)
         self.connections: dict[LeanConnection, None] = {}
+        self.strangers: dict[LeanConnection, None] = {}
+        self._connections_max = _connections_max()
         self.is_stopping = False
         self._greeting: set[asyncio.Task[Any]] = set()
         self._listeners: list[socket.socket] = []
@@ -152,9 +159,13 @@ class LeanServer(Engine):
                 self.loop.remove_reader(listener)
                 self.loop.call_later(ACCEPT_PAUSE_S, self._accept_again, listener)
                 return
-            if len(self.connections) + len(self._greeting) >= CONNECTIONS_MAX:
-                accepted.close()
-                continue
+            if len(self.connections) + len(self._greeting) >= self._connections_max:
+                if not self.strangers:
+                    accepted.close()
+                    continue
+                stranger = next(iter(self.strangers))
+                del self.strangers[stranger]
+                stranger.abort()
             accepted.setblocking(False)
             made = self.loop.connect_accepted_socket(lambda: LeanConnection(self), accepted)
             task = self.loop.create_task(made)
@@ -217,6 +228,11 @@ class LeanServer(Engine):
         """A client broke a rule of HTTP/2, or a limit."""
         fields = {"code": fault.code.name, "error": fault.text}
         logger.info("closing a connection", extra={"fields": fields})
+
+
+def _connections_max() -> int:
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return CONNECTIONS_MAX if files < 0 else min(CONNECTIONS_MAX, int(files * FILES_SHARE))
 
 
 def _tls_context(tls: TlsBytes) -> ssl.SSLContext:
