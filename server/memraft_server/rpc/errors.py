@@ -36,6 +36,8 @@ DETAILS_KEY = "grpc-status-details-bin"
 MESSAGE_CHARS_MAX = 2_000
 """Trailers have to fit into gRPC's 8 KiB of metadata, twice: as message and in the details."""
 METADATA_CHARS_MAX = 512
+OTHER_CHARS_SHARE = 8
+"""Where not all is ASCII, an eighth: a character may have 4 bytes, and 12 where it is percent-encoded."""
 RETRY_SOON_MS = 50
 """How long to wait where a queue is full or a shard has no leader."""
 
@@ -119,4 +121,6 @@ def _add(status: status_pb2.Status, name: str, detail: Message) -> None:
 
 
 def _cut(text: str, chars_max: int) -> str:
+    if not text.isascii():
+        chars_max //= OTHER_CHARS_SHARE
     return text if len(text) <= chars_max else text[: chars_max - 1] + "…"

@@ -20,6 +20,7 @@ from memraft_proto.v1 import error_pb2
 from memraft_server.machine import Refused
 from memraft_server.machine.refused import STATUS_CODES
 from memraft_server.rpc.errors import status_of, to_refused
+from memraft_server.rpc.lean.replies import error_block
 
 
 def address(node_id: int) -> str:
@@ -98,3 +99,10 @@ def test_a_long_message_fits_into_a_trailer() -> None:
     _, message, trailer = status_of(Refused("INVALID_ARGUMENT", "x" * 100_000, {"field": "y" * 100_000}))
     assert len(message) == 2_000
     assert len(trailer) < 4_000
+
+
+@pytest.mark.parametrize("char", ["a", "é", "記", "🧠"])
+def test_a_long_message_in_any_script_fits_into_what_grpc_takes(char: str) -> None:
+    refused = Refused("QUOTA_EXCEEDED", char * 5_000, {"limit": char * 5_000, "retry_after_ms": "50"})
+    code, message, details = status_of(refused)
+    assert len(error_block(code, message, details)) < 10_000
