@@ -9,8 +9,8 @@
 from __future__ import annotations
 
 import ssl
-import zlib
 
+from memraft_proto.http2.compression import GZIP, NotInflatable, TooLarge, inflate
 from memraft_proto.http2.connection import Connection, Limits, Stream
 from memraft_proto.http2.frames import STREAM_ID_MOST, Code, ConnectionFault
 from memraft_proto.http2.headers import Fields
@@ -23,7 +23,6 @@ from .tls import Security
 READ_BYTES_MAX = 1 << 16
 """Less than what makes malloc map memory anew for each read."""
 TICK_S = 1.0
-_WBITS_GZIP = 31
 
 
 class Pending:
@@ -256,21 +255,17 @@ class Wire(Connection):
         pending = self.pending.get(stream_id)
         if pending is None:
             return
-        if pending.encoding != b"gzip":
+        if pending.encoding != GZIP:
             said = pending.encoding.decode("ascii", "replace")
             self._end(pending, calls.malformed(f"the answer is compressed with {said!r}, not gzip"))
             return
         size_max = self.limits.message_bytes_max
-        inflated = zlib.decompressobj(_WBITS_GZIP)
         try:
-            plain = inflated.decompress(message, size_max + 1)
-        except zlib.error as error:
-            self._end(pending, calls.malformed(f"the answer's gzip is damaged: {error}"))
-            return
-        if len(plain) > size_max:
-            self._end(pending, calls.too_large("Received", len(plain), size_max))
-        elif not inflated.eof:
-            self._end(pending, calls.malformed("the answer's gzip is cut off"))
+            plain = inflate(message, size_max)
+        except NotInflatable as error:
+            self._end(pending, calls.malformed(f"the answer: {error}"))
+        except TooLarge:
+            self._end(pending, calls.too_large("Received", size_max + 1, size_max))
         else:
             self.on_message(stream_id, plain)
 

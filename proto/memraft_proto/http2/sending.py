@@ -158,6 +158,7 @@ class Sender:
         self.is_closed = False
         self.peer_streams_max = STREAM_ID_MOST
         self.peer_last_stream = 0
+        self._goaway_last = STREAM_ID_MOST
         self._taken_bytes = 0
         self._pong_bytes = 0
         self._next_stream = 1 if is_client else 2
@@ -335,6 +336,8 @@ class Sender:
     def goaway(self, code: int, text: str = "", last_stream: int | None = None) -> None:
         """Tells that no stream after ``last_stream`` is taken; by default, after the newest there is."""
         last = self.peer_last_stream if last_stream is None else last_stream
+        # Never more than was told before (RFC 9113, section 6.8): later calls were made elsewhere since.
+        last = self._goaway_last = min(last, self._goaway_last)
         payload = NUMBER.pack(last) + NUMBER.pack(code) + text.encode()[:512]
         self.out.append(frame(GOAWAY, 0, 0, payload))
 

@@ -369,6 +369,17 @@ def test_calls_after_the_last_are_ignored_and_their_data_too() -> None:
     assert [each[0] for each in server.sent()] == [GOAWAY]
 
 
+def test_the_last_call_that_was_taken_stays_so() -> None:
+    """Calls that came after it were ignored; a second farewell must not make them look taken."""
+    server = Server().greeted()
+    server.receive(head(1))
+    server.goaway(Code.NO_ERROR)
+    server.refuse_calls()
+    server.receive(head(3))
+    server.goaway(Code.NO_ERROR)
+    assert [payload[:4] for _, _, _, payload in server.sent()] == [(1).to_bytes(4, "big")] * 2
+
+
 def test_a_client_learns_which_calls_were_not_taken() -> None:
     client = Server(is_client=True).greeted()
     streams = [client.send_call(PACK, REQUEST, b"m").id for _ in range(3)]
