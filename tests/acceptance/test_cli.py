@@ -234,15 +234,16 @@ def test_memories_from_remembering_to_forgetting(up: Up) -> None:
 
 def test_a_lock_is_handed_on_when_its_holder_ends_or_is_killed(up: Up) -> None:
     told = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
-    hold = [*COMMAND, "lock", "run", "reindex", "--ttl", "1", "--", sys.executable, "-c", told]
+    hold = [*COMMAND, "lock", "run", "reindex", "--ttl"]
     environment = {**os.environ, **up.environment}
 
-    def begin() -> tuple["subprocess.Popen[str]", int]:
-        holder = subprocess.Popen(hold, stdout=subprocess.PIPE, text=True, env=environment)
+    def begin(ttl_s: int) -> tuple["subprocess.Popen[str]", int]:
+        command = [*hold, str(ttl_s), "--", sys.executable, "-c", told]
+        holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         assert holder.stdout is not None
         return holder, int(holder.stdout.readline())  # it has the lock
 
-    holder, _ = begin()
+    holder, _ = begin(ttl_s=60)
     assert up.json("lock", "show", "reindex")["agent"]
     refused = up.run("lock", "run", "reindex", "--wait-s", "0", "--", "true")
     assert (refused.returncode, refused.stderr.count("was not granted")) == (1, 1)
@@ -252,7 +253,7 @@ def test_a_lock_is_handed_on_when_its_holder_ends_or_is_killed(up: Up) -> None:
     holder.stdout.close()
     assert up.run("lock", "show", "reindex").stdout == "free\n"
 
-    holder, command = begin()
+    holder, command = begin(ttl_s=3)
     try:
         holder.kill()
         mine = ("lock", "run", "reindex", "--", sys.executable, "-c", "print('mine')")
