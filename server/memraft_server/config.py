@@ -70,7 +70,7 @@ class ClientSection(_Section, frozen=True):
     """``[client]``: the port that agents call."""
 
     listen: str = ""
-    engine: Literal["lean", "grpcio"] = "grpcio"
+    engine: Literal["lean", "grpcio"] = "lean"
     concurrent_calls_max: int = 10_000
     lag_wait_ms: int = 1_000
     followers_max: int = 1_000

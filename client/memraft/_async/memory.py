@@ -101,8 +101,8 @@ class AsyncMemory(
         projections: in process: classes that derive views from what is written, or `package.module:Class`;
             see docs/projections.md. On a cluster its nodes' configurations name them.
         insecure: talk to a cluster without TLS and without an identity; only for nodes that were started so.
-        engine: what carries calls to a cluster: `grpcio`, or `lean`, which speaks the same protocol in less
-            time; see docs/engines.md.
+        engine: what carries calls to a cluster: `lean`, or `grpcio`, which speaks the same protocol and takes
+            more time; see docs/engines.md.
 
     Raises:
         InvalidArgument: `agent`, `namespace` or `consistency` is malformed.
@@ -124,7 +124,7 @@ class AsyncMemory(
         consistency: Consistency = "session",
         insecure: bool = False,
         projections: Sequence[str | type[Any]] = (),
-        engine: Engine = "grpcio",
+        engine: Engine = "lean",
     ) -> None:
         embedding = AsyncEmbedding(embedder)
         if namespace is not None:

@@ -103,8 +103,8 @@ class Memory(
         projections: in process: classes that derive views from what is written, or `package.module:Class`;
             see docs/projections.md. On a cluster its nodes' configurations name them.
         insecure: talk to a cluster without TLS and without an identity; only for nodes that were started so.
-        engine: what carries calls to a cluster: `grpcio`, or `lean`, which speaks the same protocol in less
-            time; see docs/engines.md.
+        engine: what carries calls to a cluster: `lean`, or `grpcio`, which speaks the same protocol and takes
+            more time; see docs/engines.md.
 
     Raises:
         InvalidArgument: `agent`, `namespace` or `consistency` is malformed.
@@ -126,7 +126,7 @@ class Memory(
         consistency: Consistency = "session",
         insecure: bool = False,
         projections: Sequence[str | type[Any]] = (),
-        engine: Engine = "grpcio",
+        engine: Engine = "lean",
     ) -> None:
         embedding = Embedding(embedder)
         if namespace is not None:
