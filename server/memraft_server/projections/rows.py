@@ -73,8 +73,10 @@ one size fit into one, these are, too."""
 DEAD_SHARE_MAX = 0.3
 """A segment with more dead rows is built anew without them."""
 
-AXES_GROWTH = 2
-"""Axes of codes are found anew once a segment has grown by this factor."""
+AXES_GROWTH = 1.25
+"""Axes of codes are found anew once a segment has grown by this factor. Of more rows a smaller share is
+compared exactly, so codes have to tell more: those for 3,000 rows keep .94 of the nearest of 10,000,
+those for 5,000 .98."""
 
 GATHER_ROWS_MAX = 2048
 """Up to this many rows that pass, comparing each exactly beats codes."""

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from memraft_server.cli.bench.recall_texts import Talk
 from memraft_server.projections import ann, codes, rows
 from memraft_server.projections.rows import COSINE, DOT, L2, RowStore
 
@@ -279,6 +280,22 @@ def test_small_tails_join_the_segment_before_them_with_its_axes() -> None:
     (segment,) = store._segments
     assert segment.stop == 5200 and segment.axes is axes
     assert recall(store, vectors[:5200], set(range(5200))) > 0.95
+
+
+def test_a_segment_that_grows_finds_as_much_as_one_that_was_built_at_once() -> None:
+    talk = Talk(9_000, 256, seed=1)
+    vectors = np.concatenate([chunk.vectors for chunk in talk.chunks(1_000)])
+    queries = [query.vector for query in talk.queries(100)]
+    store = RowStore(256, DOT)
+    for start, stop in ((0, 5_000), (5_000, 9_000)):
+        store.append(vectors[start:stop], start + 1)
+        build_all(store)
+    assert [segment.count for segment in store._segments] == [9_000]
+    found = 0
+    for query in queries:
+        exact = np.argsort(-(vectors @ query), kind="stable")[:10]
+        found += len({*exact.tolist()} & {*store.search(query, 10)[0]})
+    assert found >= 0.985 * 10 * len(queries)
 
 
 def test_a_segment_with_many_dead_rows_is_built_anew_without_them() -> None:
