@@ -42,8 +42,6 @@ NODES = 3
 NAMESPACE = "acme/bench"
 VALUE = b'{"text":"%b"}' % (b"x" * 89)
 OPERATIONS_A_BATCH = 100
-CLIENT_CALLS = 256
-"""Calls of one client that are under way: their numbers are those of one session."""
 START_TIMEOUT_S = 30.0
 
 

@@ -38,9 +38,6 @@ WINDOW_MOST = (1 << 31) - 1
 STREAM_ID_MOST = (1 << 31) - 1
 TABLE_BYTES_DEFAULT = 4_096
 
-MESSAGE_HEAD_BYTES = 5
-"""Before each gRPC message: whether it is compressed (1 byte), and its length."""
-
 FRAME_HEAD = Struct(">IBI")
 """Length and type as one number (``length << 8 | type``), flags, stream."""
 DATA_HEAD = Struct(">IBIBI")

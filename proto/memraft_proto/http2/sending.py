@@ -232,11 +232,6 @@ class Sender:
         self.send_headers(stream.id, head, False)
         return stream
 
-    @property
-    def ids_left(self) -> int:
-        """Streams that can still be opened on this connection, as far as numbers go."""
-        return max(0, (STREAM_ID_MOST - self._next_stream) // 2 + 1)
-
     def _open(self) -> Stream:
         assert self.is_client and self._next_stream <= STREAM_ID_MOST
         stream = self.keep(self._next_stream)
