@@ -180,6 +180,8 @@ def test_a_fault_of_a_stream_ends_that_stream_alone(what: str) -> None:
 BY_SERVERS: dict[str, tuple[Code, list[Frame]]] = {
     "5.1 HEADERS on an idle stream": (P, [headers(3, encode([(b":status", b"200")]))]),
     "5.1.1 a stream that the server opens": (P, [headers(2, encode([(b":status", b"200")]))]),
+    "6.5.2 ENABLE_PUSH of 1": (P, [setting(2, 1)]),
+    "6.5.2 ENABLE_PUSH of 2": (P, [setting(2, 2)]),
     "6.6 PUSH_PROMISE though it was switched off": (P, [(PUSH_PROMISE, 4, 1, number(2) + CALL)]),
     "5.1 DATA on an idle stream": (P, [data(3)]),
 }

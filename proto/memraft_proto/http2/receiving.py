@@ -258,7 +258,7 @@ class Receiver(Sender):
             elif key == HEADER_TABLE_SIZE:
                 if value < TABLE_BYTES_DEFAULT:
                     self._table_update = b"\x20"
-            elif key == ENABLE_PUSH and value > 1:
+            elif key == ENABLE_PUSH and value > (0 if self.is_client else 1):
                 raise ConnectionFault(Code.PROTOCOL_ERROR, f"ENABLE_PUSH of {value}")
         if window != self._peer_window:
             self._move_windows(window)

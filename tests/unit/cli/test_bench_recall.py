@@ -61,7 +61,9 @@ def test_the_times_of_recall_are_measured_in_process(
     assert "200 memories, full pipeline, p50" in figures
     assert figures["200 memories, k-NN, share of the exact ones"]["value"]["median"] == 1
     assert "200 memories, opened again and recalled from" in figures
-    assert all(each["value"]["median"] > 0 for each in figures.values())
+    # What the process grew by is nothing where memories fit into what earlier tests left free.
+    assert "RAM a memory, its text and vector included" in figures
+    assert all(each["value"]["median"] > 0 for each in figures.values() if each["unit"] != "bytes")
 
 
 @pytest.mark.parametrize(
