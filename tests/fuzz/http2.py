@@ -317,6 +317,8 @@ def _excuses(
     yield "6.1, 4.2: padding without its length", bool(flags & PADDED) and pair == (P, FRAME_SIZE)
     yield "6.5: FRAME_SIZE_ERROR; h2 says PROTOCOL_ERROR", kind == SETTINGS and pair == (FRAME_SIZE, P)
     yield "6.6: nobody may push here; h2 lets an idle stream", kind == PUSH_PROMISE and ours[0] == P
+    is_loose = kind == CONTINUATION and not has_open_block
+    yield "6.10: it continues no block; h2 resets a stream that is over", is_loose and ours[0] == P
     is_reserved_bit = kind == WINDOW_UPDATE and payload[:1] >= b"\x80" and theirs[0] == P
     yield "6.9: the reserved bit is ignored; h2 takes it for the number's", is_reserved_bit
     yield "8.1.1: content-length is left to the messages", is_silent and "content-length" in why
