@@ -15,12 +15,16 @@ class Secured:
         context: says whom to trust and who we are.
         host: whose name the certificate of the other side must have.
         is_server: the role of this side.
+
+    Attributes:
+        is_ready: hands are shaken.
+        is_over: the other side said farewell, behind what `open` returned last.
     """
 
-    __slots__ = ("is_ready", "_incoming", "_outgoing", "_session")
+    __slots__ = ("is_ready", "is_over", "_incoming", "_outgoing", "_session")
 
     def __init__(self, context: ssl.SSLContext, host: str | None, is_server: bool = False) -> None:
-        self.is_ready = False
+        self.is_ready = self.is_over = False
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._session = context.wrap_bio(self._incoming, self._outgoing, is_server, host)
 
@@ -71,14 +75,16 @@ class Secured:
         incoming.write(data)
         pieces: list[bytes] = []
         try:
-            pieces.append(read(RECORD_BYTES_MAX))
-            while incoming.pending:
-                pieces.append(read(RECORD_BYTES_MAX))
+            while piece := read(RECORD_BYTES_MAX):
+                pieces.append(piece)
+                if not incoming.pending:
+                    break
+            else:
+                self.is_over = True  # a farewell is read as nothing
         except ssl.SSLWantReadError:
             pass
-        except ssl.SSLZeroReturnError:
-            if not pieces:
-                raise
+        if self.is_over and not pieces:
+            raise ssl.SSLZeroReturnError("the other side said farewell")
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def end(self) -> None:

@@ -128,9 +128,13 @@ class Wire(Connection):
         if now_s - self._ticked_s >= TICK_S:
             self._ticked_s = now_s
             self.tick(now_s)
-        if self._secured is not None:
-            data = self._secured.open(data)
-        self.receive(data)
+        secured = self._secured
+        if secured is None:
+            self.receive(data)
+            return
+        self.receive(secured.open(data))
+        if secured.is_over:
+            raise ConnectionResetError(self._goaway or "Socket closed")
 
     def to_send(self) -> bytes:
         """What is to be written now."""

@@ -21,6 +21,7 @@ from tests.unit.client_lean.servers import (
     HEAD,
     HOST,
     OK,
+    WAIT_S,
     Channel,
     Files,
     Peer,
@@ -190,13 +191,19 @@ def test_nothing_is_sent_to_a_node_whose_certificate_or_protocol_does_not_hold(
 
 @facades
 def test_a_node_that_dies_under_tls(facade: str, tmp_path: Path) -> None:
+    """Whoever closes TLS says farewell, alone or behind its last data, and may wait for ours to hang up."""
     files = Files(tmp_path)
+
+    def close_behind_data(peer: Peer) -> None:
+        peer.ping(b"the last")
+        peer.flush()
+        peer.transport.close()
 
     async def main() -> None:
         async with scripted(files=files.node) as server:
-            channel = Channel(facade, server.address, files.agent)
+            channel = Channel(facade, server.address, files.agent, keepalive_s=10 * WAIT_S)
             assert await channel.call(bytes(200_000)) == bytes(200_000)
-            for end in (Peer.abort, lambda peer: peer.transport.close()):
+            for end in (Peer.abort, lambda peer: peer.transport.close(), close_behind_data):
                 server.script = lambda peer, *call, end=end: end(peer)  # type: ignore[misc]
                 assert reason(await failure(channel.call(b"x"))) == CONNECTION_LOST
                 server.script = echo
