@@ -17,7 +17,7 @@ DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDO
     range(10)
 )
 END_STREAM, END_HEADERS, PADDED = 1, 4, 8
-P, FRAME_SIZE, STREAM_CLOSED, C, CANCEL = 1, 6, 5, 9, 8
+P, F, FRAME_SIZE, STREAM_CLOSED, C, CANCEL = 1, 3, 6, 5, 9, 8
 REQUEST: Fields = (
     (b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/memraft.v1.KvService/Get"),
     (b":authority", b"localhost"), (b"te", b"trailers"), (b"content-type", b"application/grpc"),
@@ -316,6 +316,9 @@ def _excuses(
     yield "5.5: types that ours does not know are ignored; h2 knows ALTSVC", kind >= 10 and is_silent
     yield "6.1, 4.2: padding without its length", bool(flags & PADDED) and pair == (P, FRAME_SIZE)
     yield "6.5: FRAME_SIZE_ERROR; h2 says PROTOCOL_ERROR", kind == SETTINGS and pair == (FRAME_SIZE, P)
+    keys = [payload[at : at + 2] for at in range(0, len(payload), 6)] if kind == SETTINGS else []
+    is_hidden = len(set(keys)) < len(keys) and pair in ((P, None), (F, None))
+    yield "6.5.3: values count in their order; h2 sees a setting's last alone", is_hidden
     yield "6.6: nobody may push here; h2 lets an idle stream", kind == PUSH_PROMISE and ours[0] == P
     is_loose = kind == CONTINUATION and not has_open_block
     yield "6.10: it continues no block; h2 resets a stream that is over", is_loose and ours[0] == P
@@ -326,10 +329,7 @@ def _excuses(
     yield "8.3.1: :authority may be left out; h2 demands it", is_silent and ":authority" in why
     yield (
         "RFC 8441: a setting that is nothing to ours",
-        is_silent
-        and kind == SETTINGS
-        and theirs[0] == P
-        and any(payload[at : at + 2] == b"\0\x08" for at in range(0, len(payload), 6)),
+        is_silent and theirs[0] == P and b"\0\x08" in keys,
     )
     is_of_grpc = ours[0] is None and not codes(theirs) and codes(ours) <= {P, CANCEL}
     yield (
