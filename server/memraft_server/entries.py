@@ -1,8 +1,10 @@
 """What a log entry looks like inside: a stamped header, and each command with the bytes its caller sent.
 
 An entry is a header, then one MessagePack array of commands; a command is ``[kind, agent, request]``, where
-``request`` is the protobuf message as it came over the wire, never encoded again. The header has a fixed form
-because the leader, which kept the parsed commands, reads nothing else of its own entries.
+``request`` is the protobuf message as it came over the wire, never encoded again. Of a Batch that only puts
+documents it is the message without its operations, and ``[kind, agent, request, keys, values]`` has them as
+two columns: the leader has cut them out, and followers need not. The header has a fixed form because the
+leader, which kept the parsed commands, reads nothing else of its own entries.
 
 Everything that is not deterministic enters here, once, before the entry is proposed: the commit time and the
 seed of generated ids.
@@ -20,17 +22,27 @@ from google.protobuf.message import DecodeError, Message
 from memraft_proto.methods import COMMANDS, KIND_BATCH
 from memraft_server.clock import steady_time_us
 from memraft_server.machine import Command
-from memraft_server.machine.puts import plain_puts
+from memraft_server.machine.puts import Puts, plain_puts
 
-FORMAT = 1
+FORMAT = 2
+FORMATS = frozenset((1, FORMAT))
+"""Those that can be read; in the first no command had columns."""
 HEADER = struct.Struct(">BqQB")
 """Format, commit time in microseconds, seed, and the code of what follows."""
 ARRAY32 = 0xDD
 """MessagePack: an array whose length follows in four bytes, big-endian."""
 LENGTH = struct.Struct(">I")
 
-RawCommand = tuple[int, str, bytes]
-"""Kind, agent, encoded request."""
+
+class RawCommand(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
+    """A command as it stands in an entry."""
+
+    kind: int
+    agent: str
+    request: bytes
+    keys: list[str] = []
+    values: list[bytes] = []
+
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_commands = msgspec.msgpack.Decoder(list[RawCommand]).decode
@@ -43,14 +55,17 @@ class EntryMalformed(Exception):
     """An entry that this version cannot read. Nothing may be skipped in a log, so it ends the process."""
 
 
-def encode_command(kind: int, agent: str, request: bytes) -> bytes:
+def encode_command(kind: int, agent: str, request: bytes, puts: Puts | None = None) -> bytes:
     """One command as it stands in an entry.
 
     Args:
         kind: as in ``memraft_proto.methods.COMMANDS``.
         agent: who writes, as admission found it.
         request: the encoded request.
+        puts: what it puts, cut out of these bytes, where it is a Batch that does nothing else.
     """
+    if puts is not None:
+        return _encode((kind, agent, puts.head, puts.keys, puts.values))
     return _encode((kind, agent, request))
 
 
@@ -88,9 +103,11 @@ class EntryBuilder:
 
 def decode_header(data: bytes) -> tuple[int, int]:
     """Commit time in microseconds and seed of an entry. Raises EntryMalformed."""
-    if len(data) < HEADER.size + LENGTH.size or data[0] != FORMAT:
+    if len(data) < HEADER.size + LENGTH.size or data[0] not in FORMATS:
         found = data[0] if data else "none"
-        raise EntryMalformed(f"an entry of {len(data)} bytes and format {found}; this version reads {FORMAT}")
+        raise EntryMalformed(
+            f"an entry of {len(data)} bytes and format {found}; this version reads up to {FORMAT}"
+        )
     _, time_us, seed, _ = HEADER.unpack_from(data)
     return time_us, seed
 
@@ -100,13 +117,19 @@ def decode_entry(data: bytes) -> tuple[int, int, list[Command]]:
     time_us, seed = decode_header(data)
     try:
         commands = _decode_commands(memoryview(data)[HEADER.size - 1 :])
-        return (
-            time_us,
-            seed,
-            [
-                Command(kind, agent, _PARSERS[kind](raw), plain_puts(raw) if kind == KIND_BATCH else None)
-                for kind, agent, raw in commands
-            ],
-        )
-    except (msgspec.DecodeError, DecodeError, KeyError) as error:
+        return time_us, seed, [_parsed(each) for each in commands]
+    except (msgspec.DecodeError, DecodeError, KeyError, ValueError) as error:
         raise EntryMalformed(f"an entry of {len(data)} bytes cannot be read: {error!r}") from error
+
+
+def _parsed(command: RawCommand) -> Command:
+    """Raises DecodeError, KeyError, ValueError."""
+    kind, raw, keys, values = command.kind, command.request, command.keys, command.values
+    puts = None
+    if keys:
+        if kind != KIND_BATCH or len(keys) != len(values):
+            raise ValueError(f"{len(keys)} keys and {len(values)} values in a command of kind {kind}")
+        puts = Puts(keys, values, raw)
+    elif kind == KIND_BATCH:
+        puts = plain_puts(raw)  # of the first format
+    return Command(kind, command.agent, _PARSERS[kind](raw), puts)

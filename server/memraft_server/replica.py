@@ -149,7 +149,7 @@ class ReplicatedShard:
 
     def propose(self, command: Command, request: bytes | None) -> Awaitable[Message]:
         raw = command.request.SerializeToString() if request is None else request
-        data = encode_command(command.kind, command.agent, raw)
+        data = encode_command(command.kind, command.agent, raw, command.puts)
         return self._driver.propose(self.number, data, command)
 
     def read_barrier(self) -> Awaitable[int]:

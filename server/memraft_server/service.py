@@ -22,7 +22,7 @@ from memraft_server.machine import Limits, Refused
 from memraft_server.machine.changes import Wake
 from memraft_server.machine.feeds import Feed, open_feed
 from memraft_server.machine.handlers_receipts import RECORD_INFLUENCE
-from memraft_server.machine.puts import plain_puts
+from memraft_server.machine.puts import Puts, plain_puts
 from memraft_server.machine.validate import check_namespace as check_syntax
 from memraft_server.machine.validate import check_read, check_write
 from memraft_server.reads import Reader
@@ -204,7 +204,7 @@ class Service:
         quota = None if caller.role is Role.LOCAL else self._admit(caller, request.namespace)
         if access is Access.WRITE:
             kind = method.kind
-            puts = plain_puts(raw) if kind == KIND_BATCH and raw is not None else None
+            puts = _puts(kind, raw)
             check_write(kind, request, self.limits, puts)
             shard = self.shard(request.namespace)
             if kind in CHECKED and is_checked(shard.machine, kind, request.namespace):
@@ -213,7 +213,7 @@ class Service:
                     kind,
                     request,
                     raw,
-                    lambda data: write(shard, quota, caller, kind, request, data, puts),
+                    lambda data: write(shard, quota, caller, kind, request, data, _puts(kind, data)),
                 )
             if kind == RECORD_INFLUENCE and self._recalls is not None:
                 return self._recalls.influence(
@@ -278,6 +278,10 @@ class Service:
         if name == "RecordRecalls":
             return record_recalls(self._shards.get(request.shard), request)
         return directory.change_cluster(request)
+
+
+def _puts(kind: int, raw: bytes | None) -> Puts | None:
+    return plain_puts(raw) if kind == KIND_BATCH and raw is not None else None
 
 
 def _no_exchange(caller: Caller, request: Any) -> Outcome:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memraft_proto.methods import KIND_BATCH
-from memraft_proto.v1 import batch_pb2
+from memraft_proto.methods import COMMANDS, KIND_BATCH
+from memraft_proto.v1 import batch_pb2, namespace_pb2, run_pb2
+from memraft_server.entries import EntryBuilder, decode_entry, encode_command
 from memraft_server.machine import Command, Limits, Machine, Refused
 from memraft_server.machine.facts import Encoder
 from memraft_server.machine.journal import Journal
@@ -16,11 +17,43 @@ from memraft_server.machine.validate import check_write
 
 NAMESPACE = "acme/x"
 
-keys = st.sampled_from(["a", "b", "ä" * 70, "k" * 200, "0", "c\N{NO-BREAK SPACE}d", ""])
+keys = st.sampled_from(["a", "b", "ä" * 70, "k" * 200, "k" * 12_000, "0", "c\N{NO-BREAK SPACE}d", ""])
 values = st.sampled_from(
-    [b"1", b'"0"', b'"%b"' % (b"v" * 130), b'"%b"' % (b"v" * 20_000), '"ü"'.encode(), b"{", b""]
+    [
+        b"1",
+        b'"0"',
+        b'"%b"' % (b"v" * 105),
+        b'"%b"' % (b"v" * 130),
+        b'"%b"' % (b"v" * 20_000),
+        '"ü"'.encode(),
+        b"{",
+        b"",
+    ]
 )
 numbers = st.one_of(st.integers(0, 1 << 20), st.integers(0, 1 << 63))
+
+
+KINDS = {message: kind for kind, message in COMMANDS.items()}
+
+
+def plain(raw: bytes) -> Command:
+    return Command(KIND_BATCH, "agent", batch_pb2.BatchRequest.FromString(raw))
+
+
+def cut(raw: bytes) -> Command:
+    """As on the leader."""
+    return Command(KIND_BATCH, "agent", batch_pb2.BatchRequest.FromString(raw), plain_puts(raw))
+
+
+def followed(raw: bytes) -> Command:
+    """As on a follower, and after a start."""
+    (command,) = decode_entry(
+        EntryBuilder().build([encode_command(KIND_BATCH, "agent", raw, plain_puts(raw))])
+    )[2]
+    return command
+
+
+WAYS = (plain, cut, followed)
 
 
 @st.composite
@@ -94,32 +127,44 @@ def test_bytes_that_mean_the_same_but_are_written_otherwise_are_left_to_the_pars
 
 @given(st.lists(batches(), min_size=1, max_size=5), st.integers(1, 1 << 40), st.integers(1, 1 << 55))
 def test_both_ways_come_to_the_same(batches: list[batch_pb2.BatchRequest], index: int, time_us: int) -> None:
-    """Replies, hash, totals, and all rows on disk; several batches an entry, and an entry after it."""
-    machines = [Machine(0, journal=Journal()) for _ in range(2)]
-    for at, machine in zip((index, index + 1), (machines, machines), strict=True):
+    """Replies, hash, totals, and all rows on disk; several batches an entry, and an entry after it. The third
+    is a follower, who has the columns out of the entry. At first a time to live keeps all from the short
+    way, and a run is recorded."""
+    machines = [Machine(0, journal=Journal()) for _ in WAYS]
+    settings = namespace_pb2.SetNamespaceSettingsRequest(namespace=NAMESPACE, default_ttl_ms=9)
+    run = run_pb2.BeginRunRequest(namespace=NAMESPACE, run_id="r", record=True)
+    first = [Command(KINDS[type(each)], "agent", each) for each in (settings, run)]
+    settings = namespace_pb2.SetNamespaceSettingsRequest(namespace=NAMESPACE, default_ttl_ms=0)
+    for each in machines:
+        each.apply(index, time_us, 7, first, b"first")
+    for at in (1, 2):
         found = []
-        for each, is_fast in zip(machine, (True, False), strict=True):
-            raws = [request.SerializeToString() for request in batches]
-            commands = [
-                Command(
-                    KIND_BATCH,
-                    "agent",
-                    batch_pb2.BatchRequest.FromString(raw),
-                    plain_puts(raw) if is_fast else None,
-                )
-                for raw in raws
-            ]
-            replies = each.apply(at, time_us, 7, commands, b"".join(raws))
+        for each, way in zip(machines, WAYS, strict=True):
+            commands = [way(request.SerializeToString()) for request in batches]
+            commands.append(Command(KINDS[type(settings)], "agent", settings))
+            replies = each.apply(index + at, time_us, 7, commands, b"all of them")
             found.append([str(reply) for reply in replies])
-        assert found[0] == found[1]
-        assert machines[0].applied_hash == machines[1].applied_hash
+        assert found[0] == found[1] == found[2]
+        assert len({each.applied_hash for each in machines}) == 1
     usages = [machine.usage("acme") for machine in machines]
-    assert (usages[0].bytes, usages[0].records) == (usages[1].bytes, usages[1].records)
-    sealed = [machine.seal() for machine in machines]
-    assert sealed[0].all(Encoder()) == sealed[1].all(Encoder())
+    assert len({(each.bytes, each.records) for each in usages}) == 1
+    rows = [machine.seal().all(Encoder()) for machine in machines]
+    assert rows[0] == rows[1] == rows[2]
     spaces = [machine.space(NAMESPACE) for machine in machines]
     listed = [[*space.kv.keys.from_name("")] for space in spaces if space is not None]
-    assert listed[0] == listed[-1]
+    assert listed[0] == listed[1] == listed[2]
+
+
+def test_a_follower_parses_no_operation() -> None:
+    request = batch_pb2.BatchRequest(namespace=NAMESPACE)
+    for number in range(300):
+        request.operations.add().put.key = f"{number}"
+        request.operations[-1].put.value = b"1"
+    command = followed(request.SerializeToString())
+    machine = Machine(0)
+    machine.apply(1, 5, 1, [command], b"x")
+    assert not command.request.operations  # type: ignore[attr-defined]
+    assert machine.usage("acme").records == 300
 
 
 @given(batches())

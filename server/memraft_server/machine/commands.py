@@ -14,7 +14,8 @@ class Command(msgspec.Struct, gc=False):
     Attributes:
         kind: The number of its operation (`memraft_proto.methods`).
         agent: Who writes, as the server established it.
-        request: The parsed request, of the class `COMMANDS[kind]`.
+        request: The parsed request, of the class `COMMANDS[kind]`; without operations where `puts` has them
+            and the command was read out of an entry.
         puts: What a Batch puts, where that is all that it has and it came as bytes; see `puts`.
     """
 

@@ -21,7 +21,7 @@ from memraft_proto.methods import (
 )
 from memraft_proto.v1.common_pb2 import WriteContext
 from memraft_server.machine import expiry
-from memraft_server.machine.changes import Changes
+from memraft_server.machine.changes import Changes, Wake
 from memraft_server.machine.commands import Command
 from memraft_server.machine.entries import EntryTable
 from memraft_server.machine.facts import StateLabel
@@ -41,7 +41,7 @@ from memraft_server.machine.limits import (
     Limits,
 )
 from memraft_server.machine.namespaces import Namespace, Tenant
-from memraft_server.machine.puts import put_all
+from memraft_server.machine.puts import fill_in, put_all
 from memraft_server.machine.queries_graph import ADJACENT_MAX, adjacent
 from memraft_server.machine.queries_index import kept_index
 from memraft_server.machine.recording import in_run
@@ -227,14 +227,15 @@ class Machine:
             hosted.moved()
         return remains
 
-    def host(self, classes: Mapping[str, Make], on_fault: OnFault) -> None:
+    def host(self, classes: Mapping[str, Make], on_fault: OnFault, on_work: Wake = lambda: None) -> None:
         """Registers projections: one of each for every namespace, made whenever `hosted.step` is called.
 
         Args:
             classes: Name -> what makes one, without arguments.
             on_fault: Called with a message when the code of one failed and it was taken out.
+            on_work: Called when there is something to do for `hosted.step`; must return at once.
         """
-        self.hosted = HostedProjections(self, classes, on_fault)
+        self.hosted = HostedProjections(self, classes, on_fault, on_work)
         self._view_now = View(NOW, self._entries, self.limits, self._forest, self.hosted)
 
     def _space_made(self, space: Namespace) -> None:
@@ -322,7 +323,7 @@ class Machine:
         if name in PORTIONED:
             *_, found = self.query_in_portions(name, request)
             return cast(Message, found)
-        return self._stamped(QUERIES[name](*self._where(request), request))
+        return self._stamped(QUERIES[name](*self.where(request), request))
 
     def query_in_portions(self, name: str, request: Any) -> Iterator[Message | None]:
         """Answers a read that may take long (one of `PORTIONED`), as `query` does.
@@ -333,14 +334,14 @@ class Machine:
         Raises:
             Refused: as `query` does; `LAGGING` where the machine has become another meanwhile.
         """
-        view, space = self._where(request)
+        view, space = self.where(request)
         for response in PORTIONED[name](view, space, request):
             yield None if response is None else self._stamped(response)
             if space is not self._unknown and self._spaces.get(request.namespace) is not space:
                 raise Refused("LAGGING", f"shard {self.shard}: its state was replaced during the read")
 
-    def _where(self, request: Any) -> tuple[View, Namespace]:
-        """What a read sees: a moment of a namespace."""
+    def where(self, request: Any) -> tuple[View, Namespace]:
+        """What a read sees: a moment of a namespace. Raises Refused: as `query` does."""
         context = request.context
         at = context.WhichOneof("at")
         view = self._view_now if at is None else self._view_at(context, at)
@@ -508,12 +509,16 @@ class Machine:
 
     def _done(self, turn: Turn, space: Namespace, command: Command, handler: Handler) -> Message | bytes:
         """What becomes of a command that may be applied: its reply, or that encoded."""
+        puts = command.puts
+        if puts is not None:
+            if not turn.author.run:
+                encoded = put_all(turn, space, puts)
+                if encoded is not None:
+                    return encoded
+            if not command.request.operations:  # type: ignore[attr-defined]
+                fill_in(command.request, puts)
         if turn.author.run:
             return in_run(turn, space, command, handler)
-        if command.puts is not None:
-            encoded = put_all(turn, space, command.puts)
-            if encoded is not None:
-                return encoded
         return handler(turn, space, command.request)
 
     def _apply_once(

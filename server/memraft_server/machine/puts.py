@@ -2,9 +2,10 @@
 
 Clients gather concurrent puts into such batches, so this is what most writes are under load. The shape of a
 batch is looked up in its bytes: where every operation is a put of a key and a value, and nothing else, they
-are taken out as two columns, once on each node. What is done with them is the same as `handlers_batch` does
-with the messages, and the reply the same to the byte, which tests hold against each other: whether a replica
-takes this way or the other may not matter.
+are taken out as two columns, once, where the call arrives: they stand in the entry as columns, so that
+followers need not do it again. What is done with them is the same as `handlers_batch` does with the messages,
+and the reply the same to the byte, which tests hold against each other: whether a replica takes this way or
+the other may not matter.
 """
 
 from __future__ import annotations
@@ -33,8 +34,10 @@ _OPERATION = _tag(batch_pb2.BatchRequest, "operations", _BYTES)
 _PUT = _tag(batch_pb2.Operation, "put", _BYTES)
 _KEY = _tag(kv_pb2.PutRequest, "key", _BYTES)
 _VALUE = _tag(kv_pb2.PutRequest, "value", _BYTES)
-_heads = Struct("6B").unpack_from
+_short_heads = Struct("6B").unpack_from
 """Tag and length of an operation, of the put in it, and of its key."""
+_heads = Struct("8B").unpack_from
+"""The same where the first two lengths are of two bytes each: 128 to 16,383."""
 
 _RESULT_TAG = bytes([_tag(batch_pb2.BatchResponse, "results", _BYTES)])
 _INDEX_TAG = bytes([_tag(batch_pb2.BatchResponse, "log_index", _VARINT)])
@@ -47,10 +50,12 @@ _LOW = [bytes([low | 0x80]) for low in range(0x80)]
 
 
 class Puts(NamedTuple):
-    """The documents of a batch, in order: ``values[i]`` is to stand at ``keys[i]``."""
+    """The documents of a batch, in order: ``values[i]`` is to stand at ``keys[i]``; ``head`` is the encoded
+    BatchRequest without its operations."""
 
     keys: list[str]
     values: list[bytes]
+    head: bytes
 
 
 def plain_puts(raw: bytes) -> Puts | None:
@@ -62,29 +67,40 @@ def plain_puts(raw: bytes) -> Puts | None:
     keys: list[str] = []
     values: list[bytes] = []
     add_key, add_value = keys.append, values.append
+    head = b""
     at, end = 0, len(raw)
     try:
         while at < end:
             if raw[at] != _OPERATION:
                 if raw[at] not in (_NAMESPACE, _CONTEXT):
                     return None
+                begin = at
                 size, at = _length(raw, at + 1)
                 at += size
+                head += raw[begin:at]
                 continue
-            _, size, put_tag, put_size, key_tag, key_size = _heads(raw, at)
+            _, size, put_tag, put_size, key_tag, key_size = _short_heads(raw, at)
             if (size | put_size | key_size) < 0x80:
                 at += 6
                 stop = at + size - 4
                 if size != put_size + 2:
                     return None
             else:
-                size, at = _length(raw, at + 1)
-                stop, put_tag = at + size, raw[at]
-                put_size, at = _length(raw, at + 1)
-                if at + put_size != stop:
-                    return None
-                key_tag = raw[at]
-                key_size, at = _length(raw, at + 1)
+                _, low, high, put_tag, put_low, put_high, key_tag, key_size = _heads(raw, at)
+                if (high | put_high | key_size) < 0x80 <= (low & put_low):
+                    size = low & 0x7F | high << 7
+                    at += 8
+                    stop = at + size - 5
+                    if size != (put_low & 0x7F | put_high << 7) + 3:
+                        return None
+                else:
+                    size, at = _length(raw, at + 1)
+                    stop, put_tag = at + size, raw[at]
+                    put_size, at = _length(raw, at + 1)
+                    if at + put_size != stop:
+                        return None
+                    key_tag = raw[at]
+                    key_size, at = _length(raw, at + 1)
             if put_tag != _PUT or key_tag != _KEY:
                 return None
             after = at + key_size
@@ -102,13 +118,21 @@ def plain_puts(raw: bytes) -> Puts | None:
             at = after
     except (IndexError, StructError, UnicodeDecodeError):
         return None
-    return Puts(keys, values) if keys and at == end else None
+    return Puts(keys, values, head) if keys and at == end else None
+
+
+def fill_in(request: Any, puts: Puts) -> None:
+    """Gives a BatchRequest that was parsed without its operations the ones that it has."""
+    add = request.operations.add
+    for key, value in zip(puts.keys, puts.values, strict=True):
+        put = add().put
+        put.key, put.value = key, value
 
 
 def put_all(turn: Turn, space: Namespace, puts: Puts) -> bytes | None:
     """Applies a batch of puts and returns the encoded BatchResponse; None where `batch` has to do it."""
     settings = space.settings
-    keys, values = puts
+    keys, values, _ = puts
     count = len(keys)
     if count > ITEMS_MAX or (settings is not None and settings.ttl_ms):
         return None

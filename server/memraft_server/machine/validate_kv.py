@@ -34,7 +34,7 @@ def _put(request: kv_pb2.PutRequest, limits: Limits) -> None:
 
 def are_sound(puts: Puts, limits: Limits) -> bool:
     """Whether puts pass the checks of each for certain; else those find out what is amiss, if anything."""
-    keys, values = puts
+    keys, values, _ = puts
     return (
         all(keys)
         and 4 * max(map(len, keys)) <= limits.key_bytes_max

@@ -14,6 +14,7 @@ from memraft_server.entries import (
     encode_command,
 )
 from memraft_server.machine import Machine
+from memraft_server.machine.puts import Puts
 from memraft_server.replica import Replica
 
 PUT = kv_pb2.PutRequest(namespace="acme/x", key="k", value=b"1")
@@ -57,16 +58,29 @@ def test_replicas_whose_entries_differ_tell_by_their_hash() -> None:
     "data",
     [
         b"",
-        b"\x02" + b"\0" * 30,
+        b"\x03" + b"\0" * 30,
         builder.build([encode_command(99, "a", b"")]),
         builder.build([encode_command(1, "a", b"\xff\xff")]),
         builder.build([encode_command(1, "a", b"")])[:-1],
+        builder.build([encode_command(1, "a", b"", Puts(["k"], [b"1"], b""))]),
+        builder.build([encode_command(KIND_BATCH, "a", b"", Puts(["k"], [], b""))]),
     ],
-    ids=["nothing", "another format", "an unknown kind", "no request", "torn"],
+    ids=["nothing", "another format", "unknown kind", "no request", "torn", "another's columns", "uneven"],
 )
 def test_what_cannot_be_read_is_never_skipped(data: bytes) -> None:
     with pytest.raises(EntryMalformed):
         decode_entry(data)
+
+
+def test_entries_of_the_version_before_are_read() -> None:
+    request = batch_pb2.BatchRequest(namespace="acme/x")
+    request.operations.add().put.key = "k"
+    request.operations[0].put.value = b"1"
+    data = bytearray(builder.build([encode_command(KIND_BATCH, "a", request.SerializeToString())]))
+    data[0] = 1
+    (command,) = decode_entry(bytes(data))[2]
+    assert command.request == request
+    assert command.puts == Puts(["k"], [b"1"], b"\n\x06acme/x")
 
 
 def test_every_kind_has_a_message() -> None:
