@@ -1,5 +1,9 @@
 """What a node does unasked: expiries that are due are proposed by the leader, vector indexes are built,
-clocks are compared."""
+clocks are compared.
+
+A node at rest costs what it is woken up for. So what somebody brings is waited for, and what time brings is
+looked for at multiples of its interval: looks that are due at the same time take one wake-up.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +26,12 @@ BALLAST_INTERVAL_S = 10.0
 TRIM_INTERVAL_S = 0.1
 TRIMS_MAX = 20
 """Commands, of some hundred versions each, by which one shard forgets at a time what retention lets go."""
+LIGHT_INTERVAL_S = 0.02
 PROJECT_INTERVAL_S = 0.02
-"""How long a registered projection may be behind where nobody asks for it."""
+"""How long changes of a registered projection gather where nobody asks for it."""
+
+
+Work = Callable[[], Awaitable[None]]
 
 
 class Leading(Protocol):
@@ -73,21 +81,26 @@ class Background:
         self._trimmers: dict[int, Trimmer] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._light: deque[tuple[Machine, IndexJob]] = deque()
+        self._is_light_due, self._is_projection_behind = asyncio.Event(), asyncio.Event()
         # One worker: building an index takes a core for as long as it runs, and calls need the others.
         self._worker = ThreadPoolExecutor(1, "memraft-index")
 
     def start(self) -> None:
         """Starts the tasks, on the running event loop."""
         self._ballast.restore()  # at once: a node that dies in its first seconds needs it at its next start
-        loop = asyncio.get_running_loop()
+        behind = self._is_projection_behind
         self._tasks = [
-            loop.create_task(self._repeat(self._expiry_interval_s, self._sweep), name="memraft-expiry"),
-            loop.create_task(self._repeat(self._index_interval_s, self._build_indexes), name="memraft-index"),
-            loop.create_task(self._repeat(PROJECT_INTERVAL_S, self._build_lightly), name="memraft-portions"),
-            loop.create_task(self._repeat(PROJECT_INTERVAL_S, self._project), name="memraft-projections"),
-            loop.create_task(self._repeat(TRIM_INTERVAL_S, self._trim), name="memraft-retention"),
-            loop.create_task(self._repeat(BALLAST_INTERVAL_S, self._restore_ballast), name="memraft-ballast"),
+            self._spawn("expiry", self._sweep, self._expiry_interval_s),
+            self._spawn("index", self._build_indexes, self._index_interval_s),
+            self._spawn("portions", self._build_lightly, LIGHT_INTERVAL_S, self._is_light_due),
+            self._spawn("projections", self._project, PROJECT_INTERVAL_S, behind),
+            self._spawn("retention", self._trim, TRIM_INTERVAL_S),
+            self._spawn("ballast", self._restore_ballast, BALLAST_INTERVAL_S),
         ]
+
+    def note_projections(self) -> None:
+        """A registered projection has something to do."""
+        self._is_projection_behind.set()
 
     async def stop(self) -> None:
         """Ends the tasks. An index under construction is finished by its thread and then dropped."""
@@ -98,13 +111,30 @@ class Background:
             await asyncio.wait(ending)
         self._worker.shutdown(wait=False, cancel_futures=True)
 
-    async def _repeat(self, interval_s: float, work: Callable[[], Awaitable[None]]) -> None:
+    def _spawn(
+        self, name: str, work: Work, interval_s: float, due: asyncio.Event | None = None
+    ) -> asyncio.Task[None]:
+        """Has work done at each multiple of an interval, or so long after each time that `due` was set."""
+        repeating = self._repeat(work, interval_s, due)
+        return asyncio.get_running_loop().create_task(repeating, name=f"memraft-{name}")
+
+    async def _repeat(self, work: Work, interval_s: float, due: asyncio.Event | None) -> None:
+        loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(interval_s)
+            if due is not None:
+                await due.wait()
+                await asyncio.sleep(interval_s)  # what comes meanwhile is done together
+                due.clear()
+            else:
+                # Not to a multiple that is nearly here: a timer that fires early would be set for it again.
+                at_s = (loop.time() / interval_s + 1.5) // 1 * interval_s
+                await asyncio.sleep(at_s - loop.time())
             try:
                 await work()
             except Exception:
                 logger.exception("background work failed and will be tried again")
+                if due is not None:
+                    due.set()
 
     async def _restore_ballast(self) -> None:
         self._ballast.restore()
@@ -175,6 +205,7 @@ class Background:
             for job in shard.machine.index_jobs():
                 if job.is_light:
                     self._light.append((shard.machine, job))
+                    self._is_light_due.set()
                 else:
                     await self._build(shard.machine, job)
 

@@ -192,7 +192,7 @@ class Node:
         store = self._storage.store.group(shard)
         machine = Machine(shard, self._limits, stored_journal(store))
         if self._projections:
-            machine.host(self._projections, _log_fault)
+            machine.host(self._projections, _log_fault, lambda: self.background.note_projections())
         return StoredReplica(machine, store)
 
     async def _hand_over(self, shard: int, leader: int, command: RecordRecallsCommand) -> None:

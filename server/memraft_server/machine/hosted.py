@@ -56,11 +56,15 @@ class HostedProjections:
         machine: Whose changes they follow.
         classes: Name -> what makes one, without arguments.
         on_fault: Called with a message when one is taken out.
+        on_work: Called when there is something to do for `step`; must return at once.
     """
 
-    def __init__(self, machine: Machine, classes: Mapping[str, Make], on_fault: OnFault) -> None:
+    def __init__(
+        self, machine: Machine, classes: Mapping[str, Make], on_fault: OnFault, on_work: Wake
+    ) -> None:
         self.machine = machine
         self.on_fault = on_fault
+        self._on_work = on_work
         self.pending: dict[_Hosted, None] = {}
         """Those that have something to do."""
         self._classes = dict(sorted(classes.items()))
@@ -132,8 +136,13 @@ class HostedProjections:
     def _host(self, space: Namespace, name: str) -> _Hosted:
         hosted = self._hosted[space.name, name] = _Hosted(self, space, name, self._classes[name])
         hosted.watch()
-        self.pending[hosted] = None
+        self.note(hosted)
         return hosted
+
+    def note(self, hosted: _Hosted) -> None:
+        """There is something to do for one."""
+        self.pending[hosted] = None
+        self._on_work()
 
     def _drop(self, key: tuple[str, str]) -> None:
         self._forks.pop(key, None)
@@ -168,7 +177,7 @@ class _Hosted:
 
     def _note(self) -> None:
         """There is something to do."""
-        self._owner.pending[self] = None
+        self._owner.note(self)
 
     def watch(self) -> None:
         """Begins to be told of changes."""
