@@ -17,7 +17,7 @@ What comes of an exchange's call:
     anything else             it is the answer to each: a connection lost above all
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -113,19 +113,22 @@ class ExchangeFlight(Flight[Call]):
         )
         return EXCHANGE, request.SerializeToString()
 
-    def _tell(self, response: Any) -> None:
-        outcomes: dict[int, Any] = dict.fromkeys(response.alone, ALONE)
+    def _outcomes(self, response: Any) -> Iterator[Any]:
+        replies = response.replies
+        if len(replies) != self.count:
+            raise ValueError(f"{len(replies)} replies in answer to {self.count} calls")
+        special: dict[int, Any] = dict.fromkeys(response.alone, ALONE)
         for failure in response.failures:
             address = self.items[failure.call].destination
-            outcomes[failure.call] = _status.explain_status(failure.status, address)
-        for number, (call, reply) in enumerate(zip(self.items, response.replies, strict=True)):
-            outcome = outcomes.get(number) if outcomes else None
+            special[failure.call] = _status.explain_status(failure.status, address)
+        for number, (call, reply) in enumerate(zip(self.items, replies, strict=True)):
+            outcome = special.get(number) if special else None
             if outcome is None:
                 try:
                     outcome = call.method.response.FromString(reply)
                 except DecodeError:
                     outcome = self._lost()
-            call.settle(outcome)
+            yield outcome
 
     def _may_be_for_one(self, error: errors.MemraftError) -> bool:
         return isinstance(error, errors.InvalidArgument)

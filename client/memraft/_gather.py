@@ -10,14 +10,17 @@ together::
     idle, but was crowded     in an event loop an item waits for those that run in the same turn of it: what
                               was woken together may want the same again
 
+In an event loop callers that come one after the other are one item, a `Party`: what is done for an item is
+then done once for all of them, and what is left for each is a future.
+
 What shares a lane, what such a call is, and what each of its items is told when it is back: `_coalesce` for
 writes that become one command of the log, `_exchange` for calls of any kind to one node.
 """
 
 import threading
 import time
-from collections.abc import Callable, Hashable
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 from memraft_proto.methods import Method
 
@@ -42,6 +45,13 @@ class Waiter(Protocol):
     """Where a caller waits; each facade has its own."""
 
     def wake(self) -> None: ...
+
+
+class Future(Protocol):
+    """Where one of a party waits, and is given its outcome: what an event loop makes."""
+
+    def done(self) -> bool: ...
+    def set_result(self, result: Any, /) -> None: ...
 
 
 class Item:
@@ -71,6 +81,8 @@ class Item:
 
     lane: "Lane[Any]"
     waiter: Any
+    count = 1
+    """Callers."""
 
     def __init__(
         self,
@@ -95,10 +107,76 @@ class Item:
         """Returns its own call and that call's request."""
         return self.method, self.request
 
+    def is_wanted(self) -> bool:
+        """Whether anybody still waits for it."""
+        return True
+
     def settle(self, outcome: Any) -> None:
         """Tells its caller."""
         self.outcome = outcome
         self.waiter.wake()
+
+    def take(self, outcomes: Iterator[Any]) -> None:
+        """Tells its caller the next of the outcomes."""
+        self.settle(next(outcomes))
+
+
+class Party(Item):
+    """An item of callers who came one after the other, each with a part of its own. In an event loop there
+    may be many, each with a future that is given its outcome, exceptions and `ALONE` among them; a thread is
+    a party by itself, and waits as with any other item.
+
+    All have the time of the first; who comes after `closes_s` is in another party.
+    """
+
+    __slots__ = ("closes_s", "futures", "make_future", "parts")
+
+    closes_s: float
+    make_future: Callable[[], Future]
+
+    def __init__(self, method: Method, destination: Any, deadline_s: float, key: Hashable) -> None:
+        super().__init__(method, None, destination, deadline_s, 0, key)
+        self.parts: list[Any] = []
+        self.futures: list[Future] = []
+
+    @property
+    def count(self) -> int:  # type: ignore[override]
+        """Callers."""
+        return len(self.parts)
+
+    def is_wanted(self) -> bool:
+        """Whether anybody still waits for it; leaves out who has gone."""
+        futures = self.futures
+        if any(each.done() for each in futures):
+            self.parts = [part for part, each in zip(self.parts, futures, strict=True) if not each.done()]
+            self.futures = [each for each in futures if not each.done()]
+        return bool(self.parts)
+
+    def settle(self, outcome: Any) -> None:
+        self.outcome = outcome
+        if self.parts and not self.futures:  # a thread
+            self.waiter.wake()
+            return
+        for future in self.futures:
+            if not future.done():
+                future.set_result(twin(outcome) if isinstance(outcome, errors.MemraftError) else outcome)
+
+    def joined(self, part: Any, size_bytes: int) -> Future:
+        """Adds a caller; returns where it waits."""
+        future = self.make_future()
+        self.parts.append(part)
+        self.futures.append(future)
+        self.size_bytes += size_bytes
+        return future
+
+    def take(self, outcomes: Iterator[Any]) -> None:
+        if not self.futures:
+            self.settle(next(outcomes))
+            return
+        self.outcome = True
+        for future, outcome in zip(self.futures, outcomes, strict=False):  # those of others follow
+            if not future.done():
+                future.set_result(outcome)
 
 
 I = TypeVar("I", bound=Item)  # noqa: E741
@@ -121,16 +199,18 @@ class Lane(Generic[I]):
 class Flight(Generic[I]):
     """Items that go as one call, the oldest first."""
 
-    __slots__ = ("deadline_s", "is_begun", "items", "lane")
+    __slots__ = ("count", "deadline_s", "is_begun", "items", "lane")
 
     ITEMS_MAX: ClassVar[int]
-    """Items a call."""
+    """Callers a call."""
     SIZE_BYTES_MAX: ClassVar[int]
     """Bytes of all items of a call, unless it has only one."""
 
     def __init__(self, lane: Lane[I], items: list[I]) -> None:
         self.lane = lane
         self.items = items
+        self.count = sum(item.count for item in items)
+        """Callers."""
         self.deadline_s = min(item.deadline_s for item in items)
         self.is_begun = False
         """Whether somebody is about to send it."""
@@ -139,17 +219,19 @@ class Flight(Generic[I]):
 
     def call(self) -> tuple[Method, Any]:
         """Returns the call to make and its request."""
-        if len(self.items) == 1:
+        if self.count == 1:
             return self.items[0].call()
         return self._joined()
 
     def land(self, response: Any) -> None:
         """Tells every caller the outcome of its item."""
-        if len(self.items) == 1:
+        if self.count == 1:
             self.items[0].settle(response)
             return
         try:
-            self._tell(response)
+            outcomes = self._outcomes(response)
+            for item in self.items:
+                item.take(outcomes)
         except Exception:  # a response that is none: nobody else would tell those who wait
             for item in self.items:
                 if item.outcome is None:
@@ -158,7 +240,7 @@ class Flight(Generic[I]):
 
     def fail(self, error: errors.MemraftError) -> None:
         """The call failed: tells every caller, or has each go alone."""
-        if len(self.items) == 1:
+        if self.count == 1:
             self.items[0].settle(error)
             return
         is_for_one = self._may_be_for_one(error)
@@ -179,7 +261,8 @@ class Flight(Generic[I]):
         """The call that does what all items ask for, and its request."""
         raise AssertionError("of each kind of flight")
 
-    def _tell(self, response: Any) -> None:
+    def _outcomes(self, response: Any) -> Iterator[Any]:
+        """What to tell each caller. Raises ValueError where there are more callers, or less."""
         raise AssertionError("of each kind of flight")
 
     def _may_be_for_one(self, error: errors.MemraftError) -> bool:
@@ -223,6 +306,8 @@ class Gatherer(Generic[I, F]):
     ) -> None:
         self.flight = flight
         self._soon = soon
+        self._open: dict[Hashable, Party] = {}
+        """Of lanes that have one: the party that whoever comes next joins."""
         self._crowded: dict[Hashable, int] = {}
         """Of a lane that had a call with many items: how many with one may follow until that is forgotten."""
         self._make_waiter = make_waiter
@@ -271,6 +356,48 @@ class Gatherer(Generic[I, F]):
             lane.queue[item] = None
             return False
 
+    def begin(self, party: Party, make_future: Callable[[], Future]) -> None:
+        """Queues a party where `alone` returned None; whoever comes meanwhile may join it. In an event loop
+        alone: there nobody comes between the two.
+
+        Args:
+            party: as yet empty.
+            make_future: of the event loop.
+        """
+        key = party.key
+        party.make_future = make_future
+        party.closes_s = party.deadline_s + self._spread_s
+        lane = self._lanes.get(key)
+        if lane is None:
+            assert self._soon is not None
+            lane = self._lanes[key] = Lane(key, party.deadline_s)
+            self._soon(lane)
+        party.lane = lane
+        lane.queue[cast(I, party)] = None
+        self._open[key] = party
+
+    def joined(self, key: Hashable, part: Any, size_bytes: int, deadline_s: float) -> Any:
+        """Adds a caller to the party that gathers in a lane.
+
+        Args:
+            key: of the lane.
+            part: what the caller wants.
+            size_bytes: of that.
+            deadline_s: when its time is up.
+
+        Returns:
+            The future that will have its outcome; None where no party gathers that takes it.
+        """
+        party = self._open.get(key)
+        if (
+            party is None
+            or deadline_s > party.closes_s
+            or party.size_bytes + size_bytes > self.flight.SIZE_BYTES_MAX
+            or len(party.parts) >= self.flight.ITEMS_MAX
+        ):
+            return None
+        return party.joined(part, size_bytes)
+
     def leave(self, lane: Lane[I]) -> F | None:
         """A call is back. Returns what goes next in its place; None where the lane is idle now."""
         with self._lock:
@@ -278,6 +405,7 @@ class Gatherer(Generic[I, F]):
                 if self._lanes.get(lane.key) is lane:
                     del self._lanes[lane.key]
                 return None
+            self._open.pop(lane.key, None)
             late, items = self._take(lane)
             flight = self.flight(lane, items) if items else None
             hurried: list[I] = []
@@ -286,7 +414,7 @@ class Gatherer(Generic[I, F]):
                 hurried = [item for item in lane.queue if item.deadline_s < lane.ends_s]
                 for item in hurried:
                     del lane.queue[item]
-                self._note_crowd(lane.key, len(items) > 1)
+                self._note_crowd(lane.key, flight.count > 1)
             elif self._lanes.get(lane.key) is lane:
                 del self._lanes[lane.key]
         for item in late:
@@ -329,6 +457,7 @@ class Gatherer(Generic[I, F]):
     def close(self) -> None:
         """Everything that is queued fails."""
         with self._lock:
+            self._open.clear()
             queued = [item for lane in self._lanes.values() for item in lane.queue]
             for lane in self._lanes.values():
                 lane.queue.clear()
@@ -340,15 +469,16 @@ class Gatherer(Generic[I, F]):
         now_s = self._clock_s()
         late: list[I] = []
         items: list[I] = []
-        size_bytes = 0
+        count = size_bytes = 0
         items_max, size_bytes_max = self.flight.ITEMS_MAX, self.flight.SIZE_BYTES_MAX
         for item in lane.queue:
-            if item.deadline_s <= now_s:
+            if item.deadline_s <= now_s or not item.is_wanted():
                 late.append(item)
                 continue
+            count += item.count
             size_bytes += item.size_bytes
             if items and (
-                len(items) >= items_max
+                count > items_max
                 or size_bytes > size_bytes_max
                 or abs(item.deadline_s - items[0].deadline_s) > self._spread_s
             ):

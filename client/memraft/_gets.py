@@ -13,14 +13,14 @@ What comes of a MultiGet's call:
     anything else             it is the answer to each
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 from memraft_proto.methods import METHODS, Method
 from memraft_proto.v1 import kv_pb2
 
 from . import errors
-from ._gather import Flight, Item
+from ._gather import Flight, Party
 
 GET, MULTI_GET = METHODS["Get"], METHODS["MultiGet"]
 
@@ -28,27 +28,26 @@ KEY_CHARS_MAX = 1_024
 """No key is that long: the node says so, to its caller alone."""
 
 
-class Get(Item):
-    """One caller's read of a document, of which only the value is wanted.
+class Get(Party):
+    """Reads of documents of which only the values are wanted; a part is a document's key.
 
     Args:
         namespace: where.
         context: how fresh; as of now.
-        key: which document.
         shard: of the namespace.
-        deadline_s: when its caller's time is up, by `time.monotonic`.
+        deadline_s: when the time is up, by `time.monotonic`.
+        key: of the lane; see `lane_of`.
     """
 
-    __slots__ = ("context", "document", "namespace")
+    __slots__ = ("context", "namespace")
 
-    def __init__(self, namespace: str, context: Any, key: str, shard: int, deadline_s: float) -> None:
-        super().__init__(GET, None, shard, deadline_s, len(key), lane_of(namespace, context))
+    def __init__(self, namespace: str, context: Any, shard: int, deadline_s: float, key: Hashable) -> None:
+        super().__init__(GET, shard, deadline_s, key)
         self.namespace = namespace
         self.context = context
-        self.document = key
 
     def call(self) -> tuple[Method, Any]:
-        return GET, request_of(self.namespace, self.context, self.document)
+        return GET, request_of(self.namespace, self.context, self.parts[0])
 
 
 class GetFlight(Flight[Get]):
@@ -63,12 +62,16 @@ class GetFlight(Flight[Get]):
 
     def _joined(self) -> tuple[Method, Any]:
         first = self.items[0]
-        keys = [get.document for get in self.items]
-        return MULTI_GET, kv_pb2.MultiGetRequest(namespace=first.namespace, context=first.context, keys=keys)
+        request = kv_pb2.MultiGetRequest(namespace=first.namespace, context=first.context)
+        for get in self.items:
+            request.keys.extend(get.parts)
+        return MULTI_GET, request
 
-    def _tell(self, response: Any) -> None:
-        for get, value in zip(self.items, response.values, strict=True):
-            get.settle(value)
+    def _outcomes(self, response: Any) -> Iterator[Any]:
+        values = response.values
+        if len(values) != self.count:
+            raise ValueError(f"{len(values)} documents in answer to {self.count} keys")
+        return iter(values)
 
     def _may_be_for_one(self, error: errors.MemraftError) -> bool:
         return isinstance(error, errors.InvalidArgument | errors.QuotaExceeded)

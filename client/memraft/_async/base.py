@@ -1,12 +1,13 @@
 """What all groups of calls share: where they write and read, and the link that carries them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, Self
 
 from memraft_proto.methods import METHODS, Method
 from memraft_proto.v1 import common_pb2
 
 from .. import _wire
+from .._coalesce import Place
 from .._graph import Adjacent, Contents
 from ..errors import InvalidArgument
 from ..types import At, Consistency
@@ -15,6 +16,9 @@ from .feeds import AsyncSource
 from .following import Advance
 
 METHOD = METHODS
+
+Put = Callable[[Place, str, bytes], Awaitable[Any]]
+"""A short way of a link: (where, key, JSON text) -> what came of storing the document under no condition."""
 
 Head = Callable[[str, str], bytes | None]
 """A short cut of a machine in this process: (namespace, key) -> the document that stands there now."""
@@ -32,6 +36,7 @@ Outline = Callable[[str, int], Contents | None]
 class AsyncLink(Protocol):
     """Carries requests to the machine: in this process, or over the network to the shard's replicas."""
 
+    puts: Put | None
     head: Head | None
     nearest: Search | None
     adjacent: Beside | None
@@ -63,6 +68,8 @@ class AsyncCalls:
         # Made once: every request copies them.
         self._where: dict[str, Any] = {"namespace": namespace, "context": writer}
         self._reader = _wire.read_context(consistency, None)
+        self._place = Place(namespace, writer)
+        self._puts = link.puts
         self._head = link.head
         self._nearest = link.nearest
         self._adjacent = link.adjacent

@@ -6,13 +6,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 import grpc
 import grpc.aio
 
 from .. import _gather
-from .._gather import Flight
+from .._gather import Flight, Gatherer, Party
 from .._lean.calls import Options
 from .._lean.channel import LeanChannel
 from .._lean.tls import Security
@@ -155,6 +155,14 @@ class Carriers:
             self._tasks.discard(task)
 
         task.add_done_callback(done)
+
+
+def begin(
+    gatherer: Gatherer[Any, Any], carry: object, party: Party, part: Any, size_bytes: int
+) -> asyncio.Future[Any]:
+    """Begins a party with its first; see `AsyncLanes.join`."""
+    gatherer.begin(party, asyncio.get_running_loop().create_future)
+    return cast(asyncio.Future[Any], party.joined(part, size_bytes))
 
 
 class Bell:

@@ -9,6 +9,7 @@ from memraft_proto.methods import METHODS, Method
 from memraft_proto.v1 import common_pb2
 
 from .. import _wire
+from .._coalesce import Place
 from .._graph import Adjacent, Contents
 from ..errors import InvalidArgument
 from ..types import At, Consistency
@@ -17,6 +18,9 @@ from .feeds import Source
 from .following import Advance
 
 METHOD = METHODS
+
+Put = Callable[[Place, str, bytes], Any]
+"""A short way of a link: (where, key, JSON text) -> what came of storing the document under no condition."""
 
 Head = Callable[[str, str], bytes | None]
 """A short cut of a machine in this process: (namespace, key) -> the document that stands there now."""
@@ -34,6 +38,7 @@ Outline = Callable[[str, int], Contents | None]
 class Link(Protocol):
     """Carries requests to the machine: in this process, or over the network to the shard's replicas."""
 
+    puts: Put | None
     head: Head | None
     nearest: Search | None
     adjacent: Beside | None
@@ -65,6 +70,8 @@ class Calls:
         # Made once: every request copies them.
         self._where: dict[str, Any] = {"namespace": namespace, "context": writer}
         self._reader = _wire.read_context(consistency, None)
+        self._place = Place(namespace, writer)
+        self._puts = link.puts
         self._head = link.head
         self._nearest = link.nearest
         self._adjacent = link.adjacent

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import grpc
 
-from .._gather import Flight
+from .._gather import Flight, Gatherer, Item, Party
 from .._lean.blocking import BlockingChannel
 from .._lean.calls import Options
 from .._lean.tls import Security
@@ -111,6 +111,15 @@ class Carriers:
     def start(self, flight: Flight[Any], carry: Callable[[Flight[Any]], None]) -> None:
         """Wakes that caller, which finds that it is to carry."""
         flight.items[0].waiter.wake()
+
+
+def begin(
+    gatherer: Gatherer[Any, Any], carry: Callable[[Item], R], party: Party, part: Any, size_bytes: int
+) -> R:
+    """Carries a party of one; see `Lanes.join`."""
+    party.parts.append(part)
+    party.size_bytes = size_bytes
+    return carry(party)
 
 
 class Bell:

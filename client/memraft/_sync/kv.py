@@ -9,6 +9,8 @@ from memraft_proto.v1 import kv_pb2
 
 from .. import _json, _wire
 from .. import _operations as operations
+from .._coalesce import WRITE_BYTES_MAX
+from .._gets import is_key
 from ..types import At, Consistency, Deleted, Documents, KeyVersion, Record, Results, Written, WrittenMany
 from .base import METHOD, Calls
 
@@ -34,6 +36,11 @@ class KvCalls(Calls):
             SchemaViolation: it is not what the schema of its prefix asks for; see `set_schema`.
             MemraftError: see `memraft.errors`.
         """
+        if self._puts is not None and if_version is None and not ttl_ms and is_key(key):
+            text = _json.encode(value)
+            if len(text) <= WRITE_BYTES_MAX:
+                done = self._puts(self._place, key, text)
+                return Written(id=key, version=done.version, time_us=done.time_us)
         request = operations.put(self._where, key, value, ttl_ms, if_version)
         return operations.put_done(request, self._link.write(_PUT, request))
 
@@ -59,7 +66,7 @@ class KvCalls(Calls):
             if head is not None:
                 return _json.decode(head)
         if at is None:
-            context = self._reader if consistency is None else _wire.read_context(consistency, None)
+            context = self._reader if consistency is None else _wire.reader(consistency)
             value = self._link.value(self._namespace, context, key)
             return default if value is None else _json.decode(value)
         request = _wire.build(kv_pb2.GetRequest, **self._from(at, consistency), key=key)

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 from memraft_proto.methods import Method
 
 from .. import _gather, errors
-from .._gather import ALONE, Flight, Gatherer, Item, Lane
-from .io import Carriers, Waiter, after_this_turn, let_callers_run, monotonic
+from .._gather import ALONE, Flight, Gatherer, Item, Lane, Party
+from .io import Carriers, Waiter, after_this_turn, begin, let_callers_run, monotonic
 
 
 class Send(Protocol):
@@ -36,6 +36,8 @@ class Lanes:
 
         self.alone = self._gatherer.alone
         """See there; `hand_on` is to be called after it."""
+        self.joined = self._gatherer.joined
+        """See there."""
 
     def carry(self, item: Item) -> Any:
         """Sends an item, alone or with others. Raises MemraftError, as its own call would."""
@@ -64,6 +66,20 @@ class Lanes:
         if isinstance(outcome, errors.MemraftError):
             raise outcome
         return outcome
+
+    def join(self, party: Party, part: Any, size_bytes: int) -> Any:
+        """Has a caller begin a party, where it neither was `alone` nor has `joined` one.
+
+        Args:
+            party: as yet empty.
+            part: what the caller wants.
+            size_bytes: of that.
+
+        Returns:
+            What will have its outcome: the response, an exception, or `ALONE`. A thread is a party by itself:
+            there it is the response, of a call of its own or of one that it was carried by.
+        """
+        return begin(self._gatherer, self.carry, party, part, size_bytes)
 
     def close(self) -> None:
         """Fails what is queued; calls under way end with their channels."""

@@ -12,7 +12,7 @@ from memraft_proto.v1 import common_pb2, kv_pb2
 from .. import _wire
 from .._embedded import Engine, LocalFeed
 from .._gets import GET, value_of
-from .base import Beside, Head, Outline, Search
+from .base import Beside, Head, Outline, Put, Search
 from .feeds import Source
 from .following import Advance
 from .io import MAY_BLOCK, Bell, in_thread, monotonic
@@ -27,6 +27,8 @@ class LocalLink:
     Args:
         engine: closed with this link.
     """
+
+    puts: Put | None = None
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

@@ -13,13 +13,15 @@ from memraft_proto.sharding import tenant_of
 from memraft_proto.v1 import cluster_pb2, common_pb2, kv_pb2
 
 from .. import _coalesce, _gets, _status, _wire, errors
-from .._coalesce import BatchFlight, Write
+from .._coalesce import PUT, BatchFlight, Place, Put, Write
 from .._course import Course, index_reader
 from .._diagnose import diagnose
+from .._gather import ALONE
 from .._gets import GET, Get, GetFlight, is_key, value_of
 from .._router import MAP_AGE_MIN_S, Router
 from .._target import ClusterTarget
 from .base import METHOD, Beside, Head, Outline, Search
+from .base import Put as Puts
 from .exchanges import Exchanges
 from .feeds import Source
 from .following import Advance, RemoteSource
@@ -92,6 +94,7 @@ class RemoteLink:
         self._exchanges = Exchanges(self)
         self._is_closed = False
         self._home = Home()
+        self.puts: Puts | None = self.put
 
     def write(self, method: Method, request: Any) -> Any:
         """Sends a write until it is answered. Raises MemraftError; OutcomeUnknown where it may be applied."""
@@ -100,9 +103,7 @@ class RemoteLink:
         if shard is None:
             shard = self._shard(request.namespace, deadline_s)
         if not (self._slots.enter() or self._slots.wait(deadline_s - time.monotonic())):
-            raise errors.Overloaded(
-                f"{CALLS_MAX} writes of this client wait for an answer, at most {CALLS_MAX}"
-            )
+            raise self._full()
         try:
             key = _coalesce.lane_of(method, request)
             if key is None:
@@ -117,6 +118,40 @@ class RemoteLink:
         finally:
             self._slots.leave()
 
+    def put(self, place: Place, key: str, value: bytes) -> Any:
+        """Stores a document under no condition, as `write` does. Raises MemraftError.
+
+        Args:
+            place: where, and who writes.
+            key: one that `is_key`.
+            value: its JSON text, at most `WRITE_BYTES_MAX`.
+        """
+        self._home.check()
+        deadline_s = time.monotonic() + self._cluster.timeout_s
+        if not (self._slots.enter() or self._slots.wait(deadline_s - time.monotonic())):
+            raise self._full()
+        try:
+            size_bytes = len(key) + len(value)
+            coming = self._lanes.joined(place.key, (key, value), size_bytes, deadline_s)
+            if coming is None:
+                shard = self._shard(place.namespace, deadline_s)
+                lane = self._lanes.alone(place.key, deadline_s)
+                if lane is not None:
+                    try:
+                        return self._send(PUT, place.put(key, value), shard, deadline_s)
+                    finally:
+                        self._lanes.hand_on(lane)
+                coming = self._lanes.join(Put(place, shard, deadline_s), (key, value), size_bytes)
+            outcome: Any = coming
+            if outcome is ALONE:
+                shard = self._shard(place.namespace, deadline_s)
+                outcome = self._send(PUT, place.put(key, value), shard, deadline_s)
+            elif isinstance(outcome, errors.MemraftError):
+                raise outcome
+            return outcome
+        finally:
+            self._slots.leave()
+
     def read(self, method: Method, request: Any) -> Any:
         """Asks until there is an answer. Raises MemraftError."""
         deadline_s = time.monotonic() + self._cluster.timeout_s
@@ -128,18 +163,30 @@ class RemoteLink:
         if not is_key(key):
             request = _wire.build(kv_pb2.GetRequest, namespace=namespace, context=context, key=key)
             return value_of(self.read(GET, request))
+        self._home.check()
         deadline_s = time.monotonic() + self._cluster.timeout_s
-        shard = self._known_shard(namespace)
-        if shard is None:
+        lane_key = _gets.lane_of(namespace, context)
+        coming = self._gets.joined(lane_key, key, len(key), deadline_s)
+        if coming is None:
             shard = self._shard(namespace, deadline_s)
-        lane = self._gets.alone(_gets.lane_of(namespace, context), deadline_s)
-        if lane is None:
-            return value_of(self._gets.carry(Get(namespace, context, key, shard, deadline_s)))
-        try:
+            lane = self._gets.alone(lane_key, deadline_s)
+            if lane is not None:
+                try:
+                    request = _gets.request_of(namespace, context, key)
+                    return value_of(self._ask(GET, request, shard, deadline_s))
+                finally:
+                    self._gets.hand_on(lane)
+            party = Get(namespace, context, shard, deadline_s, lane_key)
+            coming = self._gets.join(party, key, len(key))
+        outcome = coming
+        if type(outcome) is bytes:
+            return outcome or None
+        if outcome is ALONE:
             request = _gets.request_of(namespace, context, key)
-            return value_of(self._ask(GET, request, shard, deadline_s))
-        finally:
-            self._gets.hand_on(lane)
+            outcome = self._ask(GET, request, self._shard(namespace, deadline_s), deadline_s)
+        elif isinstance(outcome, errors.MemraftError):
+            raise outcome
+        return value_of(outcome)
 
     def follow(self, method: Method, request: Any, advance: Advance) -> Source:
         """Begins, with the first step, a call that has many responses.
@@ -163,6 +210,10 @@ class RemoteLink:
         self._exchanges.close()
         for channel in channels:
             channel.close()
+
+    @staticmethod
+    def _full() -> errors.Overloaded:
+        return errors.Overloaded(f"{CALLS_MAX} writes of this client wait for an answer, at most {CALLS_MAX}")
 
     # -- one call --------------------------------------------------------------------------------------
 

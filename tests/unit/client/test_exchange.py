@@ -9,6 +9,7 @@ from memraft import InvalidArgument, NotFound, OutcomeUnknown, QuotaExceeded, er
 from memraft._exchange import CALL_BYTES_MAX, Call, ExchangeFlight, group_of, lane_of
 from memraft._gather import ALONE, Flight, Gatherer
 from memraft._gets import Get, GetFlight, is_key, value_of
+from memraft._gets import lane_of as gets_lane_of
 from memraft._status import ATTEMPT_TIMEOUT
 from memraft._sync.exchanges import Exchanges
 from memraft._sync.io import Waiter
@@ -32,7 +33,9 @@ def call(name: str, address: str = NODE, **fields: Any) -> Call:
 
 
 def get(key: str, namespace: str = "acme/x", context: common_pb2.ReadContext = SESSION) -> Get:
-    return Get(namespace, context, key, 0, DEADLINE_S)
+    party = Get(namespace, context, 0, DEADLINE_S, gets_lane_of(namespace, context))
+    party.parts.append(key)
+    return party
 
 
 def gathered(kind: type[Flight[Any]], *items: Any) -> Any:

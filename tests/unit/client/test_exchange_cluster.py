@@ -8,6 +8,7 @@ import pytest
 
 from memraft import AsyncMemory, ClosedError, ConflictError, InvalidArgument, Memory
 from memraft._async.remote import AsyncRemoteLink
+from memraft.types import Written
 from memraft_server.cli.devcluster import DevCluster
 from tests.unit.client.test_coalesce_cluster import calls, connect, settled
 
@@ -125,7 +126,9 @@ def test_closing_ends_what_is_queued_and_under_way(cluster: DevCluster) -> None:
             await asyncio.sleep(0)
         await memory.close()
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-        assert all(isinstance(each, ClosedError) for each in outcomes)
+        # On a slow machine the first answer may have come already.
+        left = [each for each in outcomes if not isinstance(each, Written)]
+        assert left and all(isinstance(each, ClosedError) for each in left)
 
     asyncio.run(script())
 

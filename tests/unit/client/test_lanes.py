@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from memraft import OutcomeUnknown, Unavailable, _gather
+from memraft import ClosedError, OutcomeUnknown, Unavailable, _gather
 from memraft._async.io import Slots, Waiter
 from memraft._async.lanes import AsyncLanes
-from memraft._coalesce import BatchFlight, Write, lane_of
+from memraft._coalesce import BatchFlight, Place, Put, Write, lane_of
 from memraft._sync.io import Waiter as ThreadWaiter
 from memraft._sync.lanes import Lanes
 from memraft_proto.methods import METHODS, Method
-from memraft_proto.v1 import batch_pb2, kv_pb2
+from memraft_proto.v1 import batch_pb2, common_pb2, kv_pb2
 
 WAIT_S = 30.0
 
@@ -254,3 +254,137 @@ def test_an_interrupted_thread_tells_those_that_it_carried() -> None:
     assert isinstance(outcomes.pop("2"), KeyboardInterrupt)
     assert len(outcomes) == 3
     assert all(isinstance(each, OutcomeUnknown) for each in outcomes.values())
+
+
+# -- parties of tasks ----------------------------------------------------------------------------------------
+
+PLACE = Place("acme/x", common_pb2.WriteContext())
+
+
+async def arrive(lanes: AsyncLanes, key: str, timeout_s: float = WAIT_S) -> Any:
+    """Puts a document as the remote link does, where a call of the lane is under way."""
+    deadline_s = time.monotonic() + timeout_s
+    coming = lanes.joined(PLACE.key, (key, b"1"), 64, deadline_s)
+    if coming is None:
+        coming = lanes.join(Put(PLACE, 0, deadline_s), (key, b"1"), 64)
+    return await coming
+
+
+async def crowd(gate: Gate, lanes: AsyncLanes, keys: str) -> list[asyncio.Task[Any]]:
+    """Has a first call under way, and tasks that put meanwhile."""
+    tasks = [asyncio.create_task(lanes.carry(put("0")))]
+    await settle()
+    tasks += [asyncio.create_task(arrive(lanes, key)) for key in keys]
+    await settle()
+    assert gate.sizes == [1]
+    return tasks
+
+
+def test_callers_that_come_one_after_the_other_are_one_item() -> None:
+    async def script() -> None:
+        gate = Gate()
+        lanes = AsyncLanes(BatchFlight, gate, WAIT_S)
+        tasks = await crowd(gate, lanes, "123")
+        (lane,) = lanes._gatherer._lanes.values()
+        assert [item.count for item in lane.queue] == [3]
+        gate.open.set()
+        assert [(await each).version for each in tasks] == [0, 1, 2, 3]
+        await settle()
+        assert gate.sizes == [1, 3]
+        assert len(lanes._gatherer) == 0 and not lanes._gatherer._open
+
+    asyncio.run(script())
+
+
+def test_who_is_cancelled_while_its_party_waits_is_not_sent() -> None:
+    async def script() -> None:
+        gate = Gate()
+        lanes = AsyncLanes(BatchFlight, gate, WAIT_S)
+        first, gone, stays, too = await crowd(gate, lanes, "123")
+        gone.cancel()
+        await settle()
+        gate.open.set()
+        assert [(await each).version for each in (first, stays, too)] == [0, 2, 3]
+        assert gate.sizes == [1, 2]
+
+    asyncio.run(script())
+
+
+def test_a_party_that_all_have_left_is_no_call() -> None:
+    async def script() -> None:
+        gate = Gate()
+        lanes = AsyncLanes(BatchFlight, gate, WAIT_S)
+        first, *others = await crowd(gate, lanes, "12")
+        for each in others:
+            each.cancel()
+        await settle()
+        gate.open.set()
+        assert (await first).version == 0
+        await settle()
+        assert gate.sizes == [1]
+        assert len(lanes._gatherer) == 0
+
+    asyncio.run(script())
+
+
+def test_who_is_cancelled_while_its_party_is_under_way_takes_nothing_with_it() -> None:
+    async def script() -> None:
+        gate = Gate()
+        lanes = AsyncLanes(BatchFlight, gate, WAIT_S)
+        first, gone, stays = await crowd(gate, lanes, "12")
+        first.cancel()  # The next call begins, and does not end yet.
+        await settle()
+        assert gate.sizes == [1, 2]
+        gone.cancel()
+        await settle()
+        gate.open.set()
+        assert (await stays).version == 2
+        assert gone.cancelled()
+
+    asyncio.run(script())
+
+
+def test_a_party_is_bounded_in_callers_bytes_and_time() -> None:
+    async def script() -> None:
+        gate = Gate()
+        lanes = AsyncLanes(BatchFlight, gate, WAIT_S)
+        await crowd(gate, lanes, "1")
+        joined, now_s = lanes._gatherer.joined, time.monotonic()
+        assert joined(PLACE.key, ("2", b"1"), BatchFlight.SIZE_BYTES_MAX, now_s) is None
+        assert joined(PLACE.key, ("2", b"1"), 1, now_s + WAIT_S * 2) is None
+        for _ in range(BatchFlight.ITEMS_MAX - 1):
+            assert joined(PLACE.key, ("2", b"1"), 1, now_s + WAIT_S) is not None
+        assert joined(PLACE.key, ("2", b"1"), 1, now_s + WAIT_S) is None
+        lanes.close()
+        gate.open.set()
+
+    asyncio.run(script())
+
+
+def test_each_of_a_party_is_told_of_a_failure_with_an_exception_of_its_own() -> None:
+    async def script() -> None:
+        gate = Gate()
+        lanes = AsyncLanes(BatchFlight, gate, WAIT_S)
+        first, *others = await crowd(gate, lanes, "12")
+        lanes.close()
+        told = [await each for each in others]
+        assert all(isinstance(each, ClosedError) for each in told)
+        assert told[0] is not told[1]
+        gate.open.set()
+        assert (await first).version == 0
+
+    asyncio.run(script())
+
+
+def test_a_party_and_other_writes_of_its_lane_go_together_and_each_hears_its_own() -> None:
+    async def script() -> None:
+        gate = Gate()
+        lanes = AsyncLanes(BatchFlight, gate, WAIT_S)
+        tasks = await crowd(gate, lanes, "12")
+        tasks.append(asyncio.create_task(lanes.carry(put("3"))))
+        await settle()
+        gate.open.set()
+        assert [(await each).version for each in tasks] == [0, 1, 2, 3]
+        assert gate.sizes == [1, 3]
+
+    asyncio.run(script())
