@@ -30,7 +30,7 @@ from memraft_server.admission.identity import Caller, Role
 from memraft_server.clock import steady_time_us
 from memraft_server.embedded_directory import DirectoryUnusable
 from memraft_server.embedded_receipts import LocalOutbox
-from memraft_server.embedded_storage import EmbeddedStorage
+from memraft_server.embedded_storage import UNCOMPARED, EmbeddedStorage
 from memraft_server.entries import EntryBuilder, decode_header, encode_command
 from memraft_server.extensions import ProjectionUnusable, load_projections
 from memraft_server.following import FOLLOWERS_MAX
@@ -349,7 +349,6 @@ class LocalShard:
             raise NotWritten(f"this write was not made; an earlier one failed: {self.disk_failure}")
         index = self.machine.applied_index + 1
         if self._storage is None:
-            # The payload is what the machine's hash covers: here there is no replica to compare with.
             data, time_us, seed = b"", self._builder.stamp_us(), self._random_bits(64)
         else:
             raw = command.request.SerializeToString() if request is None else request
@@ -358,7 +357,7 @@ class LocalShard:
         try:
             if self._storage is not None:
                 self._storage.append(index, data)
-            reply = self.machine.apply(index, time_us, seed, (command,), data)[0]
+            reply = self.machine.apply(index, time_us, seed, (command,), UNCOMPARED)[0]
             if self._storage is not None:
                 self._storage.note_applied()
         except DiskError as failure:

@@ -34,7 +34,7 @@ def append_many(
     turn: Turn, space: Namespace, request: stream_pb2.AppendManyRequest
 ) -> stream_pb2.AppendManyResponse:
     """Appends many events to one stream."""
-    types, payloads = list(request.types), list(request.payloads)
+    types, payloads = request.types[:], request.payloads[:]
     count = len(payloads)
     if not 0 < count <= ITEMS_MAX or len(types) not in (1, count):
         raise invalid(f"types: {len(types)}, but there are {count} payloads")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 
@@ -98,9 +98,9 @@ def are_json(values: Sequence[bytes], bytes_max: int) -> bool:
     return max(map(len, values), default=0) <= bytes_max and all(map(bytes.isascii, values))
 
 
-def check_json_each(field: str, values: Iterable[bytes], bytes_max: int) -> None:
+def check_json_each(field: str, values: Sequence[bytes], bytes_max: int) -> None:
     """Refuses values of which one is too long or is not one JSON text in UTF-8; names the first."""
-    values = list(values)
+    values = values[:]  # a list: it is read several times, which the messages' own sequences are slow at
     if not are_json(values, bytes_max):
         for i, value in enumerate(values):
             check_json(f"{field}[{i}]", value, bytes_max)

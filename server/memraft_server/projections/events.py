@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
+from operator import add
 from struct import Struct
 from typing import overload
 
@@ -26,8 +27,6 @@ BLOCK_EVENTS_MAX = 500
 """And before it has more events: they can only be forgotten together."""
 
 _FORMAT = b"memraft.event.v1"
-_NOTHING = sha256()
-_length = Struct(">I").pack
 _event_key = Struct(">QQ").pack
 _block_key = Struct(">QIQ").pack
 
@@ -264,40 +263,31 @@ def block_hashes(
     run, agent = _field(author.run.encode()), _field(author.agent.encode())
     time = _field(time_us.to_bytes(8, "big"))
     columns = [prefix, b"\0\0\0\x08", sequences, ids.shape[1].to_bytes(4, "big"), ids, run + agent + time]
-    digests = []
-    join, new = b"".join, _NOTHING.copy  # OpenSSL takes longer to make a hash than to copy one
+    heads: Iterable[bytes]
     if len(types) == 1:
-        width, heads = _table(count, [*columns, _field(types[0].encode()), lengths])
-        for start, payload in zip(range(0, count * width, width), payloads, strict=True):
-            hashing = new()
-            hashing.update(join((prev_hash, heads[start : start + width], payload)))
-            prev_hash = hashing.digest()
-            digests.append(prev_hash)
-        return digests
-    width, heads = _table(count, columns)
-    encoded = {type_: _field(type_.encode()) for type_ in set(types)}
-    starts, sizes = range(0, count * width, width), map(_length, lengths.tolist())
-    for start, type_, size, payload in zip(starts, types, sizes, payloads, strict=True):
-        hashing = new()
-        hashing.update(join((prev_hash, heads[start : start + width], encoded[type_], size, payload)))
-        prev_hash = hashing.digest()
-        digests.append(prev_hash)
-    return digests
+        heads = _rows(count, [*columns, _field(types[0].encode()), lengths])
+    else:
+        encoded = {type_: _field(type_.encode()) for type_ in dict.fromkeys(types)}
+        fields = map(encoded.__getitem__, types)
+        heads = map(b"".join, zip(_rows(count, columns), fields, _rows(count, [lengths]), strict=True))
+    digest = prev_hash
+    # What does not hang on the event before is joined in C: that leaves two calls an event to Python.
+    return [digest := sha256(digest + rest).digest() for rest in map(add, heads, payloads)]
 
 
-def _table(count: int, columns: Sequence[bytes | NDArray[np.generic]]) -> tuple[int, bytes]:
-    """Returns the bytes of a row and the bytes of all rows, each the columns one after the other: what is
-    bytes is the same in every row."""
-    parts = [
-        np.frombuffer(column, np.uint8)
-        if isinstance(column, bytes)
-        else column.view(np.uint8).reshape(count, -1)
-        for column in columns
+def _rows(count: int, columns: Sequence[bytes | NDArray[np.generic]]) -> list[bytes]:
+    """Returns rows, each the columns one after the other: what is bytes is the same in every row."""
+    widths = [len(column) if isinstance(column, bytes) else column.nbytes // count for column in columns]
+    same = [
+        column if isinstance(column, bytes) else bytes(width)
+        for column, width in zip(columns, widths, strict=True)
     ]
-    width = sum(part.shape[-1] for part in parts)
-    rows = np.empty((count, width), np.uint8)
-    start = 0
-    for part in parts:
-        rows[:, start : start + part.shape[-1]] = part
-        start += part.shape[-1]
-    return width, rows.tobytes()
+    rows = np.empty((count, sum(widths)), np.uint8)
+    rows[:] = np.frombuffer(b"".join(same), np.uint8)
+    end = 0
+    for column, width in zip(columns, widths, strict=True):
+        end += width
+        if not isinstance(column, bytes):
+            rows[:, end - width : end] = column.view(np.uint8).reshape(count, width)
+    found: list[bytes] = rows.view(f"V{rows.shape[1]}").ravel().tolist()
+    return found
