@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from memraft_server.projections import rows
+from memraft_server.projections import rows, segments
 from memraft_server.projections.ann import IndexJob
 from memraft_server.projections.filters import FilterLimits, compile_filter
 from memraft_server.projections.rows import COSINE
@@ -116,4 +116,4 @@ def test_a_collection_agrees_with_its_model_at_every_moment(
 
 def test_quiet_rows_are_fewer_than_what_is_worth_codes() -> None:
     """Else small tails would wait for more rows instead of for a quiet moment."""
-    assert rows.QUIET_ROWS < rows.SEAL_ROWS_MIN
+    assert segments.QUIET_ROWS < rows.SEAL_ROWS_MIN

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -35,8 +34,10 @@ from memraft_server.projections.codes import (
     cut,
     dots_of,
     encode,
+    narrowed,
     stepped,
 )
+from memraft_server.projections.products import turned
 from memraft_server.projections.vector_math import Floats, Rows
 
 SCANNED_ROWS_MAX = 65_536
@@ -75,8 +76,12 @@ NEIGHBOURS = 10
 SAMPLE_ROWS = 4096
 """Rows that axes are found from."""
 
-TRIED_ROWS = 16_384
-"""Rows that the length of codes is tried on."""
+WIDE = 2
+"""So many times the components of its codes are kept of the turn of a segment of at least `SAMPLE_ROWS`."""
+
+TRIED_ROWS_MIN, TRIED_ROWS_MAX = 4096, 16_384
+TRIED_SHARE = 1 / 16
+"""Rows that the length of codes is tried on: enough that a dozen of them are candidates, or more."""
 
 BLOCK_ROWS = 2048
 """Rows read and turned at a time: between two blocks the GIL is taken and given back."""
@@ -212,6 +217,8 @@ class IndexJob:
         labels: The live rows to index, ascending.
         bounds: The range of rows that the new segment answers for: (start, stop).
         axes: Known to suit these rows; None: they are found.
+        wide: Axes of other rows of the store, which may do for these if they are cut; None: others are found,
+            which takes most of the time.
         finish: Called by `install` with the segment, and by `abandon` with None.
     """
 
@@ -224,6 +231,7 @@ class IndexJob:
         labels: Rows,
         bounds: tuple[int, int],
         axes: Axes | None,
+        wide: Axes | None,
         finish: Callable[[Segment | None], None],
     ) -> None:
         self._by_distance = by_distance
@@ -231,6 +239,7 @@ class IndexJob:
         self._labels = labels
         self._bounds = bounds
         self._axes = axes
+        self._wide = wide
         self._finish = finish
         self.segment: Segment | None = None
 
@@ -272,57 +281,46 @@ class IndexJob:
     def _find_axes(self) -> tuple[Axes | None, float]:
         """Returns the shortest axes that keep enough of the nearest among the candidates, and how much that
         is; None where not even all components do."""
-        labels = self._labels
-        full = axes_of(self._read(_spread(labels, SAMPLE_ROWS)), len(labels))
+        samples, nearest = self._nearest_of_samples()
+        if self._wide is not None:
+            axes, kept = self._shortest(self._wide, samples, nearest)
+            if axes is not None:
+                return replace(axes, wide=self._wide), kept
+        full = axes_of(self._read(_spread(self._labels, SAMPLE_ROWS)), len(self._labels))
         if full is None:
             return None, 1.0
-        samples, exact = self._trial
-        tried = self._read(_spread(labels, TRIED_ROWS))
-        places, which = np.unique(exact, return_inverse=True)
-        nearest = self._read(labels[places])[which].reshape(*exact.shape, -1)
-        queries, halves, nearest_halves = samples, np.zeros(1, np.float32), np.zeros(1, np.float32)
-        if self._by_distance:
-            queries, halves = samples - full.centre, _halves(tried - full.centre)
-            nearest_halves = _halves(nearest - full.centre)
-        projected = [full.project(each) for each in (queries, tried - full.centre, nearest - full.centre)]
-        wanted = wanted_of(NEIGHBOURS, len(labels)) * len(tried) / len(labels)
+        axes, kept = self._shortest(full, samples, nearest)
+        if axes is not None and len(self._labels) >= SAMPLE_ROWS:
+            axes = replace(axes, wide=narrowed(full, WIDE * axes.components))
+        return axes, kept
+
+    def _shortest(self, full: Axes, samples: Floats, nearest: Rows) -> tuple[Axes | None, float]:
+        """Does so with the components of these axes."""
+        labels = self._labels
+        trial = _Trial(full, samples, nearest, self._read, labels, self._by_distance)
+        wanted = wanted_of(NEIGHBOURS, len(labels)) * trial.count / len(labels)
         goal = RECALL_GOAL if len(labels) <= SCANNED_ROWS_MAX else RECALL_GOAL_OF_LARGE
-        dimension = tried.shape[1]
         leading: Leading | None = None
-        for components in (*(each for each in COMPONENTS if each < dimension), dimension):
-            axes = cut(full, components, (tried - full.centre)[:SAMPLE_ROWS])
-            asking, all_codes, near_codes = (each[..., :components] for each in projected)
-            scores = np.sort(asking @ stepped(all_codes, axes).T - halves, axis=1)
-            near = np.einsum("ij,ikj->ik", asking, stepped(near_codes, axes)) - nearest_halves
-            near += np.abs(near) * np.float32(1e-6)  # sums in another order: of equal codes, none is before
-            # How many of the rows tried a code puts before each of the nearest rows.
-            before = len(tried) - np.concatenate(
-                [some.searchsorted(each, "right") for some, each in zip(scores, near, strict=True)]
-            )
+        for components in (*(each for each in COMPONENTS if each < full.components), full.components):
+            axes, before = trial.put_before(components)
             kept = float(np.mean(before < wanted))
             if kept >= goal:
                 return replace(axes, leading=leading), kept
-            left_share = float(np.quantile(before, LEFT_GOAL)) / len(tried)
+            left_share = float(np.quantile(before, LEFT_GOAL)) / trial.count
             if leading is None and left_share <= LEFT_SHARE_MAX:
                 leading = Leading(components, left_share)
         return None, 1.0
 
-    @cached_property
-    def _trial(self) -> tuple[Floats, Rows]:
-        """Sample queries, shape (samples, dimension), and the places in `labels` of the rows nearest to each,
-        shape (samples, NEIGHBOURS), best first."""
-        samples = _sample_queries(self._read(_spread(self._labels, TRIED_ROWS)))
-        scores = np.empty((len(samples), 0), np.float32)
-        places = np.empty((len(samples), 0), np.int64)
-        for start in range(0, len(self._labels), TRIED_ROWS):
-            vectors = self._read(self._labels[start : start + TRIED_ROWS])
-            found = _scores(samples, vectors, self._by_distance)
-            count = min(NEIGHBOURS, len(vectors))
-            some = np.argpartition(found, len(vectors) - count, axis=1)[:, len(vectors) - count :]
-            scores = np.concatenate((scores, np.take_along_axis(found, some, axis=1)), axis=1)
-            places = np.concatenate((places, some + start), axis=1)
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :NEIGHBOURS]
-        return samples, np.take_along_axis(places, best, axis=1)
+    def _nearest_of_samples(self) -> tuple[Floats, Rows]:
+        """Returns sample queries, shape (samples, dimension), and the rows nearest to each, shape (samples,
+        NEIGHBOURS)."""
+        labels = self._labels
+        samples = _sample_queries(self._read(_spread(labels, TRIED_ROWS_MAX)))
+        nearest = _Nearest(len(samples), min(NEIGHBOURS, len(labels)))
+        for start in range(0, len(labels), BLOCK_ROWS):
+            vectors = self._read(labels[start : start + BLOCK_ROWS])
+            nearest.show(_scores(samples, vectors, self._by_distance), start)
+        return samples, labels[nearest.places]
 
     def _encoded(self, axes: Axes) -> tuple[Codes, Floats | None]:
         """Returns the codes of all rows and, where distance is the metric, half their squared lengths in
@@ -340,16 +338,98 @@ class IndexJob:
         return together, np.concatenate(halves) / np.float32(unit) if halves else None
 
 
+class _Nearest:
+    """The best of all scores that it is shown, for each sample query.
+
+    Args:
+        samples: How many queries there are.
+        count: How many of the best to keep of each.
+    """
+
+    def __init__(self, samples: int, count: int) -> None:
+        self._count = count
+        self._scores = np.full((samples, count), -np.inf, np.float32)
+        self.places = np.zeros((samples, count), np.int64)
+        """Of the best, shape (samples, count)."""
+
+    def show(self, scores: Floats, first: int) -> None:
+        """Takes scores of shape (samples, places); the first is of place `first`."""
+        # Most are below all that are kept, and to tell so takes a tenth of finding the best among all.
+        worth = np.flatnonzero((scores > self._scores.min(axis=1)[:, None]).any(axis=0))
+        together = np.concatenate((self._scores, scores.take(worth, axis=1)), axis=1)
+        fresh = np.broadcast_to(worth + first, (len(scores), len(worth)))
+        places = np.concatenate((self.places, fresh), axis=1)
+        last = together.shape[1] - self._count
+        best = np.argpartition(together, last, axis=1)[:, last:]
+        self._scores = np.take_along_axis(together, best, axis=1)
+        self.places = np.take_along_axis(places, best, axis=1)
+
+
+class _Trial:
+    """Tries how many rows codes put before the nearest ones of sample queries.
+
+    Args:
+        full: Axes with all components that there may be.
+        samples: The queries, shape (samples, dimension).
+        nearest: The rows nearest to each, shape (samples, NEIGHBOURS).
+        read: Copies rows.
+        labels: All rows.
+        by_distance: Whether distance is the metric.
+    """
+
+    def __init__(
+        self, full: Axes, samples: Floats, nearest: Rows, read: Read, labels: Rows, by_distance: bool
+    ) -> None:
+        rows, self._which = np.unique(nearest, return_inverse=True)
+        self._which = self._which.reshape(nearest.shape)
+        count = min(max(TRIED_ROWS_MIN, int(len(labels) * TRIED_SHARE)), TRIED_ROWS_MAX)
+        tried, near = read(_spread(labels, count)), read(rows)
+        tried -= full.centre
+        near -= full.centre
+        self._full, self._rows = full, len(labels)
+        self._vectors = samples - full.centre if by_distance else samples, tried, near
+        zero = np.zeros(1, np.float32)
+        self._halves, self._near_halves = (_halves(tried), _halves(near)) if by_distance else (zero, zero)
+        self._projected = tuple(np.empty((len(each), 0), np.float32) for each in self._vectors)
+        self.count = len(tried)
+        """Rows that it is tried on."""
+
+    def put_before(self, components: int) -> tuple[Axes, Rows]:
+        """Returns the axes with so many components, not fewer than before, and how many of the rows tried a
+        code of them puts before each of the nearest rows."""
+        known = self._projected[0].shape[1]
+        turn = self._full.turn
+        more = slice(known, components)
+        some = None if turn is None else np.ascontiguousarray(turn[:, more])
+        self._projected = tuple(
+            np.concatenate((done, each[:, more] if some is None else turned(each, some)), axis=1)
+            for done, each in zip(self._projected, self._vectors, strict=True)
+        )
+        asking, all_codes, near_codes = self._projected
+        axes = cut(self._full, components, all_codes[:SAMPLE_ROWS], self._rows)
+        asked_of = np.ascontiguousarray(asking.T)
+        scores = np.ascontiguousarray(turned(stepped(all_codes, axes), asked_of).T)
+        scores -= self._halves
+        scores.sort(axis=1)
+        near = turned(stepped(near_codes, axes), asked_of) - self._near_halves[:, None]
+        near = np.take_along_axis(near.T, self._which, axis=1)
+        near += np.abs(near) * np.float32(1e-6)  # sums in another order: of equal codes, none is before
+        after = [some.searchsorted(each, "right") for some, each in zip(scores, near, strict=True)]
+        return axes, self.count - np.concatenate(after)
+
+
 def _spread(labels: Rows, count: int) -> Rows:
     """Returns about `count` rows evenly spread over these."""
     return labels[:: max(1, len(labels) // count)]
 
 
 def _scores(samples: Floats, vectors: Floats, by_distance: bool) -> Floats:
-    scores: Floats = samples @ vectors.T
+    """Returns the scores of vectors for each sample query, shape (samples, vectors)."""
+    scores: Floats = turned(vectors, np.ascontiguousarray(samples.T))
     if by_distance:
-        scores -= _halves(vectors)
-    return np.nan_to_num(scores, nan=-np.inf)
+        scores -= _halves(vectors)[:, None]
+    scores[np.isnan(scores)] = -np.inf
+    return np.ascontiguousarray(scores.T)
 
 
 def _halves(centred: Floats) -> Floats:

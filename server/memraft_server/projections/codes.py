@@ -11,7 +11,7 @@ Codes choose candidates and nothing else: what a search answers is scored with t
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from types import ModuleType
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from memraft_server.projections.products import turned
 from memraft_server.projections.vector_math import Floats
 
 COMPONENTS = (48, 80, 112, 128, 176, 240, 368, 496, 752, 1008, 2032)
@@ -83,6 +84,7 @@ class Axes:
         step: What one step of a byte stands for.
         rows: How many rows they were chosen for.
         leading: Fewer components that tell which rows are worth comparing; None where fewer do not.
+        wide: What they were cut from, with more components, which may do for other rows; None: not kept.
     """
 
     centre: Floats
@@ -91,13 +93,20 @@ class Axes:
     step: float
     rows: int
     leading: Leading | None = None
+    wide: Axes | None = None
 
     def project(self, centred: Floats) -> Floats:
-        """Returns the leading components of vectors whose centre was subtracted, shape (..., components)."""
+        """Returns the leading components of vectors whose centre was subtracted.
+
+        Args:
+            centred: One, shape (dimension,), or several, shape (vectors, dimension).
+        """
         if self.turn is None:
             return centred[..., : self.components]
-        projected: Floats = centred.dot(self.turn)
-        return projected
+        if centred.ndim == 1:
+            projected: Floats = centred.dot(self.turn)
+            return projected
+        return turned(centred, self.turn)
 
 
 class Block(Protocol):
@@ -189,7 +198,7 @@ def block_of(codes: Codes) -> Block:
 
 
 def axes_of(sample: Floats, rows: int) -> Axes | None:
-    """Finds axes for vectors like those of a sample, with all their components.
+    """Finds axes for vectors like those of a sample, with all their components and no step yet.
 
     Args:
         sample: Shape (n, dimension).
@@ -209,15 +218,25 @@ def axes_of(sample: Floats, rows: int) -> Axes | None:
         if dimension <= TURNED_DIMENSION_MAX:
             _, columns = np.linalg.eigh((centred.T @ centred).astype(np.float64))
             turn = np.ascontiguousarray(columns[:, ::-1], dtype=np.float32)
-    return _stepped(Axes(centre, turn, dimension, 1.0, rows), centred)
+    return Axes(centre, turn, dimension, 1.0, rows)
 
 
-def cut(axes: Axes, components: int, centred: Floats) -> Axes:
-    """Returns axes with fewer components, their step chosen by a centred sample."""
+def narrowed(axes: Axes, components: int) -> Axes:
+    """Returns axes with no more components than these."""
+    if components >= axes.components:
+        return axes
     turn = None if axes.turn is None else np.ascontiguousarray(axes.turn[:, :components])
-    return _stepped(Axes(axes.centre, turn, components, axes.step, axes.rows), centred)
+    return replace(axes, turn=turn, components=components)
 
 
-def _stepped(axes: Axes, centred: Floats) -> Axes:
-    peak = float(np.abs(axes.project(centred)).max())
-    return Axes(axes.centre, axes.turn, axes.components, peak / BYTE_MAX or 1.0, axes.rows)
+def cut(axes: Axes, components: int, projected: Floats, rows: int) -> Axes:
+    """Returns axes with no more components than these, and with a step.
+
+    Args:
+        axes: These.
+        components: How many to leave.
+        projected: So many components of a sample, shape (n, components): the step is chosen by these.
+        rows: How many rows the sample stands for.
+    """
+    peak = float(np.abs(projected).max())
+    return replace(narrowed(axes, components), step=peak / BYTE_MAX or 1.0, rows=rows)

@@ -18,6 +18,9 @@ from memraft_server.projections.vector_math import Floats
 PORTION = 1 << 18
 """Multiplications at a time."""
 
+PORTION_OF_TWO = (1 << 19) - 1
+"""The same of two matrices, where they are many: smaller portions take longer."""
+
 
 def dots(vectors: Floats, query: Floats) -> Floats:
     """Returns the products of each of the vectors, shape (count, dimension), with one, shape (dimension,)."""
@@ -30,6 +33,24 @@ def dots(vectors: Floats, query: Floats) -> Floats:
     products = np.empty(count, np.float32)
     for start in range(0, count, step):
         np.matmul(vectors[start : start + step], query, out=products[start : start + step])
+    return products
+
+
+def turned(vectors: Floats, matrix: Floats) -> Floats:
+    """Returns the products of vectors, shape (count, dimension), with one of shape (dimension, columns)."""
+    count, dimension = vectors.shape
+    columns = matrix.shape[1]
+    step = max(1, PORTION_OF_TWO // max(1, dimension * columns))
+    products: Floats
+    if count <= step:
+        products = vectors @ matrix
+        return products
+    products = np.empty((count, columns), np.float32)
+    whole = count - count % step
+    # All in one call: a thread that takes the GIL again after each waits for it longer than it multiplies.
+    portions = vectors[:whole].reshape(-1, step, dimension)
+    np.matmul(portions, matrix, out=products[:whole].reshape(-1, step, columns))
+    np.matmul(vectors[whole:], matrix, out=products[whole:])
     return products
 
 

@@ -19,8 +19,16 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from memraft_server.projections.ann import SCANNED_ROWS_MAX, IndexJob, Segment
+from memraft_server.projections.ann import IndexJob, Segment
 from memraft_server.projections.products import dots
+from memraft_server.projections.segments import (
+    Bounds,
+    is_worth_adding,
+    mergeable,
+    scattered,
+    sealed_from,
+    sealing,
+)
 from memraft_server.projections.vector_math import (
     Floats,
     Found,
@@ -59,17 +67,6 @@ SEAL_ROWS_MAX = 4096
 """Unsealed rows that are worth codes. Measured at 256 dimensions: a scan of 1,024 rows takes 26 us, of their
 codes 25 us with the exact comparison of candidates; of 10,000 rows 120 to 300 us, and 65 us."""
 
-QUIET_ROWS = 64
-QUIET_SHARE = 1 / 32
-"""Unsealed rows worth adding to a segment once no more are coming: so many, and this part of the segment."""
-
-SEGMENT_ROWS_MAX = 262_144
-"""A segment this large is left alone: a second's work to build, and a search costs about 1.5 ms for each."""
-
-SEGMENTS_MAX = 4
-"""More at the end that would fit into one are merged: each costs a search some 20 us. Wherever some of about
-one size fit into one, these are, too."""
-
 DEAD_SHARE_MAX = 0.3
 """A segment with more dead rows is built anew without them."""
 
@@ -77,6 +74,9 @@ AXES_GROWTH = 1.25
 """Axes of codes are found anew once a segment has grown by this factor. Of more rows a smaller share is
 compared exactly, so codes have to tell more: those for 3,000 rows keep .94 of the nearest of 10,000,
 those for 5,000 .98."""
+
+WIDE_GROWTH = 16
+"""Of those of fewer rows by this factor the turn is not tried: rows of another kind may have come since."""
 
 GATHER_ROWS_MAX = 2048
 """Up to this many rows that pass, comparing each exactly beats codes."""
@@ -123,7 +123,7 @@ class RowStore:
 
     __slots__ = (
         "_born", "_changed", "_chunk_bits", "_chunks", "_count_at_poll", "_died", "_job",
-        "_mergeable", "_segments", "count", "dimension", "live_count", "metric", "seal_rows",
+        "_mergeable", "_scattered", "_segments", "count", "dimension", "live_count", "metric", "seal_rows",
     )  # fmt: skip
 
     def __init__(self, dimension: int, metric: int) -> None:
@@ -139,7 +139,8 @@ class RowStore:
         self._born = np.empty(FIRST_ROWS, np.int64)
         self._died = np.empty(FIRST_ROWS, np.int64)
         self._segments: list[Segment] = []
-        self._mergeable: tuple[int, int] | None = None
+        self._mergeable: Bounds | None = None
+        self._scattered: Bounds | None = None
         self._job: IndexJob | None = None
         self._count_at_poll = 0
         self._changed = 0
@@ -486,9 +487,10 @@ class RowStore:
             return True
         tail = self.count - self.sealed_count
         return (
-            tail >= self.seal_rows
-            or self._is_worth_adding(tail)
+            tail >= sealed_from(self.seal_rows, self.sealed_count)
+            or is_worth_adding(self._segments, tail)
             or self._mergeable is not None
+            or self._scattered is not None
             or (self._decayed() is not None)
         )
 
@@ -503,28 +505,16 @@ class RowStore:
             return None
         segments = self._segments
         tail = self.count - self.sealed_count
+        enough = sealed_from(self.seal_rows, self.sealed_count)
         if (decayed := self._decayed()) is not None:
             self._job = self._job_for(decayed.start, decayed.stop)
-        elif tail >= self.seal_rows or (quiet and self._is_worth_adding(tail)):
-            first = self._absorbing(len(segments), tail)
-            if first == len(segments) and self._is_worth_adding(tail):
-                first -= 1
-            start = segments[first].start if first < len(segments) else self.sealed_count
-            self._job = self._job_for(start, min(self.count, start + SEGMENT_ROWS_MAX))
+        elif tail >= enough or (quiet and is_worth_adding(segments, tail)):
+            self._job = self._job_for(*sealing(segments, self.count, quiet))
         elif self._mergeable is not None:
             self._job = self._job_for(*self._mergeable)
+        elif quiet and self._scattered is not None:
+            self._job = self._job_for(*self._scattered)
         return self._job
-
-    def _is_worth_adding(self, tail: int) -> bool:
-        """Whether to build the last segment anew with so many rows behind it: it has to be small."""
-        if not self._segments:
-            return False
-        last = self._segments[-1]
-        return (
-            0 < last.count <= SCANNED_ROWS_MAX
-            and tail >= max(QUIET_ROWS, last.count * QUIET_SHARE)
-            and last.span + tail <= SEGMENT_ROWS_MAX
-        )
 
     def _decayed(self) -> Segment | None:
         for segment in self._segments:
@@ -532,59 +522,24 @@ class RowStore:
                 return segment
         return None
 
-    def _found_mergeable(self) -> tuple[int, int] | None:
-        """Returns the rows, from the first to before the second, whose segments are to be made one."""
-        segments = self._segments
-        if (first := self._merge_from()) is not None:
-            return segments[first].start, segments[-1].stop
-        most: tuple[int, int] | None = None
-        for first in range(len(segments)):
-            last, rows, largest = first, 0, 0
-            while last < len(segments) and rows + segments[last].span <= SEGMENT_ROWS_MAX:
-                rows += segments[last].span
-                largest = max(largest, segments[last].span)
-                last += 1
-            # The new one is twice as large as any of them: so a row is encoded about log2(rows) times.
-            if 2 * largest <= rows and last - first >= (most[1] - most[0] if most is not None else 2):
-                most = first, last
-        return (segments[most[0]].start, segments[most[1] - 1].stop) if most is not None else None
-
-    def _merge_from(self) -> int | None:
-        """From which segment on to make one of those at the end, where there are too many of them."""
-        segments = self._segments
-        first, rows = len(segments), 0
-        while first > 0 and rows + segments[first - 1].span <= SEGMENT_ROWS_MAX:
-            first -= 1
-            rows += segments[first].span
-        if len(segments) - first <= SEGMENTS_MAX:
-            return None
-        return min(self._absorbing(len(segments) - 1, segments[-1].span), len(segments) - 2)
-
-    def _absorbing(self, end: int, rows: int) -> int:
-        """From which segment on to build one anew, given `rows` rows behind segment `end`.
-
-        A segment that is not larger than all that comes behind it is built anew with it, so that a row is
-        encoded about log2(rows) times in its life.
-        """
-        segments = self._segments
-        while end > 0 and segments[end - 1].span <= min(rows, SEGMENT_ROWS_MAX - rows):
-            end -= 1
-            rows += segments[end].span
-        return end
-
     def _job_for(self, start: int, stop: int) -> IndexJob:
         labels = np.flatnonzero(self._died[start:stop] == ALIVE) + start
         chunks, bits = list(self._chunks), self._chunk_bits
-        axes = None
+        axes, wide = None, None
         for segment in self._segments:
-            if segment.axes is not None and start <= segment.start and segment.stop <= stop:
-                if len(labels) < AXES_GROWTH * segment.axes.rows:
-                    axes = segment.axes
+            if segment.axes is not None:
+                if start <= segment.start and segment.stop <= stop:
+                    if len(labels) < AXES_GROWTH * segment.axes.rows:
+                        axes = segment.axes
+                other = segment.axes.wide
+                if other is not None and len(labels) < WIDE_GROWTH * other.rows:
+                    if wide is None or other.rows > wide.rows:
+                        wide = other
 
         def read(rows: Rows) -> Floats:
             return read_rows(chunks, bits, rows)
 
-        return IndexJob(self.metric == L2, read, labels, (start, stop), axes, self._finish)
+        return IndexJob(self.metric == L2, read, labels, (start, stop), axes, wide, self._finish)
 
     def _finish(self, segment: Segment | None) -> None:
         self._job = None
@@ -593,4 +548,4 @@ class RowStore:
         others = [s for s in self._segments if s.stop <= segment.start or s.start >= segment.stop]
         segment.dead = int(np.count_nonzero(self._died[segment.labels] != ALIVE))
         self._segments = sorted((*others, segment), key=lambda s: s.start)
-        self._mergeable = self._found_mergeable()
+        self._mergeable, self._scattered = mergeable(self._segments), scattered(self._segments)

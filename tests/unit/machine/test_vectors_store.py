@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from memraft_server.cli.bench.recall_texts import Talk
-from memraft_server.projections import ann, codes, rows
+from memraft_server.projections import ann, codes, rows, segments
 from memraft_server.projections.rows import COSINE, DOT, L2, RowStore
 
 DIMENSION = 24
@@ -331,7 +331,7 @@ def test_all_rows_may_die() -> None:
 
 
 def test_many_small_additions_leave_few_segments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "SCANNED_ROWS_MAX", 800)
+    monkeypatch.setattr(segments, "SCANNED_ROWS_MAX", 800)
     vectors = clustered(5000, seed=1)
     store = RowStore(DIMENSION, COSINE)
     store.seal_rows = 250
@@ -342,12 +342,12 @@ def test_many_small_additions_leave_few_segments(monkeypatch: pytest.MonkeyPatch
             job.run()
             job.install()
     build_all(store)
-    assert len(store._segments) <= rows.SEGMENTS_MAX
+    assert len(store._segments) <= segments.SEGMENTS_MAX
     assert recall(store, vectors, set(range(5000))) > 0.95
 
 
 def test_a_segment_never_grows_beyond_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "SEGMENT_ROWS_MAX", 1000)
+    monkeypatch.setattr(segments, "SEGMENT_ROWS_MAX", 1000)
     vectors = clustered(6000, seed=1)
     store = RowStore(DIMENSION, COSINE)
     store.seal_rows = 250
@@ -356,14 +356,14 @@ def test_a_segment_never_grows_beyond_its_bound(monkeypatch: pytest.MonkeyPatch)
         store.append(vectors[start : start + 125], start + 1)
         build_all(store)
     assert max(segment.stop - segment.start for segment in store._segments) <= 1000
-    assert len(store._segments) <= 6000 // 1000 + rows.SEGMENTS_MAX
+    assert len(store._segments) <= 6000 // 1000 + segments.SEGMENTS_MAX
     assert [s.start for s in store._segments[1:]] == [s.stop for s in store._segments[:-1]]
     assert recall(store, vectors, set(range(6000))) > 0.95
 
 
 def test_segments_of_one_size_that_fit_into_one_are_merged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "SCANNED_ROWS_MAX", 250)
-    monkeypatch.setattr(rows, "SEGMENT_ROWS_MAX", 1000)
+    monkeypatch.setattr(segments, "SCANNED_ROWS_MAX", 250)
+    monkeypatch.setattr(segments, "SEGMENT_ROWS_MAX", 1000)
     vectors = clustered(4000, seed=1)
     store = RowStore(DIMENSION, COSINE)
     store.seal_rows = 250

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from memraft_server.projections.products import PORTION, dots, dots_before
+from memraft_server.projections.products import PORTION, dots, dots_before, turned
 
 SHAPES = [(0, 4), (1, 1), (18, 256), (32, 256), (33, 256), (70, 250), (65, 4096), (2, PORTION + 1)]
 
@@ -26,3 +26,13 @@ def test_products_with_one_are_in_the_order_of_the_vectors(count: int, dimension
     vectors = numbers.standard_normal((count, dimension)).astype(np.float32)
     query = numbers.standard_normal(dimension).astype(np.float32)
     np.testing.assert_allclose(dots(vectors, query), vectors @ query, rtol=1e-3, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("count", "dimension", "columns"), [(0, 4, 3), (1, 256, 80), (700, 256, 80), (3, 900, 900)]
+)
+def test_products_with_a_matrix_are_all_there(count: int, dimension: int, columns: int) -> None:
+    random = np.random.default_rng(5)
+    vectors = random.standard_normal((count, dimension)).astype(np.float32)
+    matrix = random.standard_normal((dimension, columns)).astype(np.float32)
+    np.testing.assert_allclose(turned(vectors, matrix), vectors @ matrix, rtol=1e-3, atol=0.01)

@@ -69,10 +69,7 @@ class Talk:
             lengths = self._random.integers(*WORDS_OF_A_TEXT, size=count)
             numbers = range(start, start + count)
             yield Chunk(
-                texts=[
-                    self._text(cluster, int(length))
-                    for cluster, length in zip(clusters, lengths, strict=True)
-                ],
+                texts=self._texts(clusters, lengths),
                 vectors=self._around(clusters),
                 threads=[f"thread-{number // TURNS_OF_A_THREAD}" for number in numbers],
                 speakers=[
@@ -84,15 +81,23 @@ class Talk:
     def queries(self, count: int) -> list[Query]:
         """Questions of a few common and a few telling words."""
         clusters = self._random.integers(len(self._centres), size=count)
+        texts = self._texts(clusters, np.full(count, COMMON_WORDS_OF_A_QUERY))
         return [
-            Query(self._text(cluster, COMMON_WORDS_OF_A_QUERY), vector, self.entities[cluster])
-            for cluster, vector in zip(clusters.tolist(), self._around(clusters), strict=True)
+            Query(text, vector, self.entities[cluster])
+            for text, cluster, vector in zip(texts, clusters.tolist(), self._around(clusters), strict=True)
         ]
 
-    def _text(self, cluster: int, common: int) -> str:
-        drawn = np.searchsorted(self._cumulated, self._random.random(common))
-        own = self._own[cluster][self._random.integers(OWN_WORDS, size=OWN_WORDS_OF_A_TEXT)]
-        return " ".join(self._words[number] for number in (*drawn.tolist(), *own.tolist()))
+    def _texts(self, clusters: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> list[str]:
+        """A text of each of these clusters, of so many common words and some of the cluster's own."""
+        drawn = np.searchsorted(self._cumulated, self._random.random(int(lengths.sum())))
+        chosen = self._random.integers(OWN_WORDS, size=(len(clusters), OWN_WORDS_OF_A_TEXT))
+        own = self._own[clusters[:, None], chosen]
+        common = [self._words[number] for number in drawn.tolist()]
+        ends = lengths.cumsum().tolist()
+        return [
+            " ".join((*common[end - length : end], *(self._words[number] for number in numbers)))
+            for end, length, numbers in zip(ends, lengths.tolist(), own.tolist(), strict=True)
+        ]
 
     def _around(self, clusters: npt.NDArray[np.int64]) -> FloatArray:
         dimension = self._centres.shape[1]
@@ -118,8 +123,10 @@ class Nearest:
 
     def show(self, vectors: FloatArray) -> None:
         """The next vectors."""
-        scores = np.hstack([self._scores, self._queries @ vectors.T])
-        fresh = np.broadcast_to(np.arange(self._seen, self._seen + len(vectors)), (len(scores), len(vectors)))
+        fresh_scores = self._queries @ vectors.T
+        worth = np.flatnonzero((fresh_scores > self._scores.min(axis=1)[:, None]).any(axis=0))
+        scores = np.hstack([self._scores, fresh_scores[:, worth]])
+        fresh = np.broadcast_to(worth + self._seen, (len(scores), len(worth)))
         places = np.hstack([self._places, fresh])
         best = np.argpartition(-scores, self._k - 1, axis=1)[:, : self._k]
         self._scores = np.take_along_axis(scores, best, axis=1)
