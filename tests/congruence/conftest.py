@@ -38,9 +38,10 @@ def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "words:Words"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], DevCluster]]:
-    """Three nodes and three shards by the engine that serves, each node a process of its own."""
+    """Three nodes and three shards by the engine that serves, each node a process of its own. They end with
+    the folder's last test: six idle processes would slow down all that comes after it."""
     started: dict[str, DevCluster] = {}
     with ExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
