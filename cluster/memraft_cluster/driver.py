@@ -334,7 +334,7 @@ class MultiRaft(Turns):
             await self._saver.settle()
             if clean:
                 await self._saver.flush_all()
-        self._sync_executor.shutdown()
+        self._sync_thread.stop()
         self._flush_executor.shutdown()
         if clean:
             self._save_commits(sync=True)

@@ -37,6 +37,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Protocol
 
 from . import raft
@@ -51,6 +52,7 @@ from .log import Durability, DurableLog, GroupUpdate
 from .raft import Message, MessageType
 from .saving import Saver
 from .snapshots import Receivers, Senders
+from .sync_thread import SyncThread
 from .transport import Disconnected, Receive
 
 logger = logging.getLogger("memraft.driver")
@@ -129,7 +131,7 @@ class Turns:
         self._wakeup: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._ticker: asyncio.TimerHandle | None = None
-        self._sync_executor = ThreadPoolExecutor(1, "memraft-sync")
+        self._sync_thread = SyncThread("memraft-sync")
         self._flush_executor = ThreadPoolExecutor(1, "memraft-flush")
         self._leadership = Leadership(self, self._shared, space)
         self._is_stopping = False
@@ -462,7 +464,7 @@ class Turns:
         if self._is_inline(updates):
             took = self._timed(updates)
         else:
-            took = await asyncio.get_running_loop().run_in_executor(self._sync_executor, self._timed, updates)
+            took = await self._sync_thread.run(partial(self._log.persist, updates))
         self._log.accept(updates)
         self._sync_s += (took - self._sync_s) / SYNCS_AVERAGED
         counters = self.counters
@@ -471,7 +473,7 @@ class Turns:
         counters.sync_seconds_max = max(counters.sync_seconds_max, took)
 
     def _timed(self, updates: list[GroupUpdate]) -> float:
-        """Write and sync; returns the seconds that it took, without the way to a thread and back."""
+        """Write and sync on the loop; returns the seconds that it took."""
         began = time.perf_counter()
         self._log.persist(updates)
         return time.perf_counter() - began

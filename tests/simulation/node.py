@@ -13,6 +13,7 @@ from memraft_cluster.errors import ClusterError
 from memraft_cluster.marks import GroupMark
 from memraft_cluster.raft import Core, HardState, Membership, Message, Role
 from memraft_cluster.salvage import begin_again
+from memraft_cluster.sync_thread import settle
 from memraft_proto.methods import KIND_EVICT_MEMORIES, KIND_RECORD_RECALLS
 from memraft_proto.v1.log_pb2 import RecordRecallsCommand
 from memraft_server.entries import EntryBuilder, encode_command
@@ -59,6 +60,22 @@ class Surroundings:
     checker: Checker
     seed: tuple[object, ...]
     counts: Counter[str] = field(default_factory=Counter)
+
+
+class SimSyncThread:
+    """What syncs beside a simulated loop: it takes as long there as a thread does."""
+
+    def __init__(self, loop: SimLoop) -> None:
+        self._loop = loop
+
+    def run(self, job: Callable[[], object]) -> asyncio.Future[float]:
+        future: asyncio.Future[float] = self._loop.create_future()
+        blocked = self._loop.run_in_executor(None, job)
+        blocked.add_done_callback(lambda done: settle(future, 0.0, done.exception()))
+        return future
+
+    def stop(self) -> None:
+        pass
 
 
 class SimNode:
@@ -154,6 +171,7 @@ class SimNode:
         )
         config = replace(self.shape.driver, seed=self._random.getrandbits(60) + 1)
         self.driver = MultiRaft(config, log, self.peers, {GROUP: spec}, fatal=self._fatal)  # type: ignore[arg-type]
+        self.driver._sync_thread = SimSyncThread(self.loop)  # type: ignore[assignment]
         self.loop.enter(lambda: self.loop.create_task(self._run()))
         self.loop.later(self._random.uniform(0, EXPIRY_TICKS), self._expire)
 
