@@ -20,6 +20,7 @@ writes that become one command of the log, `_exchange` for calls of any kind to 
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
+from operator import methodcaller
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 from memraft_proto.methods import Method
@@ -36,6 +37,8 @@ CROWD_CALLS = 4
 """So many calls of a lane with one item each, and it is forgotten that it had one with many."""
 CROWDED_MAX = 65_536
 """Lanes of which it is remembered that they had one."""
+
+_is_done = methodcaller("done")
 
 ALONE = object()
 """An outcome: to be sent as its own call."""
@@ -147,7 +150,7 @@ class Party(Item):
     def is_wanted(self) -> bool:
         """Whether anybody still waits for it; leaves out who has gone."""
         futures = self.futures
-        if any(each.done() for each in futures):
+        if any(map(_is_done, futures)):
             self.parts = [part for part, each in zip(self.parts, futures, strict=True) if not each.done()]
             self.futures = [each for each in futures if not each.done()]
         return bool(self.parts)
@@ -161,7 +164,7 @@ class Party(Item):
             if not future.done():
                 future.set_result(twin(outcome) if isinstance(outcome, errors.MemraftError) else outcome)
 
-    def joined(self, part: Any, size_bytes: int) -> Future:
+    def join(self, part: Any, size_bytes: int) -> Future:
         """Adds a caller; returns where it waits."""
         future = self.make_future()
         self.parts.append(part)
@@ -396,7 +399,12 @@ class Gatherer(Generic[I, F]):
             or len(party.parts) >= self.flight.ITEMS_MAX
         ):
             return None
-        return party.joined(part, size_bytes)
+        # As `Party.join` does it, without a call more: there is one of these for each caller.
+        future = party.make_future()
+        party.parts.append(part)
+        party.futures.append(future)
+        party.size_bytes += size_bytes
+        return future
 
     def leave(self, lane: Lane[I]) -> F | None:
         """A call is back. Returns what goes next in its place; None where the lane is idle now."""

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from threading import get_ident
 from typing import Any, TypeAlias, TypeVar, cast
 
 import grpc
@@ -42,13 +43,19 @@ class Home:
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
 
     def check(self) -> None:
         """Raises ConfigurationError in any other."""
+        # A thread runs one loop at a time. To ask for the running one is a system call in Python 3.11.
+        if self._thread == get_ident() and self._loop is not None and self._loop.is_running():
+            return
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop
-        elif self._loop is not loop:
+        if self._loop is loop:
+            self._thread = get_ident()
+        else:
             raise ConfigurationError(
                 "this memory belongs to the event loop of its first call: open one in each asyncio.run()"
             )
@@ -162,7 +169,7 @@ def begin(
 ) -> asyncio.Future[Any]:
     """Begins a party with its first; see `AsyncLanes.join`."""
     gatherer.begin(party, asyncio.get_running_loop().create_future)
-    return cast(asyncio.Future[Any], party.joined(part, size_bytes))
+    return cast(asyncio.Future[Any], party.join(part, size_bytes))
 
 
 class Bell:

@@ -134,7 +134,9 @@ class RemoteLink:
             size_bytes = len(key) + len(value)
             coming = self._lanes.joined(place.key, (key, value), size_bytes, deadline_s)
             if coming is None:
-                shard = self._shard(place.namespace, deadline_s)
+                shard = self._known_shard(place.namespace)
+                if shard is None:
+                    shard = self._shard(place.namespace, deadline_s)
                 lane = self._lanes.alone(place.key, deadline_s)
                 if lane is not None:
                     try:
@@ -168,7 +170,9 @@ class RemoteLink:
         lane_key = _gets.lane_of(namespace, context)
         coming = self._gets.joined(lane_key, key, len(key), deadline_s)
         if coming is None:
-            shard = self._shard(namespace, deadline_s)
+            shard = self._known_shard(namespace)
+            if shard is None:
+                shard = self._shard(namespace, deadline_s)
             lane = self._gets.alone(lane_key, deadline_s)
             if lane is not None:
                 try:

@@ -16,7 +16,7 @@ from memraft_server.projections.streams import StreamsProjection
 class Link:
     """Carries calls to a machine whose pages hold three events, and appends one event after each read."""
 
-    head = nearest = adjacent = contents = None
+    head = nearest = recalled = adjacent = contents = puts = None
 
     def __init__(self) -> None:
         self.machine = Machine(0, Limits(page_items_max=3))
