@@ -12,9 +12,9 @@ import pytest
 from memraft_proto.http2.connection import Limits
 from memraft_proto.http2.frames import Code, request_packer
 from memraft_proto.http2.headers import encode
-from memraft_proto.v1 import kv_pb2
-from memraft_server.rpc.lean import protocol, server
-from tests.acceptance.lean_raw import GET, NAMESPACE, PUT, connections, head_of, paused, raw
+from memraft_proto.v1 import common_pb2, kv_pb2
+from memraft_server.rpc.lean import protocol, server, unary
+from tests.acceptance.lean_raw import AHEAD, GET, NAMESPACE, PUT, connections, head_of, on_loop, paused, raw
 from tests.interop.serving import HOST, WAIT_S, Serving, eventually
 
 
@@ -42,6 +42,49 @@ def test_files_are_left_for_what_is_not_a_connection() -> None:
         assert server._connections_max() == 750
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
+
+
+def test_deadlines_of_many_calls_at_once_are_no_flood() -> None:
+    """Those who give up before their time are."""
+    with Serving("lean", None) as serving:
+        serving.server.limits = dataclasses.replace(serving.server.limits, resets_max=10, resets_refill=0)
+        with raw(serving) as client:
+            client.read_until(lambda: client._has_settings)
+            (connection,) = connections(serving)
+            packer = request_packer(head_of("Get", (b"grpc-timeout", b"100S")))
+            head = head_of("Get", (b"grpc-timeout", b"100S"))
+            streams = [client.send_call(packer, head, AHEAD.SerializeToString()).id for _ in range(60)]
+            client.flush()
+            eventually(lambda: serving.server.running == 60, "they wait")
+
+            def let_time_pass() -> None:
+                for stream in streams[:40]:
+                    connection.streams[stream].owner.began_s -= 90
+
+            on_loop(serving, let_time_pass)
+            for stream in streams[:50]:
+                client.reset(stream, Code.CANCEL)
+            client.flush()
+            assert client.status(client.call("Put", PUT)) == b"0"
+            client.reset(streams[50], Code.CANCEL)
+            client.flush()
+            client.read_to_the_end()
+            assert [code for _, code in client.goaways] == [Code.ENHANCE_YOUR_CALM]
+
+
+def test_requests_of_calls_that_wait_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unary, "WAITING_BYTES_MAX", 300)
+    with Serving("lean", None) as serving, raw(serving) as client:
+        request = common_pb2.ReadContext(min_index=1 << 40)
+        ahead = kv_pb2.GetRequest(namespace=NAMESPACE, key="k" * 200, context=request)
+        waiting = [client.call("Get", ahead) for _ in range(2)]
+        eventually(lambda: serving.server.running == 2, "they wait")
+        assert client.status(client.call("Get", ahead)) == b"8"
+        for stream in waiting:
+            client.reset(stream, Code.CANCEL)
+        client.flush()
+        assert client.status(client.call("Put", PUT)) == b"0"
+        assert serving.server.waiting_bytes == 0
 
 
 def test_what_was_read_already_waits_too_for_a_client_that_does_not_read(

@@ -70,6 +70,11 @@ class Receiver(Sender):
         """As on_reset, for owners that want what they kept in ``stream.owner``."""
         self.on_reset(stream.id, code)
 
+    def is_due(self, stream: Stream) -> bool:
+        """Whether the other side may cancel a stream that was not answered, without being taken for one who
+        floods: asked before `on_drop`."""
+        return False
+
     def on_writable(self, stream_id: int) -> None:
         """What send_message left waiting has gone out."""
 
@@ -290,9 +295,11 @@ class Receiver(Sender):
             if stream_id > self._newest(stream_id):
                 raise ConnectionFault(Code.PROTOCOL_ERROR, "RST_STREAM of a stream that was never opened")
             return
+        code = NUMBER.unpack(payload)[0]
+        is_excused = self.is_client or (code == Code.CANCEL and self.is_due(stream))
         self._drop(stream)
-        self.on_drop(stream, NUMBER.unpack(payload)[0])
-        if not self.is_client:
+        self.on_drop(stream, code)
+        if not is_excused:
             self._note_reset()
 
     def _end_stream_of(self, fault: StreamFault) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
@@ -12,6 +13,9 @@ from typing import Any
 BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 """One, unless the operator says otherwise: a search is too small to be shared out, and the threads that numpy
 would start take the cores of other nodes and of the event loop."""
+
+FILES_WANTED = 65_536
+"""More than a node opens. What shells allow at first is often 1,024, for programs that use `select`."""
 
 
 def register(commands: Any) -> None:
@@ -33,10 +37,20 @@ def run(arguments: argparse.Namespace) -> int:
     from memraft_server.node import run_node
 
     config = load(Path(arguments.config))
+    raise_file_limit()
     if arguments.until_stdin_closes:
         threading.Thread(target=_stop_when_stdin_closes, daemon=True).start()
     logging.getLogger("memraft.node").addHandler(_PlainLine(logging.CRITICAL))
     return run_node(config)
+
+
+def raise_file_limit() -> None:
+    """Lets the process open as many files as a node may need, as far as the hard limit allows that: how many
+    connections are taken follows from it."""
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES_WANTED if most == resource.RLIM_INFINITY else min(FILES_WANTED, most)
+    if allowed != resource.RLIM_INFINITY and allowed < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 class _PlainLine(logging.Handler):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gc
 import weakref
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from memraft_proto.http2 import frames
-from memraft_proto.http2.connection import Connection, Limits
+from memraft_proto.http2.connection import Connection, Limits, Stream
 from memraft_proto.http2.frames import (
     ACK,
     DATA,
@@ -117,6 +117,26 @@ def test_streams_that_are_reset_as_soon_as_they_are_open() -> None:
         server.receive(head(2 * number + 1) + reset(2 * number + 1))
     assert not server.is_closed
     server.receive(head(51) + reset(51))
+    ended_calmly(server, "reset before they were answered")
+
+
+def test_streams_that_are_cancelled_when_they_are_due_are_no_flood() -> None:
+    class Patient(Server):
+        due: ClassVar[set[int]] = {1, 3}
+
+        def is_due(self, stream: Stream) -> bool:
+            return stream.id in self.due
+
+    server = Patient(Limits(resets_max=1)).greeted()
+    server.receive(head(1) + head(3) + head(5) + head(7) + reset(1) + reset(3) + reset(5))
+    assert not server.is_closed
+    server.receive(reset(7))
+    ended_calmly(server, "reset before they were answered")
+    server = Patient(Limits(resets_max=1)).greeted()
+    refusal = frame(RST_STREAM, 0, 1, Code.REFUSED_STREAM.to_bytes(4, "big"))
+    server.receive(head(1) + head(3) + reset(3) + refusal)
+    assert not server.is_closed  # a reset that is no cancellation counts, due or not
+    server.receive(head(5) + reset(5))
     ended_calmly(server, "reset before they were answered")
 
 

@@ -13,6 +13,8 @@ from typing import Protocol
 SLOT_S = 0.05
 AHEAD_MOST_S = 600.0
 """How far ahead there are slots; later deadlines are moved on from the last."""
+GIVEN_UP_SHARE = 0.5
+"""Of its time, after which a client may give a call up: its clock began with the call, ours when it came."""
 _TIMEOUT = re.compile(rb"([0-9]{1,8})([HMSmun])")
 _UNIT_S = {b"H": 3_600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
 
@@ -36,6 +38,16 @@ def parse_timeout_s(value: bytes) -> float:
     if match is None:
         raise ValueError(f"grpc-timeout {value[:40]!r} is not digits and one of H M S m u n")
     return int(match[1]) * _UNIT_S[match[2]]
+
+
+def may_give_up(timeout_s: float | None, age_s: float) -> bool:
+    """Whether a call of that age may be cancelled by its client because its time is over.
+
+    Many have deadlines at once, so that does not count as a flood. Nobody gains from saying so: a call that
+    is younger than a slot counts whatever its deadline, and all calls that a connection may have open can be
+    had ended by their deadlines as often.
+    """
+    return timeout_s is not None and age_s >= max(timeout_s * GIVEN_UP_SHARE, SLOT_S)
 
 
 class Deadlines:

@@ -37,6 +37,10 @@ class Call:
     def cancel(self) -> None:
         """The client no longer wants it, or is gone."""
 
+    def is_due(self) -> bool:
+        """Whether its client may give it up because its time is over."""
+        return False
+
     def shut(self) -> None:
         """The server stops: what would never be over by itself ends now."""
 

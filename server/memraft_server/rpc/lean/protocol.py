@@ -352,6 +352,10 @@ class LeanConnection(Connection, asyncio.Protocol):
         if stream.owner is not None:
             stream.owner.cancel()
 
+    def is_due(self, stream: Stream) -> bool:
+        """See `Connection`."""
+        return stream.owner is not None and stream.owner.is_due()
+
     def on_writable(self, stream_id: int) -> None:
         """See `Connection`."""
         self.streams[stream_id].owner.writable()

@@ -82,6 +82,8 @@ class LeanServer(Engine):
         self.connections: dict[LeanConnection, None] = {}
         self.strangers: dict[LeanConnection, None] = {}
         self._connections_max = _connections_max()
+        self.waiting_bytes = 0
+        """Of the requests of calls that wait for their outcome."""
         self.is_stopping = False
         self._greeting: set[asyncio.Task[Any]] = set()
         self._listeners: list[socket.socket] = []

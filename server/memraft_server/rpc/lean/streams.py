@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from memraft_proto.http2.compression import deflate
 from memraft_proto.methods import Method
 from memraft_server.machine import Refused
+from memraft_server.rpc.lean.deadlines import may_give_up
 from memraft_server.rpc.lean.heads import Call, Head
 from memraft_server.rpc.lean.replies import HEAD, HEAD_GZIP, OK
 from memraft_server.rpc.lean.unary import OneMessage, StatusError, check_room, check_size, shutting_down
@@ -121,6 +122,10 @@ class TaskCall(Call, ABC):
     def cancel(self) -> None:
         """See `heads.Call`."""
         self._task.cancel()
+
+    def is_due(self) -> bool:
+        """See `heads.Call`."""
+        return may_give_up(self.head.timeout_s, time.perf_counter() - self._began_s)
 
     def expire(self) -> None:
         """See `deadlines.Expiring`."""

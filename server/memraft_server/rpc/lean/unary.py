@@ -14,6 +14,7 @@ from memraft_proto.http2.compression import deflate
 from memraft_proto.methods import Access, Method
 from memraft_server.machine import Refused
 from memraft_server.rpc.errors import RETRY_SOON_MS
+from memraft_server.rpc.lean.deadlines import may_give_up
 from memraft_server.rpc.lean.heads import Call, Head
 from memraft_server.rpc.lean.replies import HEAD, HEAD_GZIP, OK, error_block, pack_reply
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 QUEUED_BYTES_MAX = 64 << 20
 """A connection whose client leaves so much unread gets no further calls."""
+
+WAITING_BYTES_MAX = 256 << 20
+"""Of the requests of all calls that wait for their outcome: beyond that no further one is taken."""
 
 _clock = time.perf_counter
 
@@ -43,6 +47,16 @@ def check_room(engine: LeanServer, connection: LeanConnection) -> None:
             "OVERLOADED",
             f"{engine.running} calls wait for an answer: concurrent_calls_max = {most} is reached",
             {"limit": "concurrent_calls_max", "value": str(most), "retry_after_ms": str(RETRY_SOON_MS)},
+        )
+    if engine.waiting_bytes > WAITING_BYTES_MAX:
+        raise Refused(
+            "OVERLOADED",
+            f"requests of {engine.waiting_bytes} bytes wait for an answer, over {WAITING_BYTES_MAX}",
+            {
+                "limit": "waiting bytes",
+                "value": str(WAITING_BYTES_MAX),
+                "retry_after_ms": str(RETRY_SOON_MS),
+            },
         )
     if connection.queued_bytes > QUEUED_BYTES_MAX:
         raise Refused(
@@ -84,7 +98,11 @@ class UnaryRoute:
         began_s = _clock()
         engine = self.engine
         try:
-            if engine.running >= self._calls_max or connection.queued_bytes:
+            if (
+                engine.running >= self._calls_max
+                or connection.queued_bytes
+                or engine.waiting_bytes > WAITING_BYTES_MAX
+            ):
                 check_room(engine, connection)
             caller = connection.caller
             if caller is None:
@@ -92,7 +110,7 @@ class UnaryRoute:
             outcome = self._call(caller, self.method, message)
             if not isinstance(outcome, Message):
                 future = outcome if isinstance(outcome, asyncio.Future) else asyncio.ensure_future(outcome)
-                Waiting(self, connection, stream_id, head, future, began_s)
+                Waiting(self, connection, stream_id, head, future, began_s, len(message))
                 self._end_turn(connection)
                 return
             encoded = outcome.SerializeToString()
@@ -204,9 +222,9 @@ class OneMessage(Call):
 
 
 class Waiting(Call):
-    """A call that waits for its outcome."""
+    """A call that waits for its outcome. ``size``: bytes of its request, which is kept meanwhile."""
 
-    __slots__ = ("route", "connection", "stream_id", "began_s", "slot", "_future", "_is_over")
+    __slots__ = ("route", "connection", "stream_id", "began_s", "slot", "_future", "_is_over", "_size")
 
     def __init__(
         self,
@@ -216,6 +234,7 @@ class Waiting(Call):
         head: Head,
         future: asyncio.Future[Message],
         began_s: float,
+        size: int,
     ) -> None:
         self.route = route
         self.connection = connection
@@ -225,7 +244,9 @@ class Waiting(Call):
         self.slot: Any = None
         self._future = future
         self._is_over = False
+        self._size = size
         route.engine.running += 1
+        route.engine.waiting_bytes += size
         connection.known(stream_id).owner = self
         if head.timeout_s is not None:
             route.engine.deadlines.add(self, head.timeout_s)
@@ -243,6 +264,7 @@ class Waiting(Call):
     def _leave(self) -> None:
         self._is_over = True
         self.route.engine.running -= 1
+        self.route.engine.waiting_bytes -= self._size
         if self.slot is not None:
             self.slot.pop(self, None)
 
@@ -252,6 +274,10 @@ class Waiting(Call):
             self._leave()
             self.route.observe("CANCELLED", _clock() - self.began_s)
             self._future.cancel()
+
+    def is_due(self) -> bool:
+        """See `heads.Call`."""
+        return may_give_up(self.head.timeout_s, _clock() - self.began_s)
 
     def expire(self) -> None:
         """See `deadlines.Expiring`."""
