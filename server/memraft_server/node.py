@@ -106,6 +106,7 @@ class Node:
         self.config = config
         self._began_s = time.monotonic()
         self._phase = "starting"
+        self._stopping, self._is_stopped = asyncio.Lock(), False
         self._loading: dict[int, str] = {}
         self._told_s = self._began_s
         self._limits = config.machine_limits()
@@ -264,7 +265,13 @@ class Node:
             await self.hosting.host(shard, entry.leader, began if own in began and has_begun else ())
 
     async def stop(self) -> None:
-        """Hands its shards over, answers the calls that run, closes everything."""
+        """Hands its shards over, answers the calls that run, closes everything; once, whoever asks again."""
+        async with self._stopping:
+            if not self._is_stopped:
+                await self._stop()
+                self._is_stopped = True
+
+    async def _stop(self) -> None:
         self._phase = "shutting down"
         if self.rpc.is_serving:
             await self.rpc.set_serving(False)

@@ -43,6 +43,16 @@ async def http(port: int, path: str, method: str = "GET") -> tuple[int, str]:
 # -- writes and reads ----------------------------------------------------------------------------------
 
 
+def test_a_node_may_be_stopped_twice_and_by_two_at_once(tmp_path: Path) -> None:
+    async def script(nodes: Nodes) -> None:
+        (node,) = nodes.nodes
+        await asyncio.gather(node.stop(), node.stop())
+        await node.stop()
+        assert node.not_ready() == ["shutting down"]
+
+    run(Nodes(tmp_path, 1), script)
+
+
 def test_a_follower_names_the_leader_and_answers_reads(tmp_path: Path) -> None:
     async def script(nodes: Nodes) -> None:
         leader = nodes.leader()

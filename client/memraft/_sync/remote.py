@@ -381,6 +381,10 @@ class RemoteLink:
                 found = self.callable(address, _SHARD_MAP)(
                     cluster_pb2.GetShardMapRequest(), timeout=timeout_s
                 )
+            except INTERRUPTED as failure:
+                if self._is_closed and not is_cancelled():
+                    raise errors.ClosedError("this memory was closed while it looked for a shard") from failure
+                raise
             except grpc.RpcError as failure:
                 failures.append(self._explain(address, failure))
                 self._router.suspect(address, is_gone=True)
