@@ -8,7 +8,7 @@ embedding. Of the rows that have one, the vectors stand in a `RowStore`, numbere
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -114,7 +114,7 @@ class MemoryRows:
         items: The memories, one a row; who has them appends to them.
     """
 
-    __slots__ = ("_about", "_bounds", "_items", "_kinds", "_verdicts", "embedded")
+    __slots__ = ("_about", "_bounds", "_items", "_kinds", "_verdicts", "embedded", "is_about")
 
     def __init__(self, items: list[Remembered]) -> None:
         self.embedded: dict[int, Embedded] = {}
@@ -122,6 +122,8 @@ class MemoryRows:
         is one."""
         self._items = items
         self._about: dict[str, array[int]] = {}
+        self.is_about: Callable[[str], bool] = self._about.__contains__
+        """Whether any row is about this entity."""
         self._kinds: dict[str, array[int]] = {}
         self._verdicts = VerdictCache(_Metadatas(items))
         self._bounds = Bounds()
@@ -143,10 +145,6 @@ class MemoryRows:
     def is_about_any(self) -> bool:
         """Whether any row is about an entity."""
         return bool(self._about)
-
-    def is_about(self, entity: str) -> bool:
-        """Whether any row is about this entity."""
-        return entity in self._about
 
     def of_kind(self, kind: str) -> array[int]:
         """Returns the rows of a kind, ascending."""

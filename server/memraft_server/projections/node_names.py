@@ -27,11 +27,13 @@ class NodeNames:
         properties_of: Reads the properties out of a node's record.
     """
 
-    __slots__ = ("_ids", "_names", "_properties_of")
+    __slots__ = ("_ids", "_names", "_properties_of", "has")
 
     def __init__(self, properties_of: Callable[[bytes], bytes]) -> None:
         self._properties_of = properties_of
         self._ids: dict[str, dict[str, None]] = {}
+        self.has: Callable[[str], bool] = self._ids.__contains__
+        """Whether any node has this name, in lower case."""
         self._names: dict[str, str] = {}
 
     def __len__(self) -> int:

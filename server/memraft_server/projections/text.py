@@ -22,7 +22,7 @@ from array import array
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ from memraft_server.projections.text_ranks import (
     keys_of,
     kth,
     runs,
+    times_of,
     unique,
 )
 from memraft_server.projections.vector_math import Floats, Rows
@@ -305,10 +306,9 @@ class TextIndex:
         terms = self._terms(query, count)
         if not terms or not len(needed):
             return np.zeros(windows.places.shape[1], np.float32)
-        said, keys = np.empty((len(terms) + 1, len(needed)), np.float32), keys_of(needed)
-        for term, row in zip(terms, said[:-1], strict=True):
-            row[:] = term.times_in(keys)
-        said[-1] = np.frombuffer(self._lengths, np.float32)[needed]
+        said = np.empty((len(terms) + 1, len(needed)), np.float32)
+        said[:-1] = times_of(terms, keys_of(needed))
+        said[-1] = np.frombuffer(self._lengths, np.float32).take(needed)
         summed = np.einsum("tdr,dr->tr", said.take(windows.index, axis=1), windows.weights)
         times, own = summed[:-1], summed[-1]
         k1, b = self._parameters.k1, self._parameters.b
@@ -344,10 +344,10 @@ class TextIndex:
         firsts = rows if self._places is None else self._places.firsts(rows)
         place = 0
         for links, steps in zip((self._previous, self._next), reach, strict=True):
-            at = firsts
+            at: NDArray[Any] = firsts
             for _ in range(steps):
                 place += 1
-                at = np.frombuffer(links, np.int32)[at].astype(np.int64)
+                at = np.frombuffer(links, np.int32).take(at, mode="wrap")  # the last item is that of `NO_ROW`
                 if count < len(self):
                     at[at >= count] = NO_ROW
                 places[place] = at

@@ -36,6 +36,17 @@ class Term:
         return found
 
 
+def times_of(terms: list[Term], keys: Packed) -> Packed:
+    """How often each of some rows says each of some terms, at least one: shape (terms, rows)."""
+    found = np.empty((len(terms), len(keys)), np.uint32)
+    for term, row in zip(terms, found, strict=True):
+        postings = term.postings
+        postings.take(postings.searchsorted(keys), mode="clip", out=row)
+    found -= keys  # see `Term.times_in`
+    found[found > TIMES_MAX] = 0
+    return found
+
+
 def count_together(terms: list[Term]) -> int:
     """How many of the first terms to look at in one go: at least one, and with more few postings."""
     postings, together = len(terms[0].postings), 1

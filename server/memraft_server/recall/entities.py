@@ -34,11 +34,20 @@ def named(
     """
     found: dict[str, None] = {}
     chain = list(_chain(graph))
-    is_node = _nodes_of(chain)
-    for said in _said(query):
-        lower = said.lower()
+    is_node, is_name = _nodes_of(chain), _names_of(chain)
+    for said, lower, title in _said(query):
+        if not (
+            is_name(lower)
+            or is_entity(said)
+            or is_entity(lower)
+            or is_entity(title)
+            or is_node(said)
+            or is_node(lower)
+            or is_node(title)
+        ):
+            continue  # as mostly
         ids = [id for each in chain for id in each.names.find(lower)]
-        for id in dict.fromkeys((said, lower, said.title(), *ids)):
+        for id in dict.fromkeys((said, lower, title, *ids)):
             if is_entity(id):
                 found[id] = None
             if graph is not None and is_node(id):
@@ -79,14 +88,18 @@ def nearness(graph: GraphProjection, starts: Iterable[str], ceiling: int, depth_
     return found
 
 
-def _said(query: str) -> Iterator[str]:
-    """Yields every run of one to three words, the longest first."""
+def _said(query: str) -> Iterator[tuple[str, str, str]]:
+    """Yields every run of one to three words, the longest first: as said, in lower case and as a title."""
     words = _WORD.findall(query)[:WORDS_MAX]
     if "'" in query or "\u2019" in query:
         words = [_POSSESSIVE.sub("", word) for word in words]
-    for count in range(min(NAME_WORDS_MAX, len(words)), 0, -1):
+    # Word by word, which gives the same: a space ends a word in every case.
+    lower, title = [word.lower() for word in words], [word.title() for word in words]
+    for count in range(min(NAME_WORDS_MAX, len(words)), 1, -1):
         for start in range(len(words) - count + 1):
-            yield " ".join(words[start : start + count])
+            run = slice(start, start + count)
+            yield " ".join(words[run]), " ".join(lower[run]), " ".join(title[run])
+    yield from zip(words, lower, title, strict=True)
 
 
 def _chain(graph: GraphProjection | None) -> Iterator[GraphProjection]:
@@ -103,6 +116,13 @@ def _nodes_of(chain: list[GraphProjection]) -> Callable[[str], bool]:
     if len(places) == 1:
         return places[0].__contains__
     return lambda id: any(id in each for each in places)
+
+
+def _names_of(chain: list[GraphProjection]) -> Callable[[str], bool]:
+    """Returns what says whether any node has a name."""
+    if len(chain) == 1:
+        return chain[0].names.has
+    return lambda name: any(each.names.has(name) for each in chain)
 
 
 def _degree(graph: GraphProjection | None, id: str) -> int:
