@@ -8,6 +8,7 @@ from memraft_proto.methods import Method
 
 from . import errors
 from ._graph import Adjacent, Contents
+from ._recall import Recollection
 from ._wire import Nearest
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Engine:
         self._follow = engine.follow
         self._head = engine.head
         self._nearest = engine.nearest
+        self._recalled = engine.recalled
         self._adjacent = engine.adjacent
         self._contents = engine.contents
         self._refused = refused
@@ -58,6 +60,16 @@ class Engine:
         """The nearest vectors now, None where `call` must say what is amiss. Raises ClosedError."""
         try:
             return self._nearest(namespace, collection, vector, k)
+        except self._failures.types as failure:
+            error = self._failures.explain(failure)
+        raise error
+
+    def recalled(self, request: Any) -> Recollection:
+        """Answers a recall of now whose receipt need not be there before the answer. Raises MemraftError."""
+        try:
+            return self._recalled(request)
+        except self._refused as refused:
+            error = errors.from_reason(refused.reason, refused.message, refused.metadata)
         except self._failures.types as failure:
             error = self._failures.explain(failure)
         raise error

@@ -80,6 +80,14 @@ class Budget:
         return replace(found, items=tuple(hits[:k]))
 
 
+Recollection = tuple[
+    Sequence[tuple[Any, float]], Sequence[int], Any, memory_pb2.RecallParameters | None, str, int, int
+]
+"""What a recall in this process found: (memories as they are stored and their scores, when each was written
+in µs, columns as of `RecallSignals`, what was counted with, the receipt's id or "", the applied index, its
+commit time in µs)."""
+
+
 def parameters(given: Mapping[str, Any] | None) -> memory_pb2.RecallParameters | None:
     """Returns the message of what is given, None for nothing. Raises InvalidArgument."""
     if given is None:
@@ -168,6 +176,45 @@ def recalled(response: memory_pb2.RecallResponse) -> Recalled:
     )
 
 
+def recollected(found: Recollection) -> Recalled:
+    """Returns what a recall in this process found."""
+    hits, times_us, signals, counted, receipt, log_index, time_us = found
+    return Recalled(
+        items=tuple(_remembered(hits, times_us, signals)),
+        log_index=log_index,
+        time_us=time_us,
+        receipt=ReceiptId(receipt) if receipt else None,
+        parameters=as_parameters(counted) if counted is not None else {},
+    )
+
+
+def _remembered(hits: Sequence[tuple[Any, float]], times_us: Sequence[int], signals: Any) -> Iterator[Hit]:
+    because = _reasons(signals)
+    for (item, score), time_us, count in zip(hits, times_us, signals.counts, strict=False):
+        author = item.author
+        yield Hit(
+            id=item.id,
+            text=item.text,
+            about=item.about,
+            kind=item.kind,
+            salience=item.salience,
+            metadata=_json.decode_object(item.metadata),
+            valid_from_us=item.valid_from_us,
+            valid_until_us=item.valid_until_us,
+            thread=item.thread,
+            speaker=item.speaker,
+            pinned=item.pinned,
+            expires_at_us=item.expires_at_us,
+            version=item.version,
+            time_us=time_us,
+            agent=author.agent,
+            run=author.run,
+            tool=author.tool,
+            score=score,
+            reasons=tuple(islice(because, count)),
+        )
+
+
 def _hits(response: memory_pb2.RecallResponse) -> Iterator[Hit]:
     why = reasons(response.signals, len(response.hits))
     for found, because in zip(response.hits, why, strict=True):
@@ -176,8 +223,14 @@ def _hits(response: memory_pb2.RecallResponse) -> Iterator[Hit]:
 
 def reasons(signals: memory_pb2.RecallSignals, hits: int) -> list[tuple[Reason, ...]]:
     """Returns the reasons of each of so many hits; none where the signals were left out."""
+    every = _reasons(signals)
+    return [tuple(islice(every, count)) for count in signals.counts or [0] * hits]
+
+
+def _reasons(signals: Any) -> Iterator[Reason]:
+    """Returns the reasons of all hits, one after the other, of `RecallSignals` or the like."""
     names, weights = list(signals.names), list(signals.weights)
-    every = iter(
+    return iter(
         [
             Reason(name=names[place], rank=rank, value=value, weight=weights[place], share=share)
             for place, rank, value, share in zip(
@@ -190,7 +243,6 @@ def reasons(signals: memory_pb2.RecallSignals, hits: int) -> list[tuple[Reason, 
             )
         ]
     )
-    return [tuple(islice(every, count)) for count in signals.counts or [0] * hits]
 
 
 def _score(value: Any) -> float:

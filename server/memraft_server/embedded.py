@@ -25,10 +25,11 @@ from google.protobuf.message import Message
 from memraft_cluster.errors import DiskError, StateCorrupted
 from memraft_proto.methods import Method
 from memraft_proto.sharding import SLOT_COUNT
-from memraft_proto.v1 import cluster_pb2
+from memraft_proto.v1 import cluster_pb2, memory_pb2
 from memraft_server.admission.identity import Caller, Role
 from memraft_server.clock import steady_time_us
 from memraft_server.embedded_directory import DirectoryUnusable
+from memraft_server.embedded_recalls import LocalRecalls, Recollection
 from memraft_server.embedded_receipts import LocalOutbox
 from memraft_server.embedded_storage import UNCOMPARED, EmbeddedStorage
 from memraft_server.entries import EntryBuilder, decode_header, encode_command
@@ -112,6 +113,7 @@ class EmbeddedEngine:
         )
         self._service = service
         self._serve = service.call
+        self._recalls = LocalRecalls(self._machine, service.limits, self._outbox, _CALLER)
         self._followers = 0
         self._indexer = _Indexer(self._machine, self._lock)
         self._is_closed = False
@@ -197,6 +199,26 @@ class EmbeddedEngine:
                 raise Closed(self._shard.ended)
             self._shard.expire()
             return self._machine.nearest(namespace, collection, vector, k)
+
+    def recalled(self, request: memory_pb2.RecallRequest) -> Recollection:
+        """Answers a recall of now whose receipt need not be written before: the short way, without a message
+        of the answer.
+
+        Args:
+            request: kept and changed.
+
+        Raises:
+            Refused: the request is malformed, or the state does not allow it.
+            Closed: the engine was closed.
+        """
+        with self._lock:
+            if self._shard.ended:
+                raise Closed(self._shard.ended)
+            self._shard.expire()
+            try:
+                return self._recalls.recall(request)
+            except StateCorrupted as damage:  # of the past, which was to be read from the disk
+                raise Refused("INTERNAL", str(damage)) from damage
 
     def follow(self, method: Method, request: Any, wake: Callable[[], object]) -> EmbeddedFeed:
         """Begins a call that has many responses.

@@ -17,7 +17,7 @@ from memraft_proto.v1 import memory_pb2
 from memraft_server.clock import steady_time_us
 from memraft_server.machine import Command, Refused
 from memraft_server.machine.handlers_receipts import receipts_over
-from memraft_server.receipts import GATHER_MS, OVER_MAX, SWEEP_INTERVAL_S, Gathering
+from memraft_server.receipts import GATHER_MS, OVER_MAX, SWEEP_INTERVAL_S, Gathering, Make
 from memraft_server.shard import Shard
 
 
@@ -61,7 +61,27 @@ class LocalOutbox:
             return
         if is_now:
             self._write()
-        elif gathering.is_full:
+        else:
+            self._added()
+
+    def noted(self, namespace: str, make: Make, size: int) -> str:
+        """Has the receipt of a recall made once it is written; returns its id, empty where there is none.
+
+        Args:
+            namespace: where it was recalled.
+            make: makes it.
+            size: its bytes, about.
+        """
+        if self._shard.disk_failure:
+            return ""
+        id = self._gathering.add_unmade(self._shard.machine, namespace, make, size)
+        if id:
+            self._added()
+        return id
+
+    def _added(self) -> None:
+        """One more waits."""
+        if self._gathering.is_full:
             self.flush()
         elif self._is_durable and self._thread is None and not self._stopping.is_set():
             self._thread = threading.Thread(target=self._run, name="memraft-receipts")

@@ -12,6 +12,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from memraft_cluster.errors import ClusterError, NotLeader, Stopped
@@ -50,12 +51,17 @@ HandOver = Callable[[int, int, log_pb2.RecordRecallsCommand], Awaitable[None]]
 that does not come about."""
 
 
+Make = Callable[[int], bytes]
+"""Makes the body of a receipt: when it was recalled, in microseconds since the Unix epoch -> the body."""
+
+
 class Waiting(NamedTuple):
     """A receipt that is not written."""
 
     namespace: str
     id: str
-    body: bytes
+    body: Callable[[], bytes]
+    """Returns it; may make it only then."""
 
 
 class Gathering:
@@ -85,13 +91,30 @@ class Gathering:
         if machine.space(namespace) is None:
             return 0
         now_us = steady_time_us()
+        body = make_receipt(agent, request, response, now_us)
+        response.receipt = self._keep(namespace, now_us, lambda: body, len(body))
+        return len(body)
+
+    def add_unmade(self, machine: Machine, namespace: str, make: Make, size: int) -> str:
+        """Has the receipt of a recall made once it is written, and returns its id; empty: as in `add`.
+
+        Args:
+            machine: of the shard.
+            namespace: where it was recalled.
+            make: makes it.
+            size: its bytes, about.
+        """
+        if machine.space(namespace) is None:
+            return ""
+        now_us = steady_time_us()
+        return self._keep(namespace, now_us, partial(make, now_us), size)
+
+    def _keep(self, namespace: str, now_us: int, body: Callable[[], bytes], size: int) -> str:
         self._count += 1
         id = make_id(entry_parts(now_us, self._seed), self._count & _POSITIONS)
-        body = make_receipt(agent, request, response, now_us)
         self.waiting.append(Waiting(namespace, id, body))
-        self._size += len(body)
-        response.receipt = id
-        return len(body)
+        self._size += size
+        return id
 
     def take(self) -> list[log_pb2.RecordRecallsCommand]:
         """Returns commands that write all that wait, one a namespace."""
@@ -102,7 +125,7 @@ class Gathering:
             if command is None:
                 command = commands[namespace] = log_pb2.RecordRecallsCommand(namespace=namespace)
             command.ids.append(id)
-            command.receipts.append(body)
+            command.receipts.append(body())
         return list(commands.values())
 
 

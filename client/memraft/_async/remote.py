@@ -18,7 +18,7 @@ from .._gather import ALONE
 from .._gets import GET, Get, GetFlight, is_key, value_of
 from .._router import MAP_AGE_MIN_S, Router
 from .._target import ClusterTarget
-from .base import METHOD, Beside, Head, Outline, Search
+from .base import METHOD, Beside, Head, Outline, Recollect, Search
 from .base import Put as Puts
 from .exchanges import AsyncExchanges
 from .feeds import AsyncSource
@@ -73,6 +73,7 @@ class AsyncRemoteLink:
 
     head: Head | None = None
     nearest: Search | None = None
+    recalled: Recollect | None = None
     adjacent: Beside | None = None
     contents: Outline | None = None
 
@@ -381,7 +382,9 @@ class AsyncRemoteLink:
                 )
             except INTERRUPTED as failure:
                 if self._is_closed and not is_cancelled():
-                    raise errors.ClosedError("this memory was closed while it looked for a shard") from failure
+                    raise errors.ClosedError(
+                        "this memory was closed while it looked for a shard"
+                    ) from failure
                 raise
             except grpc.RpcError as failure:
                 failures.append(await self._explain(address, failure))

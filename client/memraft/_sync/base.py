@@ -11,6 +11,7 @@ from memraft_proto.v1 import common_pb2
 from .. import _wire
 from .._coalesce import Place
 from .._graph import Adjacent, Contents
+from .._recall import Recollection
 from ..errors import InvalidArgument
 from ..types import At, Consistency
 from .embedding import Embedding
@@ -28,6 +29,9 @@ Head = Callable[[str, str], bytes | None]
 Search = Callable[[str, str, Any, int], _wire.Nearest | None]
 """Another: (namespace, collection, vector, k) -> the nearest now; None where a call must say what is off."""
 
+Recollect = Callable[[Any], Recollection]
+"""Another: the request of a recall of now, whose receipt may follow -> what it found."""
+
 Beside = Callable[[str, str, str, int], Adjacent | None]
 """Another: (namespace, node, direction, limit) -> its first edges now; None where a call must do it."""
 
@@ -41,6 +45,7 @@ class Link(Protocol):
     puts: Put | None
     head: Head | None
     nearest: Search | None
+    recalled: Recollect | None
     adjacent: Beside | None
     contents: Outline | None
 
@@ -74,6 +79,7 @@ class Calls:
         self._puts = link.puts
         self._head = link.head
         self._nearest = link.nearest
+        self._recalled = link.recalled
         self._adjacent = link.adjacent
         self._contents = link.contents
 

@@ -12,7 +12,7 @@ from memraft_proto.v1 import common_pb2, kv_pb2
 from .. import _wire
 from .._embedded import Engine, LocalFeed
 from .._gets import GET, value_of
-from .base import Beside, Head, Outline, Put, Search
+from .base import Beside, Head, Outline, Put, Recollect, Search
 from .feeds import Source
 from .following import Advance
 from .io import MAY_BLOCK, Bell, in_thread, monotonic
@@ -36,6 +36,7 @@ class LocalLink:
         is_short = MAY_BLOCK or not engine.is_durable
         self.head: Head | None = engine.head if is_short else None
         self.nearest: Search | None = engine.nearest if is_short else None
+        self.recalled: Recollect | None = engine.recalled if is_short else None
         self.adjacent: Beside | None = engine.adjacent if is_short else None
         self.contents: Outline | None = engine.contents if is_short else None
 

@@ -90,8 +90,11 @@ class RecallCalls(Calls):
             self._from(at, consistency), self._writer, query, vector, budget, weighed, receipt,
             filter, valid_at, about=about, about_hops=about_hops, kind=kind, turn=turn,
         )  # fmt: skip
-        response: memory_pb2.RecallResponse = self._link.read(_RECALL, request)
-        found = _recall.recalled(response)
+        if self._recalled is not None and at is None and consistency is None and receipt != "now":
+            found = _recall.recollected(self._recalled(request))
+        else:
+            response: memory_pb2.RecallResponse = self._link.read(_RECALL, request)
+            found = _recall.recalled(response)
         if rerank is None or not found.items:
             return found
         scores = call_agent(rerank, query, [hit.text for hit in found])

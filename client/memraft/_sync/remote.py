@@ -20,7 +20,7 @@ from .._gather import ALONE
 from .._gets import GET, Get, GetFlight, is_key, value_of
 from .._router import MAP_AGE_MIN_S, Router
 from .._target import ClusterTarget
-from .base import METHOD, Beside, Head, Outline, Search
+from .base import METHOD, Beside, Head, Outline, Recollect, Search
 from .base import Put as Puts
 from .exchanges import Exchanges
 from .feeds import Source
@@ -75,6 +75,7 @@ class RemoteLink:
 
     head: Head | None = None
     nearest: Search | None = None
+    recalled: Recollect | None = None
     adjacent: Beside | None = None
     contents: Outline | None = None
 
@@ -383,7 +384,9 @@ class RemoteLink:
                 )
             except INTERRUPTED as failure:
                 if self._is_closed and not is_cancelled():
-                    raise errors.ClosedError("this memory was closed while it looked for a shard") from failure
+                    raise errors.ClosedError(
+                        "this memory was closed while it looked for a shard"
+                    ) from failure
                 raise
             except grpc.RpcError as failure:
                 failures.append(self._explain(address, failure))

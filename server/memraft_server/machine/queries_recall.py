@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from struct import pack
+from typing import NamedTuple
 
 from memraft_proto.v1 import memory_pb2
 from memraft_server.machine.handlers_memories import fill_record, memory_wire_bytes
@@ -19,7 +20,7 @@ from memraft_server.machine.turn import Check, Query, View
 from memraft_server.machine.validate_common import check_count, check_moment, check_size, check_text
 from memraft_server.machine.validate_vectors import check_fingerprint, check_vector, parse_filter
 from memraft_server.projections.graph import GraphProjection
-from memraft_server.projections.memories import MemoryStore
+from memraft_server.projections.memories import MemoryStore, Remembered
 from memraft_server.projections.memory_rows import MemoryRows, Wanted
 from memraft_server.projections.receipts import ReceiptsProjection
 from memraft_server.projections.reembedding import Model
@@ -36,6 +37,7 @@ from memraft_server.recall.parameters import (
 )
 from memraft_server.recall.pipeline import Asked, Found, Moments, nearest
 from memraft_server.recall.pipeline import recall as find
+from memraft_server.recall.scoring import NO_REASONS, Reasons
 
 _RECEIPT_MODES = frozenset(memory_pb2.ReceiptMode.values())
 _VALUES = memory_pb2.RecallSignals.VALUES_FIELD_NUMBER
@@ -46,18 +48,42 @@ _SIGNALS_WIRE_BYTES = 192
 """What the signals of a hit take in a reply."""
 
 
+class Answer(NamedTuple):
+    """What a recall found, as many of the best as fit a reply."""
+
+    hits: list[tuple[Remembered, float]]
+    """Memories and their scores, best first."""
+    reasons: Reasons
+    """Why these were found."""
+    parameters: memory_pb2.RecallParameters | None
+    """What was counted with, not to be changed; None: nothing was."""
+
+
 def recall(view: View, space: Namespace, request: memory_pb2.RecallRequest) -> memory_pb2.RecallResponse:
     """Finds memories, as many of the best as fit a reply."""
-    store = space.projection(MemoryStore)
+    found = answer(view, space, request)
     response = memory_pb2.RecallResponse()
+    for item, score in found.hits:
+        hit = response.hits.add()  # a score that is set afterwards takes less than one that is given here
+        hit.score = score
+        fill_record(hit.memory, view, item)
+    fill_signals(response.signals, found.reasons, len(found.hits))
+    if found.parameters is not None:
+        response.parameters.CopyFrom(found.parameters)
+        response.pipeline = PIPELINE
+    return response
+
+
+def answer(view: View, space: Namespace, request: memory_pb2.RecallRequest) -> Answer:
+    """Finds memories, without a message."""
+    store = space.projection(MemoryStore)
     embedding, model = _embedding(view, space, store, request)
     if not request.query and embedding is None:
-        return response
+        return Answer([], NO_REASONS, None)
     if not request.query and not request.HasField("parameters") and not request.tokens:
         ceiling = None if view.is_now else view.ceiling
         asked = Asked("", embedding, request.k, 0, _wanted(view, space, request), model=model)
-        _fill(response, view, nearest(store, ceiling, asked))
-        return response
+        return _fitting(view, nearest(store, ceiling, asked), None)
     parameters = _parameters(view, space, request)
     moments = _moments(view, space, parameters)
     asked = Asked(
@@ -71,23 +97,23 @@ def recall(view: View, space: Namespace, request: memory_pb2.RecallRequest) -> m
         parameters,
         model,
     )
-    _fill(response, view, find(store, view.ceiling, asked, moments))
-    response.parameters.CopyFrom(_message_of(parameters))
-    response.pipeline = PIPELINE
-    return response
+    return _fitting(view, find(store, view.ceiling, asked, moments), parameters)
 
 
-def _fill(response: memory_pb2.RecallResponse, view: View, found: Found) -> None:
-    size = 0
-    for item, score in found.hits:
-        size += memory_wire_bytes(item) + _SIGNALS_WIRE_BYTES
-        if size > view.limits.reply_bytes_max:
+def _fitting(view: View, found: Found, parameters: Parameters | None) -> Answer:
+    """Returns as many of the best as fit a reply, which a caller in process gets no more of either."""
+    hits, left = found.hits, view.limits.reply_bytes_max
+    for place, (item, _) in enumerate(hits):
+        left -= memory_wire_bytes(item) + _SIGNALS_WIRE_BYTES
+        if left < 0:
+            hits = hits[:place]
             break
-        hit = response.hits.add()  # a score that is set afterwards takes less than one that is given here
-        hit.score = score
-        fill_record(hit.memory, view, item)
-    why, signals = found.reasons, response.signals
-    counts = why.counts[: len(response.hits)]
+    return Answer(hits, found.reasons, _message_of(parameters) if parameters is not None else None)
+
+
+def fill_signals(signals: memory_pb2.RecallSignals, why: Reasons, hits: int) -> None:
+    """Writes why the first hits, so many, were found."""
+    counts = why.counts[:hits]
     count = sum(counts)
     signals.names.extend(why.names)
     signals.weights.extend(why.weights)

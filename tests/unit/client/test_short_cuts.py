@@ -60,3 +60,41 @@ def test_a_get_gives_the_same_with_and_without_messages(memory):
     memory.put("doc", {"a": [1, 2]})
     assert memory.get("doc") == memory.get("doc", consistency="linearizable") == {"a": [1, 2]}
     assert memory.get("none", "default") == "default"
+
+
+def test_a_recall_gives_the_same_with_and_without_messages(memory):
+    for row in range(30):
+        metadata = {"row": row} if row % 2 else None
+        about, kind = ("", "profile") if row == 4 else ("Ann", "")
+        memory.remember(
+            f"Ann has cup {row} since May", embedding=ROWS[row], metadata=metadata, about=about, kind=kind
+        )
+    for asked in (
+        {"query": "cup 3 of Ann", "embedding": ROWS[3]},
+        {"query": "cup", "embedding": ROWS[3], "tokens": 40},
+        {"query": "cup", "embedding": ROWS[5], "k": 3, "parameters": {"text": 2, "recency": 0.5}},
+        {"embedding": ROWS[3], "k": 2},
+        {"query": "nothing at all", "embedding": ROWS[3], "kind": "profile", "receipt": "none"},
+    ):
+        short = memory.recall(**asked)
+        long = memory.recall(**asked, consistency="linearizable")
+        assert short.items == long.items and short.parameters == long.parameters and len(short) > 0
+        assert (short.log_index, short.time_us) == (long.log_index, long.time_us)
+        assert (short.receipt is None) == (long.receipt is None) == (asked.get("receipt") == "none")
+        if short.receipt is not None:
+            one, other = memory.receipt(short.receipt), memory.receipt(long.receipt)
+            same = {name: getattr(one, name) for name in one.__struct_fields__}
+            same |= {
+                name: getattr(other, name) for name in ("id", "recalled_at_us", "version", "committed_at_us")
+            }
+            same |= {"log_index": other.log_index, "time_us": other.time_us}
+            assert type(one)(**same) == other
+
+
+@pytest.mark.parametrize(
+    "asked", [{"query": "cup", "k": 1_001}, {"query": "cup", "about_hops": 9}, {"query": "x" * 70_000}]
+)
+def test_a_recall_that_is_off_gets_the_same_error_on_both_ways(memory, asked):
+    for consistency in (None, "linearizable"):
+        with pytest.raises(errors.InvalidArgument):
+            memory.recall(**asked, embedding=ROWS[0], consistency=consistency)
