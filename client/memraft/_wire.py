@@ -56,6 +56,7 @@ _METRIC_NAME: dict[int, Metric] = {
     vector_pb2.METRIC_DOT: "dot",
     vector_pb2.METRIC_L2: "l2",
 }
+_FLOAT32 = np.dtype("<f4")
 _RUN_STATUS = {"succeeded": run_pb2.RUN_STATUS_SUCCEEDED, "failed": run_pb2.RUN_STATUS_FAILED}
 
 
@@ -208,6 +209,8 @@ def vector_bytes(vector: Any, name: str = "vector") -> bytes:
     Raises:
         InvalidArgument: it is not a sequence of numbers.
     """
+    if type(vector) is np.ndarray and vector.dtype == _FLOAT32 and vector.ndim == 1 and len(vector):
+        return vector.tobytes()
     return matrix_bytes(vector, name, rows=None)[0]
 
 
@@ -439,19 +442,25 @@ Nearest = tuple[Sequence[str], Sequence[float], Sequence[bytes], Sequence[int], 
 def nearest(found: Nearest) -> Results[Match]:
     """Returns what a search in this process found."""
     ids, scores, metadatas, versions, log_index, time_us = found
-    items = tuple(
+    items = _matches(ids, scores, metadatas, versions)
+    return Results(items=items, log_index=log_index, time_us=time_us)
+
+
+def matches(response: Any) -> Results[Match]:
+    """Returns what a `SearchVectorsResponse` tells."""
+    items = _matches(response.ids, response.scores, response.metadatas, response.versions)
+    stamp = response.stamp
+    return Results(
+        items=items, log_index=stamp.applied_index, time_us=stamp.applied_time_us, age_us=stamp.age_us
+    )
+
+
+def _matches(
+    ids: Sequence[str], scores: Sequence[float], metadatas: Sequence[bytes], versions: Sequence[int]
+) -> tuple[Match, ...]:
+    return tuple(
         [
             Match(id=id, score=score, metadata=_json.decode(metadata) if metadata else {}, version=version)
             for id, score, metadata, version in zip(ids, scores, metadatas, versions, strict=True)
         ]
-    )
-    return Results(items=items, log_index=log_index, time_us=time_us)
-
-
-def matches(response: Any) -> tuple[Match, ...]:
-    """Returns the matches of a `SearchVectorsResponse`."""
-    columns = zip(response.ids, response.scores, response.metadatas, response.versions, strict=True)
-    return tuple(
-        Match(id=id, score=score, metadata=_json.decode_object(metadata), version=version)
-        for id, score, metadata, version in columns
     )

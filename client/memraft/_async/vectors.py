@@ -168,4 +168,4 @@ class AsyncVectorCalls(AsyncCalls):
             fingerprint=fingerprint,
         )
         response: vector_pb2.SearchVectorsResponse = await self._link.read(_SEARCH, request)
-        return _wire.results(response, _wire.matches(response))
+        return _wire.matches(response)

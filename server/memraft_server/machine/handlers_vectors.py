@@ -177,11 +177,13 @@ def search_vectors(
     ids, scores, metadatas, versions = collection.search(
         as_vector(data), request.k or K_DEFAULT, ceiling, text, predicate
     )
-    sizes = accumulate(
-        _MATCH_WIRE_BYTES + 3 * len(id) + len(metadata) for id, metadata in zip(ids, metadatas, strict=True)
-    )
-    fit = bisect_right(list(sizes), view.limits.reply_bytes_max)
-    if fit < len(ids):
+    bytes_max = view.limits.reply_bytes_max
+    if _MATCH_WIRE_BYTES * len(ids) + 3 * sum(map(len, ids)) + sum(map(len, metadatas)) > bytes_max:
+        sizes = accumulate(
+            _MATCH_WIRE_BYTES + 3 * len(id) + len(metadata)
+            for id, metadata in zip(ids, metadatas, strict=True)
+        )
+        fit = bisect_right(list(sizes), bytes_max)
         ids, scores, metadatas, versions = ids[:fit], scores[:fit], metadatas[:fit], versions[:fit]
     return vector_pb2.SearchVectorsResponse(ids=ids, scores=scores, metadatas=metadatas, versions=versions)
 

@@ -7,7 +7,6 @@ from hashlib import sha256
 from struct import Struct
 from typing import Any, cast
 
-import numpy as np
 from google.protobuf.message import Message
 
 from memraft_proto.methods import (
@@ -53,7 +52,7 @@ from memraft_server.machine.turn import Handler, IndexJob, Turn, View
 from memraft_server.projections.graph import Edge, GraphProjection
 from memraft_server.projections.notes import ENTRIES
 from memraft_server.projections.usage import Usage
-from memraft_server.projections.vector_math import as_float32
+from memraft_server.projections.vector_math import all_finite, as_float32
 from memraft_server.projections.vectors import VectorStore
 from memraft_server.projections.versions import NOW, Author, Record
 
@@ -395,7 +394,7 @@ class Machine:
             components = as_float32(vector)
         except (TypeError, ValueError, OverflowError):
             return None
-        if components.shape != (found.settings.dimension,) or not np.isfinite(components).all():
+        if components.shape != (found.settings.dimension,) or not all_finite(components):
             return None
         return *found.search(components, k, None, b"", None), self.applied_index, self.last_time_us
 

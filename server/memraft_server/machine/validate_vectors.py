@@ -20,6 +20,7 @@ from memraft_server.machine.validate_common import (
     check_validity,
 )
 from memraft_server.projections.filters import FilterError, FilterLimits, Predicate, compile_filter
+from memraft_server.projections.vector_math import FLOAT32, all_finite
 
 _FLOAT_BYTES = 4
 FORGET_NOTE_BYTES_MAX = 1_024
@@ -61,9 +62,9 @@ def check_vector(field: str, data: bytes, limits: Limits) -> None:
             field=field,
             limit=str(limits.dimension_max),
         )
-    finite = np.isfinite(np.frombuffer(data, "<f4"))
-    if not finite.all():
-        where = int(np.argmin(finite))
+    components = np.frombuffer(data, FLOAT32)
+    if not all_finite(components):
+        where = int(np.argmin(np.isfinite(components)))
         raise invalid(f"{field}: component {where} is NaN or infinite; all must be finite", field=field)
 
 
@@ -100,9 +101,9 @@ def _upsert_many(request: vector_pb2.UpsertManyRequest, limits: Limits) -> None:
         )
     dimension = len(vectors) // (_FLOAT_BYTES * count)
     check_count("vectors: components of each", dimension, limits.dimension_max)
-    finite = np.isfinite(np.frombuffer(vectors, "<f4"))
-    if not finite.all():
-        row, component = divmod(int(np.argmin(finite)), dimension)
+    components = np.frombuffer(vectors, FLOAT32)
+    if not all_finite(components):
+        row, component = divmod(int(np.argmin(np.isfinite(components))), dimension)
         raise invalid(
             f"vectors[{row}]: component {component} is NaN or infinite; all must be finite",
             field=f"vectors[{row}]",

