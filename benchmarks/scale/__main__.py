@@ -1,7 +1,9 @@
 """`make bench-scale`: how throughput, CPU, memory and start-up grow; some ten minutes.
 
-Writes scale.md, scale.json, model.md and scale-*.svg to benchmarks/scale/results, with --quick to
-build/bench-scale/::
+Writes scale.md, scale.json, model.md and scale-*.svg to benchmarks/scale/results, and the model into
+docs/scaling.md; with --quick to build/bench-scale/, and no page. A load any of whose calls failed has no
+figure. Where something has none, or an axis could not be measured, it ends with status 1 and leaves the page
+as it is::
 
     python -m benchmarks.scale [--engine lean] [--only shards nodes value records] [--quick]
 """
@@ -25,7 +27,7 @@ os.environ.setdefault(BLAS_THREADS, "1")  # as a node has it, and before numpy i
 from benchmarks.scale import model, plots, report
 from benchmarks.scale.measure import Run, consensus_idle, places_of
 from benchmarks.scale.points import NODES, RECORDS, SHARDS, VALUE_BYTES
-from benchmarks.scale.results import Options, Result, curves
+from benchmarks.scale.results import Options, Result, curves, lacking
 from benchmarks.scale.slopes import judged
 from benchmarks.service.driver import say
 from benchmarks.service.products import ENGINES, Unavailable
@@ -37,7 +39,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 AXES = ("shards", "nodes", "value", "records")
 
 
-def _options() -> tuple[Options, Path]:
+def _options() -> tuple[Options, Path, Path | None]:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--visits", type=int, help="of each cluster, each started anew (3; quick: 1)")
@@ -64,7 +66,9 @@ def _options() -> tuple[Options, Path]:
         value_bytes_most=10_000 if quick else VALUE_BYTES[-1],
         records_most=10_000 if quick else RECORDS[-1],
     )
-    return options, given.out or ROOT / ("build/bench-scale" if quick else "benchmarks/scale/results")
+    kept = ROOT / ("build/bench-scale" if quick else "benchmarks/scale/results")
+    page = None if quick or given.only or given.out else ROOT / "docs/scaling.md"
+    return options, given.out or kept, page
 
 
 def measure(options: Options, keep: Callable[[Result], None]) -> Result:
@@ -112,7 +116,7 @@ def _result(run: Run, alone: dict[int, float]) -> Result:
 
 def main() -> None:
     """Measures, judges, and writes the results."""
-    options, out = _options()
+    options, out, page = _options()
     began = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
 
@@ -129,12 +133,23 @@ def main() -> None:
     text = report.render(result, verdicts, plots.draw(result, out))
     (out / "scale.md").write_text(text, encoding="utf-8")
     print("\n".join(report.verdict_lines(verdicts)))
+    failures = lacking(result)
+    _write_model(result, out, None if failures else page)
+    say(f"{out / 'scale.md'}, after {time.monotonic() - began:.0f} s")
+    for each in failures:
+        say(f"no figure: {each}")
+    if failures:
+        raise SystemExit(1)
+
+
+def _write_model(result: Result, out: Path, page: Path | None) -> None:
     constants = model.fit(result)
     if isinstance(constants, str):
         say(f"no model: {constants}")
-    else:
-        (out / "model.md").write_text(model.render(constants), encoding="utf-8")
-    say(f"{out / 'scale.md'}, after {time.monotonic() - began:.0f} s")
+        return
+    (out / "model.md").write_text(model.render(constants), encoding="utf-8")
+    if page is not None:
+        model.write_page(page, result, constants)
 
 
 if __name__ == "__main__":

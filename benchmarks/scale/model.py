@@ -15,7 +15,6 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from benchmarks.scale.points import SHARDS_OF_NODES
 from benchmarks.scale.results import CLIENTS, PEERS, Measured, Result
 from benchmarks.service.report import number, table
 from memraft_cluster.meta import NODES_MAX
@@ -107,7 +106,7 @@ def fit(result: Result) -> Constants | str:
         for name, is_there in (
             ("writes to one shard", 1 in puts and len(sizes) > 1),
             ("reads of one shard", 1 in gets and len(read_sizes) > 1),
-            ("clusters at rest", {("shards", 1), ("nodes", 1), ("nodes", 3)} <= idle.keys()),
+            ("clusters at rest", {("shards", 1), ("nodes", 3), ("nodes", 5)} <= idle.keys()),
             ("stores of several sizes", len(result.sizes) > 1),
         )
         if not is_there
@@ -122,8 +121,8 @@ def fit(result: Result) -> Constants | str:
 
     groups = {at: each.cpu.median / each.nodes for (axis, at), each in idle.items() if axis == "shards"}
     base, idle_group = line(list(groups), list(groups.values()))
-    lone = idle["nodes", 1].cpu.median
-    link = max(0.0, idle["nodes", 3].cpu.median / 3 - lone) / 2
+    # Nodes with as many replicas, of which each has two other nodes, or four.
+    link = max(0.0, idle["nodes", 5].cpu.median / 5 - idle["nodes", 3].cpu.median / 3) / 2
     records = [each.records for each in result.sizes]
     start_base_s, start_s = line(records, [each.start_s.median for each in result.sizes])
     alone = result.consensus_idle
@@ -137,7 +136,7 @@ def fit(result: Result) -> Constants | str:
         peers_bytes=cost(sizes, puts[1], lambda each: _wire(each, PEERS)),
         clients_bytes=cost(sizes, puts[1], lambda each: _wire(each, CLIENTS)),
         thin=max(1.0, _thin(puts)),
-        idle_base=max(0.0, min(base - 2 * link, lone - SHARDS_OF_NODES * idle_group)),
+        idle_base=max(0.0, base - 2 * link),
         idle_group=idle_group,
         idle_link=link,
         consensus_group=max(0.0, alone[max(alone)] - alone[min(alone)]) / steps if steps else 0.0,
@@ -304,6 +303,14 @@ def put_into(page: str, text: str) -> str:
     return f"{before}{begin}\n{text.strip()}\n{end}{after}"
 
 
+def write_page(page: Path, result: Result, found: Constants) -> None:
+    """Puts the model of a run into a page. ValueError where it has no marks for it."""
+    made = f"Fitted to a run of {result.made_at} on {result.machine.cores} cores, {result.machine.cpu}, "
+    engine = result.options.engine or "as it comes"
+    text = f"{made}{result.version}, serving engine: {engine}.\n{render(found)}"
+    page.write_text(put_into(page.read_text(encoding="utf-8"), text), encoding="utf-8")
+
+
 def main() -> None:
     """See the module's docstring."""
     parser = argparse.ArgumentParser(
@@ -320,10 +327,7 @@ def main() -> None:
     if given.docs is None:
         print(render(found))
         return
-    made = f"Fitted to a run of {result.made_at} on {result.machine.cores} cores, {result.machine.cpu}, "
-    engine = result.options.engine or "as it comes"
-    text = f"{made}{result.version}, serving engine: {engine}.\n{render(found)}"
-    given.docs.write_text(put_into(given.docs.read_text(encoding="utf-8"), text), encoding="utf-8")
+    write_page(given.docs, result, found)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from memraft_server.cli.figures import Spread
 
 TITLES = {
     "shards": "shards on three nodes, 256 callers",
-    "nodes": "nodes with 5 shards, up to three replicas of each, 256 callers",
+    "nodes": "nodes of 6 replicas each, 32 callers for each shard",
     "value": "bytes of a value, three nodes, 16 callers",
     "records": "records of 100 bytes, one node, 64 callers",
 }

@@ -14,15 +14,19 @@ RECORDS = (1_000, 10_000, 100_000, 1_000_000)
 SMALL_BYTES = 100
 """Of a value, wherever its size is not what is looked at."""
 NAMESPACES = 64
-"""Of the axes of shards and nodes: enough that every shard has some."""
+"""Of the axis of shards: enough that every shard has some."""
 KEYS_EACH = 32
 """Of each of them."""
 VALUES_BYTES = 16_000_000
 """Of all values of one size, about: no more keys than that."""
 SCAN = 100
 """Records that a scan lists."""
-SHARDS_OF_NODES = 5
-"""Of the clusters whose nodes are counted: the same at each place, a leader for every node."""
+REPLICAS_EACH = 6
+"""On each node of the clusters whose nodes are counted: what a node shares over its groups (a turn, a sync)
+is shared by as many everywhere, as on nodes that are added with shards of their own. The same shards on more
+nodes share less, which says nothing of nodes."""
+CALLERS_EACH, NAMESPACES_EACH = 32, 8
+"""Of each shard there."""
 
 
 class Load(msgspec.Struct, frozen=True):
@@ -63,10 +67,14 @@ def shard_places(most: int = SHARDS[-1]) -> Iterator[Place]:
 
 
 def node_places(most: int = NODES[-1]) -> Iterator[Place]:
-    """One, three and five nodes with the same shards, of which each has up to three replicas."""
-    works = ("put", "get linearizable", "get session")
-    loads = _loads(256, SMALL_BYTES, KEYS_EACH, NAMESPACES, *works)
-    yield from (Place("nodes", each, each, SHARDS_OF_NODES, loads) for each in NODES if each <= most)
+    """One, three and five nodes with as many replicas each; shards and callers grow with them."""
+    for each in NODES:
+        if each <= most:
+            shards = REPLICAS_EACH * each // min(each, 3)
+            works = ("put", "get linearizable", "get session")
+            callers, namespaces = CALLERS_EACH * shards, NAMESPACES_EACH * shards
+            loads = _loads(callers, SMALL_BYTES, KEYS_EACH, namespaces, *works)
+            yield Place("nodes", each, each, shards, loads)
 
 
 def value_places(most: int = VALUE_BYTES[-1]) -> Iterator[Place]:

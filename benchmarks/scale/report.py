@@ -11,7 +11,7 @@ from memraft_server.cli.figures import Spread
 
 AXES = {
     "shards": "Shards: three nodes, 256 callers in 64 namespaces, values of 100 bytes",
-    "nodes": "Nodes: 5 shards of up to three replicas, 256 callers in 64 namespaces, values of 100 bytes",
+    "nodes": "Nodes of 6 replicas each, 32 callers and 8 namespaces for each shard, values of 100 bytes",
     "value": "Value size: three nodes, one shard, 16 callers",
     "records": "Records of 100 bytes: one node, one shard, 64 callers; puts are to records that are there",
 }

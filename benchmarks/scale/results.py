@@ -156,6 +156,13 @@ def of_axis(measured: Sequence[Measured], axis: str) -> dict[str, list[Measured]
     return found
 
 
+def lacking(result: Result) -> list[str]:
+    """What was to be measured and has no figure, and why."""
+    refused = [f"{each.axis} {each.at:,}, {each.load.title}: {each.reason}"
+               for each in result.measured if each.figure is None]  # fmt: skip
+    return [*(f"{name}: {reason}" for name, reason in result.absent.items()), *refused]
+
+
 def curves(result: Result) -> Iterator[tuple[str, str, Mapping[int, float]]]:
     """What grows: axis, name of the cost, and the cost at each place."""
     for axis in ("shards", "nodes", "value", "records"):

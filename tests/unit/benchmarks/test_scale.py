@@ -19,6 +19,7 @@ from benchmarks.scale.results import (
     Size,
     by_role,
     curves,
+    lacking,
     summed_up,
 )
 from benchmarks.service.figures import Round
@@ -63,7 +64,7 @@ def result_of(**changes: Any) -> Result:
             )
     # 0.5 % a node, 0.1 % a group on it, 0.2 % for each other node.
     at_rest = [idle("shards", at, 3, at, 3 * (0.009 + 0.001 * at)) for at in points.SHARDS]
-    at_rest += [idle("nodes", 1, 1, 5, 0.010), idle("nodes", 3, 3, 5, 3 * 0.014)]
+    at_rest += [idle("nodes", 3, 3, 6, 3 * 0.015), idle("nodes", 5, 5, 10, 5 * 0.019)]
     sizes = []
     for count in points.RECORDS:
         took = spread([1 + count * 1e-5])
@@ -102,7 +103,7 @@ def test_scatter_of_a_short_axis_is_no_verdict() -> None:
 
 def test_every_curve_has_a_slope_that_it_should_have_and_the_steepest_is_first() -> None:
     verdicts = slopes.judged(curves(result_of()))
-    assert {each.axis for each in verdicts} == {"shards", "value", "records"}
+    assert {each.axis for each in verdicts} == {"shards", "nodes", "value", "records"}
     assert not any(each.is_too_steep for each in verdicts)
     shards = [msgspec.structs.replace(each) for each in result_of().idle if each.axis == "shards"]
     steep = [msgspec.structs.replace(each, cpu=spread([each.at**2.0])) for each in shards]
@@ -133,6 +134,20 @@ def test_a_round_with_errors_has_no_figure_but_a_reason() -> None:
     assert warming.figure is None and warming.reason == "warming up failed"
     (row,) = report.measured_rows([refused])
     assert len(row) == len(report.HEADERS) and row[2].startswith("no figure: 2 calls failed")
+
+
+def test_what_has_no_figure_is_told_with_the_reason() -> None:
+    assert lacking(result_of()) == []
+    place = Place("value", 1_000, 3, 1, (PUT,))
+    refused = summed_up(place, PUT, Seen([played()], refused="warming up failed"), 0.0)
+    found = lacking(result_of(measured=[refused], absent={"nodes": "not ready"}))
+    assert found == ["nodes: not ready", "value 1,000, put: warming up failed"]
+
+
+def test_nodes_that_are_compared_have_as_many_replicas_and_leaders_as_many_callers() -> None:
+    places = list(points.node_places())
+    assert [place.shards * min(place.nodes, 3) / place.nodes for place in places] == [6, 6, 6]
+    assert {load.callers / place.shards for place in places for load in place.loads} == {32}
 
 
 def test_values_have_their_size_and_strides_reach_every_key() -> None:
