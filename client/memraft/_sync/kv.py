@@ -36,7 +36,7 @@ class KvCalls(Calls):
             SchemaViolation: it is not what the schema of its prefix asks for; see `set_schema`.
             MemraftError: see `memraft.errors`.
         """
-        if self._puts is not None and if_version is None and not ttl_ms and is_key(key):
+        if self._puts is not None and if_version is None and ttl_ms == 0 and is_key(key):
             text = _json.encode(value)
             if len(text) <= WRITE_BYTES_MAX:
                 done = self._puts(self._place, key, text)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from memraft import ClosedError, OutcomeUnknown, Unavailable, _gather
-from memraft._async.io import Slots, Waiter
+from memraft import ClosedError, ConfigurationError, OutcomeUnknown, Unavailable, _gather
+from memraft._async.io import Home, Slots, Waiter
 from memraft._async.lanes import AsyncLanes
 from memraft._coalesce import BatchFlight, Place, Put, Write, lane_of
 from memraft._sync.io import Waiter as ThreadWaiter
@@ -361,6 +361,27 @@ def test_a_party_is_bounded_in_callers_bytes_and_time() -> None:
     asyncio.run(script())
 
 
+def test_nobody_of_a_party_waits_forever_for_who_carries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_gather, "GRACE_S", 0.01)
+
+    async def script() -> None:
+        gate = Gate()
+        lanes = AsyncLanes(BatchFlight, gate, WAIT_S)
+        first = asyncio.create_task(lanes.carry(put("0", timeout_s=0.1)))
+        await settle()
+        others = [asyncio.create_task(arrive(lanes, key, timeout_s=0.2)) for key in "12"]
+        await settle()
+        first.cancel()  # A call under way ends, and the others' begins and does not.
+        told = await asyncio.gather(*others)
+        assert all(isinstance(each, OutcomeUnknown) for each in told)
+        assert gate.sizes == [1, 2]
+        gate.open.set()
+        await settle()
+        assert len(lanes._gatherer) == 0
+
+    asyncio.run(script())
+
+
 def test_each_of_a_party_is_told_of_a_failure_with_an_exception_of_its_own() -> None:
     async def script() -> None:
         gate = Gate()
@@ -388,3 +409,21 @@ def test_a_party_and_other_writes_of_its_lane_go_together_and_each_hears_its_own
         assert gate.sizes == [1, 3]
 
     asyncio.run(script())
+
+
+def test_a_client_belongs_to_the_loop_of_its_first_call() -> None:
+    home = Home()
+
+    async def call() -> None:
+        home.check()
+        home.check()
+
+    async def call_beside_another() -> None:
+        await call()
+        with pytest.raises(ConfigurationError, match="belongs to the event loop of its first call"):
+            await asyncio.to_thread(asyncio.run, call())
+        await call()
+
+    asyncio.run(call_beside_another())
+    with pytest.raises(ConfigurationError, match="belongs to the event loop of its first call"):
+        asyncio.run(call())
