@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +19,7 @@ Number = TypeVar("Number", np.int64, np.uint64)
 _ZERO = np.zeros(1, np.int64)
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(NamedTuple):
     """A term of a query as of a version: its packed postings ascending, and its weight: its idf times how
     often it is asked for."""
 

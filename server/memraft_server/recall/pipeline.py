@@ -165,7 +165,7 @@ def _measured(part: Part, asked: Asked, query: Floats | None, each: int, moments
     vectors = part.vectors if query is not None else None
     found = part.nearest(query, each) if query is not None and vectors is not None else _NO_ROWS
     beside = [*_of_entities(part, asked), *_of_span(part, asked, moments), *_of_profile(part, asked)]
-    rows = np.concatenate((found, np.array(beside, np.int64)))
+    rows = np.concatenate((found, np.array(beside, np.int64))) if beside else found
     index = part.index
     candidates = gather(
         asked.query,

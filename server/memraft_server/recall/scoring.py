@@ -142,7 +142,7 @@ def _distinct(
     if vectors is not None and cosine_min <= 1 and len(order):
         known = vectors(order)
         likeness = dots_before(known)
-        np.fill_diagonal(likeness, -1)
+        likeness.reshape(-1)[:: len(likeness) + 1] = -1
         if likeness.max() >= cosine_min:
             near = likeness >= np.float32(cosine_min)
     kept: list[int] = []
@@ -194,18 +194,19 @@ def reasons(
         profile: So many of them, the first, come first whatever their score.
     """
     at = np.array(places, np.int64)
-    added = parts.take(at, axis=0)
+    added = parts[at]  # `take` would copy all of them: each signal lies in one piece
     counted = np.flatnonzero(added)
     hits, order = counted // len(NAMES), np.abs(added).take(counted)
     counted = counted[np.lexsort((-order, hits))]  # `hits` is the same afterwards
     names = counted % len(NAMES)
-    values = signals.take(at[hits] * len(NAMES) + names)
+    columns = np.ascontiguousarray(signals.T)
+    values = columns.take(names * len(signals) + at[hits])
     told = Reasons(
         [*NAMES, PROFILE],
         [*row_of(weights).tolist(), 0.0],
         np.bincount(hits, minlength=len(places)).tolist(),
         names.tolist(),
-        _ranks(signals, names, values).tolist(),
+        _ranks(columns, names, values).tolist(),
         values.tolist(),
         added.take(counted).tolist(),
     )
@@ -213,12 +214,12 @@ def reasons(
     return told
 
 
-def _ranks(signals: Floats, names: Rows, values: Floats) -> Rows:
-    """Returns the place of each of these values among those of all candidates by the same signal; 0 where all
-    have the same."""
-    columns = np.ascontiguousarray(signals.T)
-    ranks, one_each = np.empty(len(values), np.int64), np.ones(len(signals), np.float32)
-    step = max(1, _COMPARED_AT_ONCE // len(signals))
+def _ranks(columns: Floats, names: Rows, values: Floats) -> Rows:
+    """Returns the place of each of these values among those of all candidates by the same signal, of these
+    columns; 0 where all have the same."""
+    count = columns.shape[1]
+    ranks, one_each = np.empty(len(values), np.int64), np.ones(count, np.float32)
+    step = max(1, _COMPARED_AT_ONCE // count)
     for start in range(0, len(values), step):
         end = start + step
         better = columns.take(names[start:end], axis=0) > values[start:end, None]
