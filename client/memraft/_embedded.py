@@ -28,9 +28,11 @@ class Engine:
         self.is_durable = engine.is_durable
         self.close = engine.close
         """Ends it; harmless when called twice."""
+        self.head = engine.head
+        """Returns the document that stands at a key of a namespace now; None where `call` must say that there
+        is none, or what is amiss."""
         self._call = engine.call
         self._follow = engine.follow
-        self._head = engine.head
         self._nearest = engine.nearest
         self._recalled = engine.recalled
         self._adjacent = engine.adjacent
@@ -44,14 +46,6 @@ class Engine:
             return self._call(method, request)
         except self._refused as refused:
             error = errors.from_reason(refused.reason, refused.message, refused.metadata)
-        except self._failures.types as failure:
-            error = self._failures.explain(failure)
-        raise error
-
-    def head(self, namespace: str, key: str) -> bytes | None:
-        """The document that stands at a key now, None where there is none. Raises ClosedError."""
-        try:
-            return self._head(namespace, key)
         except self._failures.types as failure:
             error = self._failures.explain(failure)
         raise error

@@ -174,12 +174,15 @@ class EmbeddedEngine:
                     raise Refused("INTERNAL", str(damage)) from damage
 
     def head(self, namespace: str, key: str) -> bytes | None:
-        """Returns the document that stands at a key now, None where there is none. Raises Closed."""
+        """Returns the document that stands at a key now; None where `call` must say that there is none, or
+        what is amiss."""
+        machine = self._machine
         with self._lock:
             if self._shard.ended:
-                raise Closed(self._shard.ended)
-            self._shard.expire()
-            record = self._machine.kv_head(namespace, key)
+                return None
+            if machine.next_due_us() is not None:
+                self._shard.expire()
+            record = machine.kv_head(namespace, key)
         return record.value if record is not None else None
 
     def nearest(self, namespace: str, collection: str, vector: Any, k: int) -> Nearest | None:

@@ -77,8 +77,6 @@ def next_due_us(turn: Turn, spaces: Spaces) -> int | None:
     there is no room for some already."""
     if turn.crowded and _is_crowded(turn.crowded, spaces):
         return 0
-    if not (turn.expiries or turn.lease_expiries or turn.memory_expiries or turn.pruned):
-        return None
     found = []
     for heap, version_of in (
         (turn.expiries, _document),

@@ -446,7 +446,10 @@ class Machine:
     def next_due_us(self) -> int | None:
         """Returns when the next document, lease or memory is over, in microseconds since the epoch; None:
         none is. 0: some have to go already."""
-        return expiry.next_due_us(self._turn, self._spaces)
+        turn = self._turn
+        if turn.crowded or turn.expiries or turn.lease_expiries or turn.memory_expiries or turn.pruned:
+            return expiry.next_due_us(turn, self._spaces)
+        return None  # the rule, and asked before every call in process
 
     def count_on(self) -> None:
         """Does on a follower what `due` does first on a leader: goes on to count memories, a few milliseconds
