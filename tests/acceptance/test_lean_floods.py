@@ -301,6 +301,7 @@ def test_streams_beyond_those_that_may_be_open_are_refused_and_counted(serving: 
 
 def test_answers_that_nobody_reads_stop_the_questions(serving: Serving, others: Caller) -> None:
     """Pings by one who does not read: at some time nothing more is taken from it."""
+    others.call("Put", PUT)  # they are connected by now
     attacker = Attacker(serving)
     try:
         eventually(lambda: len(held(serving)) == 2, "it is there")

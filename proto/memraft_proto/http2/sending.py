@@ -160,6 +160,7 @@ class Sender:
         self.peer_last_stream = 0
         self._goaway_last = STREAM_ID_MOST
         self._taken_bytes = 0
+        self._counted = self._counted_bytes = 0
         self._pong_bytes = 0
         self._next_stream = 1 if is_client else 2
         self._send_window = WINDOW_DEFAULT
@@ -197,12 +198,16 @@ class Sender:
             return b""
         data = out[0] if len(out) == 1 else b"".join(out)
         out.clear()
+        self._counted = self._counted_bytes = 0
         self._taken_bytes += len(data)
         return data
 
     def _said_bytes(self) -> int:
         """All that was sent so far, but for answers to pings."""
-        return self._taken_bytes + sum(map(len, self.out)) - self._pong_bytes
+        # Counted on from where the last ping was: there may be thousands in one read.
+        self._counted_bytes += sum(map(len, self.out[self._counted :]))
+        self._counted = len(self.out)
+        return self._taken_bytes + self._counted_bytes - self._pong_bytes
 
     # -- whole calls -------------------------------------------------------------------------------------
 
