@@ -201,15 +201,16 @@ def carried(found: Constants, nodes: int, value_bytes: int) -> Carried:
     )
 
 
+def _until(room: float, each: float) -> str:
+    """How many of what takes so much each there is room for."""
+    return number(max(0.0, room) / each) if each else "too little to be told for any number of"
+
+
 def breaks(found: Constants) -> list[tuple[str, str]]:
     """What ends first, and where, the lowest number of nodes first where it is one of nodes."""
     write_us, groups = found.put_leader.of(100), REPLICAS * LED_EACH
-    links = (
-        (IDLE_MAX - found.idle_base - found.idle_group * (groups + 1)) / found.idle_link
-        if found.idle_link
-        else 0
-    )
-    room = (IDLE_MAX - found.idle_base) / (found.idle_group + 2 * found.idle_link) if found.idle_group else 0
+    links = _until(IDLE_MAX - found.idle_base - found.idle_group * (groups + 1), found.idle_link)
+    room = _until(IDLE_MAX - found.idle_base, found.idle_group + 2 * found.idle_link)
     start = max(0.0, START_S_MAX - found.start_base_s) / found.start_s if found.start_s else 0.0
     return [
         ("nodes that the cluster's record admits (`NODES_MAX`)", f"{NODES_MAX} nodes"),
@@ -223,11 +224,11 @@ def breaks(found: Constants) -> list[tuple[str, str]]:
         ),
         (
             f"{IDLE_MAX:.0%} of a core at rest, for the leader of the record, who is heard by all nodes",
-            f"{number(max(0.0, links))} nodes",
+            f"{links} nodes",
         ),
         (
             f"{IDLE_MAX:.0%} of a core at rest, groups on a node, each with two peers of its own",
-            f"{number(max(0.0, room))} groups",
+            f"{room} groups",
         ),
     ]
 

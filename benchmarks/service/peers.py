@@ -20,7 +20,7 @@ from memraft_server.cli.ports import free_ports
 
 HERE = Path(__file__).parent
 HOST = "127.0.0.1"
-READY_TIMEOUT_S = 30.0
+READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
 RESTART_TIMEOUT_S = 180.0
 """Of nodes that have much to load."""

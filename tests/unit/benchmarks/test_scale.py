@@ -208,6 +208,16 @@ def test_nodes_carry_in_proportion_but_for_what_they_spend_at_rest() -> None:
     assert f"| {NODES_MAX} nodes |" in text and "| 100 (not admitted) |" in text
 
 
+def test_what_costs_too_little_to_be_measured_sets_no_limit() -> None:
+    at_rest = [idle("shards", at, 3, at, 3 * (0.009 + 0.001 * at)) for at in points.SHARDS]
+    at_rest += [idle("nodes", 3, 3, 6, 3 * 0.015), idle("nodes", 5, 5, 10, 5 * 0.014)]
+    found = model.fit(result_of(idle=at_rest))
+    assert isinstance(found, model.Constants) and found.idle_link == 0
+    limits = dict(model.breaks(found))
+    (links,) = [at for what, at in limits.items() if "leader of the record" in what]
+    assert links == "too little to be told for any number of nodes"
+
+
 def test_what_is_missing_for_the_model_is_named() -> None:
     found = model.fit(result_of(sizes=[], idle=[]))
     assert found == "not measured: clusters at rest, stores of several sizes"
