@@ -24,9 +24,10 @@ _SPARES_ROOM = 8
 """None are kept on a disk with less room than for this many segments."""
 _ALLOCATE_BYTES_MIN = 64 << 10
 _ALLOCATE_BYTES_MAX = 8 << 20
-_SMALL_BYTES = 4 << 10
-_AHEAD_BYTES = 64 << 10
 _BLOCK = bytes(4 << 10)
+_AHEAD_BYTES = 256 << 10
+_MEDIUM_BYTES = 64 << 10
+"""Zeros are not written ahead of larger writes."""
 _PARTS_MAX = 1000
 """Under the operating system's limit of parts in one write."""
 _NAME = re.compile(r"([0-9]{10})\.log")
@@ -137,17 +138,19 @@ class Segments:
             self._allocate(self.current, max(end, min(self._allocated + wanted, self._segment_bytes)))
         _write(self.current.descriptor, parts, self.end)
         if end > self._written:
-            self._written = end if size > _SMALL_BYTES else self._write_ahead(end)
+            self._written = end if size > _MEDIUM_BYTES else self._write_ahead(end)
         self.end = end
 
     def _write_ahead(self, end: int) -> int:
-        """Write zeros behind a small write, as far as room is allocated; returns up to where.
+        """Write zeros behind a write, as far as room is allocated; returns up to where.
 
-        To sync a block that is only allocated the file system has to write that it is used now, which takes
-        a third of the time. For large writes, which are few, it would not pay.
+        To sync a block that is only allocated the file system has to write that it is used now. Three
+        processes that sync on one disk: 0.32 ms in the median instead of 0.63 for writes of 9 KB, 0.31 and
+        0.62 (0.47 and 1.0 in the mean) for those of 36 KB. A segment that is used again has it behind it. For
+        large writes, which are few, it would not pay.
 
-        Block by block: of 64 KiB written at once the page cache makes a few large folios, and a small write
-        into one of these counts as one of all of it (22 KB instead of 5 KB a write of 300 bytes).
+        Block by block: of much written at once the page cache makes large folios, and the system counts a
+        small write into one of these as one of all of it (22 KB instead of 5 KB).
         """
         stop = min(end + _AHEAD_BYTES, self._allocated)
         while end < stop:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from google.protobuf.message import Message
 
@@ -23,3 +25,15 @@ class Command(msgspec.Struct, gc=False):
     agent: str
     request: Message
     puts: Puts | None = None
+
+
+def whole(command: Command) -> Command:
+    """Gives the request of a Batch that was parsed without its operations those that it has."""
+    puts = command.puts
+    if puts is not None:
+        operations: Any = command.request.operations  # type: ignore[attr-defined]
+        if not operations:
+            for key, value in zip(puts.keys, puts.values, strict=True):
+                put = operations.add().put
+                put.key, put.value = key, value
+    return command

@@ -21,7 +21,7 @@ from memraft_proto.methods import (
 from memraft_proto.v1.common_pb2 import WriteContext
 from memraft_server.machine import expiry
 from memraft_server.machine.changes import Changes, Wake
-from memraft_server.machine.commands import Command
+from memraft_server.machine.commands import Command, whole
 from memraft_server.machine.entries import EntryTable
 from memraft_server.machine.facts import StateLabel
 from memraft_server.machine.forgetting import note_limits
@@ -40,7 +40,7 @@ from memraft_server.machine.limits import (
     Limits,
 )
 from memraft_server.machine.namespaces import Namespace, Tenant
-from memraft_server.machine.puts import fill_in, put_all
+from memraft_server.machine.puts import put_all
 from memraft_server.machine.queries_graph import ADJACENT_MAX, adjacent
 from memraft_server.machine.queries_index import kept_index
 from memraft_server.machine.recording import in_run
@@ -511,17 +511,13 @@ class Machine:
 
     def _done(self, turn: Turn, space: Namespace, command: Command, handler: Handler) -> Message | bytes:
         """What becomes of a command that may be applied: its reply, or that encoded."""
-        puts = command.puts
-        if puts is not None:
-            if not turn.author.run:
-                encoded = put_all(turn, space, puts)
-                if encoded is not None:
-                    return encoded
-            if not command.request.operations:  # type: ignore[attr-defined]
-                fill_in(command.request, puts)
         if turn.author.run:
-            return in_run(turn, space, command, handler)
-        return handler(turn, space, command.request)
+            return in_run(turn, space, whole(command), handler)
+        if command.puts is not None:
+            encoded = put_all(turn, space, command.puts)
+            if encoded is not None:
+                return encoded
+        return handler(turn, space, whole(command).request)
 
     def _apply_once(
         self,

@@ -121,14 +121,6 @@ def plain_puts(raw: bytes) -> Puts | None:
     return Puts(keys, values, head) if keys and at == end else None
 
 
-def fill_in(request: Any, puts: Puts) -> None:
-    """Gives a BatchRequest that was parsed without its operations the ones that it has."""
-    add = request.operations.add
-    for key, value in zip(puts.keys, puts.values, strict=True):
-        put = add().put
-        put.key, put.value = key, value
-
-
 def put_all(turn: Turn, space: Namespace, puts: Puts) -> bytes | None:
     """Applies a batch of puts and returns the encoded BatchResponse; None where `batch` has to do it."""
     settings = space.settings
