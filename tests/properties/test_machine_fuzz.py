@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -38,6 +39,7 @@ BLOBS = (
     b"c" * 16,
 )
 
+_BYTES = st.sampled_from(BLOBS)
 _SCALARS: dict[int, st.SearchStrategy[Any]] = {
     FieldDescriptor.CPPTYPE_STRING: st.sampled_from(NAMES),
     FieldDescriptor.CPPTYPE_UINT32: st.sampled_from([0, 1, 3, 2**32 - 1]),
@@ -61,16 +63,32 @@ contexts = st.builds(
 """Few clients and numbers, so that a number comes back: as a retry, or with another call."""
 
 
+IS_SET = st.sampled_from([True, True, True, False])
+NAMESPACES = st.sampled_from(["acme/a", "acme/b"])
+
+
+@cache
+def messages(kind: type[Message]) -> st.SearchStrategy[Any]:
+    """A message of class `kind` whose every field may hold anything that its type allows. Made once each:
+    that takes longer than to draw from it."""
+    return _messages(kind)
+
+
+@cache
+def several(part: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
+    """A few of them."""
+    return st.lists(part, max_size=3)
+
+
 @st.composite
-def messages(draw: st.DrawFn, kind: type[Message]) -> Any:
-    """A message of class `kind` whose every field may hold anything that its type allows."""
+def _messages(draw: st.DrawFn, kind: type[Message]) -> Any:
     message: Any = kind()
     for field in kind.DESCRIPTOR.fields:
         if field.name == "namespace":
             if kind in _TOP:
-                message.namespace = draw(st.sampled_from(["acme/a", "acme/b"]))
+                message.namespace = draw(NAMESPACES)
             continue
-        if not draw(st.sampled_from([True, True, True, False])):
+        if not draw(IS_SET):
             continue
         if field.message_type is WriteContext.DESCRIPTOR:
             message.context.CopyFrom(draw(contexts))
@@ -79,14 +97,13 @@ def messages(draw: st.DrawFn, kind: type[Message]) -> Any:
         if field.cpp_type == FieldDescriptor.CPPTYPE_MESSAGE:
             part = messages(field.message_type._concrete_class)
             if repeated:
-                getattr(message, field.name).extend(draw(st.lists(part, max_size=3)))
+                getattr(message, field.name).extend(draw(several(part)))
             else:
                 getattr(message, field.name).CopyFrom(draw(part))
             continue
-        blob = field.type == FieldDescriptor.TYPE_BYTES
-        value = st.sampled_from(BLOBS) if blob else _SCALARS[field.cpp_type]
+        value = _BYTES if field.type == FieldDescriptor.TYPE_BYTES else _SCALARS[field.cpp_type]
         if repeated:
-            getattr(message, field.name).extend(draw(st.lists(value, max_size=3)))
+            getattr(message, field.name).extend(draw(several(value)))
         else:
             setattr(message, field.name, draw(value))
     return message
