@@ -17,8 +17,12 @@ from memraft_proto.v1 import memory_pb2
 from memraft_server.clock import steady_time_us
 from memraft_server.machine import Command, Refused
 from memraft_server.machine.handlers_receipts import receipts_over
-from memraft_server.receipts import GATHER_MS, OVER_MAX, SWEEP_INTERVAL_S, Gathering, Make
+from memraft_server.receipts import GATHER_MS, GATHERED_MAX, OVER_MAX, SWEEP_INTERVAL_S, Gathering, Make
 from memraft_server.shard import Shard
+
+GATHERED_IN_MEMORY_MAX = 16
+"""Receipts that are written at once where no disk is: the recall that completes them takes as long as writing
+all of them, and one in 64 would be among the slowest hundredth."""
 
 
 class LocalShard(Shard, Protocol):
@@ -41,7 +45,7 @@ class LocalOutbox:
         self._shard = shard
         self._lock = lock
         self._is_durable = is_durable
-        self._gathering = Gathering()
+        self._gathering = Gathering(GATHERED_MAX if is_durable else GATHERED_IN_MEMORY_MAX)
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._sweep_at_us = 0

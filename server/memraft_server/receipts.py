@@ -65,9 +65,14 @@ class Waiting(NamedTuple):
 
 
 class Gathering:
-    """The receipts of one shard that wait to be written."""
+    """The receipts of one shard that wait to be written.
 
-    def __init__(self) -> None:
+    Args:
+        count_max: so many are to be written at once even if the first of them has not waited long.
+    """
+
+    def __init__(self, count_max: int = GATHERED_MAX) -> None:
+        self._count_max = count_max
         self.waiting: list[Waiting] = []
         self._size = 0
         self._count = 0
@@ -76,7 +81,7 @@ class Gathering:
     @property
     def is_full(self) -> bool:
         """Whether they are to be written now."""
-        return len(self.waiting) >= GATHERED_MAX or self._size >= GATHERED_BYTES_MAX
+        return len(self.waiting) >= self._count_max or self._size >= GATHERED_BYTES_MAX
 
     def add(
         self,

@@ -11,8 +11,8 @@ import pytest
 
 from memraft import Memory, MemraftError
 from memraft_cluster.errors import DiskError
+from memraft_server.embedded_receipts import GATHERED_IN_MEMORY_MAX
 from memraft_server.embedded_storage import EmbeddedStorage
-from memraft_server.receipts import GATHERED_MAX
 from tests.images import image
 
 WAIT_S = 20.0
@@ -65,11 +65,11 @@ def test_a_receipt_that_was_asked_for_now_is_on_the_disk(tmp_path: Path) -> None
 def test_without_a_directory_many_share_a_commit_and_no_thread_is_needed() -> None:
     with opened(None) as memory:
         before = applied(memory)
-        for _ in range(2 * GATHERED_MAX - 1):
+        for _ in range(2 * GATHERED_IN_MEMORY_MAX - 1):
             memory.recall("cup")
         assert applied(memory) == before + 1
         assert "memraft-receipts" not in [thread.name for thread in threading.enumerate()]
-        assert len(memory.receipts(limit=1_000)) == 2 * GATHERED_MAX - 1
+        assert len(memory.receipts(limit=1_000)) == 2 * GATHERED_IN_MEMORY_MAX - 1
         assert applied(memory) == before + 2
 
 
