@@ -20,8 +20,10 @@ QUIET_ROWS = 64
 QUIET_SHARE = 1 / 32
 """Unsealed rows worth adding to a segment once no more are coming: so many, and this part of the segment."""
 
-SEGMENT_ROWS_MAX = 262_144
-"""A segment this large is left alone: a second's work to build, and a search costs about 1.5 ms for each."""
+SEGMENT_ROWS_MAX = 524_288
+"""A segment this large is left alone: it takes two seconds of processor to build, and 3 to 4 ms to search on
+a busy machine. Of a million rows two take 7.7 ms there and four 9.1: in each some 220 rows are compared
+exactly."""
 
 SEGMENTS_MAX = 4
 """More at the end that would fit into one are merged: each costs a search some 20 us. Wherever some of about
