@@ -18,8 +18,8 @@ Open = Callable[..., Memory]
 
 def test_a_lock_keeps_others_out_until_the_block_ends(open_memory: Open) -> None:
     one, other = open_memory(), open_memory(agent="support/other")
-    with one.lock("reindex", ttl=10) as lease:
-        assert lease.held and not lease.lost and 0 < lease.remaining_s <= 10
+    with one.lock("reindex", ttl=30) as lease:
+        assert lease.held and not lease.lost and 0 < lease.remaining_s <= 30
         info = other.lease_info("reindex")
         assert info is not None
         assert (info.holder, info.token, info.agent) == (lease.holder, lease.token, "support")
@@ -128,9 +128,9 @@ def test_a_process_that_was_paused_while_it_held_the_lock_cannot_write(nodes: De
 def test_one_candidate_leads_at_a_time_and_the_next_follows(open_memory: Open) -> None:
     memory = open_memory()
     assert memory.leader("planner") is None
-    with memory.elect("planner", ttl=5) as first:
+    with memory.elect("planner", ttl=30) as first:
         assert first.wait(timeout_s=30) and first.is_leader
-        with memory.elect("planner", ttl=5) as second:
+        with memory.elect("planner", ttl=30) as second:
             while not memory.leader("planner").waiting:  # type: ignore[union-attr]
                 pass
             leader = memory.leader("planner")

@@ -17,7 +17,7 @@ DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDO
     range(10)
 )
 END_STREAM, END_HEADERS, PADDED = 1, 4, 8
-P, F, FRAME_SIZE, STREAM_CLOSED, C, CANCEL = 1, 3, 6, 5, 9, 8
+P, F, FRAME_SIZE, STREAM_CLOSED, C, CANCEL, CALM = 1, 3, 6, 5, 9, 8, 11
 REQUEST: Fields = (
     (b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/memraft.v1.KvService/Get"),
     (b":authority", b"localhost"), (b"te", b"trailers"), (b"content-type", b"application/grpc"),
@@ -310,6 +310,8 @@ def _excuses(
     yield "3.4: SETTINGS come first; h2 lets others come before", not before and ours[0] == P
     yield "4.2: a frame that h2 cannot read interrupts a block", has_open_block and pair == (P, FRAME_SIZE)
     yield "4.3: COMPRESSION_ERROR; h2 says PROTOCOL_ERROR", kind in (HEADERS, CONTINUATION) and pair == (C, P)
+    is_head_short = kind == HEADERS and pair == (FRAME_SIZE, P) and "stream ID" in why
+    yield "4.2: too short for its priority, and on a stream that is no client's", is_head_short
     # Nobody keeps a list of which streams are over and which were skipped.
     yield "5.1: STREAM_CLOSED, or 5.1.1: PROTOCOL_ERROR", kind == HEADERS and pair == (STREAM_CLOSED, P)
     yield "5.1: an idle stream cannot be reset; h2 lets it", kind == RST_STREAM and pair == (P, None)
@@ -331,6 +333,8 @@ def _excuses(
         "RFC 8441: a setting that is nothing to ours",
         is_silent and theirs[0] == P and b"\0\x08" in keys,
     )
+    is_large = kind in (HEADERS, CONTINUATION) and pair == (CALM, P) and "decoding" in why
+    yield "10.5.1: more header fields than told, before the one that cannot be read", is_large
     is_of_grpc = ours[0] is None and not codes(theirs) and codes(ours) <= {P, CANCEL}
     yield (
         "gRPC: no message, or part of one, or too large",
