@@ -303,7 +303,7 @@ def excuse_for(before: list[Frame], frame: Frame, ours: Verdict, theirs: Verdict
 def _excuses(
     before: list[Frame], frame: Frame, ours: Verdict, theirs: Verdict, why: str
 ) -> Iterator[tuple[str, bool]]:
-    kind, flags, _, payload = frame
+    kind, flags, stream_id, payload = frame
     pair = ours[0], theirs[0]
     is_silent = not codes(ours)
     has_open_block = bool(before) and before[-1][0] in (HEADERS, CONTINUATION) and not before[-1][1] & 4
@@ -324,6 +324,9 @@ def _excuses(
     yield "6.6: nobody may push here; h2 lets an idle stream", kind == PUSH_PROMISE and ours[0] == P
     is_loose = kind == CONTINUATION and not has_open_block
     yield "6.10: it continues no block; h2 resets a stream that is over", is_loose and ours[0] == P
+    was_reset = any(each[0] == RST_STREAM and each[2] == stream_id for each in before)
+    is_late = kind == WINDOW_UPDATE and was_reset and pair == (None, P) and is_silent
+    yield "6.9: by 0 is a fault of its stream, which is over; h2 ends the connection", is_late
     is_reserved_bit = kind == WINDOW_UPDATE and payload[:1] >= b"\x80" and theirs[0] == P
     yield "6.9: the reserved bit is ignored; h2 takes it for the number's", is_reserved_bit
     yield "8.1.1: content-length is left to the messages", is_silent and "content-length" in why
