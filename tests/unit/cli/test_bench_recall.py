@@ -51,6 +51,32 @@ def test_what_is_found_is_shown_as_a_table(capsys: pytest.CaptureFixture[str]) -
     assert "1 questions whose evidence names no turn" in shown
 
 
+def test_a_category_without_questions_has_no_figures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    samples = json.loads(CONVERSATIONS.read_text())
+    for sample in samples:
+        for question in sample["qa"]:
+            question["category"] = 9 if question["category"] == 3 else question["category"]
+    file = tmp_path / "talk.json"
+    file.write_text(json.dumps(samples))
+    assert main(["bench", "recall", "--input", str(file)]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines.count(["open-domain", "0", "-", "-", "-", "-"]) == len(METHODS)
+    assert main(["bench", "recall", "--input", str(file), "--json"]) == 0
+    groups = json.loads(capsys.readouterr().out)["results"]["memraft recall"]
+    assert groups["open-domain"] == {
+        "questions": 0,
+        "recall@5": None,
+        "recall@10": None,
+        "recall@20": None,
+        "mrr": None,
+    }
+    regular = ("multi-hop", "temporal", "open-domain", "single-hop")
+    assert groups["1-4"]["questions"] == sum(groups[name]["questions"] for name in regular)
+    assert groups["all"]["questions"] > groups["1-4"]["questions"] + groups["adversarial"]["questions"]
+
+
 def test_the_times_of_recall_are_measured_in_process(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,10 +34,19 @@ def test_questions_count_by_category_and_the_adversarial_ones_apart() -> None:
     assert rows["multi-hop"].recall["ours"] == (0.5, 0.5, 0.5)
     assert rows["single-hop"].recall["ours"] == (0.5, 0.5, 0.5)
     assert rows["temporal"].questions == 0
+    assert (rows["temporal"].recall["ours"], rows["temporal"].mrr["ours"]) == ((None, None, None), None)
     assert "adversarial" not in rows
     assert (table.overall.questions, table.overall.recall["ours"]) == (3, (0.5, 0.5, 0.5))
     assert (table.adversarial.questions, table.adversarial.recall["ours"]) == (1, (1.0, 1.0, 1.0))
     assert (table.questions_without_evidence, table.evidence_malformed) == (1, 2)
+
+
+def test_a_category_that_the_dataset_does_not_know_counts_among_all_questions_only() -> None:
+    table = evaluate([answered(1, ("a",), ["a"]), answered(9, ("a",), ["b"])], ["ours"])
+    assert [row.category for row in table.rows][-1] == "category 9"
+    assert (table.overall.questions, table.overall.recall["ours"]) == (1, (1.0, 1.0, 1.0))
+    assert (table.everything.questions, table.everything.recall["ours"]) == (2, (0.5, 0.5, 0.5))
+    assert table.adversarial.recall["ours"] == (None, None, None)
 
 
 def test_bm25_puts_the_text_with_the_rarest_words_of_the_query_first() -> None:

@@ -23,7 +23,7 @@ from memraft_server.cli.demo import locomo
 from memraft_server.cli.demo.bm25 import BM25
 from memraft_server.cli.demo.evidence import KS, Answered, Evaluation, Row, evaluate
 from memraft_server.cli.demo.locomo import Conversation, Question
-from memraft_server.cli.demo.replay import AGENT, TENANT, details, namespace_of, said
+from memraft_server.cli.demo.replay import AGENT, TENANT, details, namespace_of, percent, said
 from memraft_server.cli.devcluster import DevCluster
 from memraft_server.cli.embedders import embedder_of
 from memraft_server.cli.ending import Ending
@@ -53,8 +53,9 @@ class Quality(msgspec.Struct, frozen=True):
     questions: int
     questions_without_evidence: int
     evidence_malformed: int
-    results: dict[str, dict[str, dict[str, float]]]
-    """Method -> category, or "1-4" or "all" -> questions, recall@5, recall@10, recall@20, mrr."""
+    results: dict[str, dict[str, dict[str, float | None]]]
+    """Method -> category, or "1-4" or "all" -> questions, recall@5, recall@10, recall@20, mrr;
+    None where there are no questions."""
     latency: dict[str, Latencies]
     """Of a question by each method, its embedding left out; of embedding it; of remembering a turn, its
     embedding included."""
@@ -181,13 +182,13 @@ def _backend(is_cluster: bool, embedder: Embedder, shown: Progress) -> Iterator[
             )
 
 
-def _results(found: Evaluation, method: str) -> dict[str, dict[str, float]]:
+def _results(found: Evaluation, method: str) -> dict[str, dict[str, float | None]]:
     rows = {row.category: row for row in (*found.rows, found.adversarial)}
     rows |= {"1-4": found.overall, "all": found.everything}
     return {name: _figures(row, method) for name, row in rows.items()}
 
 
-def _figures(row: Row, method: str) -> dict[str, float]:
+def _figures(row: Row, method: str) -> dict[str, float | None]:
     recall = {f"recall@{k}": share for k, share in zip(KS, row.recall[method], strict=True)}
     return {"questions": row.questions, **recall, "mrr": row.mrr[method]}
 
@@ -202,9 +203,9 @@ def render(quality: Quality) -> str:
     ]
     for method, groups in quality.results.items():
         rows = [
-            [name, count(figures["questions"])]
-            + [f"{100 * figures[f'recall@{k}']:.1f}" for k in KS]
-            + [f"{figures['mrr']:.3f}"]
+            [name, count(figures["questions"] or 0)]
+            + [percent(figures[f"recall@{k}"]) for k in KS]
+            + ["-" if (mrr := figures["mrr"]) is None else f"{mrr:.3f}"]
             for name, figures in groups.items()
         ]
         title = f"{method}, {quality.embedder}" if method != BASELINE else method

@@ -6,7 +6,7 @@ from functools import partial
 
 import msgspec
 
-from memraft_server.cli.demo.locomo import ADVERSARIAL, CATEGORIES, Question
+from memraft_server.cli.demo.locomo import ADVERSARIAL, CATEGORIES, REGULAR, Question
 
 KS = (5, 10, 20)
 """Where recall is read off."""
@@ -21,17 +21,17 @@ class Answered(msgspec.Struct, frozen=True):
 
 class Row(msgspec.Struct, frozen=True):
     """Means over the questions of one category: method -> evidence recall, one figure for each of `KS`; and
-    method -> reciprocal rank of the first evidence, 0 where none was found."""
+    method -> reciprocal rank of the first evidence, 0 where none was found. None: there were no questions."""
 
     category: str
     questions: int
-    recall: dict[str, tuple[float, ...]]
-    mrr: dict[str, float]
+    recall: dict[str, tuple[float | None, ...]]
+    mrr: dict[str, float | None]
 
 
 class Evaluation(msgspec.Struct, frozen=True):
-    """The table: categories 1 to 4, all of these together, apart from them the adversarial questions, and all
-    questions there are."""
+    """The table: categories 1 to 4 and such as the dataset does not know; 1 to 4 together; apart from these
+    the adversarial questions; and all questions there are."""
 
     ks: tuple[int, ...]
     rows: list[Row]
@@ -60,7 +60,7 @@ def evaluate(answered: Sequence[Answered], methods: Sequence[str]) -> Evaluation
         number: [item for item in usable if item.question.category == number]
         for number in sorted({item.question.category for item in usable} | set(CATEGORIES))
     }
-    regular = [item for item in usable if item.question.category != ADVERSARIAL]
+    regular = [item for item in usable if item.question.category in REGULAR]
     return Evaluation(
         ks=KS,
         rows=[
@@ -68,7 +68,7 @@ def evaluate(answered: Sequence[Answered], methods: Sequence[str]) -> Evaluation
             for number, items in by_category.items()
             if number != ADVERSARIAL
         ],
-        overall=_row("all of these", regular, methods),
+        overall=_row("all of 1 to 4", regular, methods),
         adversarial=_row(CATEGORIES[ADVERSARIAL], by_category[ADVERSARIAL], methods),
         everything=_row("all questions", usable, methods),
         questions_without_evidence=len(answered) - len(usable),
@@ -77,11 +77,11 @@ def evaluate(answered: Sequence[Answered], methods: Sequence[str]) -> Evaluation
 
 
 def _row(category: str, items: Sequence[Answered], methods: Sequence[str]) -> Row:
-    def mean(figure: Callable[[Sequence[str], Sequence[str]], float], method: str) -> float:
+    def mean(figure: Callable[[Sequence[str], Sequence[str]], float], method: str) -> float | None:
         total = sum(figure(item.question.evidence, item.found[method]) for item in items)
-        return round(total / len(items), 4) if items else 0.0
+        return round(total / len(items), 4) if items else None
 
-    def recall(method: str) -> tuple[float, ...]:
+    def recall(method: str) -> tuple[float | None, ...]:
         return tuple(mean(partial(recall_at, k=k), method) for k in KS)
 
     return Row(

@@ -20,6 +20,7 @@ CATEGORIES = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-hop", 
 """The dataset's categories. The last asks for what was never said and is reported apart."""
 
 ADVERSARIAL = 5
+REGULAR = frozenset(CATEGORIES) - {ADVERSARIAL}
 
 FILE_BYTES_MAX = 256 << 20
 """A file is read into memory whole."""

@@ -178,8 +178,13 @@ that name none: {found.evidence_malformed}."""
 _SHORT = {RECALL: "recall", BASELINE: "BM25"}
 
 
+def percent(share: float | None) -> str:
+    """A share of 1 in percent; `-` where there is none."""
+    return "-" if share is None else f"{100 * share:.1f}"
+
+
 def _row(row: Row) -> list[str]:
-    figures = [f"{100 * share:.1f}" for method in METHODS for share in row.recall[method]]
+    figures = [percent(share) for method in METHODS for share in row.recall[method]]
     return [row.category, count(row.questions), *figures]
 
 
