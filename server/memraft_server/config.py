@@ -286,9 +286,24 @@ def _refuse_unknown(tree: Any, kind: Any, path: str) -> None:
 
 
 def _readable(message: str) -> str:
-    """msgspec ends its messages with `- at `$.node.id``; here the setting comes first."""
-    text, _, path = message.partition(" - at `$")
-    return f"{path.rstrip('`').lstrip('.')}: {text}" if path else text
+    """msgspec ends its messages with `- at `$.node.id``; here the setting comes first, and of a word that is
+    none of several those that are."""
+    text, _, rest = message.partition(" - at `$")
+    path = rest.rstrip("`").lstrip(".")
+    if text.startswith("Invalid enum value"):
+        text = f"{text}: there are {', '.join(_choices(path))}"
+    return f"{path}: {text}" if path else text
+
+
+def _choices(path: str) -> list[str]:
+    """What the setting at a path may be, where that is one of several words."""
+    kind: Any = Config
+    for name in path.split("."):
+        kind = next(field.type for field in msgspec.structs.fields(kind) if field.name == name)
+    words: list[str] = []
+    for each in get_args(kind):
+        words += [each] if isinstance(each, str) else get_args(each) or ["true", "false"]
+    return words
 
 
 def _check(config: Config) -> None:

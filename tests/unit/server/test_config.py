@@ -103,7 +103,30 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a number as text": (changed(raft={"tick_ms": "50"}), "raft.tick_ms: Expected `int`, got `str`"),
     "a number out of range": (changed(raft={"tick_ms": 1}), "raft.tick_ms: 1 is not between 5 and 10000"),
-    "an unknown mode": (changed(durability={"mode": "never"}), "durability.mode: Invalid enum value 'never'"),
+    "an unknown mode": (
+        changed(durability={"mode": "never"}),
+        "durability.mode: Invalid enum value 'never': there are commit, relaxed",
+    ),
+    "an unknown engine": (
+        changed(client={"engine": "typo"}),
+        "client.engine: Invalid enum value 'typo': there are lean, grpcio",
+    ),
+    "an unknown event loop": (
+        changed(node={"id": 1, "name": "n1", "data_dir": "d", "event_loop": "typo"}),
+        "node.event_loop: Invalid enum value 'typo': there are auto, asyncio",
+    ),
+    "an unknown word where there may be true or false": (
+        changed(raft={"sync_in_thread": "typo"}),
+        "raft.sync_in_thread: Invalid enum value 'typo': there are auto, true, false",
+    ),
+    "an unknown level": (
+        changed(log={"level": "typo"}),
+        "log.level: Invalid enum value 'typo': there are debug, info, warning, error",
+    ),
+    "an unknown format": (
+        changed(log={"format": "typo"}),
+        "log.format: Invalid enum value 'typo': there are json, text",
+    ),
     "an id that is not in the cluster": (
         changed(node={"id": 2, "name": "n2", "data_dir": "d"}),
         "node.id: 2 is not among cluster.nodes, which has [1]",
