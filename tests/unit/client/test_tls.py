@@ -134,6 +134,17 @@ def test_a_certificate_without_an_identity_or_of_another_kind(tmp_path: Path) ->
     run(nodes, script)
 
 
+def test_a_port_for_nodes_is_not_taken_for_a_fault_of_the_certificate(tmp_path: Path) -> None:
+    async def script(nodes: Nodes) -> None:
+        files, peer = nodes.agent_certs("acme", "support"), str(nodes.members[0]["peer"])
+        error = await asyncio.to_thread(refused_by, files, peer)
+        assert isinstance(error, TlsError)
+        assert error.kind == "client_certificate_refused"
+        assert str(files / "cert.pem") in str(error) and "peer port" in str(error)
+
+    run(Nodes(tmp_path), script)
+
+
 def test_a_certificate_of_another_trust_domain(tmp_path: Path) -> None:
     nodes = Nodes(tmp_path, tls=True)
 
