@@ -113,11 +113,19 @@ RunStatus: TypeAlias = Literal["running", "succeeded", "failed"]
 T = TypeVar("T")
 
 
+def _with_log_index(shown: str, log_index: int) -> str:
+    """A struct as `repr` shows it, and what to pass as `at=`."""
+    return f"{shown[:-1]}, log_index={log_index})"
+
+
 class _Stamped(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     """`log_index << 20 | position in the entry`; compare versions as integers."""
     time_us: int
     """Commit time in microseconds since the Unix epoch."""
+
+    def __repr__(self) -> str:
+        return _with_log_index(super().__repr__(), self.log_index)
 
     @property
     def log_index(self) -> int:
@@ -158,6 +166,9 @@ class WrittenMany(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     time_us: int
     """Commit time in microseconds since the Unix epoch."""
+
+    def __repr__(self) -> str:
+        return _with_log_index(super().__repr__(), self.log_index)
 
     @property
     def log_index(self) -> int:
@@ -255,7 +266,7 @@ class ChainVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
     intact: bool
     count: int
-    """How many events were checked."""
+    """How many events were checked. 0: there is no such stream, or none as of then."""
     last_hash: bytes
     first_broken_sequence: int
     """The first sequence whose hash does not hold. 0: none."""

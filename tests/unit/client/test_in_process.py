@@ -27,6 +27,15 @@ def test_memories_are_apart_and_have_defaults() -> None:
         assert one.record("k").agent == "local"  # type: ignore[union-attr]
 
 
+def test_what_a_write_returns_shows_its_log_index() -> None:
+    with Memory() as memory:
+        done = (memory.put("k", 1), memory.cas("s", 1, expected_version=0), memory.put_many({"a": 1, "b": 2}))
+        for each in (*done, memory.append("t", 1), memory.record("k")):
+            assert each is not None
+            assert repr(each).endswith(f", log_index={each.log_index})")
+            assert repr(each).startswith(f"{type(each).__name__}(")
+
+
 def test_what_was_written_is_there_after_reopening(tmp_path: Path) -> None:
     with Memory(path=tmp_path / "m", namespace="acme/x") as memory:
         first = memory.put("k", "old")
