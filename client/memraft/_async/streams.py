@@ -111,6 +111,9 @@ class AsyncStreamCalls(AsyncCalls):
     ) -> ChainVerdict:
         """Recomputes the hash chain of a stream; the verdict is true where it holds.
 
+        A stream that does not exist is one without events: `intact`, with a `count` of 0, which is how a
+        misspelt name shows.
+
         It takes one call for each 10,000 events, all of which see what the first one saw.
 
         Args:
