@@ -138,8 +138,8 @@ def _speaks(connection: socket.socket, secured: Secured) -> bool:
 def _refused(address: str, certificates: Certificates) -> errors.TlsError:
     file = certificates.directory / CERTIFICATE_FILE
     return _own_expiry(certificates) or errors.TlsError(
-        f"{address}: the node hangs up on the client certificate {file}: another authority signed it, or this "
-        "is no port for clients, such as a peer port, which takes other nodes only",
+        f"{address}: the node hangs up on the client certificate {file}: another authority signed it, or "
+        "this is no port for clients, such as a peer port, which takes other nodes only",
         "client_certificate_refused",
     )
 

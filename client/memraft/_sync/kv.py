@@ -27,9 +27,9 @@ class KvCalls(Calls):
 
         Args:
             key: 1 to 512 bytes of UTF-8 without control characters.
-            value: anything that msgspec writes as JSON; at most 1 MiB of it. It is read back as what JSON has:
-                bytes as text in base64, sets and tuples as lists, datetimes (naive ones without a zone), UUIDs
-                and Decimals as text, dataclasses and structs as dicts, keys of dicts as text.
+            value: anything that msgspec writes as JSON; at most 1 MiB of it. It is read back as what JSON
+                has: bytes as text in base64, sets and tuples as lists, datetimes (naive ones without a zone),
+                UUIDs and Decimals as text, dataclasses and structs as dicts, keys of dicts as text.
             ttl_ms: milliseconds until it expires; 0: as the namespace has it (`set_settings`), else never.
             if_version: store only if the key's version is this one; 0: only if the key is absent.
 
