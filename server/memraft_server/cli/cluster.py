@@ -6,6 +6,7 @@ stays so. It takes an operator's certificate.
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from memraft_server.cli.operator import Operator, Standing
 
 WATCH_INTERVAL_S = 0.3
+_ENTRIES = re.compile(r"[0-9,]+ entries")
 GOES_ON = "it goes on without this command; `memraft cluster show` tells how far it is"
 
 
@@ -234,7 +236,8 @@ def _wait(
 
 
 def _teller(shown: Progress, is_quiet: bool) -> Callable[[Sequence[str]], None]:
-    """Shows what is pending: on a terminal in one line, which is redrawn; elsewhere each line that is new."""
+    """Shows what is pending: on a terminal in one line, which is redrawn; elsewhere each line that is new,
+    and not only by how many entries are missing: while a snapshot travels, writes add to them."""
     told: set[str] = set()
 
     def tell(lines: Sequence[str]) -> None:
@@ -242,11 +245,12 @@ def _teller(shown: Progress, is_quiet: bool) -> Callable[[Sequence[str]], None]:
             more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
             shown.update(f"{lines[0]}{more}" if lines else "about to be done …")
             return
-        for line in lines:
-            if not is_quiet and line not in told:
+        said = {_ENTRIES.sub("entries", line): line for line in lines}
+        for words, line in said.items():
+            if not is_quiet and words not in told:
                 print(f"  {line}", file=sys.stderr, flush=True)
         told.clear()
-        told.update(lines)
+        told.update(said)
 
     return tell
 

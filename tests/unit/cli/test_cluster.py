@@ -21,9 +21,10 @@ from memraft_cluster.meta import (
 )
 from memraft_proto.v1 import cluster_pb2
 from memraft_server.cli.app import build_parser
-from memraft_server.cli.cluster import _new_node, facts_of, rebalance, remove_node, render
+from memraft_server.cli.cluster import _new_node, _teller, facts_of, rebalance, remove_node, render
 from memraft_server.cli.errors import UsageError
 from memraft_server.cli.operator import Standing
+from memraft_server.cli.output import progress
 
 LEADER, FOLLOWER = cluster_pb2.REPLICA_ROLE_LEADER, cluster_pb2.REPLICA_ROLE_FOLLOWER
 
@@ -84,6 +85,19 @@ def test_of_two_that_claim_to_lead_the_later_term_does_and_its_step_is_told() ->
     assert seen.leads(1) == 1 and seen.step(1) == "now"
     assert seen.misled() == ["shard 1 is to be led by n2"]
     assert Standing(record(), "", {}).step(0) == "has no leader that answers"
+
+
+def test_a_line_is_told_again_where_more_than_a_number_of_entries_changed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    behind = "shard 0, n1 -> n4: n4 is to catch up, {} entries behind".format
+    with progress(quiet=False) as shown:
+        tell = _teller(shown, False)
+        for lines in ([behind("900")], [behind("1,200"), "shard 1: about to begin"], [behind("0")], ["done"]):
+            tell(lines)
+        tell([behind("5")])
+    told = [line.strip() for line in capsys.readouterr().err.splitlines()]
+    assert told == [behind("900"), "shard 1: about to begin", "done", behind("5")]
 
 
 def test_removed_nodes_are_remembered() -> None:
