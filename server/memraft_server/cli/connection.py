@@ -3,8 +3,10 @@
 import argparse
 import os
 import re
+import socket
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +26,11 @@ NAMESPACE_VARIABLE = "MEMRAFT_NAMESPACE"
 AGENT_VARIABLE = "MEMRAFT_AGENT"
 
 CONSISTENCIES = ("session", "linearizable", "stale")
+
+REFUSED_FOR_S = 3.0
+"""How long nodes may refuse connections, as those that are starting do, before a person is told."""
+CONNECT_TIMEOUT_S = 1.0
+PAUSE_S = 0.1
 
 SHOWN_CHARACTERS = 60
 """As much of a text that is refused stands in the message."""
@@ -195,7 +202,33 @@ def open_memory(arguments: argparse.Namespace, makes: bool = False) -> Iterator[
             shown.step(f"waiting for {addresses} …")
             memory = Memory(addresses, certs=certs_of(arguments), insecure=arguments.insecure, **who)
         with memory:
+            if not arguments.path and arguments.timeout_s is None:
+                await_listener(endpoints_of(arguments), REFUSED_FOR_S)
             yield memory
+
+
+def await_listener(addresses: Sequence[str], timeout_s: float) -> None:
+    """Returns as soon as an address does anything but refuse a connection; what, the memory finds out.
+
+    Raises CliError where all refuse for `timeout_s`: the addresses are wrong, or nothing runs there.
+    """
+    ends = time.monotonic() + timeout_s
+    while all(map(_refuses, addresses)):
+        if time.monotonic() >= ends:
+            raise CliError(f"{' and '.join(addresses)}: connection refused for {timeout_s:g} s")
+        time.sleep(PAUSE_S)
+
+
+def _refuses(address: str) -> bool:
+    from memraft._target import split_address
+
+    try:
+        socket.create_connection(split_address(address), CONNECT_TIMEOUT_S).close()
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def parse_json_object(text: str, what: str) -> dict[str, Any]:

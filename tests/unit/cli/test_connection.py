@@ -1,12 +1,22 @@
 """Options that commands share."""
 
 import argparse
+import socket
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from memraft_server.cli.connection import add_value, parse_at, parse_json_object, parse_value, value_of
-from memraft_server.cli.errors import UsageError
+from memraft_server.cli import connection, main
+from memraft_server.cli.connection import (
+    add_value,
+    await_listener,
+    parse_at,
+    parse_json_object,
+    parse_value,
+    value_of,
+)
+from memraft_server.cli.errors import CliError, UsageError
+from memraft_server.cli.ports import free_ports
 
 
 def test_at_is_a_log_index_or_a_moment() -> None:
@@ -57,3 +67,24 @@ def test_a_filter_must_be_an_object() -> None:
     assert parse_json_object('{"lang": "en"}', "--filter") == {"lang": "en"}
     with pytest.raises(UsageError, match="--filter must be a JSON object"):
         parse_json_object("[1]", "--filter")
+
+
+def test_where_every_address_refuses_connections_the_command_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "REFUSED_FOR_S", 0.2)
+    first, second = (f"127.0.0.1:{port}" for port in free_ports(2))
+    where = ("--endpoints", f"{first},{second}", "--insecure", "--namespace", "acme/a")
+    assert main(["kv", "get", "k", *where]) == 1
+    assert f"{first} and {second}: connection refused for 0.2 s" in capsys.readouterr().err
+    # Who says how long it may take has it so.
+    assert main(["kv", "get", "k", *where, "--timeout-s", "0.3"]) == 1
+    assert "no node of the cluster can be reached" in capsys.readouterr().err
+
+
+def test_one_address_that_takes_connections_is_enough() -> None:
+    [refuses] = free_ports(1)
+    with pytest.raises(CliError, match="connection refused for 0 s"):
+        await_listener([f"127.0.0.1:{refuses}"], 0.0)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        await_listener([f"127.0.0.1:{refuses}", f"127.0.0.1:{listener.getsockname()[1]}"], 0.0)
