@@ -176,10 +176,10 @@ class Party(Item):
         if not self.futures:
             self.settle(next(outcomes))
             return
-        self.outcome = True
         for future, outcome in zip(self.futures, outcomes, strict=False):  # those of others follow
             if not future.done():
                 future.set_result(outcome)
+        self.outcome = True  # not before: what breaks off in the middle is not told to all
 
 
 I = TypeVar("I", bound=Item)  # noqa: E741
@@ -357,6 +357,7 @@ class Gatherer(Generic[I, F]):
             item.lane = lane
             item.waiter = self._make_waiter()
             lane.queue[item] = None
+            self._open.pop(key, None)  # who comes later goes after this
             return False
 
     def begin(self, party: Party, make_future: Callable[[], Future]) -> None:
@@ -376,6 +377,9 @@ class Gatherer(Generic[I, F]):
             lane = self._lanes[key] = Lane(key, party.deadline_s)
             self._soon(lane)
         party.lane = lane
+        # Others come in the places of those who were cancelled, and may go, too, before the call is back.
+        for gone in [item for item in lane.queue if not item.is_wanted()]:
+            del lane.queue[gone]
         lane.queue[cast(I, party)] = None
         self._open[key] = party
 

@@ -411,6 +411,76 @@ def test_a_party_and_other_writes_of_its_lane_go_together_and_each_hears_its_own
     asyncio.run(script())
 
 
+def test_all_of_a_party_are_told_where_an_answer_breaks_off_in_the_middle_of_it() -> None:
+    async def script() -> None:
+        gate = Gate()
+        carriers: list[asyncio.Task[Any] | None] = []
+
+        async def send(method: Method, request: Any, shard: int, deadline_s: float) -> Any:
+            response = await gate(method, request, shard, deadline_s)
+            if method.name == "Batch":
+                carriers.append(asyncio.current_task())
+                response.results[1].Clear()  # it says nothing
+            return response
+
+        lanes = AsyncLanes(BatchFlight, send, WAIT_S)
+        _, *others = await crowd(gate, lanes, "123")
+        gate.open.set()
+        await settle()
+        (carrier,) = carriers
+        assert carrier is not None
+        with pytest.raises(ValueError, match="says nothing"):
+            await carrier
+        assert all(each.done() for each in others), "nobody waits any more"
+        known, *lost = [each.result() for each in others]
+        assert known.version == 1
+        assert all(isinstance(each, OutcomeUnknown) for each in lost)
+        assert len(lanes._gatherer) == 0
+
+    asyncio.run(script())
+
+
+def test_who_was_cancelled_is_not_kept_until_the_call_under_way_is_back() -> None:
+    async def script() -> None:
+        gate = Gate()
+        lanes = AsyncLanes(BatchFlight, gate, WAIT_S)
+        first, stays = await crowd(gate, lanes, "1")
+        deadline_s = time.monotonic() + WAIT_S
+        for _ in range(20 * BatchFlight.ITEMS_MAX):
+            coming = lanes.joined(PLACE.key, ("2", b"1"), 64, deadline_s)
+            if coming is None:
+                coming = lanes.join(Put(PLACE, 0, deadline_s), ("2", b"1"), 64)
+            coming.cancel()
+        (lane,) = lanes._gatherer._lanes.values()
+        assert sum(item.count for item in lane.queue) <= BatchFlight.ITEMS_MAX + 1
+        gate.open.set()
+        assert [(await each).version for each in (first, stays)] == [0, 1]
+
+    asyncio.run(script())
+
+
+def test_a_put_goes_after_another_write_that_came_before_it() -> None:
+    async def script() -> None:
+        sent: list[str] = []
+        gate = Gate()
+
+        async def send(method: Method, request: Any, shard: int, deadline_s: float) -> Any:
+            if method.name == "Batch":
+                sent.extend(each.put.key for each in request.operations)
+            return await gate(method, request, shard, deadline_s)
+
+        lanes = AsyncLanes(BatchFlight, send, WAIT_S)
+        tasks = await crowd(gate, lanes, "1")
+        for coming in (lanes.carry(put("2")), arrive(lanes, "3"), arrive(lanes, "4")):
+            tasks.append(asyncio.create_task(coming))
+            await settle()
+        gate.open.set()
+        assert [(await each).version for each in tasks] == [0, 1, 2, 3, 4]
+        assert sent == list("1234")
+
+    asyncio.run(script())
+
+
 def test_a_client_belongs_to_the_loop_of_its_first_call() -> None:
     home = Home()
 
