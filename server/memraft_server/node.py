@@ -208,6 +208,7 @@ class Node:
 
     def _hosting_changed(self) -> None:
         self.service.forget_routes()
+        self.background.note_projections()  # those of a shard that came have waited until it answers
 
     # -- life ------------------------------------------------------------------------------------------
 

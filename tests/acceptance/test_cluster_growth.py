@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -128,6 +128,40 @@ def test_one_node_grows_to_three_and_hands_its_state_to_those_that_join(tmp_path
                 assert (await there.call("Get", request)).value == value
         hashes = {node.machines[shard].applied_hash for node in nodes.nodes for shard in (0,)}
         assert len(hashes) == 1
+
+    run(nodes, script)
+
+
+class Count:
+    """How many changes it was told of."""
+
+    name: ClassVar[str] = "count"
+    kinds: ClassVar[tuple[str, ...]] = ("document",)
+
+    def __init__(self) -> None:
+        self.told = 0
+
+    def apply(self, change: Any) -> None:
+        self.told += 1
+
+    def query(self, argument: Any) -> int:
+        return self.told
+
+
+def test_projections_of_a_replica_that_was_filled_are_made_though_nothing_is_written(tmp_path: Path) -> None:
+    nodes = Growing(tmp_path, joining=1, projections={"classes": [f"{__name__}:Count"]})
+
+    async def script(_: Nodes) -> None:
+        client = nodes.client()
+        for i in range(50):
+            await client.call("Put", kv_pb2.PutRequest(namespace=NAMESPACE, key=f"k{i}", value=b"1"))
+        joined = await nodes.join(2)
+        await nodes.change(add_node=nodes.addition(2))
+        await nodes.change(rebalance=cluster_pb2.Rebalance(replicas=2))
+        await eventually(lambda: 0 in joined.hosting.shards, "n2 answers for the shard")
+        hosted = joined.machines[0].hosted
+        assert hosted is not None
+        await eventually(lambda: not hosted.pending, "its projections are made, and nobody asked for them")
 
     run(nodes, script)
 
