@@ -36,7 +36,7 @@ def _options() -> tuple[Options, Path]:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--rounds", type=int, help="of each line, interleaved (5; quick: 1)")
     parser.add_argument(
-        "--seconds", type=float, help="of a round that a target is about; others take less (0.5)"
+        "--seconds", type=float, help="of a round that a target is about; others less (0.5; quick: 0.1)"
     )
     parser.add_argument("--records", type=int, help="of YCSB (10,000; quick: 1,000)")
     parser.add_argument("--vectors", type=int, help="to search in (10,000; quick: 1,000)")
@@ -48,13 +48,17 @@ def _options() -> tuple[Options, Path]:
         "--only", nargs="+", default=[], metavar="NAME",
         help="what begins so: put get put-64 put_batch get_batch ingest ycsb-a … vector limits embedded-kv …",
     )  # fmt: skip
-    parser.add_argument("--quick", action="store_true", help="one short round: shows that it works")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="one short round, not warmed up, and less of YCSB: shows that it works",
+    )
     parser.add_argument("--out", type=Path, help="a directory for the report")
     given = parser.parse_args()
     quick = given.quick
     options = Options(
         rounds=given.rounds or (1 if quick else 5),
-        seconds=given.seconds or (0.2 if quick else 0.5),
+        seconds=given.seconds or (0.1 if quick else 0.5),
         records=given.records or (1_000 if quick else 10_000),
         vectors=given.vectors or (1_000 if quick else 10_000),
         shards=given.shards,

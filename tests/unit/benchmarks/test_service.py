@@ -195,6 +195,19 @@ def test_every_line_that_a_goal_needs_is_measured() -> None:
         assert all(each.measured is not None for each in targets.goals(outcomes, reports, engine))
 
 
+def test_a_quick_run_has_less_of_ycsb_but_every_kind_of_work_and_every_goal() -> None:
+    options = Options(1, 0.1, 1_000, 1_000, 1, "", True, ())
+    every = [group for systems in (lines.ONE_NODE, lines.THREE_NODES) for group in lines.groups_of(systems)]
+    quick = [group for group in every if options.wants(group.name)]
+    assert {line.work for group in quick for line in group.lines} == {
+        line.work for group in every for line in group.lines
+    }
+    left_out = {group.name for group in every} - {group.name for group in quick}
+    assert left_out == {f"ycsb-{letter}-{callers}" for letter in "abcdef" for callers in (1, 256)}
+    named = msgspec.structs.replace(options, only=("ycsb-a-256",))
+    assert named.wants("ycsb-a-256") and not named.wants("ycsb-a-64")
+
+
 def test_a_search_that_is_faster_than_an_empty_call_is_not_judged() -> None:
     times = {"empty": 900.0, "search": 500.0}
     outcomes: dict[Line, Outcome] = {
