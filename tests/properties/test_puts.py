@@ -167,6 +167,19 @@ def test_a_follower_parses_no_operation() -> None:
     assert machine.usage("acme").records == 300
 
 
+def test_the_hash_covers_documents_whichever_way_they_came() -> None:
+    hashes = set()
+    for value in (b"1", b"2"):
+        request = batch_pb2.BatchRequest(namespace=NAMESPACE)
+        request.operations.add().put.key = "k"
+        request.operations[0].put.value = value
+        for way in WAYS:
+            machine = Machine(0)
+            machine.apply(1, 5, 1, [way(request.SerializeToString())])
+            hashes.add(machine.applied_hash)
+    assert len(hashes) == 2
+
+
 @given(batches())
 def test_what_is_refused_is_refused_in_the_same_words(request: batch_pb2.BatchRequest) -> None:
     puts = plain_puts(request.SerializeToString())

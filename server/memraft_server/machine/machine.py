@@ -593,6 +593,6 @@ def _encoded(commands: Sequence[Command]) -> bytes:
     """Returns bytes that tell these commands from any others."""
     parts: list[bytes] = []
     for command in commands:
-        agent, request = command.agent.encode(), command.request.SerializeToString()
+        agent, request = command.agent.encode(), whole(command).request.SerializeToString()
         parts += (_COMMAND(command.kind, len(agent), len(request)), agent, request)
     return b"".join(parts)
