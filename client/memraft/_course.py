@@ -5,7 +5,7 @@
     answer           what to do
     NOT_LEADER       follow the hint once; then ask for the map
     NO_LEADER        wait, ask for the map
-    DISK_FULL        the same: another node will lead
+    DISK_FULL        the same: another node will lead; where all nodes say so for a second, tell the caller
     LAGGING          ask the next replica
     connection lost  suspect the node; a read asks the next replica, a write needs the new leader
     SCHEMA_CHANGED   ask it again: it checks the documents anew
@@ -32,8 +32,13 @@ ATTEMPT_FIRST_S = 2.5
 is noticed at once, by its closed connection; this is for one that vanished, and must be longer than a queue
 under load: what is sent again makes the queue longer."""
 
+DISK_FULL_S = 1.0
+"""A write waits so long for room, or for another leader, where it hears of nothing but full disks."""
+
 _TRANSPORT = frozenset({_status.CONNECT_FAILED, _status.CONNECTION_LOST, _status.ATTEMPT_TIMEOUT})
 _MOVED = frozenset({"NOT_LEADER", "NO_LEADER", "OUTCOME_UNKNOWN", "SHUTTING_DOWN", "DISK_FULL"})
+_ELECTING = frozenset({"NOT_LEADER", "NO_LEADER"})
+"""What is heard between two leaders."""
 _AT_THE_DOOR = (errors.TlsError, errors.Unauthenticated, errors.PermissionDenied)
 """Refusals of a node before the shard sees the call."""
 _MAYBE_APPLIED = frozenset({_status.CONNECTION_LOST, _status.ATTEMPT_TIMEOUT, "OUTCOME_UNKNOWN"})
@@ -59,6 +64,9 @@ class Course:
     _rounds = 0
     _timeouts = 0
     _last: errors.MemraftError | None = None
+    _full: frozenset[str] = frozenset()
+    """Nodes whose disks are full, as long as nothing else is the matter."""
+    _full_at_s = 0.0
 
     def __init__(
         self,
@@ -133,6 +141,10 @@ class Course:
         remaining_s = self._deadline_s - time.monotonic()
         return remaining_s if remaining_s > 0.001 else 0.001
 
+    def has_time(self) -> bool:
+        """Whether the time is not up."""
+        return time.monotonic() < self._deadline_s
+
     # -- after a try -----------------------------------------------------------------------------------
 
     def is_new_session_needed(self, error: errors.MemraftError) -> bool:
@@ -149,8 +161,12 @@ class Course:
         self._last = error
         if self._is_write and reason in _MAYBE_APPLIED:
             self._may_be_applied = True
+        if reason == "DISK_FULL":
+            self._note_full(address, error)
+        elif reason not in _ELECTING:
+            self._full = frozenset()
         if reason in _TRANSPORT:
-            wait_s = self._lost(address, reason)
+            wait_s = self._lost(address, error)
         elif reason in _MOVED:
             wait_s = self._moved(address, error)
         elif reason == "LAGGING":
@@ -177,7 +193,21 @@ class Course:
             )
         return error
 
-    def _lost(self, address: str, reason: str) -> float:
+    def _note_full(self, address: str, error: errors.MemraftError) -> None:
+        """Raises where no other node could take the write, and waiting did not help."""
+        if not self._full:
+            self._full_at_s = time.monotonic()
+        self._full |= {address}
+        assert self._shard is not None
+        is_everywhere = self._full.issuperset(self._router.replicas(self._shard))
+        if is_everywhere and not self._may_be_applied and time.monotonic() - self._full_at_s >= DISK_FULL_S:
+            raise error
+
+    def _lost(self, address: str, error: errors.MemraftError) -> float:
+        reason = error.reason
+        if _status.STILL_CONNECTING in error.message:
+            self._timeouts += 1
+            return 0.0
         self._router.suspect(address, is_gone=reason != _status.ATTEMPT_TIMEOUT)
         self._tried |= {address}
         if reason == _status.ATTEMPT_TIMEOUT:
@@ -204,7 +234,12 @@ class Course:
         if not failures:
             return
         said = "; ".join(failure.message for failure in failures)
-        self._last = errors.ConnectionFailed(f"no node of the cluster can be reached: {said}")
+        if any(failure.reason == _status.ATTEMPT_TIMEOUT for failure in failures):
+            self._last = errors.Unavailable(f"no node of the cluster answered in time: {said}")
+        elif _status.LOOP_BLOCKED in said:
+            self._last = errors.ConnectionFailed(f"no connection to the cluster was made in time: {said}")
+        else:
+            self._last = errors.ConnectionFailed(f"no node of the cluster can be reached: {said}")
 
     def pause_s(self) -> float:
         """Seconds to wait before a new round. Raises when the time is up."""
@@ -229,12 +264,13 @@ class Course:
                 f"the time for this write is up and it may or may not have been applied{said}",
                 reason="OUTCOME_UNKNOWN",
             )
-        if isinstance(last, errors.Unavailable) and last.reason not in _MOVED:
+        is_plain = isinstance(last, errors.Unavailable) and last.reason not in _MOVED
+        if last is not None and is_plain and last.reason != _status.ATTEMPT_TIMEOUT:
             return last
         where = f"shard {self._shard}" if self._shard is not None else "the cluster"
-        return errors.Unavailable(
-            f"{where} did not answer in time{said}", reason=last.reason if last is not None else ""
-        )
+        reason = last.reason if last is not None else ""
+        kind = errors.DiskFull if reason == "DISK_FULL" else errors.Unavailable
+        return kind(f"{where} did not answer in time{said}", reason=reason)
 
 
 @cache

@@ -134,7 +134,8 @@ class _Failures:
     def explain(self, failure: Exception) -> errors.MemraftError:
         if isinstance(failure, self._disk):
             return errors.OutcomeUnknown(
-                f"{failure}; what reached the disk is unknown: close it and open it again"
+                f"{failure}; what reached the disk is unknown: where it is full make room, then close this "
+                "memory and open it again"
             )
         if isinstance(failure, self._unwritten):
             return errors.DataDirectoryError(str(failure))

@@ -134,7 +134,7 @@ class ExchangeFlight(Flight[Call]):
         return isinstance(error, errors.InvalidArgument)
 
     def _lost(self) -> errors.MemraftError:
-        return errors.ConnectionFailed(
+        return errors.Unavailable(
             "the call that carried this one was interrupted", reason=_status.ATTEMPT_TIMEOUT
         )
 
@@ -146,4 +146,4 @@ class ExchangeFlight(Flight[Call]):
 
     @staticmethod
     def unanswered() -> errors.MemraftError:
-        return errors.ConnectionFailed("no answer in time", reason=_status.ATTEMPT_TIMEOUT)
+        return errors.Unavailable("no answer in time", reason=_status.ATTEMPT_TIMEOUT)

@@ -21,11 +21,16 @@ CONNECT_FAILED = "CONNECT_FAILED"
 CONNECTION_LOST = "CONNECTION_LOST"
 """Reason of ConnectionFailed where it may have been."""
 ATTEMPT_TIMEOUT = "ATTEMPT_TIMEOUT"
-"""Reason of ConnectionFailed where no answer came in time; it may have been sent."""
+"""Reason of Unavailable where there was a connection and no answer came in time; it may have been sent."""
 
 NOT_TAKEN = "the request was not taken"
 """How the lean engine's messages begin where the node told that it did nothing with a request, or where that
 never left."""
+
+LOOP_BLOCKED = "the event loop was blocked"
+"""What the lean engine's messages contain where a connection was not made because of that."""
+STILL_CONNECTING = f"still connecting; {LOOP_BLOCKED}"
+"""And where it is yet being made: who asks again waits on for it."""
 
 _NEVER_SENT = (
     NOT_TAKEN,
@@ -70,7 +75,7 @@ def explain(failure: Any, address: str) -> errors.MemraftError:
         reason = CONNECT_FAILED if is_unsent else CONNECTION_LOST
         return errors.ConnectionFailed(f"{address}: {message}", reason=reason)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return errors.ConnectionFailed(f"{address}: no answer in time", reason=ATTEMPT_TIMEOUT)
+        return errors.Unavailable(f"{address}: no answer in time", reason=ATTEMPT_TIMEOUT)
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
         if "larger than max" in message:
             return errors.InvalidArgument(f"{address}: {_too_large(message)}")

@@ -26,7 +26,8 @@
     ├── QuotaExceeded                 a tenant's quota; `retryable` when waiting helps
     ├── Unavailable                   retryable: nothing was written
     │   ├── Overloaded                the shard has more work than it may queue
-    │   └── ConnectionFailed          no node could be reached; says what each address answered
+    │   ├── DiskFull                  the disks of all nodes that could take the write are full
+    │   └── ConnectionFailed          no connection was made, or it was lost; says what each address answered
     │       └── TlsError              retryable = False: certificates or TLS do not fit together
     ├── OutcomeUnknown                the write may or may not have been applied
     ├── TxnConflict                   retryable: what a transaction read was changed; nothing was written
@@ -273,8 +274,13 @@ class Overloaded(Unavailable):
         self.retry_after_s = retry_after_s
 
 
+class DiskFull(Unavailable):
+    """The disks of all nodes that could take the write are full. Nothing was written; reads go on, and so do
+    writes once there is room."""
+
+
 class ConnectionFailed(Unavailable):
-    """No node could be reached; the message says what each address answered."""
+    """No connection was made, or it was lost; the message says what each address answered."""
 
 
 class TlsError(ConnectionFailed):
@@ -383,7 +389,8 @@ class DataDirectoryError(ConfigurationError):
     """The directory of `Memory(path=...)` is locked, damaged or something else's, or its disk has failed.
 
     After a write that met `OutcomeUnknown` because the disk failed, every later write raises this and was
-    certainly not made, while reads go on.
+    certainly not made, while reads go on. Make room, where that was missing, close the memory and open it
+    again.
     """
 
 
@@ -420,7 +427,7 @@ _BY_REASON: dict[str, type[MemraftError]] = {
     "LAGGING": Unavailable,
     "SHUTTING_DOWN": Unavailable,
     "INTERNAL": ServerError,
-    "DISK_FULL": Unavailable,
+    "DISK_FULL": DiskFull,
     "CHANGE_REFUSED": ChangeRefused,
     "STALE_FENCE": LeaseLost,
     "NO_SUCH_NODE": NotFound,

@@ -371,7 +371,10 @@ class LocalShard:
         if self.ended:
             raise Closed(self.ended)
         if self.disk_failure:
-            raise NotWritten(f"this write was not made; an earlier one failed: {self.disk_failure}")
+            raise NotWritten(
+                f"this write was not made; an earlier one failed: {self.disk_failure}; where the disk is "
+                "full make room, then close this memory and open it again"
+            )
         index = self.machine.applied_index + 1
         if self._storage is None:
             data, time_us, seed = b"", self._builder.stamp_us(), self._random_bits(64)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import shutil
 from pathlib import Path
 
 import pytest
 
+from memraft import AsyncMemory, DiskFull
 from memraft_cluster.diskspace import BALLAST_NAME
 from memraft_proto.v1 import kv_pb2
 from memraft_server.node import Node
-from tests.acceptance.nodes import Failed, Nodes, eventually, run
+from tests.acceptance.nodes import WAIT_S, Failed, Nodes, eventually, run
 
 
 def test_a_node_that_serves_has_its_ballast_from_the_start(tmp_path: Path) -> None:
@@ -43,6 +45,24 @@ def test_a_full_disk_is_told_while_reads_go_on_and_no_longer_when_there_is_room(
         await client.call("Put", put)
 
     run(Nodes(tmp_path), script)
+
+
+def test_a_write_that_no_node_has_room_for_is_refused_long_before_its_time_is_up(tmp_path: Path) -> None:
+    async def script(nodes: Nodes) -> None:
+        space = nodes.nodes[0]._storage.space
+        where = nodes.members[0]["client"]
+        async with AsyncMemory(where, insecure=True, namespace="acme/a", timeout_s=100 * WAIT_S) as memory:
+            await memory.put("k", 1)
+            reserve_bytes, space.reserve_bytes = space.reserve_bytes, 1 << 60
+            await eventually(lambda: bool(nodes.nodes[0].not_ready()), "it is full")
+            with pytest.raises(DiskFull, match=f"the disk that holds {tmp_path / 'data' / 'n1'} is full"):
+                await asyncio.wait_for(memory.put("k", 2), WAIT_S)
+            assert await memory.get("k") == 1
+            space.reserve_bytes = reserve_bytes
+            await eventually(lambda: not nodes.nodes[0].not_ready(), "there is room")
+            await memory.put("k", 3)
+
+    run(Nodes(tmp_path, tls=False), script)
 
 
 def test_a_node_that_begins_with_an_empty_directory_says_so(

@@ -17,10 +17,12 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from .._status import LOOP_BLOCKED, STILL_CONNECTING
 from .._target import split_address
 from . import calls
 from .calls import Deserializer, Head, LeanRpcError, Options, Reconnects, Serializer
 from .link import Link, Many, Unary
+from .patience import Patience
 from .tls import Security
 
 _CLOSED = "Channel is closed."
@@ -48,6 +50,7 @@ class LeanChannel:
         self._link: Link | None = None
         self._draining: set[Link] = set()
         self._opening: asyncio.Task[LeanRpcError | None] | None = None
+        self._patience = Patience(self.loop, options.connect_timeout_s)
         self._reconnects = Reconnects(options)
         self._room: deque[asyncio.Future[None]] = deque()
 
@@ -185,18 +188,21 @@ class LeanChannel:
         opening = self._opening
         done, _ = await asyncio.wait((opening,), timeout=self._left_s(deadline_s))
         if not done:
-            raise calls.not_connected(self.address, "not in time")
+            raise calls.not_connected(self.address, self._patience.said("not in time", STILL_CONNECTING))
         if (error := opening.result()) is not None:
             raise error.again()
 
     async def _open(self) -> LeanRpcError | None:
         """Connects. Returns why it could not."""
         timeout_s = self.options.connect_timeout_s
+        patience = self._patience = Patience(self.loop, timeout_s)
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(None) as limit:
+                patience.begin(limit)
                 link = await self._opened()
         except TimeoutError:
-            failure = calls.not_connected(self.address, f"no answer in {timeout_s:g} s")
+            plain = f"no answer in {timeout_s:g} s"
+            failure = calls.not_connected(self.address, patience.said(plain, f"{plain}; {LOOP_BLOCKED}"))
         except (OSError, UnicodeError) as error:
             failure = calls.not_connected(self.address, error)
         else:
@@ -207,6 +213,7 @@ class LeanChannel:
             self._link = link
             return None
         finally:
+            patience.end()
             self._opening = None
         self._reconnects.failed(failure)
         return failure
@@ -214,7 +221,12 @@ class LeanChannel:
     async def _opened(self) -> Link:
         """A connection to the first of the node's addresses that takes one. Raises OSError."""
         host, port = split_address(self.address)
-        found = await self.loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        kind = socket.SOCK_STREAM
+        try:
+            # What is a number needs no thread to look it up, nor turns of the loop to hear of it.
+            found = socket.getaddrinfo(host, port, type=kind, flags=socket.AI_NUMERICHOST)
+        except socket.gaierror:
+            found = await self.loop.getaddrinfo(host, port, type=kind)
         failure: OSError = OSError(f"{host} has no address")
         for family, kind, protocol, _, place in found:
             sock = socket.socket(family, kind, protocol)

@@ -260,6 +260,9 @@ class Link(Wire):
     def _expire(self) -> None:
         """The time of the call that had the least is up; looks when that of the others will be. A connection
         has this one timer: as most calls end long before their time, it seldom goes off."""
+        self._on_readable()  # what came before the time was up, where the loop was held up and read nothing
+        if self.is_closing:
+            return
         self._timer = None
         self._due_s = float("inf")
         next_s = self.expire(self._loop.time())
@@ -271,6 +274,10 @@ class Link(Wire):
 
     def _look(self) -> None:
         """Asks for a sign of life where calls wait and nothing has been heard for long."""
+        if self._is_asked:
+            self._on_readable()  # the answer may be there, where the loop was held up and read nothing
+            if self.is_closing:
+                return
         options = self._channel.options
         silent_s = self._loop.time() - self._heard_s
         wait_s = options.keepalive_s - silent_s

@@ -43,6 +43,8 @@ from .lanes import Lanes
 _SHARD_MAP = METHOD["GetShardMap"]
 
 MAP_TIMEOUT_S = 1.0
+MAP_TRIES = 4
+"""Of one node, where the event loop is blocked and the connection is yet being made."""
 PASSING_TIMEOUT_S = 0.25
 """For the map asked for in passing, of a node that has just answered."""
 CALLS_MAX = 1_024
@@ -376,7 +378,10 @@ class RemoteLink:
     def _ask_for_map(self, course: Course) -> list[errors.MemraftError]:
         """Asks one node after the other until one answers; returns why none did, empty where one did."""
         failures: list[errors.MemraftError] = []
-        for address in self._router.known_addresses():
+        addresses = self._router.known_addresses()
+        tries = 0
+        while addresses:
+            address = addresses[0]
             timeout_s = min(MAP_TIMEOUT_S, course.remaining_s())
             try:
                 found = self.callable(address, _SHARD_MAP)(
@@ -389,18 +394,26 @@ class RemoteLink:
                     ) from failure
                 raise
             except grpc.RpcError as failure:
-                failures.append(self._explain(address, failure))
-                self._router.suspect(address, is_gone=True)
+                error = self._explain(address, failure)
+            else:
+                self._router.clear(address)
+                self._router.learn(found)
+                return []
+            tries += 1
+            if _status.STILL_CONNECTING in error.message and tries < MAP_TRIES and course.has_time():
                 continue
-            self._router.clear(address)
-            self._router.learn(found)
-            return []
+            failures.append(error)
+            self._router.suspect(address, is_gone=True)
+            del addresses[0]
+            tries = 0
         return failures
 
     def _explain(self, address: str, failure: Any) -> errors.MemraftError:
         """Why a node could not be asked, in terms of certificates and ports where that is the matter."""
         error = _status.explain(failure, address)
         if error.reason != _status.CONNECT_FAILED and error.reason != _status.CONNECTION_LOST:
+            return error
+        if _status.LOOP_BLOCKED in error.message:
             return error
         return in_thread(diagnose, address, self._cluster.certificates, error)
 

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from memraft import errors
-from memraft._course import Course
+from memraft._course import DISK_FULL_S, Course
 from memraft._router import BACKOFF_MAX_S, MAP_AGE_MAX_S, SUSPECT_S, WINDOW, Router, Session
 from memraft._status import ATTEMPT_TIMEOUT, CONNECT_FAILED, CONNECTION_LOST
 from memraft_proto.sharding import SLOT_COUNT, slot_of
@@ -303,7 +303,61 @@ class TestWrites:
         assert course(router, timeout_s=0.1).attempt_timeout_s() <= 0.1
 
 
+class TestFullDisks:
+    full = errors.from_reason("DISK_FULL", "the disk that holds /data is full")
+
+    def fail_for_long(self, way: Course, address: str) -> None:
+        assert way.failed(address, self.full) > 0
+        way._full_at_s -= DISK_FULL_S
+
+    def test_where_all_nodes_say_so_for_a_while_the_caller_is_told(self, router: Router) -> None:
+        way = course(router)
+        for address in (A, B):
+            self.fail_for_long(way, address)
+            way.failed(address, not_leader(""))
+        with pytest.raises(errors.DiskFull, match="/data is full") as caught:
+            way.failed(C, self.full)
+        assert caught.value.retryable
+
+    def test_as_long_as_another_node_may_lead_it_is_waited_for(self, router: Router) -> None:
+        way = course(router)
+        self.fail_for_long(way, A)
+        self.fail_for_long(way, B)
+        assert way.failed(A, self.full) > 0
+        late = course(router, timeout_s=0.0)
+        with pytest.raises(errors.DiskFull, match="in time; last: the disk that holds /data is full"):
+            late.failed(A, self.full)
+
+    def test_what_else_is_heard_begins_it_anew_and_what_may_be_applied_is_waited_for(
+        self, router: Router
+    ) -> None:
+        way = course(router)
+        for address in (A, B):
+            self.fail_for_long(way, address)
+        way.failed(A, lost(CONNECT_FAILED))
+        assert way.failed(C, self.full) > 0
+        sent = course(router)
+        sent.failed(A, lost(ATTEMPT_TIMEOUT))
+        for address in (A, B, C, A):
+            self.fail_for_long(sent, address)
+        assert isinstance(sent.give_up(), errors.OutcomeUnknown)
+
+
 class TestReads:
+    def test_no_answer_over_a_connection_is_told_as_time_that_is_up(self, router: Router) -> None:
+        late = errors.Unavailable("n1: no answer in time", reason=ATTEMPT_TIMEOUT)
+        way = course(router, is_write=False)
+        way.failed(A, late)
+        assert type(way.give_up()) is errors.Unavailable
+        assert str(way.give_up()) == "shard 0 did not answer in time; last: n1: no answer in time"
+        for failures, kind in (
+            ((late,), errors.Unavailable),
+            ((lost(CONNECT_FAILED), late), errors.Unavailable),
+            ((lost(CONNECT_FAILED), lost()), errors.ConnectionFailed),
+        ):
+            way.note_unreachable(failures)
+            assert type(way.give_up()) is kind
+
     def test_a_session_read_goes_to_the_leader_and_then_to_the_other_replicas(self, router: Router) -> None:
         router.note_seen(0, 42)
         way = course(router, is_write=False, needs_leader=False)

@@ -78,7 +78,7 @@ def test_every_reason_of_the_contract_has_an_exception(reason: str) -> None:
         ),
         (grpc.StatusCode.UNAVAILABLE, f"{NOT_TAKEN}: gone", errors.ConnectionFailed, CONNECT_FAILED),
         (grpc.StatusCode.UNAVAILABLE, "Socket closed", errors.ConnectionFailed, CONNECTION_LOST),
-        (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", errors.ConnectionFailed, ATTEMPT_TIMEOUT),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", errors.Unavailable, ATTEMPT_TIMEOUT),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, "Concurrent RPC limit", errors.Overloaded, "OVERLOADED"),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, "Sent message larger than max", errors.InvalidArgument, ""),
         (grpc.StatusCode.UNAUTHENTICATED, "who?", errors.Unauthenticated, ""),

@@ -24,6 +24,7 @@ from memraft import (
     PermissionDenied,
     TlsError,
     Unauthenticated,
+    Unavailable,
 )
 from memraft._diagnose import validity_of
 from memraft_server import certs
@@ -250,11 +251,13 @@ def test_who_hangs_up_before_the_handshake_has_not_judged_the_certificate(
     assert error.retryable
 
 
-def test_a_port_that_says_nothing(tmp_path: Path, authority: Path) -> None:
+def test_a_port_that_says_nothing(tmp_path: Path, authority: Path, request: pytest.FixtureRequest) -> None:
     certs.issue_agent(authority, tmp_path / "agent", "acme", "support")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         error = refused_by(tmp_path / "agent", f"127.0.0.1:{silent.getsockname()[1]}", timeout_s=0.5)
-    assert isinstance(error, ConnectionFailed)
+    # At a deadline grpcio does not tell whether there was a connection.
+    is_told = "lean" in request.node.name
+    assert type(error) is (ConnectionFailed if is_told else Unavailable)
 
 
 def test_another_tenants_namespace_and_another_agent(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import select
 import socket
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from tests.unit.client_lean.servers import (
     Scripted,
     echo,
     eventually,
+    grpcio_server,
     scripted,
 )
 
@@ -149,6 +151,28 @@ def test_a_node_that_takes_long_but_answers_pings_is_waited_for(facade: str) -> 
         assert len(server.peers) == 1
 
     play(facade, scene, keepalive_s=0.05, keepalive_answer_s=0.4)
+
+
+def test_an_answer_to_a_ping_that_is_yet_unread_counts() -> None:
+    """As where an event loop that was held up has its timers go first."""
+
+    async def main() -> None:
+        with grpcio_server() as address:
+            channel = Channel("event loop", address)
+            assert await channel.call(b"x") == b"x"
+            waiting = asyncio.create_task(channel.call(b"x", "/s/Wait"))
+            link = channel.channel._link
+            await eventually(lambda: bool(link.streams), "the call is under way")
+            link._heard_s -= 10 * WAIT_S
+            link._look()
+            assert link._is_asked
+            assert select.select([link._socket], [], [], WAIT_S)[0], "the answer is there"
+            link._look()
+            assert link.is_open and not link._is_asked
+            waiting.cancel()
+            await channel.close()
+
+    asyncio.run(main())
 
 
 @facades

@@ -283,7 +283,7 @@ def test_a_process_ends_with_channels_that_were_left_open() -> None:
                 subprocess.run, [sys.executable, "-c", LEFT_OPEN, server.address],
                 capture_output=True, text=True, timeout=60, check=False,
             )  # fmt: skip
-            assert ended.stdout.split() == ["ConnectionFailed", "end"]
+            assert ended.stdout.split() == ["Unavailable", "end"]
             assert (ended.returncode, ended.stderr) == (0, "")
 
     asyncio.run(main())

@@ -120,12 +120,14 @@ try:
         acknowledged += 1
 except OutcomeUnknown as error:
     assert sys.argv[1] in str(error) and "File too large" in str(error), error
+    assert "make room, then close this memory and open it again" in str(error), error
 for write in (lambda: memory.put("k0", 1), lambda: memory.append("s", 1), lambda: memory.delete("k0")):
     try:
         write()
     except DataDirectoryError as error:
         assert "this write was not made; an earlier one failed: " in str(error), error
         assert "File too large" in str(error), error
+        assert "make room, then close this memory and open it again" in str(error), error
     else:
         raise AssertionError("written")
 assert len(memory.get("k0")) == 10_000
