@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from memraft_proto.methods import Method
 
-from . import errors
+from . import _left_behind, errors
 from ._graph import Adjacent, Contents
 from ._recall import Recollection
 from ._wire import Nearest
@@ -39,6 +39,17 @@ class Engine:
         self._contents = engine.contents
         self._refused = refused
         self._failures = failures
+        self._engine = engine
+        self.is_left_behind = False
+        """Whether it was opened before a fork, by the parent: closing it does nothing."""
+        _left_behind.watch(self)
+
+    def leave_behind(self, reason: str) -> None:
+        """See `_left_behind.Opened`."""
+        self.is_left_behind = True
+        self.is_durable = False  # what refuses needs no thread
+        self._engine.leave_behind(reason)
+        _left_behind.keep_for_ever(self._engine)
 
     def call(self, method: Method, request: Any) -> Any:
         """Answers a call. Raises MemraftError."""

@@ -36,7 +36,7 @@
     ├── ProjectionFailed              the code of a registered projection failed
     ├── ConfigurationError            how this client was set up: files, addresses, missing packages
     │   └── DataDirectoryError        directory of `Memory(path=...)` is locked, damaged, failed or another's
-    ├── ClosedError                   used after close(), or a batch after its block
+    ├── ClosedError                   used after close() or a fork, or a batch after its block
     └── ServerError                   an error that should not be
 
 ``retryable`` says whether the same call may succeed later without being changed. The client has used up its
@@ -395,7 +395,8 @@ class DataDirectoryError(ConfigurationError):
 
 
 class ClosedError(MemraftError):
-    """The memory was used after close(), or a batch after its block had ended."""
+    """The memory was used after close(), or in a process that was forked after it was opened; or a batch was
+    used after its block had ended."""
 
 
 class ServerError(MemraftError):

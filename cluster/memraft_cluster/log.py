@@ -377,6 +377,11 @@ class DurableLog:
             self._failure = DiskError(self.path, "the log is closed")
         self._files.close()
 
+    def leave_behind(self) -> None:
+        """In a child of a fork: lets go of the lock, which stays the parent's for as long as that holds it.
+        The files are the parent's, too: nothing may be done with this object any more."""
+        self._files.leave_behind()
+
 
 class _BackgroundSync:
     """Syncs a relaxed log every 100 ms while there is something to sync."""

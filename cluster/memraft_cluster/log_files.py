@@ -195,6 +195,12 @@ class LogFiles:
             os.close(self._lock_file)
             self._lock_file = -1
 
+    def leave_behind(self) -> None:
+        """See `DurableLog.leave_behind`. To close a copy of a descriptor does not unlock."""
+        descriptor, self._lock_file = self._lock_file, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
 
 def check_stamp(path: str, found: Stamp, mine: Stamp) -> None:
     """Raises WrongDirectory, LayoutChanged."""

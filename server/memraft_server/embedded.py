@@ -117,6 +117,7 @@ class EmbeddedEngine:
         self._followers = 0
         self._indexer = _Indexer(self._machine, self._lock)
         self._is_closed = False
+        self._is_left_behind = False
         with self._lock:
             self._indexer.note_write()  # what the log brought may want an index too
 
@@ -259,6 +260,8 @@ class EmbeddedEngine:
         return None if due_us is None else max(0, due_us - steady_time_us()) / 1e6
 
     def _leave(self, feed: Feed) -> None:
+        if self._is_left_behind:
+            return
         with self._lock:
             feed.close()
             self._followers -= 1
@@ -288,6 +291,19 @@ class EmbeddedEngine:
                 raise Closed(self._shard.ended)
             self._shard.expire()
             return self._machine.contents(namespace, tokens)
+
+    def leave_behind(self, reason: str) -> None:
+        """In a child of a fork: every call raises Closed from now on, and closing does nothing. The directory
+        is the parent's: when that closes it, others may open it though the child goes on.
+
+        Args:
+            reason: what callers are told.
+        """
+        self._lock = threading.RLock()  # a thread of the parent may have held the other
+        self._shard.ended = reason
+        self._is_closed = self._is_left_behind = True
+        if self._storage is not None:
+            self._storage.leave_behind()
 
     def close(self) -> None:
         """Waits for an index that is being built, then closes the log. Harmless when called twice."""

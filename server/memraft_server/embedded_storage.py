@@ -32,7 +32,7 @@ from memraft_server.entries import EntryMalformed, decode_entry
 from memraft_server.machine import Limits, Machine
 from memraft_server.machine.journal import Journal
 from memraft_server.saver import Saver, StateReader, delete_beyond, stored_journal
-from memraft_server.store import StateStore
+from memraft_server.store import StateStore, is_lost_in_fork
 from memraft_server.store_group import GroupStore
 from memraft_server.store_repair import set_aside
 
@@ -72,6 +72,12 @@ class EmbeddedStorage:
         self._path = Path(path)
         self._lock = lock
         self._cutter: threading.Thread | None = None
+        if is_lost_in_fork():
+            raise DirectoryUnusable(
+                f"no memory can be opened in {path}: this process was forked from one that had opened a "
+                "memory in a directory, and RocksDB does not survive that; start it with 'spawn' or "
+                "'forkserver'"
+            )
         claim(self._path)
         try:
             if has_old_log(self._path):
@@ -121,6 +127,10 @@ class EmbeddedStorage:
                 pass  # The log has what was acknowledged.
         self._store.close()
         self.log.close()
+
+    def leave_behind(self) -> None:
+        """In a child of a fork: lets go of the directory's lock; see `DurableLog.leave_behind`."""
+        self.log.leave_behind()
 
     def _flush_and_cut(self) -> None:
         try:

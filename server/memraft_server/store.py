@@ -29,6 +29,8 @@ The layout of keys; the last part of a row's key is as `machine.facts` has it::
 
 from __future__ import annotations
 
+import ctypes
+import os
 import re
 import struct
 import threading
@@ -99,6 +101,7 @@ class StateStore:
         self._readers: weakref.WeakSet[RowReader] = weakref.WeakSet()
         self._unlogged = _unlogged()
         self._db: Any = _open_database(Path(path))
+        _process.has_opened = True
         try:
             self._check_stamp(cluster, node)
             self._find_groups()
@@ -318,6 +321,37 @@ def _open_database(path: Path) -> Any:
         if "Corruption" in message:
             raise StateCorrupted(str(path), message) from error
         raise DiskError(str(path), message) from error
+
+
+class _Process:
+    """What RocksDB was used for in this process and in those that it was forked from."""
+
+    has_opened = False
+    is_lost = False
+
+
+_process = _Process()
+
+
+def is_lost_in_fork() -> bool:
+    """Whether this process was forked from one that had opened a store: RocksDB's threads are missing here,
+    and whatever waits for one of them waits for ever."""
+    return _process.is_lost
+
+
+def _note_fork() -> None:
+    if _process.has_opened and not _process.is_lost:
+        _process.is_lost = True
+        # As a process ends, once Python has, RocksDB waits for its threads. In a child there are none, and it
+        # would crash or wait for ever. What is registered last runs first: flush what C has, and end.
+        libc = ctypes.CDLL(None)
+        if not hasattr(libc, "on_exit"):  # not glibc
+            return
+        libc.on_exit(libc._exit, None)
+        libc.__cxa_atexit(libc.fflush, None, None)
+
+
+os.register_at_fork(after_in_child=_note_fork)
 
 
 def _unlogged() -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
+from .. import _left_behind
 from ..errors import InvalidArgument
 from .io import monotonic
 
@@ -50,6 +51,11 @@ class AsyncFeed(Generic[T]):
         self._items: deque[tuple[int, T]] = deque()
         self._reached: int | None = None
         self._is_over = False
+        _left_behind.watch(self)
+
+    def leave_behind(self, reason: str) -> None:
+        """In a child of a fork: what came before it is the parent's."""
+        self._items.clear()
 
     def __aiter__(self) -> "AsyncFeed[T]":
         return self

@@ -7,7 +7,7 @@ import grpc
 
 from memraft_proto.methods import Method
 
-from .. import errors
+from .. import _left_behind, errors
 from .._course import Course
 from .io import INTERRUPTED, is_cancelled, monotonic, next_response, sleep
 
@@ -56,6 +56,12 @@ class AsyncRemoteSource:
         self._call: Any = None
         self._lease_end_s = 0.0
         self._is_closed = False
+        _left_behind.watch(self)
+
+    def leave_behind(self, reason: str) -> None:
+        """See `_left_behind.Opened`: a next step begins a call, which the link refuses."""
+        _left_behind.keep_for_ever(self._call)
+        self._call = None
 
     async def next(self, timeout_s: float | None) -> Any | None:
         """See `AsyncSource`."""

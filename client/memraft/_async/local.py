@@ -46,7 +46,8 @@ class AsyncLocalLink:
 
     async def read(self, method: Method, request: Any) -> Any:
         """Answers a read. Raises MemraftError."""
-        if self._engine.is_durable or method.name in LONG_READS:
+        engine = self._engine
+        if engine.is_durable or (method.name in LONG_READS and not engine.is_left_behind):
             return await in_thread(self._engine.call, method, request)
         return self._engine.call(method, request)
 
@@ -61,7 +62,8 @@ class AsyncLocalLink:
 
     async def close(self) -> None:
         """Closes the engine."""
-        await in_thread(self._engine.close)
+        if not self._engine.is_left_behind:
+            await in_thread(self._engine.close)
 
 
 class AsyncLocalSource:

@@ -76,8 +76,8 @@ class AsyncMemory(
     three.
 
     It connects with its first call, and is best closed: `async with AsyncMemory(...) as m:`. One memory
-    serves any number of threads, or of tasks of one event loop. On a cluster it must not be used on both
-    sides of a fork.
+    serves any number of threads, or of tasks of one event loop. In a child of a fork every use
+    of it raises ClosedError: open one in each process.
 
     Args:
         target: addresses of nodes of a cluster, `host:port`, separated by commas or in a sequence; one that

@@ -207,8 +207,8 @@ class _Link(Wire):
 class BlockingChannel:
     """What this client uses of a channel of grpc; threads may share it.
 
-    Calls fail with `LeanRpcError`, also those under way when it is closed; later ones raise ValueError. It is
-    not to be used on both sides of a fork, which would share its sockets.
+    Calls fail with `LeanRpcError`, also those under way when it is closed; later ones raise ValueError. After
+    a fork it is the parent's: see `_left_behind`.
 
     Args:
         address: host:port.

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .. import _left_behind
 from ..embedders.base import AnyEmbedder, Embedder, Vector, Vectors, as_embedder, fingerprint_of, unit_rows
 from ..embedders.cache import VectorCache
 from ..embedders.static import FINGERPRINT, default
+from ..errors import ClosedError
 from .io import call_embedder, in_thread
 
 
@@ -26,6 +28,12 @@ class Embedding:
         self._embedder: Embedder | None = None if given is None else as_embedder(given)
         self._is_default = given is None
         self._cache = VectorCache()
+        self._left_behind = ""
+        _left_behind.watch(self)
+
+    def leave_behind(self, reason: str) -> None:
+        """See `_left_behind.Opened`: threads that embed, and locks of what was embedded, are the parent's."""
+        self._left_behind = reason
 
     @property
     def fingerprint(self) -> str | None:
@@ -87,6 +95,8 @@ class Embedding:
         return vectors, fingerprint_of(embedder, vectors.shape[1])
 
     def _opened(self) -> Embedder:
+        if self._left_behind:
+            raise ClosedError(self._left_behind)
         if self._embedder is None:
             self._embedder = in_thread(default)
         return self._embedder

@@ -13,13 +13,14 @@ from typing import Any, TypeAlias, TypeVar
 
 import grpc
 
+from .. import _left_behind
 from .._gather import Flight, Gatherer, Item, Party
 from .._lean.blocking import BlockingChannel
 from .._lean.calls import Options
 from .._lean.tls import Security
 from .._target import ClusterTarget
 from ..embedders.base import Embedder
-from ..errors import ConfigurationError
+from ..errors import ClosedError, ConfigurationError
 
 R = TypeVar("R")
 
@@ -45,6 +46,21 @@ class Home:
 
     def check(self) -> None:
         """Nothing to check."""
+
+
+class Elsewhere:
+    """Where a memory is in a process that was forked after it was opened: nobody there is at home.
+
+    Args:
+        reason: what callers are told.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def check(self) -> None:
+        """Raises ClosedError."""
+        raise ClosedError(self._reason)
 
 
 def is_cancelled() -> bool:
@@ -158,6 +174,14 @@ class Worker:
         self._name = name
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
+        _left_behind.watch(self)
+
+    def leave_behind(self, reason: str) -> None:
+        """See `_left_behind.Opened`: its thread is the parent's."""
+        self._ended = threading.Event()
+        self._ended.set()
+        self._thread = None
+        atexit.unregister(self.stop)
 
     def start(self) -> None:
         """Begins, at once."""

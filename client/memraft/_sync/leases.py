@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from memraft_proto.v1 import lease_pb2
 
 from .. import _coordination as coordination
-from .. import _wire
-from ..errors import InvalidArgument, LeaseLost, LockTimeout, MemraftError
+from .. import _left_behind, _wire
+from ..errors import ClosedError, InvalidArgument, LeaseLost, LockTimeout, MemraftError
 from ..types import At, Consistency, LeaseInfo, Results
 from .base import METHOD, Calls
 from .io import Worker, monotonic, sleep
@@ -49,6 +49,13 @@ class Claim:
         self._ends_s = 0.0
         self._is_lost = False
         self._ask_again_s = 0.0
+        self._left_behind = ""
+        _left_behind.watch(self)
+
+    def leave_behind(self, reason: str) -> None:
+        """See `_left_behind.Opened`: the parent holds it, and gives it back."""
+        self.token = 0
+        self._left_behind = reason
 
     @property
     def is_held(self) -> bool:
@@ -131,8 +138,14 @@ class Claim:
         self.check(what)
         return self.calls._fenced(self.name, self.token)
 
+    def check_process(self) -> None:
+        """Raises ClosedError where it was asked for before a fork, by the parent."""
+        if self._left_behind:
+            raise ClosedError(self._left_behind)
+
     def check(self, what: str) -> None:
         """Raises LeaseLost where it is not held."""
+        self.check_process()
         if not self.is_held:
             raise LeaseLost(
                 f"{what} is not held" if not self.token else f"{what} was lost: it was not renewed in time"
@@ -257,6 +270,7 @@ class Lease:
         Args:
             timeout_s: seconds to wait.
         """
+        self._claim.check_process()
         end_s = monotonic() + timeout_s
         while not self.lost:
             wait_s = min(PAUSE_MAX_S, end_s - monotonic(), self.remaining_s or PAUSE_MAX_S)
@@ -304,6 +318,8 @@ class Election:
         self._ttl_ms = ttl_ms
         self._claim = self._new_claim()
         self._worker: Worker | None = None
+        self._closed = ""
+        """Why this cannot stand any more; empty as long as it can."""
 
     @property
     def is_leader(self) -> bool:
@@ -330,6 +346,9 @@ class Election:
 
         Args:
             timeout_s: seconds to wait; None: for ever.
+
+        Raises:
+            ClosedError: the memory was closed, or opened before a fork, by the parent.
         """
         return wait_until(self._is_leader_or_none, coordination.timeout(timeout_s)) or False
 
@@ -355,6 +374,9 @@ class Election:
         return Claim(self._calls, coordination.ELECTION_PREFIX + self.name, self._ttl_ms)
 
     def _is_leader_or_none(self) -> bool | None:
+        self._claim.check_process()
+        if self._closed:
+            raise ClosedError(self._closed)
         return self.is_leader or None
 
     def _step(self) -> float | None:
@@ -364,8 +386,13 @@ class Election:
             if pause_s is not None:
                 return pause_s
             self._claim = self._new_claim()
-        with suppress(MemraftError):  # It is tried again.
+        try:
             self._claim.look()
+        except ClosedError as error:
+            self._closed = str(error)
+            return None
+        except MemraftError:
+            pass  # It is tried again.
         return PAUSE_MAX_S
 
     def __enter__(self) -> "Election":

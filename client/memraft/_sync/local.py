@@ -48,7 +48,8 @@ class LocalLink:
 
     def read(self, method: Method, request: Any) -> Any:
         """Answers a read. Raises MemraftError."""
-        if self._engine.is_durable or method.name in LONG_READS:
+        engine = self._engine
+        if engine.is_durable or (method.name in LONG_READS and not engine.is_left_behind):
             return in_thread(self._engine.call, method, request)
         return self._engine.call(method, request)
 
@@ -63,7 +64,8 @@ class LocalLink:
 
     def close(self) -> None:
         """Closes the engine."""
-        in_thread(self._engine.close)
+        if not self._engine.is_left_behind:
+            in_thread(self._engine.close)
 
 
 class LocalSource:

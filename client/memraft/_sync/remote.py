@@ -12,7 +12,7 @@ from memraft_proto.methods import Method
 from memraft_proto.sharding import tenant_of
 from memraft_proto.v1 import cluster_pb2, common_pb2, kv_pb2
 
-from .. import _coalesce, _gets, _status, _wire, errors
+from .. import _coalesce, _gets, _left_behind, _status, _wire, errors
 from .._coalesce import PUT, BatchFlight, Place, Put, Write
 from .._course import Course, index_reader
 from .._diagnose import diagnose
@@ -29,6 +29,7 @@ from .io import (
     INTERRUPTED,
     Call,
     Channel,
+    Elsewhere,
     Home,
     Lock,
     Slots,
@@ -96,8 +97,17 @@ class RemoteLink:
         self._gets = Lanes(GetFlight, self._ask, cluster.timeout_s)
         self._exchanges = Exchanges(self)
         self._is_closed = False
-        self._home = Home()
+        self._home: Home | Elsewhere = Home()
         self.puts: Puts | None = self.put
+        _left_behind.watch(self)
+
+    def leave_behind(self, reason: str) -> None:
+        """See `_left_behind.Opened`."""
+        lanes = (self._lanes, self._gets, self._exchanges)
+        _left_behind.keep_for_ever(self._channels, self._calls, lanes)
+        self._home = Elsewhere(reason)
+        self._channels, self._calls = {}, {}
+        self._opening = threading.Lock()
 
     def write(self, method: Method, request: Any) -> Any:
         """Sends a write until it is answered. Raises MemraftError; OutcomeUnknown where it may be applied."""
@@ -207,6 +217,8 @@ class RemoteLink:
 
     def close(self) -> None:
         """Closes all channels; calls under way and writes that wait for them fail."""
+        if isinstance(self._home, Elsewhere):
+            return
         with self._opening:
             self._is_closed = True
             channels = list(self._channels.values())
