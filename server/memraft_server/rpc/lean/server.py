@@ -10,6 +10,7 @@ import resource
 import socket
 import ssl
 import time
+from functools import partial
 from typing import Any
 
 from memraft_proto.http2.connection import Limits
@@ -172,15 +173,18 @@ class LeanServer(Engine):
             made = self.loop.connect_accepted_socket(lambda: LeanConnection(self), accepted)
             task = self.loop.create_task(made)
             self._greeting.add(task)
-            task.add_done_callback(self._greeted)
+            task.add_done_callback(partial(self._greeted, accepted))
 
     def _accept_again(self, listener: socket.socket) -> None:
         if not self.is_stopping:
             self.loop.add_reader(listener, self._accept, listener)
 
-    def _greeted(self, task: asyncio.Task[Any]) -> None:
+    def _greeted(self, accepted: socket.socket, task: asyncio.Task[Any]) -> None:
         self._greeting.discard(task)
-        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+        if task.cancelled():
+            accepted.close()  # nobody has, where it was told to end before it had begun
+        elif isinstance(error := task.exception(), Exception):
+            accepted.close()
             self.note_stranger(error)
 
     def _look_around(self) -> None:
