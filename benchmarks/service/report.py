@@ -131,7 +131,7 @@ HEADERS = (
 
 def _head(result: Result) -> list[str]:
     facts, options = result.machine, result.options
-    engine = options.engine or "as it comes"
+    engine = options.engine or "lean (the default)"
     quick = (
         ["", "**Rounds were too short for the figures to mean much (`--quick`).**"] if options.quick else []
     )

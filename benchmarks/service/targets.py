@@ -81,7 +81,7 @@ def _writes(outcomes: Outcomes) -> Iterator[Goal]:
 
 def _same_client(engine: str) -> str:
     """The system that is etcd through the same kind of client as ours."""
-    return "etcd x3 lean" if engine == "lean" else "etcd x3"
+    return "etcd x3" if engine == "grpcio" else "etcd x3 lean"
 
 
 def _cluster(outcomes: Outcomes, engine: str) -> Iterator[Goal]:
