@@ -307,7 +307,7 @@ def put_into(page: str, text: str) -> str:
 def write_page(page: Path, result: Result, found: Constants) -> None:
     """Puts the model of a run into a page. ValueError where it has no marks for it."""
     made = f"Fitted to a run of {result.made_at} on {result.machine.cores} cores, {result.machine.cpu}, "
-    engine = result.options.engine or "as it comes"
+    engine = result.options.engine or "lean (the default)"
     text = f"{made}{result.version}, serving engine: {engine}.\n{render(found)}"
     page.write_text(put_into(page.read_text(encoding="utf-8"), text), encoding="utf-8")
 

@@ -139,7 +139,7 @@ def render(result: Result, verdicts: Sequence[Verdict], plots: Sequence[str]) ->
         plots: names of SVG files beside it.
     """
     facts, options = result.machine, result.options
-    rounds, engine = options.visits * options.rounds, options.engine or "as it comes"
+    rounds, engine = options.visits * options.rounds, options.engine or "lean (the default)"
     lines = [
         "# Scaling",
         "",
