@@ -89,6 +89,13 @@ def _draw(parts: list[str], frame: Frame, x: float, y: int, total: int, least: f
         x += width
 
 
+def flame_graph(raw: str, title: str, least_percent: float, starts: Sequence[str] = STARTS) -> str:
+    """The SVG of what py-spy wrote, without the samples in which a thread waited."""
+    lines = raw.splitlines()
+    busy = [line for line in lines if not any(each in line.rpartition(";")[2] for each in IDLE)]
+    return draw(read(busy, starts), title, least_percent)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("raw", type=Path)
@@ -97,9 +104,8 @@ def main() -> None:
     parser.add_argument("--least", type=float, default=0.4, metavar="PERCENT")
     parser.add_argument("--start", nargs="+", default=STARTS, metavar="FRAME", help="draw what these call")
     args = parser.parse_args()
-    lines = args.raw.read_text(encoding="utf-8").splitlines()
-    busy = [line for line in lines if not any(each in line.rpartition(";")[2] for each in IDLE)]
-    args.svg.write_text(draw(read(busy, args.start), args.title or args.raw.stem, args.least))
+    title = args.title or args.raw.stem
+    args.svg.write_text(flame_graph(args.raw.read_text(encoding="utf-8"), title, args.least, args.start))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """`make bench`: this service, Redis and etcd under the same loads on this machine, and one report of it.
 
-Writes report.md, report.json and plots/*.svg to benchmarks/, with --quick to build/bench/::
+Writes report.md, report.json, plots/*.svg and profiles/*.svg to benchmarks/, with --quick to build/bench/::
 
     python -m benchmarks.service [--rounds 5] [--seconds 0.5] [--engine lean] [--only put get-64] [--quick]
 """
@@ -22,6 +22,7 @@ os.environ.setdefault(BLAS_THREADS, "1")  # as a node has it, and before numpy i
 
 from benchmarks.service import embedded, limits, lines, plots, products, report
 from benchmarks.service.driver import Found, Options, Stage, say
+from benchmarks.service.profiling import Profiles
 from benchmarks.service.targets import goals
 from memraft_server.cli.bench.result import Report
 from memraft_server.cli.ending import Ending, Interrupted
@@ -29,6 +30,8 @@ from memraft_server.cli.figures import machine
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LIMIT_SECONDS = 0.3
+PROFILE_SECONDS = 4.0
+QUICK_PROFILE_SECONDS = 1.0
 
 
 def _options() -> tuple[Options, Path]:
@@ -69,20 +72,22 @@ def _options() -> tuple[Options, Path]:
     return options, given.out or ROOT / ("build/bench" if quick else "benchmarks")
 
 
-def _stage(options: Options, found: Found, systems: tuple[str, ...]) -> None:
+def _stage(options: Options, found: Found, systems: tuple[str, ...], shown: Profiles) -> None:
     groups = [each for each in lines.groups_of(systems) if options.wants(each.name)]
     if groups:
         with Stage(options, found, systems) as stage:
             stage.fill()
             stage.measure(groups)
+            shown.of_lines(stage, goals(found.outcomes, {}, options.engine))
 
 
-def _vector_stage(options: Options, found: Found) -> None:
+def _vector_stage(options: Options, found: Found, shown: Profiles) -> None:
     groups = [each for each in lines.vector_groups() if options.wants(each.name)]
     if groups:
         with Stage(options, found, ("memraft", "index", "hnswlib")) as stage:
             stage.load_vectors()
             stage.measure(groups)
+            shown.of_lines(stage, goals(found.outcomes, {}, options.engine))
 
 
 def _limits(options: Options) -> dict[str, list[float]]:
@@ -102,14 +107,15 @@ def _embedded(options: Options) -> dict[str, Report | str]:
     return found
 
 
-def measure(options: Options) -> report.Result:
-    """Measures all that is asked for."""
+def measure(options: Options, shown: Profiles) -> report.Result:
+    """Measures all that is asked for, and has what missed its goal profiled."""
     found = Found()
     least = _limits(options)
     for systems in (lines.ONE_NODE, lines.THREE_NODES):
-        _stage(options, found, systems)
-    _vector_stage(options, found)
+        _stage(options, found, systems, shown)
+    _vector_stage(options, found, shown)
     inside = _embedded(options)
+    shown.of_commands(goals({}, inside, options.engine))
     return report.Result(
         made_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         machine=machine(),
@@ -129,16 +135,17 @@ def main() -> None:
     """Measures and writes the report."""
     options, out = _options()
     began = time.monotonic()
+    out.mkdir(parents=True, exist_ok=True)
+    shown = Profiles(out, QUICK_PROFILE_SECONDS if options.quick else PROFILE_SECONDS)
     try:
         with Ending(at_once=True):
-            result = measure(options)
+            result = measure(options, shown)
     except Interrupted as interrupted:
         say(interrupted)
         raise SystemExit(interrupted.exit_status) from None
-    out.mkdir(parents=True, exist_ok=True)
     drawn = plots.draw(result, out)
     (out / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
-    (out / "report.md").write_text(report.render(result, drawn), encoding="utf-8")
+    (out / "report.md").write_text(report.render(result, drawn, shown.drawn), encoding="utf-8")
     say(f"{out / 'report.md'}, after {time.monotonic() - began:.0f} s")
 
 

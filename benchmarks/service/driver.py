@@ -12,10 +12,11 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.service.figures import Outcome, Refused, Round, sum_up
+from benchmarks.service.figures import Figure, Outcome, Refused, Round, sum_up
 from benchmarks.service.lines import Group, Line
 from benchmarks.service.peers import Etcd, Memraft, Peer, Redis
 from benchmarks.service.products import Unavailable
+from benchmarks.service.profiles import Raw, recording
 from benchmarks.service.stores import Target
 from benchmarks.service.worker import Failed, Worker, describe, serve
 from memraft_server.cli.errors import CliError
@@ -103,6 +104,12 @@ class Client:
         self._process.start()
         theirs.close()
         self.ask("open")
+
+    @property
+    def pid(self) -> int:
+        """Of its process, which was asked for something before."""
+        pid: int = self._process.pid
+        return pid
 
     @property
     def is_running(self) -> bool:
@@ -241,6 +248,23 @@ class Stage:
             self._found.groups.append(group)
             say(f"{group.title} …")
             self._found.outcomes.update(self._group(group))
+
+    def has(self, line: Line) -> bool:
+        """Whether the line was measured here."""
+        return line.system in self._systems and isinstance(self._found.outcomes.get(line), Figure)
+
+    def profile(self, line: Line, seconds: float) -> Raw:
+        """Plays a line once more, and records its client, its busiest node and another meanwhile.
+
+        Raises:
+            Unavailable: it cannot be recorded.
+        """
+        system = self._systems[line.system]
+        with recording({"client": system.client.pid, **system.pids}, seconds) as found:
+            played = self._play(line, seconds)
+        busiest = sorted(system.pids, key=lambda name: -played.node_cpu_s[name])
+        titles = {"client": "client", **dict(zip(busiest, ("busiest node", "another node"), strict=False))}
+        return {title: found[name] for name, title in titles.items()}
 
     def _group(self, group: Group) -> dict[Line, Outcome]:
         seconds = self._options.seconds * group.share

@@ -1,7 +1,8 @@
-"""What this machine can do at best: a sync of its disk, and round trips over loopback."""
+"""What this machine can do at best: a sync of its disk, round trips over loopback, a chain of hashes."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import ssl
@@ -20,7 +21,11 @@ NAMES = {
     "sync": "append of 1 KiB to a file, and fdatasync",
     "tcp": "round trip of 100 bytes over loopback, TCP",
     "tls": "round trip of 100 bytes over loopback, mutual TLS",
+    "hashes": "1,000 SHA-256 of 360 bytes, each of the one before: as many events of 200 bytes have",
 }
+HASHES = 1_000
+HASHED = b"x" * 328
+"""What an event of 200 bytes adds to the hash of the one before."""
 
 
 def measure(rounds: int, seconds: float, directory: Path) -> dict[str, list[float]]:
@@ -36,6 +41,7 @@ def measure(rounds: int, seconds: float, directory: Path) -> dict[str, list[floa
         calls: dict[str, Callable[[], object]] = {"sync": lambda: _append(file.fileno())}
         for name, contexts in (("tcp", None), ("tls", _contexts(directory))):
             calls[name] = stack.enter_context(_echo(contexts))
+        calls["hashes"] = _hash_chain
         found: dict[str, list[float]] = {name: [] for name in calls}
         for _ in range(rounds):
             for name, call in calls.items():
@@ -58,6 +64,12 @@ def _p50_us(call: Callable[[], object], seconds: float) -> float:
 def _append(file: int) -> None:
     os.write(file, BLOCK)
     os.fdatasync(file)
+
+
+def _hash_chain() -> None:
+    sha256, hashed, last = hashlib.sha256, HASHED, b"\0" * 32
+    for _ in range(HASHES):
+        last = sha256(last + hashed).digest()
 
 
 Contexts = tuple[Path, Path, Path]

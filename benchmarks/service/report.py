@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from benchmarks.service import limits
+from benchmarks.service.bounds import bound
 from benchmarks.service.driver import Found, Options
 from benchmarks.service.figures import Figure, Outcome, Refused
 from benchmarks.service.lines import NAMES, Group, Line, callers_text
+from benchmarks.service.profiles import Profiled
 from benchmarks.service.targets import Goal
 from benchmarks.service.ycsb import RECORD_BYTES
 from memraft_server.cli.bench.result import Report, amount
@@ -217,12 +219,30 @@ def _embedded(result: Result) -> list[str]:
     return lines
 
 
-def render(result: Result, plots: Sequence[str] = ()) -> str:
+def _missed(result: Result, profiles: Mapping[str, Profiled]) -> list[str]:
+    figures = {each.line: each for group in result.groups for each in group.figures}
+    p50_us = {name: spread(rounds).median for name, rounds in result.limits.items()}
+    lines: list[str] = []
+    for goal in result.goals:
+        if goal.is_reached is False:
+            why = bound(goal, figures, p50_us, result.embedded, result.machine.cores)
+            lines += ["", f"### {goal.title}", "", why, "", _profile(profiles.get(goal.title, ""))]
+    return ["", "## What bounds what was missed", *lines] if lines else []
+
+
+def _profile(profiled: Profiled) -> str:
+    if isinstance(profiled, str):
+        return f"No profile: {profiled}." if profiled else ""
+    return f"Profile: {', '.join(f'[{process}]({path})' for process, path in profiled)}."
+
+
+def render(result: Result, plots: Sequence[str] = (), profiles: Mapping[str, Profiled] | None = None) -> str:
     """The whole report.
 
     Args:
         result: of a run.
         plots: names of SVG files beside it.
+        profiles: flame graphs beside it, by title of the goal that was missed, or why there are none.
     """
     headers = ["", "wanted", "measured", "of", ""]
     lines = [
@@ -231,6 +251,7 @@ def render(result: Result, plots: Sequence[str] = ()) -> str:
         "## To reach",
         *table(headers, goal_rows(result.goals), right_from=9),
         *(f"![{name}]({name})\n" for name in plots),
+        *_missed(result, profiles or {}),
         *_limits(result),
         *_groups(result),
         *_memory(result),

@@ -18,7 +18,8 @@ Take = Callable[[Figure], float]
 
 class Goal(msgspec.Struct, frozen=True):
     """One row of the table. `measured` is None where `reason` says why there is no figure; `how`: what was
-    divided by what. A goal without a `wanted` is told, and not judged."""
+    divided by what; `lines`: ours, then those it was held against; `command`: of `memraft bench`, where it is
+    that one's figure. A goal without a `wanted` is told, and not judged."""
 
     title: str
     sense: str
@@ -27,6 +28,8 @@ class Goal(msgspec.Struct, frozen=True):
     measured: float | None
     how: str
     reason: str = ""
+    lines: tuple[Line, ...] = ()
+    command: str = ""
 
     @property
     def is_reached(self) -> bool | None:
@@ -63,7 +66,8 @@ def _against(
             return Goal(title, sense, wanted, "times", None, "", f"{line.title}: {side}")
     assert isinstance(mine, Figure) and isinstance(other, Figure)
     how = f"{_text(take(mine))} / {_text(take(other))} {'a second' if take is rate else 'µs'}"
-    return Goal(title, sense, wanted, "times", take(mine) / take(other), how)
+    measured = take(mine) / take(other)
+    return Goal(title, sense, wanted, "times", measured, how, lines=(ours, theirs))
 
 
 def _text(value: float) -> str:
@@ -125,7 +129,7 @@ def _vectors(outcomes: Outcomes) -> Goal:
     if search <= empty:
         reason = f"a search took no longer than an empty RPC: {how}"
         return Goal(title, "at most", 1.3, "times", None, "", reason)
-    return Goal(title, "at most", 1.3, "times", (search - empty) / index, how)
+    return Goal(title, "at most", 1.3, "times", (search - empty) / index, how, lines=lines)
 
 
 def _point_to_batch(outcomes: Outcomes, system: str) -> Goal:
@@ -155,7 +159,8 @@ def _embedded(reports: Mapping[str, Report | str]) -> Iterator[Goal]:
             continue
         value = next((each.value.median for each in report.figures if each.name == name), None)
         reason = "" if value is not None else f"memraft bench {command} tells no {name!r}"
-        yield Goal(title, sense, wanted, unit, value, f"memraft bench {command}", reason)
+        how = f"memraft bench {command}"
+        yield Goal(title, sense, wanted, unit, value, how, reason, command=command)
 
 
 def goals(outcomes: Outcomes, reports: Mapping[str, Report | str], engine: str) -> list[Goal]:

@@ -9,6 +9,8 @@ from benchmarks.service import limits, lines
 from benchmarks.service.driver import Client, Found, Options, Stage
 from benchmarks.service.figures import Figure, Refused, Round, sum_up
 from benchmarks.service.lines import Group, Line
+from benchmarks.service.products import Unavailable
+from benchmarks.service.profiles import draw
 from benchmarks.service.stores import Target
 
 TINY = Options(rounds=2, seconds=0.2, records=200, vectors=200, shards=1, engine="", quick=True, only=())
@@ -48,6 +50,27 @@ def test_every_kind_of_work_is_measured_on_a_node_of_our_own() -> None:
     is_there = shutil.which("redis-server") is not None
     theirs = [each for line, each in found.outcomes.items() if line.system == "redis always"]
     assert {isinstance(each, Figure) for each in theirs} == {is_there}
+
+
+def test_what_missed_its_goal_is_profiled_while_it_is_played_again(tmp_path: Path) -> None:
+    found, line = Found(), Line("memraft", "put", 64)
+    with Stage(TINY, found, ("memraft",)) as stage:
+        stage.fill()
+        stage.measure([Group("put-64", "puts", (line,))])
+        try:
+            raw = stage.profile(line, 2.0)
+        except Unavailable as error:
+            if "ermission" in str(error):
+                pytest.skip(f"py-spy may not look at processes here: {error}")
+            raise
+    drawn = draw("puts", "put-64", raw, tmp_path)
+    assert drawn == [
+        ("client", "profiles/put-64-client.svg"),
+        ("busiest node", "profiles/put-64-busiest-node.svg"),
+    ]
+    client, node = ((tmp_path / path).read_text() for _, path in drawn)
+    assert "puts, client: " in client and "workloads.py" in client
+    assert "memraft_server/" in node and "workloads.py" not in node
 
 
 def test_rows_of_a_system_that_is_not_installed_say_so(

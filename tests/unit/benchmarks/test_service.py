@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.service import lines, plots, report, targets, ycsb
+from benchmarks.service.bounds import CPU_AN_EVENT, bound
 from benchmarks.service.driver import Options
 from benchmarks.service.figures import Figure, Outcome, Refused, Round, sum_up
 from benchmarks.service.lines import Group, Line
@@ -225,6 +226,62 @@ def test_names_of_groups_are_told_apart_in_one_stage() -> None:
         assert len(names) == len(set(names))
 
 
+# -- what bounds a goal that was missed ------------------------------------------------------------------
+
+
+def missed(outcomes: dict[Line, Outcome], title: str, limits: dict[str, float], cores: int = 2) -> str:
+    goal = goals_of(outcomes, {})[title]
+    figures = {line: each for line, each in outcomes.items() if isinstance(each, Figure)}
+    assert goal.is_reached is False
+    return bound(goal, figures, limits, {}, cores)
+
+
+def test_a_missed_rate_says_what_processors_could_carry_and_what_the_goal_would_leave() -> None:
+    mine, theirs = Line("memraft x3", "put", 256), Line("etcd x3", "put", 256)
+    outcomes: dict[Line, Outcome] = {
+        # 10 µs of the client, 20 and 10 of the nodes.
+        mine: figure_of(mine, 10_000, client_cpu_s=0.1, node_cpu_s={"n1": 0.2, "n2": 0.1}),
+        theirs: figure_of(theirs, 5_000),
+    }
+    text = missed(outcomes, "three nodes, durable writes, 256 callers: rate, to etcd's through grpcio", {})
+    assert "10 µs of the client's processor and 20 + 10 of the nodes', 40 µs in all" in text
+    assert "at most 50,000 such operations a second, 10 times the peer's rate" in text
+    assert "the client, one thread, at most 100,000, 20 times" in text
+    assert "50,000 a second, would leave 40 µs of processor for all of an operation, and 20 for" in text
+
+
+def test_a_missed_lone_write_says_the_shortest_way_there_is() -> None:
+    mine, theirs = Line("memraft x3", "put", 1), Line("etcd x3 lean", "put", 1)
+    outcomes: dict[Line, Outcome] = {
+        mine: figure_of(mine, 1_000, p50_us=1_400.0),
+        theirs: figure_of(theirs, 1_000, p50_us=1_100.0),
+    }
+    title = "three nodes, one caller's write: p50, to etcd's through the same kind of client"
+    assert "a sync: 350 µs by the limits" in missed(outcomes, title, {"tls": 100.0, "sync": 150.0})
+    assert "limits" not in missed(outcomes, title, {})
+
+
+def test_a_missed_search_says_what_is_neither_call_nor_index() -> None:
+    times = {"empty": 200.0, "search": 500.0}
+    outcomes: dict[Line, Outcome] = {
+        line: figure_of(line, 1_000, p50_us=100.0 if line.system == "index" else times[line.work])
+        for group in lines.vector_groups()
+        for line in group.lines
+    }
+    text = missed(outcomes, "vector search over gRPC, beyond the empty RPC: to the index's own time", {})
+    assert "a search takes 200 µs" in text
+
+
+def test_missed_ingest_says_what_hashes_alone_would_allow() -> None:
+    ingest = "events ingested, 5,000 a call, in a directory, relaxed"
+    reports: dict[str, Report | str] = {
+        "stream": bench_report("stream", False, [figure(ingest, "per_s", [4e5], None, {CPU_AN_EVENT: 2.5})])
+    }
+    goal = goals_of({}, reports)["embedded, relaxed, events in batches"]
+    text = bound(goal, {}, {"hashes": 500.0}, reports, 2)
+    assert "2.50 µs of processor. 0.50 of them" in text and "2,000,000 events a second" in text
+
+
 # -- what is printed -------------------------------------------------------------------------------------
 
 
@@ -268,7 +325,17 @@ def test_the_report_shows_figures_with_their_spread_and_says_what_it_refused() -
     assert "no figures: exit status 1: no room" in text
     assert "| embedded get: p50 | at most 2 µs | 2.5 µs | memraft bench kv | **missed** |" in text
     assert "![plots/put.svg](plots/put.svg)" in text
+    assert "### embedded get: p50" in text.split("## What bounds what was missed")[1].split("## Figures")[0]
     assert text == report.render(result(), ["plots/put.svg"])
+
+
+def test_the_report_shows_the_profile_of_what_was_missed_or_why_there_is_none() -> None:
+    title = "embedded get: p50"
+    text = report.render(result(), (), {title: [("client", "profiles/get-client.svg")]})
+    assert "Profile: [client](profiles/get-client.svg)." in text
+    assert "No profile: py-spy is not installed." in report.render(
+        result(), (), {title: "py-spy is not installed"}
+    )
 
 
 def test_every_row_of_a_table_has_the_columns_of_its_head() -> None:
