@@ -43,12 +43,14 @@ def test_what_a_job_raises_is_raised_to_who_waits_and_the_next_one_runs() -> Non
 def test_who_gave_up_waiting_is_not_told_and_a_stop_waits_for_what_is_under_way() -> None:
     begun, release = threading.Event(), threading.Event()
     ended: list[bool] = []
+    faults: list[object] = []
 
     def job() -> None:
         begun.set()
         ended.append(release.wait(30))
 
     async def script() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
         thread = SyncThread("beside")
         future = thread.run(job)
         await asyncio.to_thread(begun.wait, 30)
@@ -59,6 +61,7 @@ def test_who_gave_up_waiting_is_not_told_and_a_stop_waits_for_what_is_under_way(
         await asyncio.sleep(0)
 
     asyncio.run(script())
+    assert not faults
 
 
 def _fail() -> None:
