@@ -138,9 +138,7 @@ class EmbeddedEngine:
         """
         while True:
             with self._lock:
-                if self._shard.ended:
-                    raise Closed(self._shard.ended)
-                self._shard.expire()
+                self._shard.begin_call()
                 try:
                     response = self._serve(_CALLER, method, request)
                 except Refused as refused:
@@ -182,7 +180,7 @@ class EmbeddedEngine:
             if self._shard.ended:
                 return None
             if machine.next_due_us() is not None:
-                self._shard.expire()
+                self._shard.begin_call()
             record = machine.kv_head(namespace, key)
         return record.value if record is not None else None
 
@@ -199,9 +197,7 @@ class EmbeddedEngine:
             Closed: the engine was closed.
         """
         with self._lock:
-            if self._shard.ended:
-                raise Closed(self._shard.ended)
-            self._shard.expire()
+            self._shard.begin_call()
             return self._machine.nearest(namespace, collection, vector, k)
 
     def recalled(self, request: memory_pb2.RecallRequest) -> Recollection:
@@ -216,9 +212,7 @@ class EmbeddedEngine:
             Closed: the engine was closed.
         """
         with self._lock:
-            if self._shard.ended:
-                raise Closed(self._shard.ended)
-            self._shard.expire()
+            self._shard.begin_call()
             try:
                 return self._recalls.recall(request)
             except StateCorrupted as damage:  # of the past, which was to be read from the disk
@@ -237,9 +231,7 @@ class EmbeddedEngine:
             Closed: the engine was closed.
         """
         with self._lock:
-            if self._shard.ended:
-                raise Closed(self._shard.ended)
-            self._shard.expire()
+            self._shard.begin_call()
             if self._followers >= FOLLOWERS_MAX:
                 raise Refused("OVERLOADED", f"{FOLLOWERS_MAX} follow this memory already")
             first, feed = self._service.feed(_CALLER, method, request, wake)
@@ -248,9 +240,7 @@ class EmbeddedEngine:
 
     def _next(self, feed: Feed) -> Message | None:
         with self._lock:
-            if self._shard.ended:
-                raise Closed(self._shard.ended)
-            self._shard.expire()
+            self._shard.begin_call()
             return feed.next()
 
     def _due_s(self) -> float | None:
@@ -279,17 +269,13 @@ class EmbeddedEngine:
             Closed: the engine was closed.
         """
         with self._lock:
-            if self._shard.ended:
-                raise Closed(self._shard.ended)
-            self._shard.expire()
+            self._shard.begin_call()
             return self._machine.adjacent(namespace, id, direction, limit)
 
     def contents(self, namespace: str, tokens: int) -> Contents | None:
         """Returns the index of a namespace if it is kept and nothing has changed since. Raises Closed."""
         with self._lock:
-            if self._shard.ended:
-                raise Closed(self._shard.ended)
-            self._shard.expire()
+            self._shard.begin_call()
             return self._machine.contents(namespace, tokens)
 
     def leave_behind(self, reason: str) -> None:
@@ -416,8 +402,11 @@ class LocalShard:
             raise reply
         return reply
 
-    def expire(self) -> None:
-        """Removes the documents whose time is over; where the disk fails that, later writes say so."""
+    def begin_call(self) -> None:
+        """Removes the documents whose time is over; where the disk fails that, later writes say so. Raises
+        Closed."""
+        if self.ended:
+            raise Closed(self.ended)
         while (due_us := self.machine.next_due_us()) is not None and due_us <= (now_us := steady_time_us()):
             if self.disk_failure:
                 return
