@@ -131,5 +131,5 @@ def _parsed(command: RawCommand) -> Command:
             raise ValueError(f"{len(keys)} keys and {len(values)} values in a command of kind {kind}")
         puts = Puts(keys, values, raw)
     elif kind == KIND_BATCH:
-        puts = plain_puts(raw)  # of the first format
+        puts = plain_puts(raw)  # of the first format, or written in process
     return Command(kind, command.agent, _PARSERS[kind](raw), puts)
