@@ -13,7 +13,7 @@ from memraft_cluster.driver import MultiRaft
 from memraft_cluster.errors import DiskError, SnapshotRefused
 from memraft_cluster.group import Group
 from memraft_cluster.raft import Membership, Message, MessageType
-from tests.unit.cluster.harness import NODES, Cluster, Sink, run_cluster, until
+from tests.unit.cluster.harness import NODES, Cluster, Recorder, Sink, run_cluster, until
 
 SMALL_LOG: dict[str, object] = {
     "log_keep_bytes": 20_000,
@@ -319,6 +319,24 @@ def test_a_leader_that_was_deposed_announces_nothing(tmp_path: Path) -> None:
     run_cluster(Cluster(tmp_path, settings=SMALL_LOG), script)
 
 
+def finish_installs_once(settled: asyncio.Event, machine: Recorder) -> None:
+    """Has the states that a machine receives wait before they are whole."""
+    begin = machine.begin_install
+
+    def begin_slowly(meta: raft.SnapshotMeta) -> Sink:
+        sink = begin(meta)
+        finish = sink.finish
+
+        async def finish_when_settled() -> None:
+            await settled.wait()
+            await finish()
+
+        sink.finish = finish_when_settled  # type: ignore[method-assign]
+        return sink
+
+    machine.begin_install = begin_slowly  # type: ignore[method-assign]
+
+
 def test_a_log_that_grew_while_a_state_travelled_is_kept_for_its_receiver(tmp_path: Path) -> None:
     """More is written meanwhile than followers may hold back otherwise, and what comes next is slow."""
 
@@ -356,20 +374,7 @@ def test_a_log_that_grew_while_a_state_travelled_is_kept_for_its_receiver(tmp_pa
         saver._cut = look  # type: ignore[method-assign]
         node = cluster.make(away)
         machine = cluster.machines[away][0]
-        begin = machine.begin_install
-
-        def begin_slowly(meta: raft.SnapshotMeta) -> Sink:
-            sink = begin(meta)
-            finish = sink.finish
-
-            async def finish_when_settled() -> None:
-                await settled.wait()
-                await finish()
-
-            sink.finish = finish_when_settled  # type: ignore[method-assign]
-            return sink
-
-        machine.begin_install = begin_slowly  # type: ignore[method-assign]
+        finish_installs_once(settled, machine)
         await node.start()
         await until(lambda: bool(machine.sinks), "a state is on its way")
         await write_until(lambda: log.size_bytes > 6 * leader.config.log_keep_bytes)
