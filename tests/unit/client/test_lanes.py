@@ -1,8 +1,10 @@
 """How callers wait for each other's calls: in tasks and in threads, in time and out of it."""
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 from typing import Any
 
 import pytest
@@ -457,6 +459,29 @@ def test_who_was_cancelled_is_not_kept_until_the_call_under_way_is_back() -> Non
         assert [(await each).version for each in (first, stays)] == [0, 1]
 
     asyncio.run(script())
+
+
+def test_what_has_landed_is_not_left_to_the_garbage_collector() -> None:
+    async def script() -> None:
+        gate = Gate()
+        lanes = AsyncLanes(BatchFlight, gate, WAIT_S)
+        tasks = await crowd(gate, lanes, "12")
+        tasks.append(asyncio.create_task(lanes.carry(put("3"))))
+        await settle()
+        (lane,) = lanes._gatherer._lanes.values()
+        kept = [weakref.ref(future) for item in lane.queue for future in getattr(item, "futures", ())]
+        assert len(kept) == 2
+        gate.open.set()
+        await asyncio.gather(*tasks)
+        await settle()
+        del lane
+        assert all(each() is None for each in kept)
+
+    gc.disable()
+    try:
+        asyncio.run(script())
+    finally:
+        gc.enable()
 
 
 def test_a_put_goes_after_another_write_that_came_before_it() -> None:
