@@ -29,7 +29,7 @@ def test_products_with_one_are_in_the_order_of_the_vectors(count: int, dimension
 
 
 @pytest.mark.parametrize(
-    ("count", "dimension", "columns"), [(0, 4, 3), (1, 256, 80), (700, 256, 80), (3, 900, 900)]
+    ("count", "dimension", "columns"), [(0, 4, 3), (1, 256, 80), (710, 256, 80), (3, 900, 900)]
 )
 def test_products_with_a_matrix_are_all_there(count: int, dimension: int, columns: int) -> None:
     random = np.random.default_rng(5)
