@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memraft_server.projections.ann import IndexJob, Segment
+from memraft_server.projections.codes import Axes
 from memraft_server.projections.products import dots
 from memraft_server.projections.segments import (
     Bounds,
@@ -525,21 +526,26 @@ class RowStore:
     def _job_for(self, start: int, stop: int) -> IndexJob:
         labels = np.flatnonzero(self._died[start:stop] == ALIVE) + start
         chunks, bits = list(self._chunks), self._chunk_bits
-        axes, wide = None, None
-        for segment in self._segments:
-            if segment.axes is not None:
-                if start <= segment.start and segment.stop <= stop:
-                    if len(labels) < AXES_GROWTH * segment.axes.rows:
-                        axes = segment.axes
-                other = segment.axes.wide
-                if other is not None and len(labels) < WIDE_GROWTH * other.rows:
-                    if wide is None or other.rows > wide.rows:
-                        wide = other
+        axes, wide = self._axes_for(len(labels), start, stop)
 
         def read(rows: Rows) -> Floats:
             return read_rows(chunks, bits, rows)
 
         return IndexJob(self.metric == L2, read, labels, (start, stop), axes, wide, self._finish)
+
+    def _axes_for(self, rows: int, start: int, stop: int) -> tuple[Axes | None, Axes | None]:
+        """Returns axes known to suit so many rows of a range, and wide ones that may do; see `IndexJob`."""
+        axes: Axes | None = None
+        wide: list[Axes] = []
+        for segment in self._segments:
+            known = segment.axes
+            if known is None:
+                continue
+            if start <= segment.start and segment.stop <= stop and rows < AXES_GROWTH * known.rows:
+                axes = known
+            if known.wide is not None and rows < WIDE_GROWTH * known.wide.rows:
+                wide.append(known.wide)
+        return axes, max(wide, key=lambda each: each.rows, default=None)
 
     def _finish(self, segment: Segment | None) -> None:
         self._job = None
