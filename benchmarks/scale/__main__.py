@@ -1,4 +1,4 @@
-"""`make bench-scale`: how throughput, CPU, memory and start-up grow; some ten minutes.
+"""`make bench-scale`: how throughput, CPU, memory and start-up grow; some seven minutes.
 
 Writes scale.md, scale.json, model.md and scale-*.svg to benchmarks/scale/results, and the model into
 docs/scaling.md; with --quick to build/bench-scale/, and no page. A load any of whose calls failed has no

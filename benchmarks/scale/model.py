@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from benchmarks.scale.results import CLIENTS, PEERS, Measured, Result
+from benchmarks.service.products import engine_text
 from benchmarks.service.report import number, table
 from memraft_cluster.meta import NODES_MAX
 
@@ -307,7 +308,7 @@ def put_into(page: str, text: str) -> str:
 def write_page(page: Path, result: Result, found: Constants) -> None:
     """Puts the model of a run into a page. ValueError where it has no marks for it."""
     made = f"Fitted to a run of {result.made_at} on {result.machine.cores} cores, {result.machine.cpu}, "
-    engine = result.options.engine or "lean (the default)"
+    engine = engine_text(result.options.engine)
     text = f"{made}{result.version}, serving engine: {engine}.\n{render(found)}"
     page.write_text(put_into(page.read_text(encoding="utf-8"), text), encoding="utf-8")
 

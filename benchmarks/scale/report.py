@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from benchmarks.scale.results import ROLES, Measured, Result
 from benchmarks.scale.slopes import Verdict
+from benchmarks.service.products import engine_text
 from benchmarks.service.report import DASH, number, spread_text, table
 from memraft_server.cli.figures import Spread
 
@@ -139,7 +140,7 @@ def render(result: Result, verdicts: Sequence[Verdict], plots: Sequence[str]) ->
         plots: names of SVG files beside it.
     """
     facts, options = result.machine, result.options
-    rounds, engine = options.visits * options.rounds, options.engine or "lean (the default)"
+    rounds, engine = options.visits * options.rounds, engine_text(options.engine)
     lines = [
         "# Scaling",
         "",

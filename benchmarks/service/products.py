@@ -27,6 +27,11 @@ def client_engine(engine: str) -> dict[str, Any]:
     return {"engine": engine} if engine else {}
 
 
+def engine_text(engine: str) -> str:
+    """An engine in words; empty: the one that nodes and clients come with."""
+    return engine or "lean (the default)"
+
+
 def set_node_engine(config: Path, engine: str) -> None:
     """Writes the engine into a development cluster's node.toml, before the node is started."""
     text = config.read_text(encoding="utf-8")

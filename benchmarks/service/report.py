@@ -11,6 +11,7 @@ from benchmarks.service.bounds import bound
 from benchmarks.service.driver import Found, Options
 from benchmarks.service.figures import Figure, Outcome, Refused
 from benchmarks.service.lines import NAMES, Group, Line, callers_text
+from benchmarks.service.products import engine_text
 from benchmarks.service.profiles import Profiled
 from benchmarks.service.targets import Goal
 from benchmarks.service.ycsb import RECORD_BYTES
@@ -133,7 +134,7 @@ HEADERS = (
 
 def _head(result: Result) -> list[str]:
     facts, options = result.machine, result.options
-    engine = options.engine or "lean (the default)"
+    engine = engine_text(options.engine)
     quick = (
         ["", "**Rounds were too short for the figures to mean much (`--quick`).**"] if options.quick else []
     )
