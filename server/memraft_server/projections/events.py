@@ -26,6 +26,7 @@ BLOCK_BYTES_MAX = 64 << 10
 BLOCK_EVENTS_MAX = 500
 """And before it has more events: they can only be forgotten together."""
 
+_new_hash = sha256().copy
 _FORMAT = b"memraft.event.v1"
 _event_key = Struct(">QQ").pack
 _block_key = Struct(">QIQ").pack
@@ -271,8 +272,15 @@ def block_hashes(
         fields = map(encoded.__getitem__, types)
         heads = map(b"".join, zip(_rows(count, columns), fields, _rows(count, [lengths]), strict=True))
     digest = prev_hash
-    # What does not hang on the event before is joined in C: that leaves two calls an event to Python.
-    return [digest := sha256(digest + rest).digest() for rest in map(add, heads, payloads)]
+    digests = []
+    # What does not hang on the event before is joined in C. A copy of a hash is quicker than a new one, which
+    # looks for the algorithm by its name.
+    for rest in map(add, heads, payloads):
+        chain = _new_hash()
+        chain.update(digest + rest)
+        digest = chain.digest()
+        digests.append(digest)
+    return digests
 
 
 def _rows(count: int, columns: Sequence[bytes | NDArray[np.generic]]) -> list[bytes]:

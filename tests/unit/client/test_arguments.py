@@ -110,6 +110,16 @@ def test_null_and_whatever_reads_like_it_is_stored(m: Memory) -> None:
     assert m.get("k") == [None, {"a": None}]
 
 
+@pytest.mark.parametrize("before", range(6))
+def test_one_of_very_many_numbers_that_is_not_finite_is_found_wherever_it_is(m: Memory, before: int) -> None:
+    # Long texts are looked through in parts of 32 KiB: this is where the second one ends.
+    values: list[Any] = ["n" * 1_000, {"nu": "nul"}] * 63 + ["u" * (1_648 + before), NAN, "l" * 10_000]
+    with pytest.raises(InvalidArgument, match=r"^payloads is nan"):
+        m.append_many("s", values)
+    values[-2] = 1.5
+    assert m.append_many("s", values).count == len(values)
+
+
 def test_it_says_where_the_number_is(m: Memory) -> None:
     with pytest.raises(InvalidArgument, match=r"value\['rows'\]\[2\]\['x'\] is nan"):
         m.put("k", {"note": None, "rows": [1, 2, {"x": NAN}]})

@@ -169,6 +169,14 @@ MALFORMED: list[tuple[Any, str]] = [
     (append(namespace=NAMESPACE, stream="s"), "payload: not JSON"),
     (append_many(namespace=NAMESPACE, stream="s", types=["t"]), "payloads: 0, from 1 to"),
     (append_many(namespace=NAMESPACE, stream="s", payloads=[b"1"]), "types: 0"),
+    *(
+        (append_many(namespace=NAMESPACE, stream="s", types=["t"], payloads=[b"1"] * 600 + [bad]), message)
+        for bad, message in (
+            (b"?", "payloads[600]: not JSON"),
+            (b'"\xff"', "payloads[600]: not JSON in UTF-8: "),
+            (b'"%s"' % (b"x" * (1 << 20)), "payloads[600]: 1048578 bytes, at most 1048576"),
+        )
+    ),
     (stream_pb2.ReadStreamRequest(namespace=NAMESPACE), "stream: missing"),
     (stream_pb2.VerifyStreamRequest(namespace=NAMESPACE), "stream: missing"),
     (stream_pb2.ListStreamsRequest(namespace=NAMESPACE, limit=10_001), "limit: 10001"),

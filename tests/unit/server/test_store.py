@@ -6,18 +6,20 @@ import asyncio
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from memraft_cluster.errors import (
     DirectoryLocked,
+    DiskError,
     FormatUnsupported,
     SnapshotRefused,
     StateCorrupted,
     WrongDirectory,
 )
 from memraft_cluster.raft import Membership, SnapshotMeta
-from memraft_proto.v1 import kv_pb2, memory_pb2
+from memraft_proto.v1 import kv_pb2, memory_pb2, stream_pb2
 from memraft_server import store as store_module
 from memraft_server.entries import EntryBuilder, encode_command
 from memraft_server.machine import Limits, Machine
@@ -64,6 +66,12 @@ class Node:
     def put_many(self, count: int, value: bytes = b"1") -> None:
         keys = [f"many-{number:06d}" for number in range(count)]
         request = kv_pb2.MultiPutRequest(namespace=SPACE, keys=keys, values=[value] * count)
+        self.apply([encode_command(KINDS[type(request)], "alice", request.SerializeToString())])
+
+    def append_many(self, count: int) -> None:
+        request = stream_pb2.AppendManyRequest(
+            namespace=SPACE, stream="s", types=["t"], payloads=[b'"%s"' % (b"x" * 198)] * count
+        )
         self.apply([encode_command(KINDS[type(request)], "alice", request.SerializeToString())])
 
     def apply(self, commands: list[bytes]) -> None:
@@ -208,6 +216,38 @@ def test_what_a_crash_left_of_a_save_is_passed_over_and_deleted(node: Node, port
     assert other.machine.applied_hash == hash_before, "a snapshot has none of it either"
     last.store.close()
     other.store.close()
+
+
+@pytest.mark.parametrize("written", [1, 2, 3])
+def test_a_crash_between_the_blocks_of_one_save_leaves_none_of_them(
+    node: Node, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    node.put(("a", b"1"))
+    node.save()
+    hash_before, rows_before = node.machine.applied_hash, rows_on_disk(node.store)
+    node.append_many(2_000)
+    writes: list[int] = []
+    write = StateStore.write
+
+    def breaking(store: StateStore, batch: Any) -> None:
+        if len(writes) == written:
+            raise DiskError(store.path, "no space left")
+        writes.append(batch.len())
+        write(store, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StateStore, "write", breaking)
+        with pytest.raises(DiskError):
+            node.save()
+    assert writes == [1] * written, "a batch a block"
+    assert rows_on_disk(node.store) == rows_before + written
+    after = node.crash_after_flush()
+    assert after.machine.applied_hash == hash_before and rows_on_disk(after.store) == rows_before
+    after.append_many(2_000)
+    after.save()
+    again = after.crash_after_flush()
+    assert again.machine.applied_hash == after.machine.applied_hash
+    again.store.close()
 
 
 def test_a_group_that_never_saved_whole_leaves_nothing(node: Node) -> None:
