@@ -121,8 +121,11 @@ class Saver:
         return sum(len(each.sealed.facts) - each.written for each in self._waiting)
 
     def _write(self) -> None:
-        """Writes one batch, and large rows each with what came before it: of several saves where they are small,
-        with the label of the last whole one."""
+        """Writes one batch: of several saves where they are small, with the label of the last whole one.
+
+        Large
+        rows go before it, in batches of their own.
+        """
         changes: list[Change] = []
         saved: SavedState | None = None
         room = ROWS_A_BATCH
