@@ -123,8 +123,7 @@ class Saver:
     def _write(self) -> None:
         """Writes one batch: of several saves where they are small, with the label of the last whole one.
 
-        Large
-        rows go before it, in batches of their own.
+        Large rows go before it, in batches of their own.
         """
         changes: list[Change] = []
         saved: SavedState | None = None
