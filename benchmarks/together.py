@@ -18,8 +18,8 @@ from typing import Any
 
 from memraft import AsyncMemory
 from memraft._async.remote import AsyncRemoteLink
+from memraft._gets import Shelf
 from memraft_proto.methods import METHODS
-from memraft_proto.v1 import kv_pb2
 from memraft_server.cli.devcluster import DevCluster
 
 NAMESPACES = 64
@@ -59,9 +59,8 @@ def with_batches(link: AsyncRemoteLink) -> None:
 def with_exchanges(link: AsyncRemoteLink) -> None:
     """And what else goes to one node."""
 
-    async def value(namespace: str, context: Any, key: str) -> Any:
-        request = kv_pb2.GetRequest(namespace=namespace, context=context, key=key)
-        return (await link.read(METHODS["Get"], request)).value or None
+    async def value(shelf: Shelf, key: str, deadline_s: float) -> Any:
+        return (await link.read(METHODS["Get"], shelf.get(key))).value
 
     link.value = value  # type: ignore[method-assign]
 

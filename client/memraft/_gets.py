@@ -17,7 +17,7 @@ from collections.abc import Hashable, Iterator
 from typing import Any
 
 from memraft_proto.methods import METHODS, Method
-from memraft_proto.v1 import kv_pb2
+from memraft_proto.v1 import common_pb2, kv_pb2
 
 from . import errors
 from ._gather import Flight, Party
@@ -28,26 +28,44 @@ KEY_CHARS_MAX = 1_024
 """No key is that long: the node says so, to its caller alone."""
 
 
+class Shelf:
+    """What all reads of documents as of now have in common that one view makes at one consistency.
+
+    Args:
+        namespace: where.
+        context: how fresh.
+    """
+
+    __slots__ = ("context", "key", "namespace")
+
+    def __init__(self, namespace: str, context: common_pb2.ReadContext) -> None:
+        self.namespace = namespace
+        self.context = context
+        self.key: Hashable = (namespace, context.consistency)
+        """Of their lane."""
+
+    def get(self, key: str) -> kv_pb2.GetRequest:
+        """The request of a read by itself."""
+        return kv_pb2.GetRequest(namespace=self.namespace, context=self.context, key=key)
+
+
 class Get(Party):
     """Reads of documents of which only the values are wanted; a part is a document's key.
 
     Args:
-        namespace: where.
-        context: how fresh; as of now.
+        shelf: where, and how fresh.
         shard: of the namespace.
         deadline_s: when the time is up, by `time.monotonic`.
-        key: of the lane; see `lane_of`.
     """
 
-    __slots__ = ("context", "namespace")
+    __slots__ = ("shelf",)
 
-    def __init__(self, namespace: str, context: Any, shard: int, deadline_s: float, key: Hashable) -> None:
-        super().__init__(GET, shard, deadline_s, key)
-        self.namespace = namespace
-        self.context = context
+    def __init__(self, shelf: Shelf, shard: int, deadline_s: float) -> None:
+        super().__init__(GET, shard, deadline_s, shelf.key)
+        self.shelf = shelf
 
     def call(self) -> tuple[Method, Any]:
-        return GET, request_of(self.namespace, self.context, self.parts[0])
+        return GET, self.shelf.get(self.parts[0])
 
 
 class GetFlight(Flight[Get]):
@@ -61,8 +79,8 @@ class GetFlight(Flight[Get]):
     SIZE_BYTES_MAX = 256 << 10
 
     def _joined(self) -> tuple[Method, Any]:
-        first = self.items[0]
-        request = kv_pb2.MultiGetRequest(namespace=first.namespace, context=first.context)
+        shelf = self.items[0].shelf
+        request = kv_pb2.MultiGetRequest(namespace=shelf.namespace, context=shelf.context)
         for get in self.items:
             request.keys.extend(get.parts)
         return MULTI_GET, request
@@ -90,16 +108,6 @@ class GetFlight(Flight[Get]):
         return errors.Unavailable("the time for this read is up")
 
 
-def lane_of(namespace: str, context: Any) -> Hashable:
-    """Which reads of single documents as of now may travel together: those of one lane."""
-    return namespace, context.consistency
-
-
-def request_of(namespace: str, context: Any, key: str) -> kv_pb2.GetRequest:
-    """The request of a read by itself."""
-    return kv_pb2.GetRequest(namespace=namespace, context=context, key=key)
-
-
 def is_key(key: object) -> bool:
     """Whether something can be a key as far as its request is concerned."""
     if type(key) is not str or len(key) > KEY_CHARS_MAX:
@@ -113,8 +121,7 @@ def is_key(key: object) -> bool:
     return True
 
 
-def value_of(outcome: Any) -> bytes | None:
-    """The document's bytes in an outcome; None where there is none."""
-    if type(outcome) is bytes:
-        return outcome or None
-    return outcome.value if outcome.found else None
+def value_of(outcome: Any) -> bytes:
+    """The document's bytes in an outcome; none where there is no document, for JSON text has some."""
+    value: bytes = outcome if type(outcome) is bytes else outcome.value
+    return value

@@ -141,19 +141,6 @@ def listed(values: Any, name: str, of: str) -> list[Any]:
         raise InvalidArgument(f"{name} must be a sequence of {of}, not {shown(values)}") from error
 
 
-_READERS = {name: common_pb2.ReadContext(consistency=level) for name, level in _CONSISTENCY.items()}
-
-
-def reader(consistency: Consistency) -> common_pb2.ReadContext:
-    """Returns the context of a read as of now, not to be changed.
-
-    Raises:
-        InvalidArgument: the consistency is none of the three.
-    """
-    found = _READERS.get(consistency) if type(consistency) is str else None
-    return read_context(consistency, None) if found is None else found
-
-
 def read_context(consistency: Consistency, at: At) -> common_pb2.ReadContext:
     """Returns the context of a read.
 

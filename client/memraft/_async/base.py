@@ -1,13 +1,14 @@
 """What all groups of calls share: where they write and read, and the link that carries them."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeAlias
 
 from memraft_proto.methods import METHODS, Method
 from memraft_proto.v1 import common_pb2
 
 from .. import _wire
 from .._coalesce import Place
+from .._gets import Shelf
 from .._graph import Adjacent, Contents
 from .._recall import Recollection
 from ..errors import InvalidArgument
@@ -20,6 +21,9 @@ METHOD = METHODS
 
 Put = Callable[[Place, str, bytes], Awaitable[Any]]
 """A short way of a link: (where, key, JSON text) -> what came of storing the document under no condition."""
+
+Coming: TypeAlias = Awaitable[Any]
+"""What a link has begun to do for a caller."""
 
 Head = Callable[[str, str], bytes | None]
 """A short cut of a machine in this process: (namespace, key) -> the document that stands there now."""
@@ -46,9 +50,11 @@ class AsyncLink(Protocol):
     recalled: Recollect | None
     adjacent: Beside | None
     contents: Outline | None
+    timeout_s: float
 
     async def write(self, method: Method, request: Any) -> Any: ...
-    async def value(self, namespace: str, context: common_pb2.ReadContext, key: str) -> bytes | None: ...
+    def value(self, shelf: Shelf, key: str, deadline_s: float) -> Coming: ...
+    async def settled(self, outcome: Any, shelf: Shelf, key: str, deadline_s: float) -> bytes: ...
     async def read(self, method: Method, request: Any) -> Any: ...
     def follow(self, method: Method, request: Any, advance: Advance) -> AsyncSource: ...
     async def close(self) -> None: ...
@@ -73,6 +79,8 @@ class AsyncCalls:
         # Made once: every request copies them.
         self._where: dict[str, Any] = {"namespace": namespace, "context": writer}
         self._reader = _wire.read_context(consistency, None)
+        self._shelf = Shelf(namespace, self._reader)
+        self._shelves = {consistency: self._shelf}
         self._place = Place(namespace, writer)
         self._puts = link.puts
         self._head = link.head
@@ -87,6 +95,14 @@ class AsyncCalls:
             return {"namespace": self._namespace, "context": self._reader}
         context = _wire.read_context(self._consistency if consistency is None else consistency, at)
         return {"namespace": self._namespace, "context": context}
+
+    def _shelf_of(self, consistency: Consistency) -> Shelf:
+        """Where documents as of now are read from that fresh. Raises InvalidArgument."""
+        found = self._shelves.get(consistency) if type(consistency) is str else None
+        if found is None:
+            found = Shelf(self._namespace, _wire.read_context(consistency, None))
+            self._shelves[consistency] = found
+        return found
 
     def _placed(self, namespace: str, run: str | None = None) -> Self:
         """The same view of another namespace, and where one is given in another run."""

@@ -96,7 +96,7 @@ class AsyncLanes:
             await self._call(flight)
             await let_callers_run()
         finally:
-            flight.items.clear()  # they know their flight: as a circle, all of it would wait for the collector
+            flight.items.clear()  # they know their flight: the circle would wait for the collector
             self.hand_on(flight.lane)
 
     async def _call(self, flight: Flight[Any]) -> None:

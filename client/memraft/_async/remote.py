@@ -8,17 +8,17 @@ import grpc
 
 from memraft_proto.methods import Method
 from memraft_proto.sharding import tenant_of
-from memraft_proto.v1 import cluster_pb2, common_pb2, kv_pb2
+from memraft_proto.v1 import cluster_pb2, kv_pb2
 
-from .. import _coalesce, _gets, _left_behind, _status, _wire, errors
+from .. import _coalesce, _left_behind, _status, _wire, errors
 from .._coalesce import PUT, BatchFlight, Place, Put, Write
 from .._course import Course, index_reader
 from .._diagnose import diagnose
 from .._gather import ALONE
-from .._gets import GET, Get, GetFlight, is_key, value_of
+from .._gets import GET, Get, GetFlight, Shelf, is_key, value_of
 from .._router import MAP_AGE_MIN_S, Router
 from .._target import ClusterTarget
-from .base import METHOD, Beside, Head, Outline, Recollect, Search
+from .base import METHOD, Beside, Coming, Head, Outline, Recollect, Search
 from .base import Put as Puts
 from .exchanges import AsyncExchanges
 from .feeds import AsyncSource
@@ -82,6 +82,7 @@ class AsyncRemoteLink:
 
     def __init__(self, cluster: ClusterTarget) -> None:
         self._cluster = cluster
+        self.timeout_s = cluster.timeout_s
         self._router = Router(cluster.addresses)
         self._open_channel = channel_opener(cluster, CHANNEL_OPTIONS)
         self._channels: dict[str, Channel] = {}
@@ -171,37 +172,45 @@ class AsyncRemoteLink:
         shard = await self._shard(request.namespace, deadline_s)
         return await self._ask(method, request, shard, deadline_s)
 
-    async def value(self, namespace: str, context: common_pb2.ReadContext, key: str) -> bytes | None:
-        """Reads a document as of now, with others of its namespace. Raises MemraftError."""
-        if not is_key(key):
-            request = _wire.build(kv_pb2.GetRequest, namespace=namespace, context=context, key=key)
-            return value_of(await self.read(GET, request))
-        self._home.check()
-        deadline_s = time.monotonic() + self._cluster.timeout_s
-        lane_key = _gets.lane_of(namespace, context)
-        coming = self._gets.joined(lane_key, key, len(key), deadline_s)
-        if coming is None:
-            shard = self._known_shard(namespace)
-            if shard is None:
-                shard = await self._shard(namespace, deadline_s)
-            lane = self._gets.alone(lane_key, deadline_s)
-            if lane is not None:
-                try:
-                    request = _gets.request_of(namespace, context, key)
-                    return value_of(await self._ask(GET, request, shard, deadline_s))
-                finally:
-                    self._gets.hand_on(lane)
-            party = Get(namespace, context, shard, deadline_s, lane_key)
-            coming = self._gets.join(party, key, len(key))
-        outcome = await coming
-        if type(outcome) is bytes:
-            return outcome or None
+    def value(self, shelf: Shelf, key: str, deadline_s: float) -> Coming:
+        """Reads a document as of now, with others of its namespace. Raises MemraftError.
+
+        Returns:
+            What will be the document's bytes, empty where there is none; anything else is for `settled`.
+        """
+        if is_key(key):
+            self._home.check()
+            coming: Coming | None = self._gets.joined(shelf.key, key, len(key), deadline_s)
+            if coming is not None:  # as nearly always beside others, who need no coroutine for it
+                return coming
+        return self._value(shelf, key, deadline_s)
+
+    async def settled(self, outcome: Any, shelf: Shelf, key: str, deadline_s: float) -> bytes:
+        """The document's bytes, where the call that carried its read brought none. Raises MemraftError."""
         if outcome is ALONE:
-            request = _gets.request_of(namespace, context, key)
-            outcome = await self._ask(GET, request, await self._shard(namespace, deadline_s), deadline_s)
+            shard = await self._shard(shelf.namespace, deadline_s)
+            outcome = await self._ask(GET, shelf.get(key), shard, deadline_s)
         elif isinstance(outcome, errors.MemraftError):
             raise outcome
         return value_of(outcome)
+
+    async def _value(self, shelf: Shelf, key: str, deadline_s: float) -> Any:
+        """Reads a document where no party gathers that takes its reader."""
+        if not is_key(key):
+            request = _wire.build(
+                kv_pb2.GetRequest, namespace=shelf.namespace, context=shelf.context, key=key
+            )
+            return value_of(await self.read(GET, request))
+        shard = self._known_shard(shelf.namespace)
+        if shard is None:
+            shard = await self._shard(shelf.namespace, deadline_s)
+        lane = self._gets.alone(shelf.key, deadline_s)
+        if lane is not None:
+            try:
+                return value_of(await self._ask(GET, shelf.get(key), shard, deadline_s))
+            finally:
+                self._gets.hand_on(lane)
+        return await self._gets.join(Get(shelf, shard, deadline_s), key, len(key))
 
     def follow(self, method: Method, request: Any, advance: Advance) -> AsyncSource:
         """Begins, with the first step, a call that has many responses.

@@ -13,6 +13,7 @@ from .._coalesce import WRITE_BYTES_MAX
 from .._gets import is_key
 from ..types import At, Consistency, Deleted, Documents, KeyVersion, Record, Results, Written, WrittenMany
 from .base import METHOD, Calls
+from .io import monotonic
 
 _PUT, _DELETE, _GET = METHOD["Put"], METHOD["Delete"], METHOD["Get"]
 _LIST, _HISTORY = METHOD["List"], METHOD["History"]
@@ -68,9 +69,12 @@ class KvCalls(Calls):
             if head is not None:
                 return _json.decode(head)
         if at is None:
-            context = self._reader if consistency is None else _wire.reader(consistency)
-            value = self._link.value(self._namespace, context, key)
-            return default if value is None else _json.decode(value)
+            shelf = self._shelf if consistency is None else self._shelf_of(consistency)
+            deadline_s = monotonic() + self._link.timeout_s
+            value = self._link.value(shelf, key, deadline_s)
+            if type(value) is not bytes:
+                value = self._link.settled(value, shelf, key, deadline_s)
+            return _json.decode(value) if value else default
         request = _wire.build(kv_pb2.GetRequest, **self._from(at, consistency), key=key)
         response: kv_pb2.GetResponse = self._link.read(_GET, request)
         return _json.decode(response.value) if response.found else default

@@ -98,7 +98,7 @@ class Lanes:
             self._call(flight)
             let_callers_run()
         finally:
-            flight.items.clear()  # they know their flight: as a circle, all of it would wait for the collector
+            flight.items.clear()  # they know their flight: the circle would wait for the collector
             self.hand_on(flight.lane)
 
     def _call(self, flight: Flight[Any]) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from memraft_proto.methods import Method
-from memraft_proto.v1 import common_pb2, kv_pb2
+from memraft_proto.v1 import kv_pb2
 
 from .. import _wire
 from .._embedded import Engine, LocalFeed
-from .._gets import GET, value_of
+from .._gets import GET, Shelf, value_of
 from .base import Beside, Head, Outline, Put, Recollect, Search
 from .feeds import Source
 from .following import Advance
@@ -29,6 +29,7 @@ class LocalLink:
     """
 
     puts: Put | None = None
+    timeout_s = float("inf")
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -53,10 +54,14 @@ class LocalLink:
             return in_thread(self._engine.call, method, request)
         return self._engine.call(method, request)
 
-    def value(self, namespace: str, context: common_pb2.ReadContext, key: str) -> bytes | None:
+    def value(self, shelf: Shelf, key: str, deadline_s: float) -> Any:
         """Reads a document as of now. Raises MemraftError."""
-        request = _wire.build(kv_pb2.GetRequest, namespace=namespace, context=context, key=key)
+        request = _wire.build(kv_pb2.GetRequest, namespace=shelf.namespace, context=shelf.context, key=key)
         return value_of(self.read(GET, request))
+
+    def settled(self, outcome: Any, shelf: Shelf, key: str, deadline_s: float) -> bytes:
+        """Never called: nobody else carries a read of this link."""
+        raise AssertionError(f"a document that is no bytes: {outcome!r}")
 
     def follow(self, method: Method, request: Any, advance: Advance) -> Source:
         """Begins, with the first step, a call that has many responses; the machine itself advances it."""

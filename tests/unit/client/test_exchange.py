@@ -8,8 +8,7 @@ import pytest
 from memraft import InvalidArgument, NotFound, OutcomeUnknown, QuotaExceeded, errors
 from memraft._exchange import CALL_BYTES_MAX, Call, ExchangeFlight, group_of, lane_of
 from memraft._gather import ALONE, Flight, Gatherer
-from memraft._gets import Get, GetFlight, is_key, value_of
-from memraft._gets import lane_of as gets_lane_of
+from memraft._gets import Get, GetFlight, Shelf, is_key, value_of
 from memraft._status import ATTEMPT_TIMEOUT
 from memraft._sync.exchanges import Exchanges
 from memraft._sync.io import Waiter
@@ -33,7 +32,7 @@ def call(name: str, address: str = NODE, **fields: Any) -> Call:
 
 
 def get(key: str, namespace: str = "acme/x", context: common_pb2.ReadContext = SESSION) -> Get:
-    party = Get(namespace, context, 0, DEADLINE_S, gets_lane_of(namespace, context))
+    party = Get(Shelf(namespace, context), 0, DEADLINE_S)
     party.parts.append(key)
     return party
 
@@ -198,7 +197,7 @@ def test_reads_of_one_namespace_become_one_and_each_gets_its_value() -> None:
     assert method.name == "MultiGet"
     assert (request.namespace, request.context, list(request.keys)) == ("acme/x", SESSION, ["a", "none", "b"])
     flight.land(kv_pb2.MultiGetResponse(kinds=b"\1\0\1", values=[b"1", b"", b"2"], versions=[1, 0, 2]))
-    assert [value_of(each.outcome) for each in gets] == [b"1", None, b"2"]
+    assert [value_of(each.outcome) for each in gets] == [b"1", b"", b"2"]
 
 
 def test_a_read_by_itself_is_a_get() -> None:
@@ -206,7 +205,7 @@ def test_a_read_by_itself_is_a_get() -> None:
     assert method.name == "Get"
     assert request == kv_pb2.GetRequest(namespace="acme/x", context=SESSION, key="a")
     assert value_of(kv_pb2.GetResponse(found=True, value=b"1")) == b"1"
-    assert value_of(kv_pb2.GetResponse()) is None
+    assert value_of(kv_pb2.GetResponse()) == b""
 
 
 def test_another_namespace_or_consistency_is_another_lane() -> None:
