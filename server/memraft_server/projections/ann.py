@@ -51,9 +51,8 @@ questions about them, codes of 128 components then miss 8 of 1,000 of the ten ne
 0.2 us: its floats are in no cache."""
 
 CANDIDATES_MORE = 1.25
-"""Where all codes are compared whole, so many times the candidates are compared exactly that the codes were
-tried with: questions lie further from the rows than sample queries do, and what codes keep differs from build
-to build (of the ten nearest .989 to .997 at 10,000 memories without, .998 to 1 with)."""
+"""Where all codes are compared whole, so many times as many: a component more of 10,000 codes takes longer
+than a candidate more, and at 10,000 memories half as many components then find as much."""
 
 RECALL_GOAL = 0.999
 """What of the ten nearest the codes keep among the candidates, for sample queries."""
@@ -153,8 +152,6 @@ class Segment:
             None where comparing every row exactly is as quick, or where codes cannot tell.
         """
         wanted = wanted_of(k, self.count)
-        if self.codes is None:
-            wanted = int(wanted * CANDIDATES_MORE)
         axes, block = self.axes, self.block
         if axes is None or block is None or 2 * wanted > self.count * share:
             return None
@@ -217,7 +214,8 @@ def _best(scores: Scores, wanted: int) -> Rows:
 
 def wanted_of(k: int, count: int) -> int:
     """Returns how many candidates among `count` rows are compared exactly to find `k`."""
-    return min(2 * k + CANDIDATES_MIN + int(count * CANDIDATES_A_ROW), 2 * k + CANDIDATES_MAX)
+    wanted = min(2 * k + CANDIDATES_MIN + int(count * CANDIDATES_A_ROW), 2 * k + CANDIDATES_MAX)
+    return int(wanted * CANDIDATES_MORE) if count <= SCANNED_ROWS_MAX else wanted
 
 
 class IndexJob:
