@@ -70,7 +70,7 @@ CHANNEL_OPTIONS: list[tuple[str, Any]] = [
 class RemoteLink:
     """Channels to the nodes, one each, and the routing of calls over them.
 
-    It is not to be used across a fork: gRPC's threads do not survive one, and sockets would be shared.
+    In a child of a fork it refuses every use: gRPC's threads do not survive one, and sockets would be shared.
 
     Args:
         cluster: where it is.
@@ -399,10 +399,18 @@ class RemoteLink:
     def _ask_for_map(self, course: Course) -> list[errors.MemraftError]:
         """Asks one node after the other until one answers; returns why none did, empty where one did."""
         failures: list[errors.MemraftError] = []
-        addresses = self._router.known_addresses()
+        for address in self._router.known_addresses():
+            failure = self._ask_node_for_map(address, course)
+            if failure is None:
+                return []
+            failures.append(failure)
+            self._router.suspect(address, is_gone=True)
+        return failures
+
+    def _ask_node_for_map(self, address: str, course: Course) -> errors.MemraftError | None:
+        """Asks one node; returns why it did not answer."""
         tries = 0
-        while addresses:
-            address = addresses[0]
+        while True:
             timeout_s = min(MAP_TIMEOUT_S, course.remaining_s())
             try:
                 found = self.callable(address, _SHARD_MAP)(
@@ -416,18 +424,17 @@ class RemoteLink:
                 raise
             except grpc.RpcError as failure:
                 error = self._explain(address, failure)
+                tries += 1
+                if (
+                    _status.STILL_CONNECTING not in error.message
+                    or tries == MAP_TRIES
+                    or not course.has_time()
+                ):
+                    return error
             else:
                 self._router.clear(address)
                 self._router.learn(found)
-                return []
-            tries += 1
-            if _status.STILL_CONNECTING in error.message and tries < MAP_TRIES and course.has_time():
-                continue
-            failures.append(error)
-            self._router.suspect(address, is_gone=True)
-            del addresses[0]
-            tries = 0
-        return failures
+                return None
 
     def _explain(self, address: str, failure: Any) -> errors.MemraftError:
         """Why a node could not be asked, in terms of certificates and ports where that is the matter."""
