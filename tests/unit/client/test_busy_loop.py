@@ -4,7 +4,6 @@ import asyncio
 import re
 import socket
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -12,13 +11,6 @@ from memraft import AsyncMemory, ConnectionFailed
 from memraft_server.cli.devcluster import DevCluster
 
 WAIT_S = 60.0
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevCluster]:
-    with DevCluster.open(tmp_path_factory.mktemp("busy"), 1, 1, None) as cluster:
-        cluster.start()
-        yield cluster
 
 
 def hold_up(turn_s: float) -> None:
@@ -34,10 +26,10 @@ async def hog(turn_s: float) -> None:
 
 
 @pytest.mark.parametrize("turn_s", [0.2, 0.6])
-def test_the_first_write_succeeds_though_every_turn_takes_long(cluster: DevCluster, turn_s: float) -> None:
+def test_the_first_write_succeeds_though_every_turn_takes_long(one_node: DevCluster, turn_s: float) -> None:
     async def script() -> None:
-        certs = cluster.agent_certs("acme", "support")
-        memory = AsyncMemory(cluster.endpoints, certs=certs, namespace="acme/support", timeout_s=WAIT_S)
+        certs = one_node.agent_certs("acme", "support")
+        memory = AsyncMemory(one_node.endpoints, certs=certs, namespace="acme/support", timeout_s=WAIT_S)
         busy = asyncio.create_task(hog(turn_s))
         await memory.put("a", 1)
         assert await memory.get("a") == 1

@@ -4,13 +4,12 @@ import asyncio
 import re
 import threading
 import urllib.request
-from collections.abc import Iterator
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from memraft import AsyncMemory, ClosedError, ConflictError, InvalidArgument, Memory, NotFound, QuotaExceeded
-from memraft._async.lanes import AsyncLanes
 from memraft._async.remote import AsyncRemoteLink
 from memraft_server.cli.devcluster import DevCluster
 from memraft_server.cli.devplan import HOST
@@ -21,21 +20,14 @@ WAIT_S = 30.0
 _COUNT = re.compile(r'memraft_call_seconds_count\{code="(\w+)",method="(\w+)"\} (\S+)')
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevCluster]:
-    with DevCluster.open(tmp_path_factory.mktemp("cluster"), 3, 3, None) as cluster:
-        cluster.start()
-        yield cluster
-
-
-def calls(cluster: DevCluster) -> dict[str, int]:
+def calls(cluster: DevCluster) -> Counter[str]:
     """Calls of each method that were answered OK so far, as the nodes count them."""
-    found: dict[str, int] = {}
+    found: Counter[str] = Counter()
     for node in cluster.plan.nodes:
         with urllib.request.urlopen(f"http://{HOST}:{node.metrics_port}/metrics") as answer:
             for code, method, count in _COUNT.findall(answer.read().decode()):
                 if code == "OK":
-                    found[method] = found.get(method, 0) + int(float(count))
+                    found[method] += int(float(count))
     return found
 
 
@@ -44,10 +36,10 @@ def connect(cluster: DevCluster, namespace: str) -> AsyncMemory:
     return AsyncMemory(cluster.endpoints, certs=certs, namespace=f"acme/{namespace}", timeout_s=WAIT_S)
 
 
-def lanes_of(memory: AsyncMemory) -> AsyncLanes:
+def link_of(memory: AsyncMemory) -> AsyncRemoteLink:
     link = memory._link
     assert isinstance(link, AsyncRemoteLink)
-    return link._lanes
+    return link
 
 
 async def settled() -> None:
@@ -62,9 +54,8 @@ def test_many_callers_write_with_few_calls(cluster: DevCluster) -> None:
             await memory.put("first", 0)
             before = calls(cluster)
             written = await asyncio.gather(*(memory.put(f"k{i:03d}", i) for i in range(CALLERS)))
-            after = calls(cluster)
-            made = sum(after.get(name, 0) - before.get(name, 0) for name in ("Put", "Batch"))
-            assert made < CALLERS / 8
+            made = calls(cluster) - before
+            assert made["Put"] + made["Batch"] < CALLERS / 8
             assert [each.id for each in written] == [f"k{i:03d}" for i in range(CALLERS)]
             assert len({each.version for each in written}) == CALLERS
             for i, each in enumerate(written):
@@ -72,7 +63,7 @@ def test_many_callers_write_with_few_calls(cluster: DevCluster) -> None:
                 assert record is not None and (record.value, record.version) == (i, each.version)
                 assert record.agent == "support"
             await settled()
-            assert len(lanes_of(memory)._gatherer) == 0
+            assert len(link_of(memory)._lanes._gatherer) == 0
 
     asyncio.run(script())
 
@@ -83,9 +74,8 @@ def test_a_caller_alone_makes_calls_of_its_own(cluster: DevCluster) -> None:
             before = calls(cluster)
             for i in range(10):
                 await memory.put("k", i)
-            after = calls(cluster)
-            assert after["Put"] - before.get("Put", 0) == 10
-            assert after.get("Batch", 0) == before.get("Batch", 0)
+            made = calls(cluster) - before
+            assert (made["Put"], made["Batch"]) == (10, 0)
 
     asyncio.run(script())
 
@@ -188,7 +178,7 @@ def test_a_cancelled_caller_leaves_the_others_alone_and_unsent_writes_unsent(clu
             assert all(hasattr(each, "version") for each in outcomes[32:])
             assert (await memory.put("last", 1)).version > max(each.version for each in outcomes[32:])  # type: ignore[union-attr]
             await settled()
-            assert len(lanes_of(memory)._gatherer) == 0
+            assert len(link_of(memory)._lanes._gatherer) == 0
 
     asyncio.run(script())
 
@@ -229,10 +219,9 @@ def test_threads_write_with_fewer_calls_and_read_their_own_writes(cluster: DevCl
             each.start()
         for each in workers:
             each.join()
-        after = calls(cluster)
+        made = calls(cluster) - before
         assert wrong == []
-        made = sum(after.get(name, 0) - before.get(name, 0) for name in ("Put", "Batch"))
-        assert made < threads * rounds
+        assert made["Put"] + made["Batch"] < threads * rounds
         assert len(memory._link._lanes._gatherer) == 0  # type: ignore[attr-defined]
 
 

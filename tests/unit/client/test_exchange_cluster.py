@@ -2,36 +2,17 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from memraft import AsyncMemory, ClosedError, ConflictError, InvalidArgument, Memory
-from memraft._async.remote import AsyncRemoteLink
 from memraft.types import Written
 from memraft_server.cli.devcluster import DevCluster
-from tests.unit.client.test_coalesce_cluster import calls, connect, settled
+from tests.unit.client.test_cluster import leader_of
+from tests.unit.client.test_coalesce_cluster import calls, connect, link_of, settled
 
 CALLERS = 64
 WAIT_S = 30.0
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevCluster]:
-    with DevCluster.open(tmp_path_factory.mktemp("cluster"), 3, 3, None) as cluster:
-        cluster.start()
-        yield cluster
-
-
-def rpcs(cluster: DevCluster, before: dict[str, int]) -> dict[str, int]:
-    """Calls of each method answered OK since `before`."""
-    return {name: count - before.get(name, 0) for name, count in calls(cluster).items()}
-
-
-def link_of(memory: AsyncMemory) -> AsyncRemoteLink:
-    link = memory._link
-    assert isinstance(link, AsyncRemoteLink)
-    return link
 
 
 def test_writes_of_many_namespaces_travel_together_and_are_counted_each(cluster: DevCluster) -> None:
@@ -41,7 +22,7 @@ def test_writes_of_many_namespaces_travel_together_and_are_counted_each(cluster:
             await asyncio.gather(*(view.put("first", 0) for view in views))
             before = calls(cluster)
             written = await asyncio.gather(*(view.put("k", i) for i, view in enumerate(views)))
-            made = rpcs(cluster, before)
+            made = calls(cluster) - before
             assert made["Put"] == CALLERS, "each is a call of its own to the node"
             assert 1 <= made["Exchange"] <= CALLERS / 4
             for i, view in enumerate(views):
@@ -64,8 +45,8 @@ def test_reads_of_one_namespace_are_read_together(cluster: DevCluster, consisten
             )
             if consistency != "stale":
                 assert found == [*range(CALLERS), *["none"] * 4]
-            made = rpcs(cluster, before)
-            assert made.get("Get", 0) + made["MultiGet"] <= CALLERS / 8
+            made = calls(cluster) - before
+            assert made["Get"] + made["MultiGet"] <= CALLERS / 8
 
     asyncio.run(script())
 
@@ -84,7 +65,7 @@ def test_reads_of_all_kinds_travel_together_and_fail_each_for_itself(cluster: De
                 memory.record("x" * 600),
                 return_exceptions=True,
             )
-            assert rpcs(cluster, before)["Exchange"] >= 1
+            assert (calls(cluster) - before)["Exchange"] >= 1
             assert all(each.value == 1 for each in outcomes[:20])  # type: ignore[union-attr]
             assert isinstance(outcomes[25], InvalidArgument)
             assert outcomes[26] == 1
@@ -156,7 +137,7 @@ def test_threads_share_exchanges_and_read_their_own_writes(cluster: DevCluster) 
         for each in workers:
             each.join()
         assert wrong == []
-        made = rpcs(cluster, before)
+        made = calls(cluster) - before
         assert made["Exchange"] >= 1
         assert made["Put"] == threads * rounds
 
@@ -200,12 +181,7 @@ def test_nothing_is_lost_or_doubled_when_leaders_die_under_exchanges(cluster: De
             async def take_over() -> None:
                 while min(done) < 3:
                     await asyncio.sleep(0.01)
-                router = link_of(memory)._router
-                shard = router.shard_of(views[0].namespace)
-                assert shard is not None
-                address = router.leader(shard)
-                name = next(node.name for node in cluster.plan.nodes if node.address == address)
-                await asyncio.to_thread(cluster.kill_node, name)
+                await asyncio.to_thread(cluster.kill_node, leader_of(views[0], cluster))
                 killed.set()
 
             await asyncio.gather(take_over(), *(add(caller) for caller in range(callers)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -184,13 +183,6 @@ def in_cluster():
 """
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevCluster]:
-    with DevCluster.open(tmp_path_factory.mktemp("cluster"), 1, 1, None) as cluster:
-        cluster.start()
-        yield cluster
-
-
 def execute(*parts: str) -> None:
     """Runs a script, which must say nothing. One that blocks fails, too."""
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", "".join((TOOLS, *parts))]
@@ -222,16 +214,16 @@ def test_a_child_is_told_that_a_memory_in_process_is_its_parents(
 @pytest.mark.parametrize("script", [SYNC, ASYNC], ids=["sync", "async"])
 @pytest.mark.parametrize("engine", ["lean", "grpcio"])
 def test_a_child_is_told_that_a_memory_on_a_cluster_is_its_parents(
-    engine: str, script: str, cluster: DevCluster, monkeypatch: pytest.MonkeyPatch
+    engine: str, script: str, one_node: DevCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    certs = str(cluster.agent_certs("acme", "support"))
+    certs = str(one_node.agent_certs("acme", "support"))
     namespace = f"acme/{engine}/{'sync' if script is SYNC else 'async'}"
-    where = f"{cluster.endpoints!r}, certs={certs!r}, namespace={namespace!r}"
+    where = f"{one_node.endpoints!r}, certs={certs!r}, namespace={namespace!r}"
     # What gRPC itself does at a fork aborts children of a process that uses grpc.aio.
     monkeypatch.setenv("GRPC_ENABLE_FORK_SUPPORT", "false")
     execute(ON_CLUSTER.replace("{where}", where).replace("{engine}", engine), script)
     if script is SYNC and engine == "lean":
-        with Memory(cluster.endpoints, certs=certs, namespace=namespace) as memory:
+        with Memory(one_node.endpoints, certs=certs, namespace=namespace) as memory:
             assert memory.get("own") == "child"
 
 
