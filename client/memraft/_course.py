@@ -39,6 +39,8 @@ _TRANSPORT = frozenset({_status.CONNECT_FAILED, _status.CONNECTION_LOST, _status
 _MOVED = frozenset({"NOT_LEADER", "NO_LEADER", "OUTCOME_UNKNOWN", "SHUTTING_DOWN", "DISK_FULL"})
 _ELECTING = frozenset({"NOT_LEADER", "NO_LEADER"})
 """What is heard between two leaders."""
+_SAYS_LITTLE = _MOVED | {_status.ATTEMPT_TIMEOUT}
+"""Where the time is up the last of these needs more said with it: what did not answer."""
 _AT_THE_DOOR = (errors.TlsError, errors.Unauthenticated, errors.PermissionDenied)
 """Refusals of a node before the shard sees the call."""
 _MAYBE_APPLIED = frozenset({_status.CONNECTION_LOST, _status.ATTEMPT_TIMEOUT, "OUTCOME_UNKNOWN"})
@@ -264,8 +266,7 @@ class Course:
                 f"the time for this write is up and it may or may not have been applied{said}",
                 reason="OUTCOME_UNKNOWN",
             )
-        is_plain = isinstance(last, errors.Unavailable) and last.reason not in _MOVED
-        if last is not None and is_plain and last.reason != _status.ATTEMPT_TIMEOUT:
+        if isinstance(last, errors.Unavailable) and last.reason not in _SAYS_LITTLE:
             return last
         where = f"shard {self._shard}" if self._shard is not None else "the cluster"
         reason = last.reason if last is not None else ""
