@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
 import grpc.aio
 
+from memraft._lean.blocking import BlockingChannel
+from memraft._lean.channel import LeanChannel
+from memraft._lean.tls import Security
 from memraft_proto.methods import METHODS, Method
 from memraft_proto.v1 import error_pb2
 from tests.interop.serving import WAIT_S, Serving
+from tests.unit.client_lean.servers import OPTIONS, certificates
 
 DETAILS_KEY = "grpc-status-details-bin"
-CLIENTS = ("sync", "aio")
+STOCK = ("sync", "aio")
+"""Clients of grpcio."""
+LEAN = ("lean sync", "lean aio")
+"""Ours: they neither compress nor tell metadata, and threads cannot cancel a call with one response."""
+CLIENTS = (*STOCK, *LEAN)
+LEAN_OPTIONS = OPTIONS._replace(connect_timeout_s=WAIT_S)
+"""As always, but with time for many handshakes at once on a busy machine."""
+THREADS = 32
 Metadata = Sequence[tuple[str, str | bytes]]
 Options = Sequence[tuple[str, Any]]
 
@@ -44,11 +56,11 @@ class Caller:
     """A channel of one kind to a server.
 
     Args:
-        client: ``sync`` or ``aio``: grpcio's; asynchronous ones run on the server's loop.
+        client: one of `CLIENTS`; asynchronous ones run on the server's loop.
         serving: the server.
         owner: whose certificate, where there is TLS.
-        options: of the channel.
-        compression: of the channel.
+        options: of a stock channel.
+        compression: of a stock channel.
     """
 
     def __init__(
@@ -59,15 +71,34 @@ class Caller:
         options: Options = (),
         compression: grpc.Compression | None = None,
     ) -> None:
-        self.is_async = client == "aio"
+        self.is_async = client.endswith("aio")
         self.serving = serving
+        self._is_lean = client in LEAN
+        self._threads: ThreadPoolExecutor | None = None
+        if self._is_lean:
+            self._open_lean(owner)
+        else:
+            self._open_stock(owner, options, compression)
+
+    def _open_lean(self, owner: str) -> None:
+        serving = self.serving
+        files = serving.certificates
+        security = Security(certificates(files.directory / owner) if files is not None else None)
+        if self.is_async:
+            self.channel: Any = serving.run(_open_lean_aio(serving.address, security))
+        else:
+            self.channel = BlockingChannel(serving.address, security, LEAN_OPTIONS)
+            self._threads = ThreadPoolExecutor(THREADS)
+
+    def _open_stock(self, owner: str, options: Options, compression: grpc.Compression | None) -> None:
+        serving = self.serving
         unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
         # Channels of one process otherwise share connections, and with them what becomes of those.
         arguments = [*unlimited, ("grpc.use_local_subchannel_pool", 1), *options]
-        certificates = serving.certificates
-        credentials = certificates.credentials(owner) if certificates is not None else None
+        files = serving.certificates
+        credentials = files.credentials(owner) if files is not None else None
         if self.is_async:
-            self.channel: Any = serving.run(_open_aio(serving.address, credentials, arguments, compression))
+            self.channel = serving.run(_open_aio(serving.address, credentials, arguments, compression))
         elif credentials is None:
             self.channel = grpc.insecure_channel(serving.address, arguments, compression)
         else:
@@ -79,6 +110,8 @@ class Caller:
             self.serving.run(self.channel.close())
         else:
             self.channel.close()
+        if self._threads is not None:
+            self._threads.shutdown()
 
     def __enter__(self) -> Caller:
         return self
@@ -116,7 +149,12 @@ class Caller:
             response_deserializer=method.response.FromString,
         )
         metadata, compression = (*rest, None, None)[:2]
-        options = {"timeout": timeout_s, "metadata": metadata, "compression": compression}
+        said = {"timeout": timeout_s, "metadata": metadata, "compression": compression}
+        options = {name: value for name, value in said.items() if value is not None}
+        if self._threads is not None:
+            return Pending(None, self._threads.submit(stub, request, **options))
+        if self._is_lean:
+            return Pending(None, self.serving.begin(stub(request, **options)))
         if self.is_async:
             return Pending(self.serving, self.serving.run(_begin(stub, request, options)))
         return Pending(None, stub.future(request, **options))
@@ -183,6 +221,10 @@ class Stream(Pending):
         except grpc.RpcError as error:
             raise Failed(error) from None
         return None if response is grpc.aio.EOF else response
+
+
+async def _open_lean_aio(address: str, security: Security) -> LeanChannel:
+    return LeanChannel(address, security, LEAN_OPTIONS)
 
 
 async def _open_aio(

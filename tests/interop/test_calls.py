@@ -1,15 +1,16 @@
-"""Stock gRPC clients, synchronous and asyncio, get the same from either engine."""
+"""Clients of all kinds, stock ones and our own, get the same from either engine."""
 
 from __future__ import annotations
 
 import dataclasses
+from itertools import product
 
 import grpc
 import pytest
 
 from memraft_proto.methods import METHODS
 from memraft_proto.v1 import cluster_pb2, common_pb2, kv_pb2, watch_pb2
-from tests.interop.callers import CLIENTS, Caller, Failed
+from tests.interop.callers import CLIENTS, LEAN, STOCK, Caller, Failed
 from tests.interop.serving import CHUNK_BYTES, RECEIVE_BYTES_MAX, Serving, eventually
 
 NAMESPACE = "acme/support"
@@ -17,7 +18,11 @@ AHEAD = common_pb2.ReadContext(min_index=1 << 40)
 """Of a session that has seen what never comes here."""
 SIZES = (1, 2, 100, 16_383, 16_384, 16_385, 65_530, 1 << 20, 8 << 20)
 
-pytestmark = pytest.mark.parametrize("client", CLIENTS)
+every_client = pytest.mark.parametrize("client", CLIENTS)
+stock_client = pytest.mark.parametrize("client", STOCK)
+every_client_and_compression = pytest.mark.parametrize(
+    ("client", "compression"), [*product(CLIENTS, [None]), *product(STOCK, [grpc.Compression.Gzip])]
+)
 
 
 def document(size: int) -> bytes:
@@ -38,7 +43,7 @@ def get(key: str, context: common_pb2.ReadContext | None = None) -> kv_pb2.GetRe
 # -- messages ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("compression", [None, grpc.Compression.Gzip])
+@every_client_and_compression
 def test_messages_of_all_sizes_arrive_as_they_are(
     client: str, serving: Serving, compression: grpc.Compression | None
 ) -> None:
@@ -49,6 +54,7 @@ def test_messages_of_all_sizes_arrive_as_they_are(
             assert caller.call("Get", get("k"), compression=compression).value == value
 
 
+@stock_client
 def test_a_channel_that_compresses_all_it_says_is_understood(client: str, serving: Serving) -> None:
     with Caller(client, serving, compression=grpc.Compression.Gzip) as caller:
         caller.call("Put", put("k", document(100_000)))
@@ -58,6 +64,7 @@ def test_a_channel_that_compresses_all_it_says_is_understood(client: str, servin
         assert caught.value.reason == "INVALID_ARGUMENT"
 
 
+@stock_client
 def test_an_algorithm_that_is_not_spoken_is_refused_by_name(client: str, serving: Serving) -> None:
     with Caller(client, serving, compression=grpc.Compression.Deflate) as caller:
         if serving.engine == "grpcio":  # grpcio knows deflate as well
@@ -71,7 +78,7 @@ def test_an_algorithm_that_is_not_spoken_is_refused_by_name(client: str, serving
         caller.call("Put", put("k", b"1"), compression=grpc.Compression.NoCompression)
 
 
-@pytest.mark.parametrize("compression", [None, grpc.Compression.Gzip])
+@every_client_and_compression
 def test_a_message_over_the_limit_is_refused_and_the_connection_stays(
     client: str, serving: Serving, compression: grpc.Compression | None
 ) -> None:
@@ -86,6 +93,7 @@ def test_a_message_over_the_limit_is_refused_and_the_connection_stays(
         assert waiting.result().value == b"2"
 
 
+@every_client
 def test_a_message_of_no_bytes_is_a_message(client: str, serving: Serving) -> None:
     with Caller(client, serving) as caller:
         answer = caller.call("GetShardMap", cluster_pb2.GetShardMapRequest())
@@ -95,6 +103,7 @@ def test_a_message_of_no_bytes_is_a_message(client: str, serving: Serving) -> No
 # -- outcomes ------------------------------------------------------------------------------------------
 
 
+@every_client
 def test_errors_come_with_code_message_and_details(client: str, serving: Serving) -> None:
     with Caller(client, serving) as caller:
         foreign = kv_pb2.PutRequest(namespace="globex/x", key="k", value=b"1")
@@ -105,6 +114,7 @@ def test_errors_come_with_code_message_and_details(client: str, serving: Serving
         assert refused.metadata == {"tenant": "acme", "namespace": "globex/x"}
 
 
+@every_client
 def test_what_an_error_says_may_be_in_any_script(client: str, serving: Serving) -> None:
     namespace = "acme/grüße 100% — 東京\n"
     with Caller(client, serving) as caller:
@@ -116,6 +126,7 @@ def test_what_an_error_says_may_be_in_any_script(client: str, serving: Serving) 
         )  # the details' message was held against the trailer's
 
 
+@every_client
 def test_a_method_that_is_not_known_is_unimplemented(client: str, serving: Serving) -> None:
     with Caller(client, serving) as caller:
         for path in ("/memraft.v1.KvService/Nothing", "/no.Service/Put", "/"):
@@ -126,6 +137,7 @@ def test_a_method_that_is_not_known_is_unimplemented(client: str, serving: Servi
         caller.call("Put", put("k", b"1"))
 
 
+@every_client
 def test_bytes_that_are_no_message_are_refused(client: str, serving: Serving) -> None:
     class Raw:
         @staticmethod
@@ -139,6 +151,7 @@ def test_bytes_that_are_no_message_are_refused(client: str, serving: Serving) ->
         assert caught.value.reason == "INVALID_ARGUMENT"
 
 
+@stock_client
 def test_metadata_of_callers_is_taken_and_ours_is_told(client: str, serving: Serving) -> None:
     said = [
         ("x-request-id", "7"),
@@ -158,6 +171,7 @@ def test_metadata_of_callers_is_taken_and_ours_is_told(client: str, serving: Ser
 # -- deadlines and cancellation ------------------------------------------------------------------------
 
 
+@every_client
 def test_a_deadline_ends_the_call_on_both_sides(client: str, serving: Serving) -> None:
     seen = len(serving.shard.waiting)
     with Caller(client, serving) as caller:
@@ -170,6 +184,7 @@ def test_a_deadline_ends_the_call_on_both_sides(client: str, serving: Serving) -
         caller.call("Put", put("k", b"1"))
 
 
+@stock_client
 def test_a_call_that_is_cancelled_ends_on_the_server(client: str, serving: Serving) -> None:
     seen = len(serving.shard.waiting)
     with Caller(client, serving) as caller:
@@ -186,6 +201,7 @@ def test_a_call_that_is_cancelled_ends_on_the_server(client: str, serving: Servi
         kept.result()
 
 
+@stock_client
 def test_a_client_that_goes_away_ends_its_calls(client: str, serving: Serving) -> None:
     seen = len(serving.shard.waiting)
     caller = Caller(client, serving)
@@ -198,6 +214,7 @@ def test_a_client_that_goes_away_ends_its_calls(client: str, serving: Serving) -
 # -- streams -------------------------------------------------------------------------------------------
 
 
+@every_client
 def test_a_stream_brings_everything_in_order_and_ends(client: str, serving: Serving) -> None:
     with Caller(client, serving, "operator") as caller:
         for count in (0, 1, 200):
@@ -207,6 +224,7 @@ def test_a_stream_brings_everything_in_order_and_ends(client: str, serving: Serv
             ]
 
 
+@every_client
 def test_a_stream_that_is_refused_says_why(client: str, serving: Serving) -> None:
     with Caller(client, serving) as caller:
         with pytest.raises(Failed) as caught:
@@ -214,6 +232,7 @@ def test_a_stream_that_is_refused_says_why(client: str, serving: Serving) -> Non
         assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.PERMISSION_DENIED, "WRONG_ROLE")
 
 
+@every_client
 def test_a_stream_that_nobody_reads_waits_and_cancelling_ends_it(client: str, serving: Serving) -> None:
     total = 4_000  # 250 MiB, which no window lets through
     begun, ended = serving.chunks.begun, serving.chunks.ended
@@ -232,6 +251,7 @@ def test_a_stream_that_nobody_reads_waits_and_cancelling_ends_it(client: str, se
         assert serving.chunks.made - made < total
 
 
+@every_client
 def test_a_follower_gets_changes_as_they_come(client: str, serving: Serving) -> None:
     request = watch_pb2.WatchRequest(
         namespace="acme/watched", target=watch_pb2.WATCH_TARGET_KV, after_version=0
@@ -247,6 +267,7 @@ def test_a_follower_gets_changes_as_they_come(client: str, serving: Serving) -> 
         stream.cancel()
 
 
+@every_client
 def test_a_stream_ends_at_its_deadline(client: str, serving: Serving) -> None:
     request = watch_pb2.WatchRequest(namespace="acme/quiet", target=watch_pb2.WATCH_TARGET_KV)
     with Caller(client, serving) as caller:
@@ -259,6 +280,7 @@ def test_a_stream_ends_at_its_deadline(client: str, serving: Serving) -> None:
 # -- many ----------------------------------------------------------------------------------------------
 
 
+@every_client
 def test_many_calls_at_once_get_each_its_own_answer(client: str, serving: Serving) -> None:
     count = 500
     with Caller(client, serving) as caller:
@@ -268,6 +290,7 @@ def test_many_calls_at_once_get_each_its_own_answer(client: str, serving: Servin
         assert [each.result().value for each in answers] == [b"%d" % i for i in range(count)]
 
 
+@stock_client
 def test_calls_that_wait_do_not_keep_others(client: str, serving: Serving) -> None:
     seen = len(serving.shard.waiting)
     with Caller(client, serving) as caller:
@@ -276,3 +299,11 @@ def test_calls_that_wait_do_not_keep_others(client: str, serving: Serving) -> No
         eventually(lambda: len(serving.shard.waiting) == seen + 300, "all reads wait")
         serving.let_go()
         assert all(each.result().value == b"5" for each in waiting)
+
+
+@pytest.mark.parametrize("client", LEAN)
+def test_our_clients_call_in_plain_text_as_well(client: str, plain: Serving) -> None:
+    with Caller(client, plain) as caller:
+        for number in range(100):
+            caller.call("Put", put("k", b"%d" % number))
+            assert caller.call("Get", get("k")).value == b"%d" % number

@@ -17,7 +17,7 @@ from memraft_proto.methods import METHODS, SERVICE_FILES
 from memraft_proto.v1 import common_pb2, kv_pb2
 from memraft_server import certs
 from memraft_server.rpc.engine import SERVICES
-from tests.interop.callers import Caller, Failed
+from tests.interop.callers import LEAN, Caller, Failed
 from tests.interop.serving import ENGINES, WAIT_S, Certificates, Serving, eventually
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -181,9 +181,12 @@ def test_a_channel_that_pings_without_end_is_told_to_go(serving: Serving) -> Non
         eventually(lambda: all(each.done() for each in serving.shard.waiting), "its call was given up")
 
 
+@pytest.mark.parametrize("client", ["aio", *LEAN])
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_server_that_stops_answers_what_has_come(certificates: Certificates, engine: str) -> None:
-    with Serving(engine, certificates) as serving, Caller("aio", serving) as caller:
+def test_a_server_that_stops_answers_what_has_come(
+    certificates: Certificates, engine: str, client: str
+) -> None:
+    with Serving(engine, certificates) as serving, Caller(client, serving) as caller:
         caller.call("Put", PUT)
         pending = [caller.start("Get", AHEAD) for _ in range(20)]
         eventually(lambda: len(serving.shard.waiting) == 20, "all reads wait")
