@@ -7,7 +7,6 @@ from memraft_proto.v1 import kv_pb2
 
 from .. import _json, _wire
 from .. import _operations as operations
-from .._coalesce import WRITE_BYTES_MAX
 from .._gets import is_key
 from ..types import At, Consistency, Deleted, Documents, KeyVersion, Record, Results, Written, WrittenMany
 from .base import METHOD, AsyncCalls
@@ -38,10 +37,8 @@ class AsyncKvCalls(AsyncCalls):
             MemraftError: see `memraft.errors`.
         """
         if self._puts is not None and if_version is None and ttl_ms == 0 and is_key(key):
-            text = _json.encode(value)
-            if len(text) <= WRITE_BYTES_MAX:
-                done = await self._puts(self._place, key, text)
-                return Written(id=key, version=done.version, time_us=done.time_us)
+            done = await self._puts(self._place, key, _json.encode(value))
+            return Written(id=key, version=done.version, time_us=done.time_us)
         request = operations.put(self._where, key, value, ttl_ms, if_version)
         return operations.put_done(request, await self._link.write(_PUT, request))
 

@@ -13,7 +13,7 @@ from memraft_proto.sharding import tenant_of
 from memraft_proto.v1 import cluster_pb2, kv_pb2
 
 from .. import _coalesce, _left_behind, _status, _wire, errors
-from .._coalesce import PUT, BatchFlight, Place, Put, Write
+from .._coalesce import PUT, WRITE_BYTES_MAX, BatchFlight, Place, Put, Write
 from .._course import Course, index_reader
 from .._diagnose import diagnose
 from .._gather import ALONE
@@ -138,8 +138,10 @@ class RemoteLink:
         Args:
             place: where, and who writes.
             key: one that `is_key`.
-            value: its JSON text, at most `WRITE_BYTES_MAX`.
+            value: its JSON text.
         """
+        if len(value) > WRITE_BYTES_MAX:
+            return self.write(PUT, place.put(key, value))
         self._home.check()
         deadline_s = time.monotonic() + self._cluster.timeout_s
         if not (self._slots.enter() or self._slots.wait(deadline_s - time.monotonic())):

@@ -11,6 +11,7 @@ import pytest
 
 from memraft import AsyncMemory, ClosedError, ConflictError, InvalidArgument, Memory, NotFound, QuotaExceeded
 from memraft._async.remote import AsyncRemoteLink
+from memraft._coalesce import WRITE_BYTES_MAX
 from memraft_server.cli.devcluster import DevCluster
 from memraft_server.cli.devplan import HOST
 from tests.acceptance.nodes import Nodes, run
@@ -76,6 +77,20 @@ def test_a_caller_alone_makes_calls_of_its_own(cluster: DevCluster) -> None:
                 await memory.put("k", i)
             made = calls(cluster) - before
             assert (made["Put"], made["Batch"]) == (10, 0)
+
+    asyncio.run(script())
+
+
+def test_a_large_document_among_small_ones_goes_by_itself(cluster: DevCluster) -> None:
+    async def script() -> None:
+        async with connect(cluster, "large") as memory:
+            await memory.put("first", 0)
+            before = calls(cluster)
+            large = "x" * WRITE_BYTES_MAX  # and its quotes
+            await asyncio.gather(*(memory.put(f"k{i}", i) for i in range(64)), memory.put("large", large))
+            made = calls(cluster) - before
+            assert (made["Put"], made["Batch"]) == (2, 1), "the first that came, the large one, the others"
+            assert await memory.get("large") == large
 
     asyncio.run(script())
 
