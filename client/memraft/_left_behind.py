@@ -11,6 +11,8 @@ import os
 import weakref
 from typing import Any, Protocol
 
+from .errors import ClosedError
+
 
 class Opened(Protocol):
     """Something that shares with a child what only one process may use."""
@@ -21,6 +23,21 @@ class Opened(Protocol):
         Args:
             reason: what callers are told.
         """
+
+
+class Elsewhere:
+    """Where a memory is in a process that was forked after it was opened: nobody there is at home.
+
+    Args:
+        reason: what callers are told.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def check(self) -> None:
+        """Raises ClosedError."""
+        raise ClosedError(self._reason)
 
 
 class _Process:

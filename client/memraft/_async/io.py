@@ -19,7 +19,7 @@ from .._lean.channel import LeanChannel
 from .._lean.tls import Security
 from .._target import ClusterTarget
 from ..embedders.base import Embedder
-from ..errors import ClosedError, ConfigurationError
+from ..errors import ConfigurationError
 
 R = TypeVar("R")
 
@@ -59,21 +59,6 @@ class Home:
             raise ConfigurationError(
                 "this memory belongs to the event loop of its first call: open one in each asyncio.run()"
             )
-
-
-class Elsewhere:
-    """Where a memory is in a process that was forked after it was opened: nobody there is at home.
-
-    Args:
-        reason: what callers are told.
-    """
-
-    def __init__(self, reason: str) -> None:
-        self._reason = reason
-
-    def check(self) -> None:
-        """Raises ClosedError."""
-        raise ClosedError(self._reason)
 
 
 def is_cancelled() -> bool:

@@ -16,6 +16,7 @@ from .._course import Course, index_reader
 from .._diagnose import diagnose
 from .._gather import ALONE
 from .._gets import GET, Get, GetFlight, Shelf, is_key, value_of
+from .._left_behind import Elsewhere
 from .._router import MAP_AGE_MIN_S, Router
 from .._target import ClusterTarget
 from .base import METHOD, Beside, Coming, Head, Outline, Recollect, Search
@@ -27,7 +28,6 @@ from .io import (
     INTERRUPTED,
     Call,
     Channel,
-    Elsewhere,
     Home,
     Lock,
     Slots,
@@ -141,7 +141,7 @@ class AsyncRemoteLink:
         if len(value) > WRITE_BYTES_MAX:
             return await self.write(PUT, place.put(key, value))
         self._home.check()
-        deadline_s = time.monotonic() + self._cluster.timeout_s
+        deadline_s = time.monotonic() + self.timeout_s
         if not (self._slots.enter() or await self._slots.wait(deadline_s - time.monotonic())):
             raise self._full()
         try:
@@ -159,6 +159,8 @@ class AsyncRemoteLink:
                         self._lanes.hand_on(lane)
                 coming = self._lanes.join(Put(place, shard, deadline_s), (key, value), size_bytes)
             outcome: Any = await coming
+            if type(outcome) is kv_pb2.PutResponse:
+                return outcome
             if outcome is ALONE:
                 shard = await self._shard(place.namespace, deadline_s)
                 outcome = await self._send(PUT, place.put(key, value), shard, deadline_s)

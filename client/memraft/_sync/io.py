@@ -20,7 +20,7 @@ from .._lean.calls import Options
 from .._lean.tls import Security
 from .._target import ClusterTarget
 from ..embedders.base import Embedder
-from ..errors import ClosedError, ConfigurationError
+from ..errors import ConfigurationError
 
 R = TypeVar("R")
 
@@ -46,21 +46,6 @@ class Home:
 
     def check(self) -> None:
         """Nothing to check."""
-
-
-class Elsewhere:
-    """Where a memory is in a process that was forked after it was opened: nobody there is at home.
-
-    Args:
-        reason: what callers are told.
-    """
-
-    def __init__(self, reason: str) -> None:
-        self._reason = reason
-
-    def check(self) -> None:
-        """Raises ClosedError."""
-        raise ClosedError(self._reason)
 
 
 def is_cancelled() -> bool:
