@@ -146,10 +146,7 @@ def _key_of(namespace: str, context: common_pb2.WriteContext) -> Hashable:
 
 
 def _outcome(result: batch_pb2.OperationResult) -> Any:
-    """What an operation's caller is told."""
-    put = result.put
-    if put.version:  # as nearly always; there is none in the result of any other operation
-        return put
+    """What an operation's caller is told, unless it is a put that was stored."""
     which = result.WhichOneof("result")
     if which is None:
         raise ValueError("a result that says nothing")
@@ -180,7 +177,8 @@ class BatchFlight(Flight[Write | Put]):
         results = response.results
         if len(results) != self.count:
             raise ValueError(f"{len(results)} results in answer to {self.count} operations")
-        return map(_outcome, results)
+        # A put's version, as nearly always; there is none in the result of any other operation.
+        return (put if (put := each.put).version else _outcome(each) for each in results)
 
     def _may_be_for_one(self, error: errors.MemraftError) -> bool:
         # A quota refuses a batch that is over it as a whole, where single writes may fit or need nothing.

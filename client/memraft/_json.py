@@ -30,7 +30,8 @@ def encode(value: Any, name: str = "value") -> bytes:
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidArgument(f"{name} cannot be written as JSON: {error}") from error
     # msgspec writes null for a float that JSON has no word for. Looking through every value costs more.
-    if b"null" in data and not _is_finite(value):
+    # (`in` takes half as long again: it first tries whether what it looks for is a number.)
+    if data.find(b"null") >= 0 and not _is_finite(value):
         # The hook is for msgspec.Raw alone, which is JSON already.
         plain = msgspec.to_builtins(value, enc_hook=lambda _raw: None)
         if not _is_finite(plain):
