@@ -18,6 +18,7 @@ from memraft_server.projections.events import (
     chain_prefix,
     event_hash,
     event_key,
+    sizes_of,
 )
 from memraft_server.projections.keys import KeyIndex
 from memraft_server.projections.notes import EVENT, Notes, escaped
@@ -220,12 +221,21 @@ class StreamsProjection:
             payloads: Theirs.
         """
         sequence = len(stream.events)
+        sizes = sizes_of(payloads)
         digests = block_hashes(
-            stream.hash_of(sequence), stream.prefix, sequence + 1, ids, time_us, author, types, payloads
+            stream.hash_of(sequence),
+            stream.prefix,
+            sequence + 1,
+            ids,
+            time_us,
+            author,
+            types,
+            payloads,
+            sizes,
         )
         hashes = b"".join(digests)
         start = 0
-        for block in blocks_of(version, author, tuple(map(self.intern, types)), payloads):
+        for block in blocks_of(version, author, tuple(map(self.intern, types)), payloads, sizes):
             end = start + HASH_BYTES * len(block.ends)
             if self._add is not None:
                 self._add((stream.key, len(stream.events) + 1, block, hashes[start:end]))
