@@ -435,7 +435,8 @@ def nearest(found: Nearest) -> Results[Match]:
 
 def matches(response: Any) -> Results[Match]:
     """Returns what a `SearchVectorsResponse` tells."""
-    items = _matches(response.ids, response.scores, response.metadatas, response.versions)
+    # Slices are lists, made at once: a message's own sequences give one element after the other.
+    items = _matches(response.ids[:], response.scores[:], response.metadatas[:], response.versions[:])
     stamp = response.stamp
     return Results(
         items=items, log_index=stamp.applied_index, time_us=stamp.applied_time_us, age_us=stamp.age_us
