@@ -85,10 +85,9 @@ class Saver:
         if large and self._flushing is None:
             self._flushing = asyncio.get_running_loop().create_task(self._flush_and_cut(large))
 
-    def save_if_much(self, group: Group) -> None:
-        """Call after a turn that applied something."""
-        if group.machine.unsaved >= self._config.save_facts_max:
-            self.save(group)
+    def has_much(self, group: Group) -> bool:
+        """Whether the group should be saved before its time."""
+        return group.machine.unsaved >= self._config.save_facts_max
 
     def save(self, group: Group) -> None:
         """Hand what the group has applied to its store; not while a snapshot takes the place of it."""

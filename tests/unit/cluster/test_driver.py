@@ -16,7 +16,7 @@ from memraft_cluster.driver import DriverConfig, MultiRaft
 from memraft_cluster.errors import CommandTooLarge, NotLeader, OutcomeUnknown, Overloaded, Stopped
 from memraft_cluster.log import Durability, DurableLog, GroupUpdate
 from memraft_cluster.membership import LAG_MAX
-from memraft_cluster.raft import Role
+from memraft_cluster.raft import Role, SnapshotMeta
 from memraft_server.config import RaftSection
 from tests.unit.cluster.harness import NODES, WAIT_S, Cluster, run_cluster, until
 
@@ -58,6 +58,31 @@ def test_commands_that_wait_share_entries(tmp_path: Path) -> None:
         assert await cluster.wait_equal() == commands
 
     run_cluster(Cluster(tmp_path), script)
+
+
+def test_who_waits_is_answered_before_the_state_is_saved(tmp_path: Path) -> None:
+    async def script(cluster: Cluster) -> None:
+        leader = await cluster.wait_leader()
+        machine, loop = cluster.machines[leader.config.node_id][0], asyncio.get_running_loop()
+        seen: list[tuple[str, int]] = []
+        save = machine.save
+
+        def note(meta: SnapshotMeta) -> None:
+            seen.append(("saved", meta.index))
+            save(meta)
+
+        machine.save = note  # type: ignore[method-assign]
+        for number in range(10):
+            answer = leader.propose(0, b"command %d" % number, None)
+            # As a serving engine: woken in one turn of the loop, it writes what it has to say in the next.
+            answer.add_done_callback(
+                lambda done: loop.call_soon(lambda: seen.append(("written", done.result().index)))
+            )
+            index = (await answer).index
+            await until(lambda index=index: ("saved", index) in seen, "a save")  # type: ignore[misc]
+            assert seen.index(("written", index)) < seen.index(("saved", index))
+
+    run_cluster(Cluster(tmp_path, settings={"save_facts_max": 1}), script)
 
 
 def test_an_entry_stays_near_its_target_size(tmp_path: Path) -> None:
