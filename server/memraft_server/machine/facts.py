@@ -151,25 +151,30 @@ class Encoder:
         kinds, records = self._kinds, self._record_kinds
         rows: list[Row] = []
         add = rows.append
+        known: bytes | None = None
         author: Author | None = None
-        encoded = b""
+        encoded = plain = b""
         for fact in facts:
-            kind = fact[0][0]
-            if kind not in records:
-                add(kinds[kind](fact))
-                continue
-            # Nearly all facts are versions of records: no call for each, and its author is that of the last.
-            prefix, name, record = fact
+            prefix = fact[0]
+            if prefix is not known:
+                if prefix[0] not in records:
+                    add(kinds[prefix[0]](fact))
+                    continue
+                known = prefix
+            # Nearly all facts are versions of records: no call for each, and its kind and author are those of
+            # the last.
+            _, name, record = fact
             if record.author is not author:
                 author = record.author
                 encoded = self._author(author)
+                plain = b"\1" + encoded
             value = record.value
             if value is None:
                 body = b"\0" + encoded
             elif record.expires_at_us:
                 body = b"\3" + _number(record.expires_at_us) + encoded + value
             else:
-                body = b"\1" + encoded + value
+                body = plain + value
             key = prefix + (name.encode() if "\0" not in name else escaped(name.encode())[:-1])
             key += end_of_name(record.version)
             add((key, body + _crc(crc32(body, crc32(key)))))
