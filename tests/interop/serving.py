@@ -193,6 +193,10 @@ def make_server(engine: str) -> Callable[..., Any]:
     return engines.ENGINES[engine]
 
 
+DEADLINES_S = (0.2, 2.0, WAIT_S)
+"""Of a call that is to reach the server before its time is up: where it did not, the next gives it longer."""
+
+
 def eventually(condition: Callable[[], bool], what: str) -> None:
     """Waits until ``condition`` holds; fails with ``what`` when it does not in time."""
     deadline = time.monotonic() + WAIT_S

@@ -240,6 +240,7 @@ class Peer(Connection, asyncio.Protocol):
         self._paths: dict[int, str] = {}
         self.was_reset: list[int] = []
         self.farewells: list[int] = []
+        self.pings = 0
         self.transport: Any = None
         self.is_lost = False
 
@@ -271,6 +272,10 @@ class Peer(Connection, asyncio.Protocol):
 
     def on_reset(self, stream_id: int, code: int) -> None:
         self.was_reset.append(stream_id)
+
+    def _take_ping(self, flags: int, stream_id: int, payload: bytes) -> None:
+        self.pings += 1
+        super()._take_ping(flags, stream_id, payload)
 
     def on_goaway(self, last_stream_id: int, code: int, text: str) -> None:
         self.farewells.append(code)

@@ -145,12 +145,18 @@ def test_a_node_that_has_vanished_is_noticed_by_a_ping(facade: str) -> None:
 @facades
 def test_a_node_that_takes_long_but_answers_pings_is_waited_for(facade: str) -> None:
     async def scene(channel: Channel, server: Scripted) -> None:
-        loop = asyncio.get_running_loop()
-        server.script = lambda peer, number, path, request: loop.call_later(0.5, peer.answer, number, request)  # type: ignore[assignment]
-        assert await channel.call(b"x") == b"x"
+        held: list[int] = []
+        server.script = lambda peer, number, path, request: held.append(number)
+        waiting = asyncio.create_task(channel.call(b"x"))
+        await eventually(lambda: bool(held), "the node has it")
+        (peer,) = server.peers
+        # Whoever takes no note of an answer does not ask again.
+        await eventually(lambda: peer.pings >= 2, "the node has answered and was asked again")
+        peer.answer(held[0], b"x")
+        assert await waiting == b"x"
         assert len(server.peers) == 1
 
-    play(facade, scene, keepalive_s=0.05, keepalive_answer_s=0.4)
+    play(facade, scene, keepalive_s=0.05, keepalive_answer_s=1.5)
 
 
 def test_an_answer_to_a_ping_that_is_yet_unread_counts() -> None:

@@ -189,10 +189,16 @@ def test_calls_that_had_not_left_when_the_connection_was_lost_are_surely_not_don
 @facades
 def test_the_node_is_told_of_calls_that_nobody_waits_for_and_of_the_end(facade: str) -> None:
     async def scene(channel: Channel, server: Scripted) -> None:
-        server.script = hold
-        assert (await failure(channel.call(b"x", timeout_s=0.05))).code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert await channel.call(b"up") == b"up"
         (peer,) = server.peers
-        await eventually(lambda: peer.was_reset == [1], "the node hears of it")
+        held: list[int] = []
+        server.script = lambda peer, number, path, request: held.append(number)
+        for timeout_s in (0.05, 1.0, 10.0):  # the longer ones where it was over before the node had the call
+            error = await failure(channel.call(b"x", timeout_s=timeout_s))
+            assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            if held:
+                break
+        await eventually(lambda: bool(held) and peer.was_reset[-1:] == held[-1:], "the node hears of it")
         server.script = echo
         assert await channel.call(b"y") == b"y"
         await channel.close()
