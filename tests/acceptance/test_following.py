@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from memraft import Memory
+from memraft import AsyncMemory, Memory
 from memraft._sync.feeds import Feed
 from memraft_proto.methods import METHODS
 from memraft_proto.v1 import common_pb2, stream_pb2, watch_pb2
@@ -84,8 +85,13 @@ class Reader:
         address = self._feed._source._address  # type: ignore[attr-defined]
         return next(node.name for node in cluster.plan.nodes if node.address == address)
 
-    def wait(self) -> None:
-        """Waits until it has ended by itself."""
+    def wait_for(self, count: int) -> None:
+        """Waits until it has so many, and ends it."""
+        deadline = time.monotonic() + 60
+        while len(self.versions) < count and self._thread.is_alive():
+            assert time.monotonic() < deadline, f"it has {len(self.versions)} of {count}"
+            time.sleep(0.01)
+        self._feed.close()
         self._thread.join()
 
 
@@ -98,10 +104,10 @@ def test_no_event_is_lost_or_doubled_while_leaders_and_serving_nodes_are_killed(
     with opened() as writes, opened() as reads, opened() as stale:
         writer = Writer(writes)
         readers = [
-            Reader(reads.tail("log", from_sequence=1, idle_s=8), "payload"),
-            Reader(stale.tail("log", from_sequence=1, idle_s=8, consistency="stale"), "payload"),
-            Reader(reads.watch("k", after_version=0, idle_s=8), "value"),
-            Reader(stale.watch("k", after_version=0, idle_s=8, consistency="stale"), "value"),
+            Reader(reads.tail("log", from_sequence=1), "payload"),
+            Reader(stale.tail("log", from_sequence=1, consistency="stale"), "payload"),
+            Reader(reads.watch("k", after_version=0), "value"),
+            Reader(stale.watch("k", after_version=0, consistency="stale"), "value"),
         ]
         for round_ in range(4):
             writer.wait_for(30)
@@ -115,9 +121,24 @@ def test_no_event_is_lost_or_doubled_while_leaders_and_serving_nodes_are_killed(
             cluster.wait_ready(names=[victim])
         count = writer.stop()
         for reader in readers:
-            reader.wait()
+            reader.wait_for(count)
             assert reader.values == list(range(1, count + 1))
             assert reader.versions == sorted(set(reader.versions))
+
+
+def test_a_feed_that_was_entered_ends_where_nothing_comes_and_misses_nothing(tmp_path: Path) -> None:
+    """Entering it waits as long as it takes; the call that began then is not waited for to its end."""
+
+    async def script(nodes: Nodes) -> None:
+        certs = nodes.agent_certs("acme", "support")
+        async with AsyncMemory(nodes.address(), certs=certs, namespace=NAMESPACE) as memory:
+            await memory.append_many("log", [1, 2, 3])
+            async with memory.tail("log", from_sequence=1, idle_s=0.3) as feed, asyncio.timeout(WAIT_S):
+                assert [event.payload async for event in feed] == [1, 2, 3]
+            async with memory.tail("log", idle_s=0.3) as feed, asyncio.timeout(WAIT_S):
+                assert [event.payload async for event in feed] == []
+
+    run(Nodes(tmp_path), script)
 
 
 # -- what a node does for those who follow -------------------------------------------------------------
@@ -157,7 +178,9 @@ async def read(call: Any) -> Any:
 def test_any_replica_serves_those_who_follow_and_tells_them_that_nothing_came(tmp_path: Path) -> None:
     async def script(nodes: Nodes) -> None:
         leader = nodes.leader()
+        machines = [node.machines[0] for node in nodes.nodes]
         for number in (1, 2, 3):
+            await eventually(lambda: len({each.applied_index for each in machines}) == 1, "all have the same")
             call = begin(nodes.client(number=number), "TailStream", tail(from_sequence=0))
             first = await read(call)
             quiet = await read(call)
@@ -233,13 +256,12 @@ def test_a_reader_that_is_slow_makes_the_node_wait_and_misses_nothing(tmp_path: 
 def test_a_replica_without_a_leader_sends_followers_away_unless_stale_will_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "LOST_MS", 300)
-
     async def script(nodes: Nodes) -> None:
         call = begin(nodes.client(number=1), "TailStream", tail())
         stale = begin(nodes.client(number=1), "TailStream", tail(consistency=common_pb2.CONSISTENCY_STALE))
         await read(call)
         await read(stale)
+        monkeypatch.setattr(following, "LOST_MS", 300)
         await asyncio.gather(nodes.nodes.pop().stop(), nodes.nodes.pop().stop())
         with pytest.raises(Failed) as caught:
             while True:

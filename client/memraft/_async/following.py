@@ -67,6 +67,11 @@ class AsyncRemoteSource:
         """See `AsyncSource`."""
         end_s = None if timeout_s is None else monotonic() + timeout_s
         course: Course | None = None
+        call = self._call
+        if call is not None and end_s is not None and self._lease_end_s > end_s + LEASE_SLACK_S:
+            # Made when its caller did not mind how long: one that ends in time goes on from the same place.
+            self._call = None
+            call.cancel()
         while not self._is_closed:
             if self._call is None and end_s is not None and monotonic() >= end_s:
                 return None

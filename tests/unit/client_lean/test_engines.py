@@ -63,9 +63,8 @@ def test_calls_answers_and_errors_are_the_same(tmp_path: Path, client: str, serv
             assert memory.get("k") == {"n": 1}
             memory.put("large", large + "!")
             assert memory.get("large") == large + "!"
-            assert [event.payload for event in memory.tail("s", from_sequence=1, idle_s=0.2)][
-                -1
-            ] == "as it happens"
+            with memory.tail("s", from_sequence=1, idle_s=0.2) as feed:
+                assert [event.payload for event in feed][-1] == "as it happens"
             with pytest.raises(ConflictError):
                 memory.put("k", 3, if_version=0)
 
