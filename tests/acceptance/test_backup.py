@@ -81,7 +81,7 @@ class Load:
 
     def wait(self, count: int) -> dict[tuple[str, str], tuple[int, int]]:
         """What is acknowledged once so many keys are."""
-        deadline = time.monotonic() + WAIT_S
+        deadline = time.monotonic() + 3 * WAIT_S
         while len(self.acknowledged) < count:
             assert time.monotonic() < deadline, "the writers get on"
             time.sleep(0.01)
@@ -94,7 +94,7 @@ def command(cluster: DevCluster, *arguments: str) -> int:
 
 def hashes(cluster: DevCluster) -> dict[int, set[str]]:
     """By shard, the hashes of the replicas that answer, once they have all applied everything."""
-    deadline = time.monotonic() + WAIT_S
+    deadline = time.monotonic() + 3 * WAIT_S
     with Observer(cluster.endpoints.split(","), cluster.operator_certs) as observer:
         while True:
             view = observer.look()

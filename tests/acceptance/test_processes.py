@@ -37,7 +37,7 @@ def test_all_nodes_killed_at_once_keep_what_was_acknowledged(tmp_path: Path) -> 
         ) as memory:
             writing = [asyncio.create_task(write(memory, writer, begin)) for writer in range(WRITERS)]
             wanted = len(acknowledged) + 500
-            deadline = time.monotonic() + WAIT_S
+            deadline = time.monotonic() + 3 * WAIT_S
             while len(acknowledged) < wanted:
                 assert time.monotonic() < deadline, "the writers get on"
                 await asyncio.sleep(0.001)

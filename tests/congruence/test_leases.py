@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -59,9 +60,15 @@ def test_those_who_wait_get_the_lock_in_the_order_in_which_they_came(open_memory
 
 def test_a_lock_is_renewed_while_its_block_runs(open_memory: Open) -> None:
     one, other = open_memory(), open_memory()
-    with one.lock("long", ttl=0.6) as lease:
-        assert not lease.wait_lost(timeout_s=2)
-        assert not other.lock("long").acquire(timeout_s=0)
+    with one.lock("long", ttl=3) as lease:
+        first = other.lease_info("long")
+        deadline_s = time.monotonic() + 30
+        while (info := other.lease_info("long")) == first:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.02)
+        assert first is not None and info is not None and info.token == first.token
+        assert info.expires_at_us > first.expires_at_us
+        assert not lease.lost and not other.lock("long").acquire(timeout_s=0)
         lease.memory.put("still", "mine")
     with one.lock("long", ttl=0.6) as lease, pytest.raises(InvalidArgument, match="already"):
         lease.acquire()
@@ -69,7 +76,7 @@ def test_a_lock_is_renewed_while_its_block_runs(open_memory: Open) -> None:
 
 def test_a_holder_that_stops_renewing_loses_the_lock_and_its_writes_are_refused(open_memory: Open) -> None:
     one, other = open_memory(), open_memory()
-    with pytest.raises(LeaseLost, match="before the end of the block"), one.lock("reindex", ttl=0.5) as stale:
+    with pytest.raises(LeaseLost, match="before the end of the block"), one.lock("reindex", ttl=1) as stale:
         writes = stale.memory
         stale._worker.stop()  # type: ignore[union-attr]  # as if this process were paused
         with other.lock("reindex", ttl=30) as lease:
@@ -91,7 +98,7 @@ import sys
 from memraft import LeaseLost, Memory
 m = Memory(sys.argv[1], certs=sys.argv[2], namespace=sys.argv[3])
 try:
-    with m.lock("reindex", ttl=1) as lease:
+    with m.lock("reindex", ttl=2) as lease:
         writes = lease.memory
         print("held", flush=True)
         sys.stdin.readline()

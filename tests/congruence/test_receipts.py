@@ -205,12 +205,12 @@ def test_receipts_go_when_their_time_is_over(memory: Memory) -> None:
     fill(memory)
     kept = memory.recall("refund", receipt="now")
     assert memory.settings().receipts_ttl_ms == 0
-    memory.influence(kept.receipt, "a")
+    later = memory.influence(kept.receipt, "a")
     memory.set_settings(receipts_ttl_ms=1)
     assert memory.settings().receipts_ttl_ms == 1
     eventually(lambda: not memory.receipts())
     index = memory.lineage("a").log_index
-    assert [each.id for each in memory.receipts(at=kept.log_index + 1)] == [str(kept.receipt)]
+    assert [each.id for each in memory.receipts(at=later.log_index)] == [str(kept.receipt)]
     [source] = memory.lineage("a").receipts
     assert source.receipt is None and [each.id for each in source.memories] == [hit.id for hit in kept]
     memory.set_settings(receipts_ttl_ms=0)
