@@ -20,7 +20,6 @@ writes that become one command of the log, `_exchange` for calls of any kind to 
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
-from operator import methodcaller
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 from memraft_proto.methods import Method
@@ -37,8 +36,6 @@ CROWD_CALLS = 4
 """So many calls of a lane with one item each, and it is forgotten that it had one with many."""
 CROWDED_MAX = 65_536
 """Lanes of which it is remembered that they had one."""
-
-_is_done = methodcaller("done")
 
 ALONE = object()
 """An outcome: to be sent as its own call."""
@@ -150,7 +147,8 @@ class Party(Item):
     def is_wanted(self) -> bool:
         """Whether anybody still waits for it; leaves out who has gone."""
         futures = self.futures
-        if any(map(_is_done, futures)):
+        # All are of one class, whose own method `map` calls without looking for it in each.
+        if futures and any(map(type(futures[0]).done, futures)):
             self.parts = [part for part, each in zip(self.parts, futures, strict=True) if not each.done()]
             self.futures = [each for each in futures if not each.done()]
         return bool(self.parts)
