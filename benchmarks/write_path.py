@@ -119,15 +119,22 @@ class Load:
 
 async def serve(name: str, directory: Path, control: Connection, args: argparse.Namespace) -> None:
     """One node, which does what it is told until it is told to stop."""
-    loop = asyncio.get_running_loop()
     config = directory / "nodes" / name / "node.toml"
     if args.raft:
         with config.open("a") as file:
             file.write("\n".join(["", "[raft]", *args.raft, ""]))
     node = Node(load(config))
     await node.start()
-    tune_collector()
-    control.send(os.getpid())
+    try:
+        tune_collector()
+        control.send(os.getpid())
+        await obey(node, control)
+    finally:
+        await node.stop()
+
+
+async def obey(node: Node, control: Connection) -> None:
+    loop = asyncio.get_running_loop()
     loads: dict[str, Load] = {}
     while (told := await loop.run_in_executor(None, control.recv)) is not None:
         if told == "leads":
@@ -156,7 +163,6 @@ async def serve(name: str, directory: Path, control: Connection, args: argparse.
                 ),
             }
         )
-    await node.stop()
 
 
 def node_process(name: str, directory: Path, control: Connection, args: argparse.Namespace) -> None:
@@ -210,17 +216,24 @@ def main() -> None:
         nodes = [each.name for each in cluster.plan.nodes]
         pipes = [context.Pipe() for _ in nodes]
         processes = [
-            context.Process(target=node_process, args=(node, cluster.directory, pipe[1], args))
+            context.Process(target=node_process, args=(node, cluster.directory, pipe[1], args), daemon=True)
             for node, pipe in zip(nodes, pipes, strict=True)
         ]
-        for process in processes:
+        for process, pipe in zip(processes, pipes, strict=True):
             process.start()
+            pipe[1].close()  # so that the end of a node is the end of its pipe
+
+        def answer(number: int) -> Any:
+            try:
+                return pipes[number][0].recv()
+            except EOFError:
+                raise SystemExit(f"node {nodes[number]} ended; what it says is above") from None
 
         def ask(number: int, told: object) -> Any:
             pipes[number][0].send(told)
-            return pipes[number][0].recv()
+            return answer(number)
 
-        ids = [pipe[0].recv() for pipe in pipes]
+        ids = [answer(number) for number in range(NODES)]
         leader = leader_of(ask)
         time.sleep(4)  # leadership goes to the preferred node
         leader = leader_of(ask)
