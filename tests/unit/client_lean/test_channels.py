@@ -225,6 +225,8 @@ def test_closing_ends_what_is_under_way_and_what_comes_later(run: Callable[[Scri
         under_way = [asyncio.create_task(channel.call(b"", "/s/Wait")) for _ in range(5)]
         responses = channel.follow(b"0", "/s/Endless")
         assert await responses.next() == b"0"
+        if channel.is_blocking:
+            await eventually(lambda: len(channel.channel._links) == 6, "each has its connection")
         assert await channel.call(b"up") == b"up"
         await channel.close()
         for outcome in await asyncio.gather(*under_way, return_exceptions=True):
