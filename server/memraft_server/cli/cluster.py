@@ -203,10 +203,11 @@ def _do(
     """Makes a change and waits until it is brought about."""
     if is_done is not None and arguments.wait_s is not None and not arguments.wait_s >= 0:
         raise UsageError(f"--wait-s {arguments.wait_s:g} is no time to wait")
-    with _operator(arguments) as (operator, shown):
-        shown.step("looking for the leader of the cluster's record …")
-        answer = operator.change(request)
-        try:
+    answer: cluster_pb2.ChangeClusterResponse | None = None
+    try:
+        with _operator(arguments) as (operator, shown):
+            shown.step("looking for the leader of the cluster's record …")
+            answer = operator.change(request)
             said = answer.message if answer.changed else f"already so: {answer.message}"
             shown.clear()
             if not arguments.json:
@@ -215,11 +216,13 @@ def _do(
                 _wait(arguments, operator, shown, is_done)
                 if not arguments.json:
                     print(done)
-        except KeyboardInterrupt:
-            raise CliError(f"interrupted: {GOES_ON}") from None
-    if arguments.json:
-        print_json({"changed": answer.changed, "message": answer.message, "epoch": answer.epoch})
-    return 0
+            if arguments.json:
+                print_json({"changed": answer.changed, "message": answer.message, "epoch": answer.epoch})
+            return 0
+    except KeyboardInterrupt:  # out here: who closes the connections is to know of it
+        if answer is None:
+            raise
+        raise CliError(f"interrupted: {GOES_ON}") from None
 
 
 def _wait(

@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,10 +21,11 @@ from memraft_cluster.meta import (
     bootstrap_record,
 )
 from memraft_proto.v1 import cluster_pb2
+from memraft_server.cli import operator
 from memraft_server.cli.app import build_parser
 from memraft_server.cli.cluster import _new_node, _teller, facts_of, rebalance, remove_node, render
-from memraft_server.cli.errors import UsageError
-from memraft_server.cli.operator import Standing
+from memraft_server.cli.errors import CliError, UsageError
+from memraft_server.cli.operator import Operator, Standing
 from memraft_server.cli.output import progress
 
 LEADER, FOLLOWER = cluster_pb2.REPLICA_ROLE_LEADER, cluster_pb2.REPLICA_ROLE_FOLLOWER
@@ -134,6 +136,25 @@ def test_a_new_node_is_named_by_arguments_or_by_its_configuration(tmp_path: Path
     ):
         with pytest.raises(UsageError, match=said):
             _new_node(parsed(*wrong))
+
+
+def test_a_command_that_is_interrupted_waits_for_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Torn:
+        """What an interrupt leaves of a channel, where it comes in the middle of a call."""
+
+        def close(self) -> None:
+            raise AssertionError("it waits for ever")
+
+    def interrupted(asks: Any, *_: object, **__: object) -> None:
+        asks._observer._channels["h:1"] = Torn()
+        raise KeyboardInterrupt
+
+    answer = cluster_pb2.ChangeClusterResponse(changed=True, message="n4 leaves")
+    monkeypatch.setattr(Operator, "change", lambda *_: answer)
+    monkeypatch.setattr(operator, "watch", interrupted)
+    where = ("--endpoints", "127.0.0.1:1", "--insecure")
+    with pytest.raises(CliError, match="it goes on without this command"):
+        remove_node(build_parser().parse_args(["cluster", "remove-node", "n4", *where]))
 
 
 def test_nonsense_is_refused_before_anything_is_changed() -> None:
