@@ -222,9 +222,12 @@ def test_a_command_that_is_interrupted_is_finished_by_the_cluster(tmp_path: Path
         where = ["--endpoints", cluster.endpoints, "--certs", str(cluster.nodes.operator_certs)]
         removal = [sys.executable, "-m", "memraft_server.cli", "cluster", "remove-node", "n4", *where]
         with subprocess.Popen(removal, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as told:
-            assert told.stdout is not None and "n4 leaves" in told.stdout.readline()
-            told.send_signal(signal.SIGINT)
-            _, said = told.communicate(timeout=WAIT_S)
+            try:
+                assert told.stdout is not None and "n4 leaves" in told.stdout.readline()
+                told.send_signal(signal.SIGINT)
+                _, said = told.communicate(timeout=WAIT_S)
+            finally:
+                told.kill()
         if told.returncode:  # otherwise it was done before
             assert "it goes on without this command" in said
         assert "n4 is removed" in cluster.memraft("remove-node", "n4")
