@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from memraft_server.projections.products import turned
 from memraft_server.projections.vector_math import Floats
 
-COMPONENTS = (48, 80, 112, 128, 176, 240, 368, 496, 752, 1008, 2032)
+COMPONENTS = (48, 80, 112, 128, 160, 176, 240, 368, 496, 752, 1008, 2032)
 """How many components a code may have, besides all of them. numkong lays out a row of 48 in 52 bytes and one
 of 64 in 84, as one of 80, so that multiples of 64 are left out where memory is what a scan waits for."""
 
