@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 # None in sys.modules makes an import fail as for a package that is not installed.
 HIDE_AND_RUN = """
@@ -71,3 +72,21 @@ def test_a_command_ends_whatever_the_interpreter_would_wait_for() -> None:
     )
     assert done.returncode == 2
     assert "say where the cluster is" in done.stderr
+
+
+def run_with_closed(streams: str, *command: str) -> subprocess.CompletedProcess[str]:
+    """Runs `memraft` as a shell does with `>&-` and the like: without these standard streams."""
+    code = "from memraft_server.cli import program; import sys; sys.argv[:1] = ['memraft']; program()"
+    shell = ["sh", "-c", f'exec "$0" "$@" {streams}', sys.executable, "-c", code, *command]
+    return subprocess.run(shell, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_command_without_standard_streams_works_and_writes_into_no_file_of_its_own(tmp_path: Path) -> None:
+    where = ["--path", str(tmp_path / "memory"), "--namespace", "acme/a"]
+    done = run_with_closed("<&- >&-", "kv", "put", "k", "1", *where)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert run_with_closed("<&- >&- 2>&-", "kv", "get", "none", *where).returncode == 1
+    assert run_with_closed("", "kv", "get", "k", *where).stdout == "1\n"
+    done = run_with_closed("<&-", "kv", "put", "k", "-", "--string", *where)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert run_with_closed("", "doctor", str(tmp_path / "memory")).returncode == 0

@@ -53,6 +53,7 @@ def program() -> NoReturn:
 
     Where a package of the extra `server` is missing, it says what to install instead of showing a traceback.
     """
+    _open_closed_streams()
     status = _run_program()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):  # nobody reads it any more
@@ -60,6 +61,18 @@ def program() -> NoReturn:
     # The interpreter's own end is left out. Threads of gRPC's stop wherever they are when it begins, maybe
     # with the lock of a call that was broken off, and then it waits for that lock for ever.
     os._exit(status)
+
+
+def _open_closed_streams() -> None:
+    """Puts the null device where the caller closed standard input, output or error (`memraft ... >&-`): else
+    the next file or connection that is opened takes the number, and what is printed goes into it."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
 
 
 def _run_program() -> int:
