@@ -89,6 +89,9 @@ def new_plan(nodes: int, shards: int, port_base: int | None) -> Plan:
         _planned(number, ports[PORTS_PER_NODE * (number - 1) : PORTS_PER_NODE * number])
         for number in range(1, nodes + 1)
     )
+    if port_base is not None:  # before anything is written: a plan's ports cannot be changed
+        for node in planned:
+            check_ports(node)
     return Plan(cluster="development", trust_domain="memraft.local", shards=shards, nodes=planned)
 
 

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from memraft_server.cli import devplan
+from memraft_server.cli.devcluster import DevCluster
 from memraft_server.cli.errors import CliError
 from memraft_server.cli.ports import free_ports
 from memraft_server.config import load
@@ -53,6 +54,15 @@ def test_a_port_in_use_is_named_with_its_node_and_its_purpose() -> None:
         node = devplan.PlannedNode(1, "n1", *[*free_ports(2), port])
         with pytest.raises(CliError, match=rf"port {port} \(n1, for metrics\) on 127.0.0.1 is in use"):
             devplan.check_ports(node)
+
+
+def test_a_cluster_is_not_planned_on_a_port_in_use_and_may_be_on_others(tmp_path: Path) -> None:
+    with socket.create_server((devplan.HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(CliError, match=rf"port {port} \(n1, for clients\) on 127.0.0.1 is in use"):
+            DevCluster.open(tmp_path / "dev", nodes=1, port_base=port)
+        assert not (tmp_path / "dev").exists()
+    assert DevCluster.open(tmp_path / "dev", nodes=1).plan.nodes[0].name == "n1"
 
 
 def test_the_configuration_is_one_that_a_node_reads(tmp_path: Path) -> None:
