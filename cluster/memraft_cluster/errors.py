@@ -253,7 +253,10 @@ class DirectoryLocked(DataDirectoryError):
 
     def __init__(self, path: str) -> None:
         self.path = path
-        super().__init__(f"data directory {path} is in use by another process (its LOCK file is held)")
+        super().__init__(
+            f"data directory {path} is open already, in this process or another (its LOCK file is held): "
+            "close it there first"
+        )
 
 
 class FormatUnsupported(DataDirectoryError):
