@@ -219,8 +219,10 @@ def put_graph(
     nodes: Iterable[str | NodeFields],
     edges: Iterable[tuple[str, str, str] | EdgeFields],
 ) -> graph_pb2.UpsertGraphRequest:
-    given_nodes = [_fields(each, ("id",), f"nodes[{i}]") for i, each in enumerate(nodes)]
-    given_edges = [_fields(each, _TRIPLE, f"edges[{i}]") for i, each in enumerate(edges)]
+    listed_nodes = _wire.listed(nodes, "nodes", "ids or mappings")
+    listed_edges = _wire.listed(edges, "edges", "triples or mappings")
+    given_nodes = [_fields(each, ("id",), f"nodes[{i}]") for i, each in enumerate(listed_nodes)]
+    given_edges = [_fields(each, _TRIPLE, f"edges[{i}]") for i, each in enumerate(listed_edges)]
     return _wire.build(
         graph_pb2.UpsertGraphRequest,
         **where,
@@ -254,10 +256,11 @@ def _fields(given: Any, required: Sequence[str], name: str) -> Mapping[str, Any]
         if missing := [field for field in required if field not in given]:
             raise InvalidArgument(f"{name} has no {missing[0]}")
         return given
+    as_parts = required[0] if len(required) == 1 else f"({', '.join(required)})"
     parts = (given,) if isinstance(given, str) else given
     if isinstance(parts, Sequence) and not isinstance(parts, bytes) and len(parts) == len(required):
         return dict(zip(required, parts, strict=True))
-    raise InvalidArgument(f"{name} must be a mapping or {' , '.join(required)}, not {shown(given)}")
+    raise InvalidArgument(f"{name} must be a mapping or {as_parts}, not {shown(given)}")
 
 
 def _column(items: Sequence[Mapping[str, Any]], field: str, default: Any) -> list[Any]:
