@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import threading
 from collections.abc import Callable
 from itertools import islice
@@ -55,6 +56,15 @@ def test_a_tail_ends_when_nothing_comes_and_another_goes_on(memory: Memory) -> N
         assert [event.payload for event in feed] == [], "it has ended"
     with memory.tail("log", from_sequence=feed.position, idle_s=IDLE_S) as again:
         assert [event.payload for event in again] == [3]
+
+
+@pytest.mark.parametrize("idle_s", [math.inf, 1e300])
+def test_a_tail_may_wait_for_longer_than_a_clock_counts(memory: Memory, idle_s: float) -> None:
+    with memory.tail("log", idle_s=idle_s) as feed:
+        thread = started(lambda: next(feed))
+        memory.append("log", 1)
+        thread.join(30)
+        assert not thread.is_alive() and feed.position == 2
 
 
 def test_a_tail_is_closed_from_elsewhere(memory: Memory) -> None:
@@ -216,6 +226,7 @@ def open_async(memory: Memory) -> AsyncMemory:
         ("stream", lambda m: next(m.tail(""))),
         ("from_sequence", lambda m: m.tail("s", from_sequence=0)),
         ("idle_s", lambda m: m.tail("s", idle_s=0)),
+        ("idle_s must be a number of seconds above 0, or None, not '5'", lambda m: m.tail("s", idle_s="5")),
         ("stream", lambda m: m.tail()),
         ("prefix", lambda m: next(m.watch("x" * 513))),
         ("after_version", lambda m: m.watch(after_version=-1)),

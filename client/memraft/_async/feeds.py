@@ -41,7 +41,7 @@ class AsyncFeed(Generic[T]):
         place: Callable[[Any], int],
         idle_s: float | None,
     ) -> None:
-        if idle_s is not None and not idle_s > 0:
+        if idle_s is not None and not (isinstance(idle_s, int | float) and idle_s > 0):
             raise InvalidArgument(f"idle_s must be a number of seconds above 0, or None, not {idle_s!r}")
         self.position: int | None = None
         self._source = source

@@ -135,7 +135,7 @@ class Bell:
 
     def wait(self, timeout_s: float | None) -> None:
         """Waits until it is rung or the time is up; None: for ever."""
-        self._event.wait(timeout_s)
+        self._event.wait(None if timeout_s is None else min(timeout_s, threading.TIMEOUT_MAX))
 
 
 def next_response(call: Any) -> Any | None:
