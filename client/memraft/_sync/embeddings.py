@@ -196,4 +196,14 @@ def _arguments(memories: Iterable[str | NewMemory]) -> Iterator[Mapping[str, Any
         if not isinstance(each, str | Mapping):
             wanted = "a text or a mapping with one"
             raise InvalidArgument(f"memories[{number}] must be {wanted}, not {shown(each)}")
-        yield {"text": each} if isinstance(each, str) else each
+        yield {"text": each} if isinstance(each, str) else _checked(each, number)
+
+
+def _checked(memory: Mapping[str, Any], number: int) -> Mapping[str, Any]:
+    unknown = [name for name in memory if name not in NewMemory.__annotations__]
+    if unknown:
+        known = ", ".join(NewMemory.__annotations__)
+        raise InvalidArgument(f"memories[{number}]: there is no {unknown[0]!r}; there are {known}")
+    if "text" not in memory:
+        raise InvalidArgument(f"memories[{number}] has no text")
+    return memory

@@ -344,6 +344,11 @@ def test_a_query_without_words_finds_nothing(m: Memory) -> None:
         ("rerank must be callable, not 5", lambda m: m.recall("tea", rerank=5)),
         ("memories must be a mapping of names to numbers, not 5", lambda m: m.set_settings(memories=5)),
         ("memories must be texts or mappings, not 5", lambda m: m.remember_many(5)),
+        (
+            r"memories\[1\]: there is no 'body'; there are text, ",
+            lambda m: m.remember_many(["a", {"body": "b"}]),
+        ),
+        (r"memories\[0\] has no text", lambda m: m.remember_many([{"about": "tea"}])),
         (r"memories\[1\] must be a text or a mapping with one, not 5", lambda m: m.remember_many(["tea", 5])),
         ("dry_run must be a bool, not None", lambda m: m.consolidate(dry_run=None)),
     ],
