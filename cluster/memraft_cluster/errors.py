@@ -254,7 +254,7 @@ class DirectoryLocked(DataDirectoryError):
     def __init__(self, path: str) -> None:
         self.path = path
         super().__init__(
-            f"data directory {path} is open already, in this process or another (its LOCK file is held): "
+            f"data directory {path} is in use, by this process or another (its LOCK file is held): "
             "close it there first"
         )
 

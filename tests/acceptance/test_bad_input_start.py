@@ -90,7 +90,7 @@ def test_a_data_directory_made_for_other_shards_is_refused_by_name(tmp_path: Pat
 def test_a_data_directory_in_use_is_refused(tmp_path: Path) -> None:
     config = Nodes(tmp_path).config(1)
     node = Node(config)
-    with pytest.raises(DirectoryLocked, match="is open already, in this process or another"):
+    with pytest.raises(DirectoryLocked, match="is in use, by this process or another"):
         Node(config)
     node.close()
 

@@ -154,7 +154,7 @@ def test_a_directory_of_another_format_is_refused_untouched(tmp_path: Path) -> N
 
 def test_a_directory_in_use_is_refused(tmp_path: Path) -> None:
     log = open_log(tmp_path / "log")
-    with pytest.raises(DirectoryLocked, match="is open already, in this process or another"):
+    with pytest.raises(DirectoryLocked, match="is in use, by this process or another"):
         open_log(tmp_path / "log")
     log.close()
     open_log(tmp_path / "log").close()
