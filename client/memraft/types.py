@@ -394,8 +394,7 @@ class Hit(MemoryItem, frozen=True, kw_only=True):
     """The sum of what its reasons added, at most 1: comparable within one recall. By an embedding alone: the
     cosine of its embedding and the query's. After a reranker: what that said."""
     reasons: tuple[Reason, ...] = ()
-    """Why it was found, what counted most first. In process they are made when they are first looked at: until
-    then msgspec cannot encode the hit."""
+    """Why it was found, what counted most first."""
 
     def why(self) -> str:
         """Says in one line why it was found and where it came from."""
