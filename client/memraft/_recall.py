@@ -1,6 +1,6 @@
 """Between Python values and the messages of a recall. Pure; shared by both facades."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -17,7 +17,6 @@ from . import _json, _wire
 from ._moments import when_us
 from .errors import InvalidArgument
 from .types import FusionName, Hit, Reason, Recalled, RecallParameters, ReceiptId, ReceiptMode
-from .types_recall import LateReasons
 
 TOKENS_MAX = (1 << 32) - 1
 _CHARACTERS_A_TOKEN = 4
@@ -82,17 +81,11 @@ class Budget:
 
 
 Recollection = tuple[
-    Sequence[tuple[Any, float]],
-    Sequence[int],
-    Callable[[], Any],
-    memory_pb2.RecallParameters | None,
-    str,
-    int,
-    int,
+    Sequence[tuple[Any, float]], Sequence[int], Any, memory_pb2.RecallParameters | None, str, int, int
 ]
 """What a recall in this process found: (memories as they are stored and their scores, when each was written
-in µs, what makes columns as of `RecallSignals`, what was counted with, the receipt's id or "", the applied
-index, its commit time in µs)."""
+in µs, columns as of `RecallSignals`, what was counted with, the receipt's id or "", the applied index, its
+commit time in µs)."""
 
 
 def parameters(given: Mapping[str, Any] | None) -> memory_pb2.RecallParameters | None:
@@ -185,9 +178,9 @@ def recalled(response: memory_pb2.RecallResponse) -> Recalled:
 
 def recollected(found: Recollection) -> Recalled:
     """Returns what a recall in this process found."""
-    hits, times_us, because, counted, receipt, log_index, time_us = found
+    hits, times_us, signals, counted, receipt, log_index, time_us = found
     return Recalled(
-        items=tuple(_remembered(hits, times_us, because)),
+        items=tuple(_remembered(hits, times_us, signals)),
         log_index=log_index,
         time_us=time_us,
         receipt=ReceiptId(receipt) if receipt else None,
@@ -195,32 +188,9 @@ def recollected(found: Recollection) -> Recalled:
     )
 
 
-class _Because:
-    """Makes the reasons of the hits of a recall in this process once they are asked for, and keeps them.
-
-    Args:
-        make: Makes columns as of `RecallSignals`.
-    """
-
-    __slots__ = ("_known",)
-
-    def __init__(self, make: Callable[[], Any]) -> None:
-        self._known: Callable[[], Any] | list[tuple[Reason, ...]] = make
-
-    def __call__(self) -> list[tuple[Reason, ...]]:
-        known = self._known
-        if not isinstance(known, list):  # two threads may both make them, and make the same
-            signals = known()
-            every = _reasons(signals)
-            self._known = known = [tuple(islice(every, count)) for count in signals.counts]
-        return known
-
-
-def _remembered(
-    hits: Sequence[tuple[Any, float]], times_us: Sequence[int], make: Callable[[], Any]
-) -> Iterator[Hit]:
-    because = _Because(make)
-    for place, ((item, score), time_us) in enumerate(zip(hits, times_us, strict=True)):
+def _remembered(hits: Sequence[tuple[Any, float]], times_us: Sequence[int], signals: Any) -> Iterator[Hit]:
+    because = _reasons(signals)
+    for (item, score), time_us, count in zip(hits, times_us, signals.counts, strict=False):
         author = item.author
         yield Hit(
             id=item.id,
@@ -241,7 +211,7 @@ def _remembered(
             run=author.run,
             tool=author.tool,
             score=score,
-            reasons=cast(Any, LateReasons(because, place)),
+            reasons=tuple(islice(because, count)),
         )
 
 

@@ -49,7 +49,6 @@ from .types_recall import RecallParameters as RecallParameters
 from .types_recall import ReceiptId as ReceiptId
 from .types_recall import ReceiptMode as ReceiptMode
 from .types_recall import Rerank as Rerank
-from .types_recall import looked_at as _looked_at
 from .types_recall import why as _why
 from .types_receipts import Lineage as Lineage
 from .types_receipts import LineageMemory as LineageMemory
@@ -400,9 +399,6 @@ class Hit(MemoryItem, frozen=True, kw_only=True):
         """Says in one line why it was found and where it came from."""
         origin = {"agent": self.agent, "run": self.run, "tool": self.tool, "version": self.version}
         return _why(self.score, self.reasons, origin)
-
-
-setattr(Hit, "reasons", _looked_at(Hit, "reasons"))  # noqa: B010 (no class says this of its own field)
 
 
 class MemoryChange(_Stamped, frozen=True, kw_only=True):

@@ -82,56 +82,6 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return f"{self.name} {self.share:+.3f} (measured {self.value:.3g}{place})"
 
 
-class LateReasons:
-    """What stands for the reasons of a hit until somebody looks at them.
-
-    Args:
-        make: Makes those of all hits of the recall.
-        place: Of the hit.
-    """
-
-    __slots__ = ("_make", "_place")
-
-    def __init__(self, make: Callable[[], Sequence[tuple[Reason, ...]]], place: int) -> None:
-        self._make = make
-        self._place = place
-
-    def __call__(self) -> tuple[Reason, ...]:
-        """Returns them."""
-        return self._make()[self._place]
-
-    def __eq__(self, other: object) -> bool:
-        return self() == (other() if isinstance(other, LateReasons) else other)
-
-    def __hash__(self) -> int:
-        return hash(self())
-
-    def __repr__(self) -> str:
-        return repr(self())
-
-    def __reduce__(self) -> tuple[type[tuple[Reason, ...]], tuple[tuple[Reason, ...]]]:
-        return tuple, (self(),)
-
-
-def looked_at(owner: type[Any], name: str) -> property:
-    """Returns what reads a field of a struct whose value may be `LateReasons`.
-
-    Args:
-        owner: The struct, which is frozen.
-        name: Of the field.
-    """
-    field = getattr(owner, name)
-
-    def read(struct: Any) -> Any:
-        value = field.__get__(struct)
-        if type(value) is LateReasons:
-            value = value()
-            field.__set__(struct, value)
-        return value
-
-    return property(read, doc=field.__doc__)
-
-
 class ReceiptId(msgspec.Struct, frozen=True, gc=False):
     """The durable record of a recall, as it is named: `m.receipt(hits.receipt)` reads it."""
 

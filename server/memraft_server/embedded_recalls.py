@@ -14,11 +14,11 @@ from memraft_server.machine.queries_recall import Answer, answer, fill_signals
 from memraft_server.projections.memories import Remembered
 from memraft_server.recall.parameters import PIPELINE
 from memraft_server.recall.receipts import Told, receipt_of
-from memraft_server.recall.scoring import Because
+from memraft_server.recall.scoring import Reasons
 
 NAME_BYTES, HIT_BYTES = 1_024, 512
 """What a receipt that is not made yet counts for beside its request, and each memory in it: at least as much
-as most take. What it is made of takes up to twice as much until then."""
+as most take."""
 
 
 class Recollection(NamedTuple):
@@ -28,8 +28,7 @@ class Recollection(NamedTuple):
     """Memories and their scores, best first."""
     times_us: list[int]
     """When each was written."""
-    reasons: Because
-    """Says why; it may be asked later, in any thread."""
+    reasons: Reasons
     parameters: memory_pb2.RecallParameters | None
     """What was counted with, not to be changed; None: nothing was."""
     receipt: str
@@ -79,7 +78,7 @@ def _receipt(
     agent: str, request: memory_pb2.RecallRequest, found: Answer, index: int, time_us: int, now_us: int
 ) -> bytes:
     hits, signals = found.hits, memory_pb2.RecallSignals()
-    fill_signals(signals, found.reasons(), len(hits))
+    fill_signals(signals, found.reasons, len(hits))
     told = Told(
         tuple([item.id for item, _ in hits]),
         tuple([item.version for item, _ in hits]),

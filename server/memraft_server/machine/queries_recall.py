@@ -37,7 +37,7 @@ from memraft_server.recall.parameters import (
 )
 from memraft_server.recall.pipeline import Asked, Found, Moments, nearest
 from memraft_server.recall.pipeline import recall as find
-from memraft_server.recall.scoring import Because, Reasons, no_reasons
+from memraft_server.recall.scoring import NO_REASONS, Reasons
 
 _RECEIPT_MODES = frozenset(memory_pb2.ReceiptMode.values())
 _VALUES = memory_pb2.RecallSignals.VALUES_FIELD_NUMBER
@@ -53,8 +53,8 @@ class Answer(NamedTuple):
 
     hits: list[tuple[Remembered, float]]
     """Memories and their scores, best first."""
-    reasons: Because
-    """Says why these were found."""
+    reasons: Reasons
+    """Why these were found."""
     parameters: memory_pb2.RecallParameters | None
     """What was counted with, not to be changed; None: nothing was."""
 
@@ -67,7 +67,7 @@ def recall(view: View, space: Namespace, request: memory_pb2.RecallRequest) -> m
         hit = response.hits.add()  # a score that is set afterwards takes less than one that is given here
         hit.score = score
         fill_record(hit.memory, view, item)
-    fill_signals(response.signals, found.reasons(), len(found.hits))
+    fill_signals(response.signals, found.reasons, len(found.hits))
     if found.parameters is not None:
         response.parameters.CopyFrom(found.parameters)
         response.pipeline = PIPELINE
@@ -79,7 +79,7 @@ def answer(view: View, space: Namespace, request: memory_pb2.RecallRequest) -> A
     store = space.projection(MemoryStore)
     embedding, model = _embedding(view, space, store, request)
     if not request.query and embedding is None:
-        return Answer([], no_reasons, None)
+        return Answer([], NO_REASONS, None)
     if not request.query and not request.HasField("parameters") and not request.tokens:
         ceiling = None if view.is_now else view.ceiling
         asked = Asked("", embedding, request.k, 0, _wanted(view, space, request), model=model)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -23,13 +22,12 @@ from memraft_server.recall.fusion import NAMES
 from memraft_server.recall.index import Part, parts_of
 from memraft_server.recall.parameters import DEFAULT, Parameters
 from memraft_server.recall.scoring import (
+    NO_REASONS,
     PROFILE,
-    Because,
-    by_cosine,
+    Reasons,
     chosen,
     faded,
     fitting,
-    no_reasons,
     reasons,
     recent,
     weighed,
@@ -105,7 +103,7 @@ class Found(NamedTuple):
 
     hits: list[tuple[Remembered, float]]
     """Memories and their scores."""
-    reasons: Because
+    reasons: Reasons
 
 
 class _Items(Sequence[Remembered]):
@@ -156,7 +154,10 @@ def nearest(store: MemoryStore, ceiling: int | None, asked: Asked) -> Found:
     """Finds the memories nearest to an embedding, by their own cosines alone."""
     assert asked.embedding is not None
     found = store.recall(asked.embedding, asked.k or K_DEFAULT, ceiling, asked.wanted, asked.model)
-    return Found(found, partial(by_cosine, [cosine for _, cosine in found]))
+    cosines = [cosine for _, cosine in found]
+    count = len(found)
+    ranks = list(range(1, count + 1))
+    return Found(found, Reasons(["vector"], [1.0], [1] * count, [0] * count, ranks, cosines, cosines))
 
 
 def _measured(part: Part, asked: Asked, query: Floats | None, each: int, moments: Moments) -> _Measured:
@@ -259,11 +260,11 @@ def _newest(part: Part, rows: Sequence[int], count_max: int) -> list[int]:
     return newest
 
 
-def _scored(measured: list[_Measured], asked: Asked) -> tuple[list[tuple[Remembered, float]], Because]:
-    """Weighs the candidates of all parts together; returns the hits and what says why they were found."""
+def _scored(measured: list[_Measured], asked: Asked) -> tuple[list[tuple[Remembered, float]], Reasons]:
+    """Weighs the candidates of all parts together; returns the hits and why they were found."""
     parameters = asked.parameters
     if not any(len(each.items) for each in measured):
-        return [], no_reasons
+        return [], NO_REASONS
     if len(measured) == 1:
         [(found, items)] = measured
         signals = found.signals
@@ -284,7 +285,7 @@ def _scored(measured: list[_Measured], asked: Asked) -> tuple[list[tuple[Remembe
         places = [places[at] for at in fitting((items[place].text for place in places), asked.tokens)]
         profile = sum(place in taken for place in places)
     hits = [(items[place], float(scores[place])) for place in places]
-    return hits, partial(reasons, places, signals, parts, parameters.weights, profile)
+    return hits, reasons(places, signals, parts, parameters.weights, profile)
 
 
 def _profile_first(items: Sequence[Remembered], scores: Floats, k: int) -> list[int]:

@@ -60,20 +60,7 @@ class Reasons:
     shares: list[float]
 
 
-Because = Callable[[], Reasons]
-"""Makes the reasons. Few who recall look at them, and to make them takes a fifteenth of a recall."""
-
-
-def no_reasons() -> Reasons:
-    """Those of no hits."""
-    return Reasons([], [], [], [], [], [], [])
-
-
-def by_cosine(cosines: list[float]) -> Reasons:
-    """Those of hits that were found by their own cosines alone, best first."""
-    count = len(cosines)
-    ranks = list(range(1, count + 1))
-    return Reasons(["vector"], [1.0], [1] * count, [0] * count, ranks, cosines, cosines)
+NO_REASONS = Reasons([], [], [], [], [], [], [])
 
 
 def faded(salience: Floats, age_us: Floats, decay_per_day: float) -> Floats:
