@@ -230,19 +230,9 @@ def reasons(signals: memory_pb2.RecallSignals, hits: int) -> list[tuple[Reason, 
 def _reasons(signals: Any) -> Iterator[Reason]:
     """Returns the reasons of all hits, one after the other, of `RecallSignals` or the like."""
     names, weights = list(signals.names), list(signals.weights)
-    return iter(
-        [
-            Reason(name=names[place], rank=rank, value=value, weight=weights[place], share=share)
-            for place, rank, value, share in zip(
-                # As lists: what a message repeats is slow to go through.
-                signals.places[:],
-                signals.ranks[:],
-                signals.values[:],
-                signals.shares[:],
-                strict=True,
-            )
-        ]
-    )
+    places = signals.places[:]  # as lists: what a message repeats is slow to go through
+    of_names, of_weights = map(names.__getitem__, places), map(weights.__getitem__, places)
+    return map(Reason, of_names, signals.ranks[:], signals.values[:], of_weights, signals.shares[:])
 
 
 def _score(value: Any) -> float:

@@ -62,7 +62,7 @@ class RecallParameters(TypedDict, total=False):
     """How text and vector are made comparable."""
 
 
-class Reason(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Reason(msgspec.Struct, frozen=True, gc=False):
     """What one signal added to the score of a hit."""
 
     name: str

@@ -13,6 +13,7 @@ from memraft_server.machine import cursors
 from memraft_server.machine.forgetting import forget_memory, note_memory
 from memraft_server.machine.handlers_reembed import model_of
 from memraft_server.machine.handlers_vectors import as_vector, want_index
+from memraft_server.machine.limits import Limits
 from memraft_server.machine.namespaces import Namespace
 from memraft_server.machine.refused import Refused
 from memraft_server.machine.turn import Handler, Query, Turn, View
@@ -191,6 +192,12 @@ def fill_record(record: memory_pb2.MemoryRecord, view: View, item: Remembered) -
         record.pinned = True
     if item.expires_at_us:
         record.expires_at_us = item.expires_at_us
+
+
+def memory_wire_bytes_max(limits: Limits) -> int:
+    """Returns what `memory_wire_bytes` is at most for a memory of one call."""
+    names = 3 * limits.key_bytes_max + limits.name_bytes_max  # id, about, thread; speaker
+    return RECORD_WIRE_BYTES + 3 * limits.text_bytes_max + limits.metadata_bytes_max + 3 * names
 
 
 def memory_wire_bytes(item: Remembered) -> int:

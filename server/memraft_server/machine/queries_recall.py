@@ -8,7 +8,7 @@ from struct import pack
 from typing import NamedTuple
 
 from memraft_proto.v1 import memory_pb2
-from memraft_server.machine.handlers_memories import fill_record, memory_wire_bytes
+from memraft_server.machine.handlers_memories import fill_record, memory_wire_bytes, memory_wire_bytes_max
 from memraft_server.machine.handlers_reembed import model_of
 from memraft_server.machine.handlers_vectors import as_vector
 from memraft_server.machine.limits import POSITION_BITS, Limits
@@ -103,7 +103,9 @@ def answer(view: View, space: Namespace, request: memory_pb2.RecallRequest) -> A
 def _fitting(view: View, found: Found, parameters: Parameters | None) -> Answer:
     """Returns as many of the best as fit a reply, which a caller in process gets no more of either."""
     hits, left = found.hits, view.limits.reply_bytes_max
-    for place, (item, _) in enumerate(hits):
+    # A few cannot be too large, and are not looked at for that.
+    among = hits if len(hits) * (memory_wire_bytes_max(view.limits) + _SIGNALS_WIRE_BYTES) > left else ()
+    for place, (item, _) in enumerate(among):
         left -= memory_wire_bytes(item) + _SIGNALS_WIRE_BYTES
         if left < 0:
             hits = hits[:place]
