@@ -69,8 +69,8 @@ def test_what_missed_its_goal_is_profiled_while_it_is_played_again(tmp_path: Pat
         ("busiest node", "profiles/put-64-busiest-node.svg"),
     ]
     client, node = ((tmp_path / path).read_text() for _, path in drawn)
-    assert "puts, client: " in client and "workloads.py" in client
-    assert "memraft_server/" in node and "workloads.py" not in node
+    assert "puts, client: " in client and "memraft/" in client
+    assert "puts, busiest node: " in node and "memraft_server/" in node
 
 
 def test_rows_of_a_system_that_is_not_installed_say_so(
